@@ -1,0 +1,44 @@
+# `make demo` and `make test` do everything from a bare checkout, installation included.
+.PHONY: install demo test test-slow lint format lock clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+install: $(READY)
+
+# Rebuilt only when a dependency changes; an interrupted one resumes from pip's cache.
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || { echo "Creating $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the locked dependencies into $(VENV) (about 3 GB, a few minutes the first time) …"
+	@$(BIN)/pip install --progress-bar on --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py $(if $(FAST),--fast)
+
+test: install
+	$(BIN)/python -m pytest -q -m "not slow" --durations=10
+
+test-slow: install
+	$(BIN)/python -m pytest -q -m slow --durations=10
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Writes the versions installed now; run after changing pyproject.toml and testing.
+lock:
+	$(BIN)/pip freeze --exclude-editable | grep -v '^bert-for-keras' | sed 's/+cpu$$//; s/ @ .*//' > requirements.lock
+
+clean:
+	rm -rf $(VENV) demo_run build *.egg-info

@@ -1,0 +1,38 @@
+"""BERT for Keras 3 and TensorFlow: pretrain, fine-tune, convert and serve.
+
+Names are loaded when first used, so that converting a checkpoint never waits
+for Keras and tokenizing never waits for TensorFlow.
+"""
+
+import importlib
+
+from keras_bert.version import __version__
+
+_PUBLIC = {
+    "BertConfig": "config",
+    "BertForMaskedLM": "models",
+    "BertForMultipleChoice": "models",
+    "BertForNextSentencePrediction": "models",
+    "BertForPreTraining": "models",
+    "BertForQuestionAnswering": "models",
+    "BertForSequenceClassification": "models",
+    "BertForTokenClassification": "models",
+    "BertLMHeadModel": "models",
+    "BertModel": "models",
+    "BertTokenizer": "tokenization",
+    "KerasBertError": "errors",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'keras_bert' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_bert.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,356 @@
+"""`BertConfig`: the numbers that are a BERT, validated, in JSON both ways.
+
+Field names are those of Google's `bert_config.json` and Hugging Face's
+`config.json`. Keys this package has no use for are kept in `extra`, so that a
+file read and written again loses nothing. Standard library only.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_bert.errors import ConfigError, MissingFileError, choose
+
+# `gelu` is the exact erf form and `gelu_new` the tanh form, as in Hugging Face.
+# The value is the canonical name; several spellings are in use for the same form.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+    "linear": "linear",
+}
+PROBLEM_TYPES = (
+    "regression",
+    "single_label_classification",
+    "multi_label_classification",
+)
+POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+
+# The 24 sizes of "Well-Read Students Learn Better" (arXiv:1908.08962), by
+# layers and width, and the names that stuck. BERT-large is 2018's.
+SMALL_SIZES = [
+    f"L-{layers}_H-{hidden}"
+    for layers in (2, 4, 6, 8, 10, 12)
+    for hidden in (128, 256, 512, 768)
+]
+ALIASES = {
+    "tiny": "L-2_H-128",
+    "mini": "L-4_H-256",
+    "small": "L-4_H-512",
+    "medium": "L-8_H-512",
+    "base": "L-12_H-768",
+    "large": "L-24_H-1024",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """The hyper-parameters of a BERT encoder and its head.
+
+    Args:
+        vocab_size: rows of the word-embedding table.
+        hidden_size: width of the residual stream, a multiple of
+            `num_attention_heads`.
+        num_hidden_layers: transformer blocks.
+        num_attention_heads: heads per block.
+        intermediate_size: width of the feed-forward layer.
+        hidden_act: activation of the feed-forward layer and of the masked-LM
+            transform; `"gelu"` is the exact erf form, `"gelu_new"` the tanh form.
+        hidden_dropout_prob: dropout after embeddings, attention output and
+            feed-forward output, between 0 and 1.
+        attention_probs_dropout_prob: dropout on attention probabilities.
+        max_position_embeddings: longest row, in tokens.
+        type_vocab_size: token types (segments).
+        initializer_range: standard deviation of the truncated normal initializer.
+        layer_norm_eps: added to the variance in every LayerNorm.
+        pad_token_id: the id whose positions a missing `attention_mask` hides.
+        position_embedding_type: `"absolute"`; the relative kinds are read from
+            files but not built.
+        classifier_dropout: dropout before a classification head; None takes
+            `hidden_dropout_prob`.
+        is_decoder: attend to earlier positions only (`BertLMHeadModel`).
+        add_cross_attention: read from files but not built.
+        num_labels: classes of a classification head.
+        id2label: names of the classes, by id.
+        problem_type: "regression", "single_label_classification",
+            "multi_label_classification", or None to derive it from the labels.
+        output_hidden_states: heads and encoder also return every layer's output.
+        output_attentions: heads and encoder also return attention probabilities.
+        extra: further keys of the file this config was read from, kept as found.
+
+    Raises:
+        ConfigError: a value or a combination cannot be used.
+
+    Example:
+        >>> config = BertConfig(hidden_size=128, num_hidden_layers=2,
+        ...                     num_attention_heads=2, intermediate_size=512)
+        >>> config.head_dim
+        64
+        >>> BertConfig.preset("tiny").num_hidden_layers
+        2
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3; `BertConfig` in
+    Google's `modeling.py`; Hugging Face `configuration_bert.py`.
+    """
+
+    model_type = "bert"  # not a field: the family's name in `config.json`
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+    position_embedding_type: str = "absolute"
+    classifier_dropout: float | None = None
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    num_labels: int = 2
+    id2label: Mapping[int, str] | None = None
+    problem_type: str | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, rule in _RULES.items():
+            _check(name, getattr(self, name), *rule)
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                "Expected hidden_size to be a multiple of num_attention_heads. "
+                f"Received: hidden_size={self.hidden_size}, "
+                f"num_attention_heads={self.num_attention_heads}. "
+                "Change one of them."
+            )
+        if self.pad_token_id >= self.vocab_size:
+            raise ConfigError(
+                f"Expected pad_token_id below vocab_size={self.vocab_size}. "
+                f"Received: pad_token_id={self.pad_token_id}."
+            )
+        self._settle_labels()
+
+    def _settle_labels(self) -> None:
+        """Makes `id2label` and `num_labels` agree."""
+        if self.id2label is None:
+            return
+        labels = {int(i): str(label) for i, label in self.id2label.items()}
+        if sorted(labels) != list(range(len(labels))):
+            raise ConfigError(
+                "Expected id2label to name the classes 0, 1, 2 … without gaps. "
+                f"Received ids: {sorted(labels)}."
+            )
+        labels = dict(sorted(labels.items()))
+        object.__setattr__(self, "id2label", labels)
+        object.__setattr__(self, "num_labels", len(labels))
+
+    # === Derived ===
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before a classification head."""
+        if self.classifier_dropout is None:
+            return self.hidden_dropout_prob
+        return self.classifier_dropout
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in order."""
+        if self.id2label is None:
+            return [f"LABEL_{i}" for i in range(self.num_labels)]
+        return list(self.id2label.values())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the weight axes, by the names of `keras_bert.axes`."""
+        return {
+            "vocab": self.vocab_size,
+            "hidden": self.hidden_size,
+            "heads": self.num_attention_heads,
+            "head_dim": self.head_dim,
+            "mlp": self.intermediate_size,
+            "position": self.max_position_embeddings,
+            "segment": self.type_vocab_size,
+            "classes": self.num_labels,
+        }
+
+    def replace(self, **changes: Any) -> "BertConfig":
+        """Returns a copy with some fields changed and checked again."""
+        _refuse_unknown(changes)
+        if "num_labels" in changes and "id2label" not in changes:
+            kept = self.id2label is not None and len(self.id2label)
+            if kept != changes["num_labels"]:
+                changes["id2label"] = None
+        return dataclasses.replace(self, **changes)
+
+    # === Sizes by name ===
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "BertConfig":
+        """Returns a published size by name.
+
+        Args:
+            name: "tiny", "mini", "small", "medium", "base", "large", or one of the
+                24 sizes as `"L-4_H-256"`.
+            **changes: fields to set differently, for instance `vocab_size=8000`.
+
+        Raises:
+            UnknownNameError: no such size.
+
+        Example:
+            >>> BertConfig.preset("mini", vocab_size=8000).hidden_size
+            256
+
+        Source: README of google-research/bert, "Smaller BERT Models".
+        """
+        known = [*ALIASES, *SMALL_SIZES, ALIASES["large"]]
+        size = ALIASES.get(name) or choose("preset", name, known)
+        layers, hidden = (int(part[2:]) for part in size.split("_"))
+        shape = dict(
+            num_hidden_layers=layers,
+            hidden_size=hidden,
+            num_attention_heads=hidden // 64,
+            intermediate_size=4 * hidden,
+        )
+        _refuse_unknown(changes)
+        return cls(**{**shape, **changes})
+
+    # === JSON ===
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "BertConfig":
+        """Reads the keys of a `bert_config.json` or `config.json`.
+
+        Keys that are not fields go to `extra`, unchanged.
+
+        Raises:
+            ConfigError: `model_type` is another family's, or a value is wrong.
+        """
+        values = dict(values)
+        family = values.pop("model_type", cls.model_type)
+        if family != cls.model_type:
+            raise ConfigError(
+                f"Expected the config of a {cls.model_type!r} model. "
+                f"Received: model_type={family!r}."
+            )
+        values.pop("label2id", None)  # derived from id2label
+        fields = {f.name for f in dataclasses.fields(cls)} - {"extra"}
+        known = {k: v for k, v in values.items() if k in fields}
+        for name in ("pad_token_id", "position_embedding_type"):
+            if known.get(name, 0) is None:  # null in some published files
+                del known[name]
+        extra = {k: v for k, v in values.items() if k not in fields}
+        return cls(**known, extra=extra)
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> "BertConfig":
+        """Reads a `bert_config.json` or `config.json`.
+
+        Raises:
+            MissingFileError: there is no such file.
+            ConfigError: the file is not a JSON object, or a value is wrong.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(f"Expected a config file at {path}; none is there.")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"Expected JSON in {path}. Received: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"Expected a JSON object in {path}.")
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the keys of a `config.json`, `extra` included."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        extra = values.pop("extra")
+        labels = values.pop("id2label")
+        if labels is not None:
+            del values["num_labels"]
+            values["id2label"] = {str(i): label for i, label in labels.items()}
+            values["label2id"] = {label: i for i, label in labels.items()}
+        return {**extra, "model_type": self.model_type, **values}
+
+    def to_json_string(self) -> str:
+        """Returns `to_dict()` as JSON with sorted keys and a final newline."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+# === Validation ===
+
+
+def _check(name: str, value: Any, kinds: tuple, accept, expected: str) -> None:
+    # bool is an int in Python, but `hidden_size=True` is a mistake.
+    wrong_kind = isinstance(value, bool) and bool not in kinds
+    if wrong_kind or not isinstance(value, kinds) or not accept(value):
+        raise ConfigError(f"Expected {name} to be {expected}. Received: {value!r}.")
+
+
+_POSITIVE = ((int,), lambda v: v > 0, "a positive integer")
+_FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number from 0 up to, not with, 1")
+_ABOVE_ZERO = ((int, float), lambda v: v > 0, "a number above 0")
+_FLAG = ((bool,), lambda v: True, "True or False")
+
+
+def _one_of(options, optional: bool = False):
+    kinds = (str, type(None)) if optional else (str,)
+    listing = ", ".join(options) + (", or None" if optional else "")
+    return (kinds, lambda v: v is None or v in options, f"one of {listing}")
+
+
+_RULES = {
+    "vocab_size": _POSITIVE,
+    "hidden_size": _POSITIVE,
+    "num_hidden_layers": _POSITIVE,
+    "num_attention_heads": _POSITIVE,
+    "intermediate_size": _POSITIVE,
+    "hidden_act": _one_of(ACTIVATIONS),
+    "hidden_dropout_prob": _FRACTION,
+    "attention_probs_dropout_prob": _FRACTION,
+    "max_position_embeddings": _POSITIVE,
+    "type_vocab_size": _POSITIVE,
+    "initializer_range": _ABOVE_ZERO,
+    "layer_norm_eps": _ABOVE_ZERO,
+    "pad_token_id": ((int,), lambda v: v >= 0, "an id, 0 or above"),
+    "position_embedding_type": _one_of(POSITION_EMBEDDING_TYPES),
+    "classifier_dropout": (
+        (int, float, type(None)),
+        lambda v: v is None or 0 <= v < 1,
+        "a number from 0 up to, not with, 1, or None",
+    ),
+    "is_decoder": _FLAG,
+    "add_cross_attention": _FLAG,
+    "num_labels": _POSITIVE,
+    "id2label": ((Mapping, type(None)), lambda v: v != {}, "a dict of id to name"),
+    "problem_type": _one_of(PROBLEM_TYPES, optional=True),
+    "output_hidden_states": _FLAG,
+    "output_attentions": _FLAG,
+    "extra": ((Mapping,), lambda v: True, "a dict"),
+}
+
+
+def _refuse_unknown(changes: Mapping[str, Any]) -> None:
+    fields = [f.name for f in dataclasses.fields(BertConfig)]
+    for name in changes:
+        choose("config field", name, fields)

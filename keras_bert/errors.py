@@ -1,0 +1,67 @@
+"""The one family of errors: what was expected, what was received, what to do."""
+
+
+class KerasBertError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Scripts print it as one readable line and exit with status 2.
+    """
+
+    # KeyError would print the repr of its message; a sentence reads better.
+    def __str__(self) -> str:
+        return " ".join(str(arg) for arg in self.args)
+
+
+class ConfigError(KerasBertError, ValueError):
+    """A configuration value, or a combination of values, cannot be used."""
+
+
+class InputError(KerasBertError, ValueError):
+    """Data given to a model, tokenizer or tool cannot be used."""
+
+
+class CheckpointError(KerasBertError, ValueError):
+    """A checkpoint is damaged, incomplete, or does not fit."""
+
+
+class UnknownNameError(KerasBertError, KeyError):
+    """A name (preset, head, format, token) is not one of the known ones."""
+
+
+class MissingFileError(KerasBertError, FileNotFoundError):
+    """A file or directory does not exist."""
+
+
+class ExistingOutputError(KerasBertError, FileExistsError):
+    """The output is already there and was not to be overwritten."""
+
+
+class MissingExtraError(KerasBertError, ImportError):
+    """An optional dependency is needed; the message names the extra."""
+
+
+def choose(kind: str, name: str, known) -> str:
+    """Returns `name` if it is one of `known`, else raises naming the nearest.
+
+    Args:
+        kind: what is being chosen, for the message ("preset", "format").
+        name: the name received.
+        known: iterable of the names accepted.
+
+    Raises:
+        UnknownNameError: `name` is not in `known`.
+
+    Example:
+        >>> choose("size", "tiny", ["tiny", "mini"])
+        'tiny'
+    """
+    import difflib
+
+    known = list(known)
+    if name in known:
+        return name
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownNameError(
+        f"Unknown {kind} {name!r}; expected one of {', '.join(known)}.{hint}"
+    )
