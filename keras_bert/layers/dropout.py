@@ -1,0 +1,103 @@
+"""Dropout whose seed comes from outside.
+
+One layer draws one seed per step, and every place that drops derives its own
+from it. So a block computed twice (activation checkpointing) drops the same
+units both times, and the whole model's randomness is one small variable that a
+checkpoint can hold.
+"""
+
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+
+
+class _GivenSeed(keras.random.SeedGenerator):
+    """A generator that hands out the seed tensor it was given."""
+
+    _initial_seed = 0  # read by the torch backend
+
+    def __init__(self, seed: Tensor):
+        self._seed = seed  # and no state of its own, hence no super().__init__
+
+    def next(self, ordered: bool = True) -> Tensor:
+        return self._seed
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class DropoutSeed(keras.layers.Layer):
+    """Draws the seed of one forward pass.
+
+    Args:
+        seed: where the sequence of seeds starts; None takes Keras' global one.
+
+    Call arguments:
+        inputs: any tensor; its value is not used.
+        training: draw a new seed; otherwise zeros.
+
+    Returns:
+        Integers `(2,)`.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if training:
+            return self.seed_generator.next()
+        return ops.zeros((2,), dtype=self.seed_generator.state.dtype)
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor((2,), dtype=self.seed_generator.state.dtype)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class Dropout(keras.layers.Layer):
+    """Zeroes a fraction of its input and scales the rest up.
+
+    Args:
+        rate: fraction set to zero, from 0 up to, not with, 1.
+        site: name of this place in the model; it tells its draws from others'.
+
+    Call arguments:
+        inputs: floats of any shape.
+        seed: what `DropoutSeed` returned.
+        training: drop; otherwise pass the inputs on.
+    """
+
+    def __init__(self, rate: float, site: str, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.site = site
+
+    def build(self, inputs_shape=None, seed_shape=None):
+        self.built = True
+
+    def call(self, inputs: Tensor, seed: Tensor, training: bool = False) -> Tensor:
+        if not training or not self.rate:
+            return inputs
+        return keras.random.dropout(inputs, self.rate, seed=self._own(seed))
+
+    def _own(self, seed: Tensor) -> _GivenSeed:
+        # The counter is in the second number, so the place goes to the first.
+        place = np.array([zlib.crc32(self.site.encode()), 0], dtype="uint32")
+        dtype = keras.backend.standardize_dtype(seed.dtype)
+        return _GivenSeed(seed + ops.convert_to_tensor(place.astype(dtype), dtype))
+
+    def compute_output_spec(self, inputs, seed, training=False):
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "rate": self.rate, "site": self.site}

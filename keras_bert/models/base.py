@@ -1,0 +1,369 @@
+"""What all models share: inputs completed, files, a complete `compile()`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import InputError
+from keras_bert.features import ENCODER_INPUTS, INPUTS
+from keras_bert.models.encoder import Encoder
+
+Tensor = Any
+
+
+class BertPreTrainedModel(keras.Model):
+    """An encoder with a head, as one flat functional model.
+
+    A subclass names the parts of a checkpoint it holds and the head that makes
+    its outputs; see `keras_bert.models.heads`.
+
+    Args:
+        config: the hyper-parameters.
+        dtype: dtype policy, for instance "mixed_bfloat16"; None takes Keras' global
+            one.
+        seed: seed of initial values and dropout; None takes Keras' global one.
+        name: name of the model.
+        **options: what a subclass' `parts_for` knows.
+
+    Call arguments:
+        inputs: a dict with `input_ids` `(batch, seq)` and, optionally,
+            `attention_mask` (derived from the pad id), `token_type_ids` (zeros),
+            `position_ids` (0, 1, 2 …); or `input_ids` alone. Unknown keys are
+            dropped. For rows packed with several pieces, `cls_positions`
+            `(batch, pieces)`, see `keras_bert.layers.AttentionBias`.
+
+    Raises:
+        InputError: an input is missing, too long, or holds an id out of range.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("encoder",)
+    head: ClassVar[type]
+    input_names: ClassVar[tuple[str, ...]] = ENCODER_INPUTS
+
+    def __init__(
+        self,
+        config: BertConfig,
+        *,
+        dtype: Any = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **options: Any,
+    ):
+        pooler = "pooler" in self.parts_for(**options)
+        encoder = Encoder(config, pooler, dtype, seed)
+        head = self.head(config, encoder, dtype=dtype, seed=seed)
+        inputs = {key: _make_input(key, head.choices) for key in self.input_names}
+        encoded = encoder(head.rows(inputs))
+        super().__init__(
+            inputs=inputs, outputs=_outputs(config, head(encoded, inputs)), name=name
+        )
+        self.config = config
+        self.seed = seed
+        self.policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        self.encoder = encoder
+        # Out of Keras' sight: the packed graph owns no layer that this one lacks.
+        self._held = SimpleNamespace(
+            packed=_packed_graph(head, encoded, inputs), options=options
+        )
+
+    @classmethod
+    def parts_for(cls) -> tuple[str, ...]:
+        """Returns the parts of a checkpoint that a model of this class holds."""
+        return cls.parts
+
+    # === Calling ===
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = self.complete(inputs)
+        if "cls_positions" in inputs:
+            return self._held.packed(inputs, *args, **kwargs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    # JAX's trainer comes here directly, without `__call__`.
+    def call(self, inputs: Any, training=None, mask=None) -> Any:
+        inputs = self.complete(inputs)
+        if "cls_positions" in inputs:
+            return self._held.packed.call(inputs, training=training)
+        return super().call(inputs, training=training, mask=mask)
+
+    def complete(self, inputs: Any) -> dict[str, Tensor]:
+        """Returns all inputs of the model: those given, and the rest derived.
+
+        Args:
+            inputs: a dict, or `input_ids` alone.
+
+        Raises:
+            InputError: `input_ids` is missing, or an input cannot be used.
+        """
+        given = inputs if isinstance(inputs, Mapping) else {"input_ids": inputs}
+        given = {k: v for k, v in given.items() if v is not None}
+        if "input_ids" not in given:
+            raise InputError(
+                f"Expected a dict with 'input_ids'. Received keys: {sorted(given)}."
+            )
+        self.check(given)
+        ids = ops.convert_to_tensor(given["input_ids"], dtype="int32")
+        packed = "cls_positions" in given and self._held.packed is not None
+        names = [*self.input_names, *(["cls_positions"] if packed else [])]
+        return {
+            key: ops.convert_to_tensor(given[key], dtype="int32")
+            if key in given
+            else _DERIVED[key](ids, self.config)
+            for key in names
+        }
+
+    def check(self, inputs: Any) -> None:
+        """Refuses rows longer than the position table, and ids out of range.
+
+        Values are looked at only where they are at hand, in NumPy arrays and
+        lists; the length is known while tracing too.
+
+        Raises:
+            InputError: naming the input, what it holds and what it may hold.
+        """
+        inputs = inputs if isinstance(inputs, Mapping) else {"input_ids": inputs}
+        limits = {
+            "input_ids": self.config.vocab_size,
+            "token_type_ids": self.config.type_vocab_size,
+            "position_ids": self.config.max_position_embeddings,
+        }
+        for name, limit in limits.items():
+            if isinstance(inputs.get(name), (np.ndarray, list, tuple)):
+                _check_range(name, np.asarray(inputs[name]), limit)
+        ids = inputs.get("input_ids")
+        length = np.shape(ids)[-1:] if isinstance(ids, list) else tuple(ids.shape)[-1:]
+        longest = self.config.max_position_embeddings
+        if length and length[0] is not None and length[0] > longest:
+            raise InputError(
+                f"Expected rows of at most {longest} tokens "
+                f"(max_position_embeddings). Received: {length[0]}. Truncate the "
+                "text, for instance with tokenizer(..., max_length=...)."
+            )
+
+    # Keras turns the arrays given to these into tensors before it calls the
+    # model, and an id out of range is then undefined on most devices.
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_arrays(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_arrays(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_arrays(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_arrays(self, x: Any) -> None:
+        values = x if isinstance(x, Mapping) else {"input_ids": x}
+        if isinstance(values.get("input_ids"), (np.ndarray, list)):
+            self.check(values)
+
+    # === Training ===
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; without arguments, completely.
+
+        The loss and metrics are the head's; the optimizer is AdamW as BERT was
+        trained with, at a constant rate of 5e-5, which is right where Keras' own
+        is not (`keras_bert.training.optimizers`).
+
+        Args:
+            optimizer: a Keras optimizer, or its name.
+            loss, metrics, weighted_metrics: as for Keras; None takes the head's.
+            **kwargs: further arguments of Keras' `compile`.
+        """
+        if optimizer is None:
+            # Named exception to the direction of imports, as for loading.
+            from keras_bert.training.optimizers import AdamW
+
+            optimizer = AdamW(learning_rate=5e-5)
+        default = loss is None and metrics is None and weighted_metrics is None
+        kwargs.setdefault("jit_compile", _jit_by_default())
+        if default:
+            kwargs.setdefault("loss_weights", self.head.loss_weights)
+        super().compile(
+            optimizer=optimizer,
+            loss=self.head.loss(self.config) if loss is None else loss,
+            metrics=metrics,
+            weighted_metrics=self.head.metrics(self.config)
+            if default
+            else weighted_metrics,
+            **kwargs,
+        )
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles a reloaded model as it was saved, its optimizer included."""
+        self.compile(**keras.saving.deserialize_keras_object(dict(config)))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    # === Files ===
+
+    def get_config(self) -> dict:
+        return {
+            "config": self.config.to_dict(),
+            "dtype": keras.dtype_policies.serialize(self.policy),
+            "seed": self.seed,
+            "name": self.name,
+            **self._held.options,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None):
+        config = dict(config)
+        policy = config.pop("dtype", None)
+        if isinstance(policy, dict):
+            policy = keras.dtype_policies.deserialize(policy)
+        values = BertConfig.from_dict(config.pop("config"))
+        return cls(values, dtype=policy, **config)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        dtype: Any = None,
+        seed: int | None = None,
+        ignore_mismatched_sizes: bool = False,
+        **overrides: Any,
+    ):
+        """Loads a checkpoint of any format, recognized by what is in its files.
+
+        Args:
+            path: our own directory, a Google TF1 checkpoint (directory or prefix),
+                a Hugging Face directory, or `hf://org/name`.
+            dtype: dtype policy of the model.
+            seed: seed of a head that the checkpoint does not hold.
+            ignore_mismatched_sizes: make a new head where the checkpoint's has
+                another number of labels.
+            **overrides: config fields to set differently.
+
+        Returns:
+            The model. A head, or a pooler, that the checkpoint does not hold is
+            new, and a warning says so.
+
+        Raises:
+            CheckpointError: weights are missing, unexpected or misshapen.
+
+        Example:
+            >>> model = BertForSequenceClassification.from_pretrained(
+            ...     "ckpt/", num_labels=3)  # doctest: +SKIP
+        """
+        from keras_bert.loading import load_pretrained
+
+        return load_pretrained(
+            cls,
+            path,
+            dtype=dtype,
+            seed=seed,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            **overrides,
+        )
+
+    def save_pretrained(
+        self,
+        path: str | Path,
+        format: str = "keras",
+        tokenizer: Any = None,
+        overwrite: bool = False,
+        **options: Any,
+    ) -> Path:
+        """Writes a directory that `from_pretrained` and the format's own library read.
+
+        Args:
+            path: the directory; it appears whole or not at all.
+            format: "keras" (our own), "huggingface" or "google".
+            tokenizer: written beside the weights.
+            overwrite: replace the directory if it is there.
+            **options: what the format knows, such as `file_format="bin"`.
+
+        Returns:
+            The directory.
+
+        Raises:
+            ExistingOutputError: the directory is there and `overwrite` is False.
+        """
+        from keras_bert.loading import save_pretrained
+
+        return save_pretrained(
+            self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options
+        )
+
+
+# === Graphs ===
+
+
+def _make_input(name: str, choices: bool) -> Tensor:
+    per_choice = choices and name in ENCODER_INPUTS
+    shape = (None, None) if per_choice else (None,)
+    return keras.Input(shape, dtype="int32", name=name)
+
+
+def _outputs(config: BertConfig, outputs: dict[str, Any]) -> Any:
+    """Keeps the outputs the config asks for; a single one stands alone."""
+    wanted = {
+        key: value
+        for key, value in outputs.items()
+        if key not in ("hidden_states", "attentions")
+        or getattr(config, f"output_{key}")
+    }
+    return wanted["logits"] if list(wanted) == ["logits"] else wanted
+
+
+def _packed_graph(head: Any, encoded: dict, inputs: dict) -> keras.Model | None:
+    """The same layers, pooling at the start of every piece of a row."""
+    if not head.pools:
+        return None
+    inputs = {**inputs, "cls_positions": _make_input("cls_positions", False)}
+    config = head.config
+    return keras.Model(inputs, _outputs(config, head(encoded, inputs)), name="packed")
+
+
+# === Inputs ===
+
+
+def _count_up(ids: Tensor, config: BertConfig) -> Tensor:
+    return ops.cumsum(ops.ones_like(ids), axis=-1) - 1
+
+
+# Padding is hidden, not only marked: the originals take all ones for a missing
+# mask, which lets a row attend to its padding.
+_DERIVED = {
+    "attention_mask": lambda ids, config: ops.cast(ids != config.pad_token_id, "int32"),
+    "token_type_ids": lambda ids, config: ops.zeros_like(ids),
+    "position_ids": _count_up,
+    "masked_lm_positions": _count_up,  # every position
+}
+assert set(_DERIVED) < set(INPUTS)
+
+
+def _check_range(name: str, values: np.ndarray, limit: int) -> None:
+    if values.size and (values.min() < 0 or values.max() >= limit):
+        raise InputError(
+            f"Expected {name} from 0 to {limit - 1}. "
+            f"Received: {values.min()} to {values.max()}. Check that tokenizer and "
+            "model belong together."
+        )
+
+
+def _jit_by_default() -> bool | str:
+    """XLA gains nothing on CPUs with TensorFlow, and loses much in bfloat16."""
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.list_physical_devices("GPU") else False

@@ -1,0 +1,120 @@
+"""The encoder: its layers, made once and applied to symbolic inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import ConfigError
+from keras_bert.layers import (
+    AttentionBias,
+    DropoutSeed,
+    Embeddings,
+    Pooler,
+    TransformerBlock,
+)
+
+Tensor = Any
+
+
+class Encoder:
+    """The layers of a BERT encoder.
+
+    Not a Keras object itself: every model applies it to its own inputs, so all
+    models are flat graphs and a weight's path is the same in each of them.
+
+    Args:
+        config: the hyper-parameters.
+        pooler: make the pooling layer too.
+        dtype: dtype policy; None takes Keras' global one.
+        seed: seed of initial values and dropout; None takes Keras' global one.
+
+    Raises:
+        ConfigError: the config asks for something that is not built.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        pooler: bool = True,
+        dtype: Any = None,
+        seed: int | None = None,
+    ):
+        _refuse_unbuilt(config)
+        self.config = config
+        common = dict(
+            initializer_range=config.initializer_range, seed=seed, dtype=dtype
+        )
+        sizes = dict(layer_norm_eps=config.layer_norm_eps, **common)
+        self.attention_bias = AttentionBias(config.is_decoder, name="attention_bias")
+        self.dropout_seed = DropoutSeed(seed, name="dropout_seed")
+        self.embeddings = Embeddings(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            max_position_embeddings=config.max_position_embeddings,
+            type_vocab_size=config.type_vocab_size,
+            hidden_dropout=config.hidden_dropout_prob,
+            name="embeddings",
+            **sizes,
+        )
+        self.blocks = [
+            TransformerBlock(
+                num_attention_heads=config.num_attention_heads,
+                intermediate_size=config.intermediate_size,
+                hidden_act=config.hidden_act,
+                hidden_dropout=config.hidden_dropout_prob,
+                attention_dropout=config.attention_probs_dropout_prob,
+                name=f"layer_{i}",
+                **sizes,
+            )
+            for i in range(config.num_hidden_layers)
+        ]
+        self.pooler = Pooler(name="pooler", **common) if pooler else None
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Applies the layers.
+
+        Args:
+            inputs: `input_ids`, `attention_mask`, `token_type_ids`,
+                `position_ids`, each `(batch, seq)`.
+
+        Returns:
+            `last_hidden_state` `(batch, seq, hidden)`; `hidden_states`, a tuple of
+            layers + 1; `attentions`, a tuple of layers; `dropout_seed`.
+        """
+        seed = self.dropout_seed(inputs["input_ids"])
+        bias = self.attention_bias(inputs["attention_mask"])
+        hidden = self.embeddings(
+            inputs["input_ids"], inputs["token_type_ids"], inputs["position_ids"], seed
+        )
+        hidden_states, attentions = [hidden], []
+        for block in self.blocks:
+            hidden, probabilities = block(hidden, bias, seed)
+            hidden_states.append(hidden)
+            attentions.append(probabilities)
+        return {
+            "last_hidden_state": hidden,
+            "hidden_states": tuple(hidden_states),
+            "attentions": tuple(attentions),
+            "dropout_seed": seed,
+        }
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The layers that hold weights, from the input on."""
+        pooler = [self.pooler] if self.pooler else []
+        return [self.embeddings, *self.blocks, *pooler]
+
+
+def _refuse_unbuilt(config: BertConfig) -> None:
+    for name, built in (
+        ("position_embedding_type", "absolute"),
+        ("add_cross_attention", False),
+    ):
+        if getattr(config, name) != built:
+            raise ConfigError(
+                f"Expected {name}={built!r}, the only kind these models build. "
+                f"Received: {getattr(config, name)!r}. The weights of such a "
+                "checkpoint would be computed wrongly, so it is refused."
+            )

@@ -1,0 +1,185 @@
+"""Losses that divide by the weights, and an accuracy that knows what to ignore.
+
+Keras' own reduction divides the masked-LM loss by the number of positions,
+masked or not, and under data parallelism every replica by its own. These divide
+by the sum of weights over all replicas, so the number means the same whatever
+the padding and the number of devices.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+IGNORED = -100  # labels of this value have no part in loss and accuracy
+
+
+def _over_replicas(total: Tensor) -> Tensor:
+    """Sums a scalar over the replicas of a tf.distribute strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return total
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return total
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, total)
+
+
+def _spread(weights: Tensor, values: Tensor) -> Tensor:
+    """Gives weights of fewer axes (one an example) the rank of the values."""
+    weights = ops.cast(weights, values.dtype)
+    while len(weights.shape) < len(values.shape):
+        weights = ops.expand_dims(weights, -1)
+    return ops.broadcast_to(weights, ops.shape(values))
+
+
+class WeightedMean(keras.losses.Loss):
+    """A loss that is `sum(weights * values) / sum(weights)` over all replicas.
+
+    Subclasses define `values(labels, outputs)`, which returns the values and
+    which of them count, two tensors of one shape.
+    """
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight=None) -> Tensor:
+        outputs = ops.cast(ops.convert_to_tensor(y_pred), "float32")
+        values, weights = self.values(ops.convert_to_tensor(y_true), outputs)
+        if sample_weight is not None:
+            weights = weights * _spread(ops.convert_to_tensor(sample_weight), values)
+        total = _over_replicas(ops.sum(weights))
+        return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        return {"name": self.name}
+
+
+def _classes(labels: Tensor, logits: Tensor) -> Tensor:
+    """Gives integer labels the shape of the logits without their last axis."""
+    return ops.reshape(ops.cast(labels, "int32"), ops.shape(logits)[:-1])
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class Crossentropy(WeightedMean):
+    """Cross-entropy of integer labels; -100 is ignored.
+
+    Call arguments:
+        y_true: integers `(...)`.
+        y_pred: logits `(..., classes)`.
+        sample_weight: `(...)`, or one for each example.
+
+    Example:
+        >>> float(Crossentropy()([[1, -100]], [[[0.0, 0.0], [9.0, 0.0]]]))
+        0.6931471824645996
+    """
+
+    def __init__(self, name: str = "crossentropy"):
+        super().__init__(name=name)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        labels = _classes(labels, outputs)
+        values = ops.sparse_categorical_crossentropy(
+            ops.maximum(labels, 0), outputs, from_logits=True
+        )
+        return values, ops.cast(labels != IGNORED, "float32")
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class NextTokenCrossentropy(Crossentropy):
+    """Cross-entropy of a left-to-right model: position i predicts label i + 1.
+
+    Source: `ForCausalLMLoss` in Hugging Face's `loss_utils.py`.
+    """
+
+    def __init__(self, name: str = "next_token_crossentropy"):
+        super().__init__(name=name)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        return super().values(labels[:, 1:], outputs[:, :-1])
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class SquaredError(WeightedMean):
+    """Squared error of a regression; labels `(batch,)` or `(batch, labels)`."""
+
+    def __init__(self, name: str = "squared_error"):
+        super().__init__(name=name)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        labels = ops.reshape(ops.cast(labels, "float32"), ops.shape(outputs))
+        values = ops.square(labels - outputs)
+        return values, ops.ones_like(values)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class BinaryCrossentropy(WeightedMean):
+    """Cross-entropy of labels that are each on or off; both `(batch, labels)`."""
+
+    def __init__(self, name: str = "binary_crossentropy"):
+        super().__init__(name=name)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        labels = ops.cast(labels, "float32")
+        # max(x, 0) - x z + log(1 + exp(-|x|)): no overflow for any logit.
+        values = ops.relu(outputs) - outputs * labels
+        values = values + ops.softplus(-ops.abs(outputs))
+        return values, ops.ones_like(values)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class ClassificationLoss(WeightedMean):
+    """Cross-entropy, or binary cross-entropy for labels as wide as the logits.
+
+    This is how Hugging Face derives `problem_type` when the config is silent.
+    """
+
+    def __init__(self, name: str = "classification_loss"):
+        super().__init__(name=name)
+
+    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        same = len(labels.shape) == len(outputs.shape)
+        wide = same and labels.shape[-1] == outputs.shape[-1]
+        return (BinaryCrossentropy() if wide else Crossentropy()).values(
+            labels, outputs
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class Accuracy(keras.metrics.Mean):
+    """Share of labels that the largest logit names; -100 is ignored.
+
+    Labels as wide as the logits are each on or off, and right when the logit has
+    their sign.
+    """
+
+    def __init__(self, name: str = "accuracy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
+        logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
+        same = len(labels.shape) == len(logits.shape)
+        if same and labels.shape[-1] == logits.shape[-1]:
+            right = ops.cast((logits > 0) == (labels > 0), "float32")
+            weights = ops.ones_like(right)
+        else:
+            labels = _classes(labels, logits)
+            best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+            right = ops.cast(best == labels, "float32")
+            weights = ops.cast(labels != IGNORED, "float32")
+        if sample_weight is not None:
+            weights = weights * _spread(ops.convert_to_tensor(sample_weight), right)
+        super().update_state(right, sample_weight=weights)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class NextTokenAccuracy(Accuracy):
+    """Accuracy of a left-to-right model: position i predicts label i + 1."""
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
+        super().update_state(
+            ops.convert_to_tensor(y_true)[:, 1:], ops.convert_to_tensor(y_pred)[:, :-1]
+        )
