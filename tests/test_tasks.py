@@ -1,0 +1,206 @@
+"""Labeled files, their features, scores and predictions."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_bert.errors import (
+    ExistingOutputError,
+    InputError,
+    MissingFileError,
+    UnknownNameError,
+)
+from keras_bert.tasks import (
+    Example,
+    dataset,
+    encode,
+    label_names,
+    read_examples,
+    score,
+    write_predictions,
+)
+
+ROWS = [('A "fine" film, it\'s so.', "good"), ("Dull — très long.", "bad")]
+EXPECTED = [Example(text, None, label) for text, label in ROWS]
+
+
+class WordTokenizer:
+    """Counts words; enough to see what `encode` hands on."""
+
+    def __call__(self, texts, text_pairs=None, max_length=128):
+        pairs = text_pairs or [""] * len(texts)
+        words = [
+            (len(a.split()), len(b.split())) for a, b in zip(texts, pairs, strict=True)
+        ]
+        ids = np.minimum(np.array(words, "int32"), max_length)
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def write(path, text: str):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def as_csv_field(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "label\ttext\n" + "".join(f"{b}\t{a}\n" for a, b in ROWS)),
+        (
+            "a.csv",
+            "\ufefftext,label\n" + "".join(f"{as_csv_field(a)},{b}\n" for a, b in ROWS),
+        ),
+        (
+            "a.jsonl",
+            "\n".join(json.dumps({"label": b, "text": a}) for a, b in ROWS) + "\n\n",
+        ),
+    ],
+)
+def test_the_same_examples_from_every_kind_of_file(tmp_path, name, content):
+    assert read_examples(write(tmp_path / name, content)) == EXPECTED
+
+
+def test_columns_are_chosen_by_name(tmp_path):
+    path = write(tmp_path / "p.tsv", "id\tq1\tq2\tscore\n7\tHow?\tWhy?\t3.5\n")
+    found = read_examples(path, text="q1", text_pair="q2", label="score")
+    assert found == [Example("How?", "Why?", "3.5")]
+    assert read_examples(path, text="q2", label=None) == [Example("Why?")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "text\tclass\nhello\tx\n", "column 'label' in line 2"),
+        ("a.tsv", "text\tlabel\nhello\n", "column 'label' in line 2"),
+        ("a.tsv", "text\tlabel\n", "at least one example"),
+        ("a.csv", 'text,label\n"open,x\n', "Expected examples in"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "Expected examples in"),
+        ("a.jsonl", "[1, 2]\n", "an object in line 1"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, content, message):
+    with pytest.raises(InputError, match=message):
+        read_examples(write(tmp_path / name, content))
+
+
+def test_missing_and_unknown_files(tmp_path):
+    with pytest.raises(MissingFileError, match=r"nothing\.tsv"):
+        read_examples(tmp_path / "nothing.tsv")
+    with pytest.raises(UnknownNameError, match=r"\.tsv"):
+        read_examples(write(tmp_path / "a.txt", "text\tlabel\nx\ty\n"))
+
+
+def test_encode_classes_numbers_and_unknown():
+    examples = [Example("one two three", label="b"), Example("four", label="a")]
+    features, labels = encode(examples, WordTokenizer(), 2, label_names(examples))
+    assert features["input_ids"].tolist() == [[2, 0], [1, 0]]
+    assert (labels.tolist(), labels.dtype) == ([1, 0], np.int32)
+    _, labels = encode(examples, WordTokenizer(), 9, ["b", "c", "a"])
+    assert labels.tolist() == [0, 2]
+    _, labels = encode([Example("x", label="2.5")], WordTokenizer(), 9)
+    assert (labels.tolist(), labels.dtype) == ([2.5], np.float32)
+    assert encode([Example("x")], WordTokenizer(), 9)[1] is None
+
+
+def test_encode_hands_pairs_on():
+    features, _ = encode([Example("a b", "c d e", "1")], WordTokenizer(), 9)
+    assert features["input_ids"].tolist() == [[2, 3]]
+    with pytest.raises(InputError, match="1 with one"):
+        encode([Example("a", "b", "1"), Example("c", None, "1")], WordTokenizer(), 9)
+
+
+@pytest.mark.parametrize(
+    ("label", "labels", "message"),
+    [("c", ["a", "b"], "'c'"), ("c", None, "number"), ("nan", None, "finite")],
+)
+def test_encode_refuses_labels_it_cannot_use(label, labels, message):
+    with pytest.raises(InputError, match=message):
+        encode([Example("x", label=label)], WordTokenizer(), 9, labels)
+
+
+def test_dataset_covers_every_example_in_each_epoch():
+    features = {"input_ids": np.arange(26, dtype="int32").reshape(13, 2)}
+    labels = np.arange(13, dtype="int32")
+    data = dataset(features, labels, 5, shuffle_seed=7)
+    epochs = [[(x["input_ids"].numpy(), y.numpy()) for x, y in data] for _ in range(2)]
+    assert [len(y) for _, y in epochs[0]] == [5, 5, 3]
+    first, second = (np.concatenate([y for _, y in epoch]) for epoch in epochs)
+    assert sorted(first) == sorted(second) == list(range(13))
+    assert first.tolist() != second.tolist()
+    rows = np.concatenate([x for x, _ in epochs[0]])
+    assert (rows[:, 0] == 2 * first).all()
+    again = np.concatenate([y for _, y in dataset(features, labels, 5, shuffle_seed=7)])
+    assert again.tolist() == first.tolist()
+
+
+def test_dataset_in_order_without_labels_and_without_end():
+    features = {"input_ids": np.arange(3, dtype="int32")[:, None]}
+    (batch,) = dataset(features, None, 8)
+    assert batch["input_ids"].numpy().tolist() == [[0], [1], [2]]
+    endless = dataset(features, None, 2, repeat=True).take(3)
+    assert [b["input_ids"].numpy()[0, 0] for b in endless] == [0, 2, 1]
+
+
+def test_scores_against_hand_counts():
+    # True positives 2, false positives 1, false negatives 1, true negatives 3.
+    labels = np.array([1, 1, 1, 0, 0, 0, 0])
+    logits = np.eye(2)[[1, 1, 0, 1, 0, 0, 0]]
+    expected = {
+        "accuracy": 5 / 7,
+        "f1": 2 * 2 / (2 * 2 + 1 + 1),
+        "matthews_correlation": (2 * 3 - 1 * 1) / math.sqrt(3 * 3 * 4 * 4),
+    }
+    assert score(labels, logits) == pytest.approx(expected)
+    assert list(score(labels, logits, ["f1"])) == ["f1"]
+    assert "f1_macro" in score(np.array([0, 1, 2]), np.eye(3))
+
+
+def test_regression_scores():
+    labels, logits = np.array([1.0, 2.0, 4.0]), np.array([[2.0], [3.0], [3.5]])
+    found = score(labels, logits)
+    assert found["spearman"] == pytest.approx(1.0)
+    assert found["mean_squared_error"] == pytest.approx((1 + 1 + 0.25) / 3)
+    assert found["pearson"] == pytest.approx(np.corrcoef(labels, logits[:, 0])[0, 1])
+    assert math.isnan(score(labels, np.zeros((3, 1)))["pearson"])
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=40))
+def test_a_perfect_prediction_scores_one(labels):
+    found = score(np.array(labels), np.eye(5)[labels], ["accuracy", "f1_macro"])
+    assert found == {"accuracy": 1.0, "f1_macro": 1.0}
+
+
+def test_score_refuses():
+    with pytest.raises(InputError, match="2 logits and 3 labels"):
+        score(np.zeros(3), np.zeros((2, 2)))
+    with pytest.raises(UnknownNameError, match="accuracy"):
+        score(np.zeros(1, int), np.zeros((1, 2)), ["acuracy"])
+
+
+def test_predictions_file(tmp_path):
+    path = tmp_path / "out" / "predictions.jsonl"
+    logits = np.array([[0.0, math.log(3)], [1000.0, 0.0]])
+    write_predictions(path, EXPECTED, logits, ["bad", "good"])
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert first["prediction"] == "good" and first["label"] == "good"
+    assert first["probability"] == {"bad": 0.25, "good": 0.75}
+    assert second["probability"] == {"bad": 1.0, "good": 0.0}
+    with pytest.raises(ExistingOutputError, match="overwrite"):
+        write_predictions(path, EXPECTED, logits, ["bad", "good"])
+    write_predictions(path, EXPECTED, np.array([[1.5], [2.5]]), overwrite=True)
+    assert [json.loads(line)["prediction"] for line in path.open()] == [1.5, 2.5]
+
+
+def test_no_predictions_file_after_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"\(2, 2\)"):
+        write_predictions(tmp_path / "p.jsonl", EXPECTED, np.zeros((3, 2)), ["a", "b"])
+    with pytest.raises(InputError, match=r"\(2, 1\)"):
+        write_predictions(tmp_path / "p.jsonl", EXPECTED, np.zeros((2, 2)), ["a"])
+    assert list(tmp_path.iterdir()) == []
