@@ -1,0 +1,656 @@
+"""The tokenizer users meet: text to model inputs and back."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_bert.errors import (
+    ExistingOutputError,
+    InputError,
+    MissingFileError,
+    UnknownNameError,
+    choose,
+)
+from keras_bert.tokenization.files import is_list_of_files, read_lines
+from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
+from keras_bert.tokenization.vocab import (
+    SPECIAL_TOKENS,
+    VOCAB_FILE,
+    count_words,
+    load_vocab,
+    train_vocab,
+)
+from keras_bert.tokenization.wordpiece import ChunkCache, SpanCache, WordPiece
+
+CONFIG_FILE = "tokenizer_config.json"
+FAST_FILE = "tokenizer.json"
+TRUNCATION = ("longest_first", "only_first", "only_second")
+
+# A token as a row of numbers; the columns beyond the id are kept when asked for.
+COLUMNS = ("id", "start", "end", "word")
+_NO_WORD = -1
+
+
+class _Row(NamedTuple):
+    """What becomes one row of a batch: tokens of one text, or of two."""
+
+    first: np.ndarray
+    second: np.ndarray | None
+    sample: int
+
+
+class BertTokenizer:
+    """Turns text into BERT's inputs, by exactly Google's rules.
+
+    Text is never searched for special tokens: a literal "[MASK]" is the words
+    "[", "mask", "]". Words longer than 200 characters are unknown.
+
+    Args:
+        vocab_file: path of a `vocab.txt`, or the tokens themselves in id order.
+        do_lower_case: lower-case the text and strip accents; True for uncased
+            vocabularies.
+        strip_accents: None follows `do_lower_case`.
+        tokenize_chinese_chars: make every CJK ideograph a word of its own.
+        model_max_length: positions of the model; used when `max_length` is None.
+        **special_tokens: other spellings of `pad_token`, `unk_token`,
+            `cls_token`, `sep_token` and `mask_token`.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: the vocabulary is empty or lacks [PAD], [UNK], [CLS] or [SEP].
+
+    Example:
+        >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "##ning"]
+        >>> tokenizer = BertTokenizer(vocab)
+        >>> tokenizer("Running")["input_ids"]
+        array([[2, 5, 6, 3]], dtype=int32)
+
+    Source: `FullTokenizer` in google-research/bert, tokenization.py.
+    """
+
+    def __init__(
+        self,
+        vocab_file: str | Path | Sequence[str],
+        do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        model_max_length: int = 512,
+        **special_tokens: str,
+    ) -> None:
+        for name in special_tokens:
+            choose("special token", name, SPECIAL_TOKENS)
+        is_path = isinstance(vocab_file, str | os.PathLike)
+        self.tokens = load_vocab(vocab_file) if is_path else list(vocab_file)
+        self.vocab = {token: index for index, token in enumerate(self.tokens)}
+        self.rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
+        self.model_max_length = model_max_length
+        self.special_tokens = SPECIAL_TOKENS | special_tokens
+        self._require("pad_token", "unk_token", "cls_token", "sep_token")
+        wordpiece = WordPiece(self.vocab, self.rules, self.unk_token_id)
+        self._ids = ChunkCache(wordpiece)
+        self._spans = SpanCache(wordpiece)
+
+    def _require(self, *names: str) -> None:
+        missing = [
+            t for t in map(self.special_tokens.get, names) if t not in self.vocab
+        ]
+        if missing:
+            raise InputError(
+                f"Expected {', '.join(missing)} in the vocabulary of "
+                f"{self.vocab_size} tokens; not found. Check that the file is a "
+                "BERT vocab.txt, or name your own special tokens."
+            )
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **overrides: Any) -> "BertTokenizer":
+        """Loads a tokenizer from a directory.
+
+        Args:
+            path: a directory holding `vocab.txt` (or `tokenizer.json`) and
+                perhaps `tokenizer_config.json`: one saved here, by Hugging Face,
+                or a Google release. A file is read as the vocabulary itself.
+            **overrides: arguments of the constructor, above what is stored.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            MissingFileError: no such directory, or no vocabulary in it.
+            InputError: a file in it cannot be understood.
+        """
+        path = Path(path)
+        folder = path.parent if path.is_file() else path
+        return cls(_find_vocab(path), **_read_settings(folder) | overrides)
+
+    @classmethod
+    def train(
+        cls,
+        source: str | Path | Iterable[str | Path],
+        vocab_size: int = 30522,
+        do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        model_max_length: int = 512,
+        **trainer: Any,
+    ) -> "BertTokenizer":
+        """Learns a vocabulary from text.
+
+        Equal text gives an equal vocabulary, byte by byte.
+
+        Args:
+            source: a file, a list of files (`.gz` included), or an iterator of
+                strings, which is read once and never held.
+            vocab_size: the number of tokens to end with, at most.
+            do_lower_case: see the constructor.
+            strip_accents: see the constructor.
+            tokenize_chinese_chars: see the constructor.
+            model_max_length: see the constructor.
+            **trainer: `min_frequency`, `limit_alphabet`, `unused`, `progress`;
+                see `keras_bert.tokenization.vocab.train_vocab`.
+
+        Returns:
+            The tokenizer.
+
+        Example:
+            >>> tokenizer = BertTokenizer.train(iter(["low lower"] * 9), vocab_size=30)
+            >>> tokenizer.tokenize("Lower")
+            ['lower']
+        """
+        rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
+        counts = count_words(_lines_of(source), rules)
+        tokens = train_vocab(counts, vocab_size, **trainer)
+        return cls(tokens, *rules, model_max_length=model_max_length)
+
+    # Special tokens
+
+    def _special_id(self, name: str) -> int:
+        self._require(name)
+        return self.vocab[self.special_tokens[name]]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The id that fills padding."""
+        return self._special_id("pad_token")
+
+    @property
+    def unk_token_id(self) -> int:
+        """The id of words that cannot be cut."""
+        return self._special_id("unk_token")
+
+    @property
+    def cls_token_id(self) -> int:
+        """The id that begins every sequence."""
+        return self._special_id("cls_token")
+
+    @property
+    def sep_token_id(self) -> int:
+        """The id that ends every text."""
+        return self._special_id("sep_token")
+
+    @property
+    def mask_token_id(self) -> int:
+        """The id that hides a token from the masked language model."""
+        return self._special_id("mask_token")
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of those special tokens that the vocabulary holds."""
+        present = (self.vocab.get(t) for t in self.special_tokens.values())
+        return [index for index in present if index is not None]
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids."""
+        return len(self.tokens)
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    # Text to tokens and ids, without special tokens
+
+    def text_to_ids(self, text: str) -> list[int]:
+        """Returns the ids of a text, no special tokens added; the fastest way."""
+        return list(chain.from_iterable(map(self._ids.__getitem__, chunks(text))))
+
+    def tokenize(self, text: str) -> list[str]:
+        """Returns the tokens of a text, no special tokens added.
+
+        Example:
+            >>> tokenizer.tokenize("unaffable")  # doctest: +SKIP
+            ['una', '##ffa', '##ble']
+        """
+        return self.convert_ids_to_tokens(self.text_to_ids(text))
+
+    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
+        """Returns the id of a token, or of each; an unknown one gives [UNK]'s."""
+        if isinstance(tokens, str):
+            return self.vocab.get(tokens, self.unk_token_id)
+        unk_id = self.unk_token_id
+        return [self.vocab.get(token, unk_id) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> str | list[str]:
+        """Returns the token of an id, or of each.
+
+        Raises:
+            UnknownNameError: an id lies outside the vocabulary.
+        """
+        if np.ndim(ids) == 0 and not isinstance(ids, Iterable):
+            return self.convert_ids_to_tokens([ids])[0]
+        ids = [int(index) for index in ids]
+        outside = [index for index in ids if not 0 <= index < self.vocab_size]
+        if outside:
+            raise UnknownNameError(
+                f"Expected ids from 0 to {self.vocab_size - 1}, received {outside[0]}. "
+                "Check that the tokenizer belongs to the model."
+            )
+        return [self.tokens[index] for index in ids]
+
+    def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
+        """Joins tokens: `##` pieces to what stands before them, others by spaces."""
+        return " ".join(tokens).replace(" ##", "").strip()
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
+        """Returns the text of ids, normalized as the vocabulary is.
+
+        Args:
+            ids: ids of one sequence.
+            skip_special_tokens: leave out [CLS], [SEP], [PAD], [MASK] and [UNK].
+        """
+        skipped = set(self.all_special_ids) if skip_special_tokens else ()
+        kept = [int(index) for index in ids if int(index) not in skipped]
+        return self.convert_tokens_to_string(self.convert_ids_to_tokens(kept))
+
+    def encode(
+        self,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        max_length: int | None = None,
+        add_special_tokens: bool = True,
+    ) -> list[int]:
+        """Returns the ids of one text or pair, special tokens included.
+
+        Args:
+            text: the text.
+            text_pair: the second text of a pair.
+            max_length: cut to this many tokens, the longer text first; None
+                never cuts.
+            add_special_tokens: add [CLS] and [SEP].
+
+        Example:
+            >>> tokenizer.encode("Running")  # doctest: +SKIP
+            [101, 2770, 102]
+        """
+        if not add_special_tokens:
+            pair = self.text_to_ids(text_pair) if text_pair is not None else []
+            return (self.text_to_ids(text) + pair)[:max_length]
+        pairs = None if text_pair is None else [text_pair]
+        truncation = max_length is not None
+        batch = self([text], pairs, max_length=max_length, truncation=truncation)
+        return batch["input_ids"][0].tolist()
+
+    # Batches
+
+    def __call__(
+        self,
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
+        text_pairs: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        max_length: int | None = 128,
+        padding: bool | str = True,
+        truncation: bool | str = True,
+        stride: int = 0,
+        return_offsets_mapping: bool = False,
+        is_split_into_words: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Encodes texts, or pairs of texts, into one batch.
+
+        Args:
+            texts: one text or a list of them.
+            text_pairs: the second texts, as many as `texts`.
+            max_length: the most tokens of a row, special tokens included; None
+                takes `model_max_length`.
+            padding: True pads to the longest row, "max_length" to `max_length`.
+                False demands rows of equal length.
+            truncation: True or "longest_first" takes tokens from the end of the
+                longer text; "only_first" and "only_second" cut that text alone;
+                False never cuts.
+            stride: above 0, a text that is too long becomes several rows, each
+                of which begins with the last `stride` tokens of the one before.
+                Of a pair the second text is cut, unless `truncation` is
+                "only_first".
+            return_offsets_mapping: also return where each token came from.
+            is_split_into_words: each text is a list of words; see `word_ids`.
+
+        Returns:
+            A dict of int32 arrays `(rows, seq)`: `input_ids`, `token_type_ids`,
+            `attention_mask`. On request `offset_mapping` `(rows, seq, 2)`: begin
+            and end of each token, in code points of the original text (of the
+            word, for split texts), zeros for special tokens;
+            `overflow_to_sample_mapping` `(rows,)` with `stride`: which text a
+            row belongs to; `word_ids` `(rows, seq)` with `is_split_into_words`:
+            which word a token belongs to, -1 for special tokens.
+
+        Raises:
+            InputError: the arguments do not fit each other.
+
+        Example:
+            >>> batch = tokenizer(["one", "two words"])  # doctest: +SKIP
+            >>> batch["attention_mask"]  # doctest: +SKIP
+            array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=int32)
+        """
+        firsts, seconds = _as_lists(texts, text_pairs, is_split_into_words)
+        detailed = return_offsets_mapping or is_split_into_words
+        read = self._word_rows if is_split_into_words else self._text_rows
+        max_length = self.model_max_length if max_length is None else max_length
+        cut = _Cutter(truncation, max_length, stride, seconds is not None)
+        rows = [
+            row
+            for sample, first in enumerate(firsts)
+            for row in cut(
+                read(first, detailed),
+                None if seconds is None else read(seconds[sample], detailed),
+                sample,
+            )
+        ]
+        batch = self._assemble(rows, _width(padding, max_length), 4 if detailed else 1)
+        if stride:
+            samples = [row.sample for row in rows]
+            batch["overflow_to_sample_mapping"] = np.array(samples, np.int32)
+        kept = {
+            "offset_mapping": return_offsets_mapping,
+            "word_ids": is_split_into_words,
+        }
+        return {k: v for k, v in batch.items() if kept.get(k, True)}
+
+    def _text_rows(self, text: str, detailed: bool) -> np.ndarray:
+        """Tokens of a text as rows of `COLUMNS`: the id alone unless detailed."""
+        if not isinstance(text, str):
+            raise InputError(
+                f"Expected a string, received {type(text).__name__}: {text!r:.60}. "
+                "Lists of words need is_split_into_words=True."
+            )
+        if not detailed:
+            return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
+        rows = [
+            (token, begin + start, begin + end, 0)
+            for chunk, begin in chunk_spans(text)
+            for token, start, end in self._spans[chunk]
+        ]
+        return np.array(rows, np.int32).reshape(-1, 4)
+
+    def _word_rows(self, words: Sequence[str], detailed: bool) -> np.ndarray:
+        tables = [self._text_rows(word, detailed) for word in words]
+        for index, table in enumerate(tables):
+            table[:, COLUMNS.index("word")] = index
+        return np.concatenate([np.zeros((0, 4), np.int32), *tables])
+
+    def _assemble(
+        self, rows: list[_Row], width: int | None, columns: int
+    ) -> dict[str, np.ndarray]:
+        pad, begin, end = np.array(
+            [
+                [token, 0, 0, _NO_WORD]
+                for token in (self.pad_token_id, self.cls_token_id, self.sep_token_id)
+            ],
+            np.int32,
+        )[:, None, :columns]
+        tables = [
+            [begin, row.first, end] + ([] if row.second is None else [row.second, end])
+            for row in rows
+        ]
+        lengths = np.array([sum(map(len, parts)) for parts in tables], np.int32)
+        width = max([*lengths, width or 0])
+        if width is None and len(set(lengths.tolist())) > 1:
+            raise InputError("Rows differ in length; padding=False cannot hold them.")
+        table = np.tile(pad, (len(rows), width, 1))  # (rows, seq, columns)
+        for row, parts in zip(table, tables, strict=True):
+            np.concatenate(parts, out=row[: sum(map(len, parts))])
+        boundaries = np.array([len(row.first) + 2 for row in rows], np.int32)
+        positions = np.arange(width, dtype=np.int32)
+        mask = positions < lengths[:, None]
+        types = mask & (positions >= boundaries[:, None])
+        batch = {
+            "input_ids": np.ascontiguousarray(table[..., 0]),
+            "token_type_ids": types.astype(np.int32),
+            "attention_mask": mask.astype(np.int32),
+        }
+        if columns > 1:
+            batch["offset_mapping"] = np.ascontiguousarray(table[..., 1:3])
+            batch["word_ids"] = np.ascontiguousarray(table[..., 3])
+        return batch
+
+    # Files
+
+    def save_pretrained(self, path: str | Path, overwrite: bool = False) -> list[Path]:
+        """Writes `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`.
+
+        The files are those of Hugging Face's form, and `from_pretrained` reads
+        them back.
+
+        Args:
+            path: a directory; made when missing.
+            overwrite: replace files that are there already.
+
+        Returns:
+            The files written.
+
+        Raises:
+            ExistingOutputError: a file is there and `overwrite` is False.
+        """
+        path = Path(path)
+        files = {
+            path / VOCAB_FILE: "".join(f"{token}\n" for token in self.tokens),
+            path / CONFIG_FILE: _as_json(self._settings()),
+            path / FAST_FILE: _as_json(self._fast_tokenizer()),
+        }
+        existing = [file for file in files if file.exists()]
+        if existing and not overwrite:
+            raise ExistingOutputError(
+                f"{existing[0]} exists already; choose another directory or pass "
+                "overwrite=True."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            _write_whole(file, text)
+        return list(files)
+
+    def _settings(self) -> dict[str, Any]:
+        settings = self.rules._asdict() | self.special_tokens
+        settings["model_max_length"] = self.model_max_length
+        return settings | {"tokenizer_class": "BertTokenizer"}
+
+    def _fast_tokenizer(self) -> dict[str, Any]:
+        """The same tokenizer in the form of the `tokenizers` library."""
+        rules, special = self.rules, self.special_tokens
+        flags = {"single_word": False, "lstrip": False, "rstrip": False}
+        flags |= {"normalized": False, "special": True}
+        present = [token for token in special.values() if token in self.vocab]
+        added = [{"id": self.vocab[t], "content": t} | flags for t in present]
+        return {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": sorted(added, key=lambda token: token["id"]),
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": True,
+                "handle_chinese_chars": rules.tokenize_chinese_chars,
+                "strip_accents": rules.strip_accents,
+                "lowercase": rules.do_lower_case,
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "BertProcessing",
+                "sep": [special["sep_token"], self.sep_token_id],
+                "cls": [special["cls_token"], self.cls_token_id],
+            },
+            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+            "model": {
+                "type": "WordPiece",
+                "unk_token": special["unk_token"],
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 200,
+                "vocab": self.vocab,
+            },
+        }
+
+
+class _Cutter:
+    """Makes rows of at most `max_length` tokens out of one text or pair."""
+
+    def __init__(
+        self, truncation: bool | str, max_length: int, stride: int, pairs: bool
+    ) -> None:
+        if isinstance(truncation, str):
+            choose("truncation", truncation, TRUNCATION)
+        self.truncation = "longest_first" if truncation is True else truncation
+        self.room = max_length - (3 if pairs else 2)
+        self.stride = stride
+        if self.truncation and self.room < 1 + bool(pairs):
+            raise InputError(
+                f"max_length={max_length} leaves no room beside the special tokens; "
+                f"expected at least {5 if pairs else 3}."
+            )
+        if stride and not self.truncation:
+            raise InputError("stride needs truncation; received truncation=False.")
+
+    def __call__(
+        self, first: np.ndarray, second: np.ndarray | None, sample: int
+    ) -> Iterator[_Row]:
+        total = len(first) + (0 if second is None else len(second))
+        if not self.truncation or total <= self.room:
+            return iter([_Row(first, second, sample)])
+        if self.stride:
+            return self._windows(first, second, sample)
+        return iter([self._cut(first, second, sample)])
+
+    def _cut(self, first: np.ndarray, second: np.ndarray | None, sample: int) -> _Row:
+        if second is None:
+            return _Row(first[: self.room], None, sample)
+        keep_first, keep_second = {
+            "longest_first": longest_first,
+            "only_first": lambda a, b, room: (room - b, b),
+            "only_second": lambda a, b, room: (a, room - a),
+        }[self.truncation](len(first), len(second), self.room)
+        if min(keep_first, keep_second) < 0:
+            raise InputError(
+                f"truncation={self.truncation!r} cannot make a pair of {len(first)} "
+                f"and {len(second)} tokens fit {self.room}; raise max_length or use "
+                "'longest_first'."
+            )
+        return _Row(first[:keep_first], second[:keep_second], sample)
+
+    def _windows(
+        self, first: np.ndarray, second: np.ndarray | None, sample: int
+    ) -> Iterator[_Row]:
+        cut_first = second is None or self.truncation == "only_first"
+        moving, fixed = (first, second) if cut_first else (second, first)
+        room = self.room - (0 if fixed is None else len(fixed))
+        if room <= self.stride:
+            raise InputError(
+                f"stride={self.stride} must be smaller than the {room} tokens left "
+                "for the text in a row; lower stride or raise max_length."
+            )
+        starts = range(0, len(moving) - self.stride, room - self.stride)
+        parts = (moving[start : start + room] for start in starts)
+        for part in parts:
+            yield _Row(*((part, fixed) if cut_first else (fixed, part)), sample)
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of a pair stay when the longer text gives them up singly.
+
+    Args:
+        first: tokens of the first text.
+        second: tokens of the second; it gives one up when both are equal.
+        room: tokens that fit.
+
+    Example:
+        >>> longest_first(10, 10, 15), longest_first(3, 20, 15)
+        ((8, 7), (3, 12))
+
+    Source: `_truncate_seq_pair` in google-research/bert, run_classifier.py.
+    """
+    second = min(second, max(room // 2, room - first))
+    return min(first, room - second), second
+
+
+def _as_lists(texts: Any, pairs: Any, words: bool) -> tuple[list, list | None]:
+    def single(value: Any) -> bool:
+        return isinstance(value, str) or bool(
+            words and len(value) and isinstance(value[0], str)
+        )
+
+    texts = [texts] if single(texts) else list(texts)
+    if pairs is None:
+        return texts, None
+    pairs = [pairs] if single(pairs) else list(pairs)
+    if len(pairs) != len(texts):
+        raise InputError(
+            f"Expected as many text_pairs as texts, received {len(texts)} texts and "
+            f"{len(pairs)} pairs."
+        )
+    return texts, pairs
+
+
+def _width(padding: bool | str, max_length: int) -> int | None:
+    if isinstance(padding, str):
+        choose("padding", padding, ("longest", "max_length"))
+    return {False: None, "max_length": max_length}.get(padding, 0)
+
+
+def _find_vocab(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise MissingFileError(
+            f"Expected a tokenizer directory or a vocab.txt at {path}, found nothing."
+        )
+    for name in (VOCAB_FILE, FAST_FILE):
+        if (path / name).is_file():
+            return path / name
+    raise MissingFileError(
+        f"Expected {VOCAB_FILE} or {FAST_FILE} in {path}, found neither. Copy the "
+        "vocabulary the model was trained with into it."
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """Reads what `tokenizer_config.json` says that the constructor takes."""
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        return {}
+    try:
+        stored = json.loads(file.read_text("utf-8"))
+        items = stored.items()
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"Expected a JSON object in {file}: {error}.") from error
+    names = {*WordRules._fields, *SPECIAL_TOKENS, "model_max_length"}
+    settings = {key: _content(value) for key, value in items if key in names}
+    return {k: v for k, v in settings.items() if v is not None or k == "strip_accents"}
+
+
+def _content(value: Any) -> Any:
+    """A special token is stored as a string, or as an object with its content."""
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _lines_of(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
+    return read_lines(source) if is_list_of_files(source) else iter(source)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write_whole(file: Path, text: str) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(text, "utf-8", newline="\n")
+    os.replace(partial, file)

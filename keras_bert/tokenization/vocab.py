@@ -1,0 +1,179 @@
+"""Vocabulary files: one token a line, the line number is the id."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from keras_bert.errors import ConfigError, InputError, MissingFileError
+from keras_bert.tokenization.rules import WordRules, chunks
+
+VOCAB_FILE = "vocab.txt"
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+
+
+def load_vocab(path: str | Path) -> list[str]:
+    """Reads a vocabulary: `vocab.txt`, or the one inside a `tokenizer.json`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tokens; a token's index is its id.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: the file is empty or not UTF-8 text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(
+            f"Expected a vocabulary file at {path}, found none. "
+            "Give the path of a vocab.txt, one token a line."
+        )
+    try:
+        text = path.read_bytes().decode("utf-8")
+        tokens = _json_tokens(text) if path.suffix == ".json" else _lines(text)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"Expected a WordPiece vocabulary in UTF-8 in {path}: {error}."
+        ) from error
+    if not tokens:
+        raise InputError(f"The vocabulary {path} is empty; expected one token a line.")
+    return tokens
+
+
+def _lines(text: str) -> list[str]:
+    # Only "\n" ends a line: two tokens of the Chinese vocabulary are other
+    # line breaks of Unicode.
+    lines = text.split("\n")
+    return [line.strip() for line in lines[: -1 if lines[-1] == "" else None]]
+
+
+def _json_tokens(text: str) -> list[str]:
+    ids = json.loads(text)["model"]["vocab"]
+    tokens = [""] * (max(ids.values()) + 1)
+    for token, index in ids.items():
+        tokens[index] = token
+    return tokens
+
+
+def count_words(lines: Iterable[str], rules: WordRules) -> Counter[str]:
+    """Counts the words of a text after normalization.
+
+    Args:
+        lines: strings; read once, never held.
+        rules: how text is normalized and split.
+
+    Returns:
+        Word to count.
+
+    Example:
+        >>> count_words(["A rose is a rose."], WordRules()).most_common(1)
+        [('a', 2)]
+    """
+    seen: Counter[str] = Counter()
+    for line in lines:
+        seen.update(chunks(line))
+    counts: Counter[str] = Counter()
+    for chunk, count in seen.items():
+        for word in rules.split(chunk):
+            counts[word.text] += count
+    return counts
+
+
+def train_vocab(
+    counts: Counter[str],
+    vocab_size: int,
+    *,
+    min_frequency: int = 2,
+    limit_alphabet: int = 1000,
+    unused: int = 0,
+    progress: bool = False,
+) -> list[str]:
+    """Learns a WordPiece vocabulary from counted words.
+
+    Equal counts give an equal vocabulary, token by token.
+
+    Args:
+        counts: word to count, from `count_words`.
+        vocab_size: the number of tokens to end with, at most.
+        min_frequency: how often two pieces must meet to be joined.
+        limit_alphabet: how many single characters are kept, most frequent first.
+        unused: how many `[unused]` places to leave after `[PAD]`; 99 puts
+            `[UNK] [CLS] [SEP] [MASK]` at 100 to 103, as in Google's releases.
+        progress: show the trainer's progress bar.
+
+    Returns:
+        The tokens; a token's index is its id.
+
+    Raises:
+        InputError: there are no words.
+        ConfigError: `vocab_size` has no room for the single characters.
+
+    Example:
+        >>> train_vocab(Counter({"low": 5, "lower": 3}), vocab_size=20)[:6]
+        ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '##e']
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    if not counts:
+        raise InputError("Expected text to learn a vocabulary from, received none.")
+    alphabet = _alphabet(counts, limit_alphabet)
+    first = _reserved(unused) + _pieces_of_alphabet(counts, alphabet)
+    if len(first) > vocab_size:
+        raise ConfigError(
+            f"vocab_size={vocab_size} leaves no room: special tokens and single "
+            f"characters already need {len(first)}. Raise vocab_size or lower "
+            "limit_alphabet."
+        )
+    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        # The trainer numbers single characters in an order that changes from
+        # run to run, unless it is given all of them in advance.
+        special_tokens=first,
+        show_progress=progress,
+    )
+    tokenizer.train_from_iterator(_repeat(counts, alphabet), trainer=trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.__getitem__)
+
+
+def _reserved(unused: int) -> list[str]:
+    pad, *others = SPECIAL_TOKENS.values()
+    return [pad, *(f"[unused{i}]" for i in range(unused)), *others]
+
+
+def _alphabet(counts: Counter[str], limit: int) -> frozenset[str]:
+    chars: Counter[str] = Counter()
+    for word, count in counts.items():
+        for char in word:
+            chars[char] += count
+    kept = sorted(chars, key=lambda char: (-chars[char], char))[:limit]
+    return frozenset(kept)
+
+
+def _pieces_of_alphabet(counts: Counter[str], alphabet: frozenset[str]) -> list[str]:
+    """Every single character as it occurs: beginning a word, or inside one."""
+    begin = {word[0] for word in counts} & alphabet
+    inside = {char for word in counts for char in word[1:]} & alphabet
+    return sorted(begin) + sorted("##" + char for char in inside)
+
+
+def _repeat(
+    counts: Counter[str], alphabet: frozenset[str], batch: int = 1000
+) -> Iterator[str]:
+    """Yields each word as often as it was counted; the trainer takes only text."""
+    for word in sorted(counts):
+        if alphabet.issuperset(word):
+            whole, rest = divmod(counts[word], batch)
+            yield from (" ".join([word] * n) for n in [batch] * whole + [rest] if n)
