@@ -1,0 +1,507 @@
+"""SavedModels: signatures, numbers, one copy of the weights, nothing half-written."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401
+
+import keras_bert
+from keras_bert.config import BertConfig
+from keras_bert.errors import ConfigError, ExistingOutputError, InputError
+from keras_bert.features import SERVED_INPUTS
+from keras_bert.serving import export as export_module
+from keras_bert.serving.export import export, versions
+from keras_bert.serving.predictor import Predictor
+from keras_bert.tokenization.in_graph import InGraphTokenizer
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["a", "good", "bad", "film", "not", "so", "really", "was", "it", "seen"]
+VOCAB = SPECIAL + WORDS
+CONFIG = BertConfig(
+    vocab_size=37,  # more than the vocabulary, as in published models
+    hidden_size=12,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=14,
+    max_position_embeddings=23,
+    num_labels=3,
+    initializer_range=0.5,  # answers that differ between texts
+)
+TEXTS = ["a good film", "not so bad", "seen", "it was really really bad"]
+PAIRS = ["was it", "so good a film", "not", "really"]
+CHOICES = [["good", "bad film"], ["not a", "so"], ["it", "was"], ["a", "a good"]]
+
+# Class, changes to the config, outputs of serve_ids, outputs on text.
+CASES = {
+    "encoder": ("BertModel", {}, {"last_hidden_state", "pooler_output"}, None),
+    "states": (
+        "BertModel",
+        {"output_hidden_states": True, "output_attentions": True},
+        {
+            "last_hidden_state",
+            "pooler_output",
+            *(f"hidden_states_{i}" for i in range(3)),
+            *(f"attentions_{i}" for i in range(2)),
+        },
+        None,
+    ),
+    "pretraining": (
+        "BertForPreTraining",
+        {},
+        {"prediction_logits", "seq_relationship_logits"},
+        None,
+    ),
+    "masked_lm": ("BertForMaskedLM", {}, {"logits"}, None),
+    "causal_lm": ("BertLMHeadModel", {"is_decoder": True}, {"logits"}, None),
+    "next_sentence": (
+        "BertForNextSentencePrediction",
+        {},
+        {"logits"},
+        {"label", "probabilities", "logits"},
+    ),
+    "classes": (
+        "BertForSequenceClassification",
+        {"id2label": {0: "bad", 1: "fair", 2: "good"}},
+        {"logits"},
+        {"label", "probabilities", "logits"},
+    ),
+    "classes_with_states": (
+        "BertForSequenceClassification",
+        {"output_hidden_states": True},
+        {"logits", *(f"hidden_states_{i}" for i in range(3))},
+        {
+            "label",
+            "probabilities",
+            "logits",
+            *(f"hidden_states_{i}" for i in range(3)),
+        },
+    ),
+    "many_labels": (
+        "BertForSequenceClassification",
+        {"problem_type": "multi_label_classification"},
+        {"logits"},
+        {"label", "probabilities", "logits"},
+    ),
+    "score": (
+        "BertForSequenceClassification",
+        {"num_labels": 1},
+        {"logits"},
+        {"scores"},
+    ),
+    "tokens": (
+        "BertForTokenClassification",
+        {},
+        {"logits"},
+        {"label", "probabilities", "logits", *SERVED_INPUTS},
+    ),
+    "answers": (
+        "BertForQuestionAnswering",
+        {},
+        {"start_logits", "end_logits"},
+        None,
+    ),
+    "choices": (
+        "BertForMultipleChoice",
+        {},
+        {"logits"},
+        {"choice", "probabilities", "logits"},
+    ),
+}
+ON_PAIRS = {"pretraining", "next_sentence", "answers", "choices"}
+
+
+def make_model(case):
+    name, changes, *_ = CASES[case]
+    return getattr(keras_bert, name)(CONFIG.replace(**changes), seed=7)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return InGraphTokenizer(VOCAB)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, tokenizer):
+    """Exports a case once: (Keras model, path, reloaded model)."""
+    done = {}
+
+    def get(case):
+        if case not in done:
+            model = make_model(case)
+            directory = tmp_path_factory.mktemp(case)
+            path = export(model, directory, tokenizer, max_length=13)
+            done[case] = (model, path, tf.saved_model.load(str(path)))
+        return done[case]
+
+    return get
+
+
+def features(case, batch, length, seed=0):
+    """Random ids with padding, as `serve_ids` takes them."""
+    rng = np.random.default_rng(seed)
+    shape = (batch, 2, length) if case == "choices" else (batch, length)
+    kept = rng.integers(1, length + 1, shape[:-1])[..., None]
+    values = (
+        rng.integers(0, CONFIG.vocab_size, shape),
+        np.arange(length) < kept,
+        rng.integers(0, 2, shape),
+    )
+    return {
+        name: np.asarray(value, np.int32)
+        for name, value in zip(SERVED_INPUTS, values, strict=True)
+    }
+
+
+def flat(outputs):
+    return {k: v.numpy() for k, v in export_module.named_outputs(outputs).items()}
+
+
+def text_inputs(case, count=4):
+    inputs = {"text": tf.constant(TEXTS[:count])}
+    if case in ON_PAIRS:
+        pairs = CHOICES if case == "choices" else PAIRS
+        inputs["text_pair"] = tf.constant(pairs[:count])
+    return inputs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ids_equal_the_keras_model_at_any_batch_and_length(case, exported):
+    model, _, loaded = exported(case)
+    serve = loaded.signatures["serve_ids"]
+    for batch, length in ((1, 5), (3, 11)):
+        given = features(case, batch, length)
+        expected = flat(model(given))
+        received = serve(**{k: tf.constant(v) for k, v in given.items()})
+        assert set(received) == set(expected) == CASES[case][2]
+        for name, value in expected.items():
+            assert received[name].dtype == tf.float32
+            np.testing.assert_allclose(received[name], value, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_signatures_have_the_agreed_names_types_and_shapes(case, exported):
+    _, _, loaded = exported(case)
+    signatures = loaded.signatures
+    expected = {"serving_default", "serve_pairs", "serve_ids", "serve_examples"}
+    assert set(signatures) == expected
+
+    ids = signatures["serve_ids"].structured_input_signature
+    shape = [None] * (3 if case == "choices" else 2)
+    spec = {n: tf.TensorSpec(shape, tf.int32, name=n) for n in SERVED_INPUTS}
+    assert ids == ((), spec)
+
+    text = tf.TensorSpec([None], tf.string, name="text")
+    rank = 2 if case == "choices" else 1
+    pair = tf.TensorSpec([None] * rank, tf.string, name="text_pair")
+    pairs = ((), {"text": text, "text_pair": pair})
+    assert signatures["serve_pairs"].structured_input_signature == pairs
+    default = pairs if case in ON_PAIRS else ((), {"text": text})
+    assert signatures["serving_default"].structured_input_signature == default
+
+    inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
+    assert signatures["serve_examples"].structured_input_signature == ((), inputs)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_text_gives_what_its_ids_give(case, exported, tokenizer):
+    model, _, loaded = exported(case)
+    outputs = CASES[case][3] or CASES[case][2] | set(SERVED_INPUTS)
+    for count in (1, 4):
+        inputs = text_inputs(case, count)
+        answer = loaded.signatures["serving_default"](**inputs)
+        assert set(answer) == outputs
+        if case == "choices":
+            texts = tf.repeat(inputs["text"], 2)
+            rows = tokenizer.encode(
+                texts, tf.reshape(inputs["text_pair"], [-1]), max_length=13
+            )
+            rows = {k: tf.reshape(v, (count, 2, -1)) for k, v in rows.items()}
+        else:
+            rows = tokenizer.encode(
+                inputs["text"], inputs.get("text_pair"), max_length=13
+            )
+        expected = flat(model({k: v.numpy() for k, v in rows.items()}))
+        for name in set(answer) & set(expected):
+            np.testing.assert_allclose(answer[name], expected[name], atol=1e-5, rtol=0)
+        if "scores" in answer:
+            scores = expected["logits"][:, 0]
+            np.testing.assert_allclose(answer["scores"], scores, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_weight_is_stored_once(case, exported):
+    model, path, _ = exported(case)
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    types, shapes = (
+        reader.get_variable_to_dtype_map(),
+        reader.get_variable_to_shape_map(),
+    )
+    stored = sum(np.prod(s) for n, s in shapes.items() if types[n].is_floating)
+    assert stored == sum(np.prod(w.shape) for w in model.weights)
+    # Nor may a copy hide in the graph as a constant. The tokenizer's tables can.
+    proto = (path / "saved_model.pb").read_bytes()
+    for weight in model.weights:
+        if weight.value.numpy().any():
+            assert weight.value.numpy().tobytes() not in proto
+
+
+def test_labels_and_probabilities_say_what_the_logits_say(exported):
+    _, _, loaded = exported("classes")
+    answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
+    logits = answer["logits"].numpy()
+    names = np.array([b"bad", b"fair", b"good"])
+    assert answer["label"].numpy().tolist() == names[logits.argmax(-1)].tolist()
+    powers = np.exp(logits)
+    softmax = powers / powers.sum(-1, keepdims=True)
+    np.testing.assert_allclose(answer["probabilities"], softmax, atol=1e-6)
+
+
+def test_multi_label_probabilities_are_independent(exported):
+    _, _, loaded = exported("many_labels")
+    answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
+    sigmoid = 1 / (1 + np.exp(-answer["logits"].numpy()))
+    np.testing.assert_allclose(answer["probabilities"], sigmoid, atol=1e-6)
+
+
+def test_token_labels_and_choices_have_one_answer_each(exported):
+    answer = exported("tokens")[2].signatures["serving_default"](text=TEXTS)
+    assert answer["label"].shape == answer["input_ids"].shape
+    labels = np.array([b"LABEL_0", b"LABEL_1", b"LABEL_2"])
+    best = answer["logits"].numpy().argmax(-1)
+    assert (answer["label"].numpy() == labels[best]).all()
+    answer = exported("choices")[2].signatures["serving_default"](
+        **text_inputs("choices")
+    )
+    assert answer["logits"].shape == (4, 2)
+    assert (answer["choice"].numpy() == answer["logits"].numpy().argmax(-1)).all()
+
+
+def example(**features):
+    values = {
+        name: tf.train.Feature(
+            bytes_list=tf.train.BytesList(
+                value=[
+                    v.encode() for v in ([value] if isinstance(value, str) else value)
+                ]
+            )
+        )
+        for name, value in features.items()
+    }
+    proto = tf.train.Example(features=tf.train.Features(feature=values))
+    return proto.SerializeToString()
+
+
+EXAMPLE_OUTPUTS = {
+    "classes": {"classes", "scores"},
+    "many_labels": {"classes", "scores"},
+    "next_sentence": {"classes", "scores"},
+    "score": {"outputs"},
+}
+
+
+@pytest.mark.parametrize("case", ["classes", "many_labels", "next_sentence", "score"])
+def test_examples_suit_the_classify_and_regress_apis(case, exported):
+    loaded = exported(case)[2]
+    pairs = PAIRS if case in ON_PAIRS else [None] * 4
+    serialized = [
+        example(text=t, **({"text_pair": p} if p else {}))
+        for t, p in zip(TEXTS, pairs, strict=True)
+    ]
+    received = loaded.signatures["serve_examples"](inputs=tf.constant(serialized))
+    answer = loaded.signatures["serving_default"](**text_inputs(case))
+    assert set(received) == EXAMPLE_OUTPUTS[case]
+    if case == "score":
+        np.testing.assert_allclose(received["outputs"], answer["scores"], atol=1e-6)
+        return
+    np.testing.assert_allclose(received["scores"], answer["probabilities"], atol=1e-6)
+    assert received["classes"].shape == received["scores"].shape
+    first = received["classes"].numpy()[0].tolist()
+    assert first == received["classes"].numpy()[3].tolist()
+    assert answer["label"].numpy()[0] == first[np.argmax(received["scores"][0])]
+
+
+def test_examples_of_multiple_choice_hold_a_list(exported):
+    loaded = exported("choices")[2]
+    serialized = [
+        example(text=t, text_pair=c) for t, c in zip(TEXTS, CHOICES, strict=True)
+    ]
+    received = loaded.signatures["serve_examples"](inputs=tf.constant(serialized))
+    answer = loaded.signatures["serving_default"](**text_inputs("choices"))
+    np.testing.assert_allclose(received["logits"], answer["logits"], atol=1e-6)
+
+
+def test_long_text_is_cut_inside_the_graph(exported):
+    loaded = exported("tokens")[2]
+    long = " ".join(["really"] * 60)
+    for inputs in ({"text": [long]}, {"text": [long], "text_pair": [long]}):
+        name = "serve_pairs" if "text_pair" in inputs else "serving_default"
+        answer = loaded.signatures[name](
+            **{k: tf.constant(v) for k, v in inputs.items()}
+        )
+        ids = answer["input_ids"].numpy()
+        assert ids.shape == (1, 13)
+        assert ids[0, 0] == VOCAB.index("[CLS]") and ids[0, -1] == VOCAB.index("[SEP]")
+
+
+def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
+    loaded = exported("classes")[2]
+    given = features("classes", 1, CONFIG.max_position_embeddings + 1)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="max_position_embeddings=23"
+    ):
+        loaded.signatures["serve_ids"](**{k: tf.constant(v) for k, v in given.items()})
+
+
+def test_a_process_with_tensorflow_alone_runs_it(exported):
+    model, path, loaded = exported("classes")
+    given = features("classes", 2, 7)
+    script = textwrap.dedent("""
+        import json, sys
+        import numpy as np, tensorflow as tf, tensorflow_text
+        path, given = sys.argv[1], json.loads(sys.argv[2])
+        loaded = tf.saved_model.load(path)
+        ids = {k: tf.constant(v, tf.int32) for k, v in given["ids"].items()}
+        ids = loaded.signatures["serve_ids"](**ids)["logits"]
+        text = loaded.signatures["serving_default"](text=tf.constant(given["text"]))
+        assert not any(name.startswith("keras_bert") for name in sys.modules)
+        print(json.dumps([ids.numpy().tolist(), text["logits"].numpy().tolist()]))
+        """)
+    payload = {"ids": {k: v.tolist() for k, v in given.items()}, "text": TEXTS}
+    command = [sys.executable, "-c", script, str(path), json.dumps(payload)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=path, env={**os.environ}
+    )
+    assert result.returncode == 0, result.stderr
+    ids, text = json.loads(result.stdout.splitlines()[-1])
+    np.testing.assert_allclose(ids, model(given), atol=1e-5, rtol=0)
+    here = loaded.signatures["serving_default"](text=tf.constant(TEXTS))["logits"]
+    np.testing.assert_allclose(text, here, atol=1e-5, rtol=0)
+
+
+# === Arguments and files ===
+
+
+def test_without_a_tokenizer_the_default_takes_ids(tmp_path):
+    path = export(make_model("classes"), tmp_path / "model")
+    loaded = tf.saved_model.load(str(path))
+    assert set(loaded.signatures) == {"serving_default", "serve_ids"}
+    inputs = loaded.signatures["serving_default"].structured_input_signature[1]
+    assert set(inputs) == set(SERVED_INPUTS)
+
+
+def test_versions_count_up_and_are_never_overwritten(tmp_path):
+    model = make_model("classes")
+    directory = tmp_path / "model"
+    assert versions(directory) == []
+    assert export(model, directory) == directory / "1"
+    assert export(model, directory, version=7) == directory / "7"
+    assert export(model, directory).name == "8"
+    before = (directory / "7" / "saved_model.pb").read_bytes()
+    with pytest.raises(ExistingOutputError, match="already there"):
+        export(model, directory, version=7)
+    assert (directory / "7" / "saved_model.pb").read_bytes() == before
+    assert versions(directory) == [1, 7, 8]
+    assert sorted(p.name for p in directory.iterdir()) == ["1", "7", "8"]
+
+
+def test_the_card_describes_the_export(exported):
+    _, path, _ = exported("classes")
+    card = json.loads((path / export_module.CARD).read_text())
+    assert card["model"] == "BertForSequenceClassification"
+    assert card["labels"] == ["bad", "fair", "good"]
+    assert card["max_length"] == 13
+    assert BertConfig.from_dict(card["config"]).num_labels == 3
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"max_length": 24}, ConfigError, "max_position_embeddings=23"),
+        ({"max_length": 2}, ConfigError, "from 3"),
+        ({"labels": ["a", "b"]}, InputError, "Expected 3 labels"),
+        ({"version": 0}, ConfigError, "above 0"),
+        ({"version": True}, ConfigError, "above 0"),
+    ],
+)
+def test_bad_arguments_are_refused_and_leave_nothing(
+    arguments, error, message, tmp_path
+):
+    with pytest.raises(error, match=message):
+        export(make_model("classes"), tmp_path / "model", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path):
+    large = InGraphTokenizer(SPECIAL + [f"w{i}" for i in range(33)])
+    with pytest.raises(InputError, match="vocab_size=37.*Received: 38"):
+        export(make_model("classes"), tmp_path / "model", large)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_single_text_does_not_suit_a_head_on_pairs(tmp_path, tokenizer):
+    with pytest.raises(ConfigError, match="two texts"):
+        export(make_model("answers"), tmp_path / "model", tokenizer, pairs=False)
+
+
+def test_an_export_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
+    def fail(path, card):
+        assert (path.parent.parent / "saved_model.pb").exists()  # almost done
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export_module, "_write_card", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export(make_model("classes"), tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_pairs_become_the_default_where_asked_or_known(tmp_path, tokenizer):
+    config = CONFIG.replace(extra={"finetuning_task": "MNLI"})
+    known = keras_bert.BertForSequenceClassification(config)
+    asked = make_model("classes")
+    for number, (model, pairs) in enumerate([(known, None), (asked, True)], 1):
+        path = export(model, tmp_path, tokenizer, pairs=pairs, version=number)
+        default = tf.saved_model.load(str(path)).signatures["serving_default"]
+        assert set(default.structured_input_signature[1]) == {"text", "text_pair"}
+
+
+def test_sixteen_bit_models_answer_in_float32(tmp_path, tokenizer):
+    model = keras_bert.BertModel(CONFIG, dtype="mixed_bfloat16", seed=7)
+    loaded = tf.saved_model.load(str(export(model, tmp_path, tokenizer)))
+    answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
+    assert answer["last_hidden_state"].dtype == tf.float32
+
+
+# === In process ===
+
+
+def test_predictor_answers_as_the_export_in_any_batch(exported, tokenizer):
+    model, _, loaded = exported("classes")
+    served = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
+    for size in (1, 3, 32):
+        rows = Predictor(model, tokenizer, max_length=13, batch_size=size)(TEXTS)
+        assert [row["label"] for row in rows] == served["label"].numpy().tolist()
+        logits = np.stack([row["logits"] for row in rows])
+        np.testing.assert_allclose(logits, served["logits"], atol=1e-5, rtol=0)
+
+
+def test_predictor_on_pairs_and_on_nothing(exported, tokenizer):
+    predict = Predictor(exported("choices")[0], tokenizer, max_length=13)
+    rows = predict(TEXTS, CHOICES)
+    assert [row["logits"].shape for row in rows] == [(2,)] * 4
+    assert predict([], []) == []
+    for wrong in ((TEXTS,), ("text", CHOICES), (TEXTS, CHOICES[:3])):
+        with pytest.raises(InputError):
+            predict(*wrong)
+
+
+def test_every_case_has_a_head_and_every_model_a_case():
+    covered = {name for name, *_ in CASES.values()}
+    assert covered == set(keras_bert.models.MODELS)
+    assert len(set(itertools.chain(CASES, ON_PAIRS))) == len(CASES)
