@@ -1,0 +1,275 @@
+"""Every tensor accounted for: which parts a checkpoint holds, and what is amiss."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from keras_bert import axes, families
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.table import Row, Slot, expand
+from keras_bert.config import BertConfig
+from keras_bert.errors import CheckpointError, choose
+
+SHOWN = 10  # names listed in a message before "and N more"
+
+
+@dataclass
+class Part:
+    """One part of a model, as a checkpoint holds it.
+
+    Args:
+        name: for instance "encoder" or "masked_lm".
+        rows: its weights, layers written out.
+        found: names that are there.
+        missing: names that are not.
+        misshapen: for names of another shape than the config says, a sentence.
+    """
+
+    name: str
+    rows: list[Row]
+    found: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    misshapen: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Survey:
+    """The parts of a checkpoint and the names that belong to none.
+
+    Args:
+        parts: by name, absent ones included.
+        unexpected: names that no row has.
+    """
+
+    parts: dict[str, Part]
+    unexpected: list[str]
+
+    @property
+    def present(self) -> list[str]:
+        """Names of the parts of which anything is there."""
+        return [name for name, part in self.parts.items() if part.found]
+
+
+def survey(
+    checkpoint: Checkpoint, config: BertConfig, parts: Collection[str]
+) -> Survey:
+    """Looks up every row of every part in a checkpoint.
+
+    Args:
+        checkpoint: what was read.
+        config: gives the expected shapes.
+        parts: the parts meant, where several would have the same names.
+
+    Returns:
+        What was found, without judging it.
+    """
+    names = _distinct(families.of(config), parts)
+    found = {name: _part(name, checkpoint, config) for name in names}
+    known = {
+        row.slots[checkpoint.format].name
+        for part in found.values()
+        for row in part.rows
+    }
+    return Survey(found, sorted(set(checkpoint.tensors) - known))
+
+
+def _distinct(family: ModuleType, meant: Collection[str]) -> list[str]:
+    """All parts, with one classifier: they share their names."""
+    classifier = next((n for n in family.CLASSIFIERS if n in meant), None)
+    classifier = classifier or family.CLASSIFIERS[0]
+    return [n for n in family.PARTS if n == classifier or n not in family.CLASSIFIERS]
+
+
+def _part(name: str, checkpoint: Checkpoint, config: BertConfig) -> Part:
+    family = families.of(config)
+    part = Part(name, expand(family.PARTS[name], config.num_hidden_layers))
+    for row in part.rows:
+        slot = row.slots[checkpoint.format]
+        tensor = checkpoint.tensors.get(slot.name)
+        if tensor is None:
+            part.missing.append(slot.name)
+            continue
+        part.found.append(slot.name)
+        problem = _misfit(slot, tensor, config)
+        if problem:
+            part.misshapen[slot.name] = problem
+    return part
+
+
+def _misfit(slot: Slot, tensor: Tensor, config: BertConfig) -> str | None:
+    """Says how a tensor differs from what the config promises, or None."""
+    family = families.of(config)
+    expected = axes.shape(slot.axes, family.sizes(config))
+    if not _is_float(tensor.dtype):
+        return f"expected floating point, received {tensor.dtype}"
+    if tensor.shape == expected:
+        return None
+    fields = [family.FIELDS[n] for n in axes.names(slot.axes) if n in family.FIELDS]
+    why = ", ".join(f"{f}={getattr(config, f)}" for f in dict.fromkeys(fields))
+    return f"expected {expected} from {why}, received {tensor.shape}"
+
+
+def _is_float(dtype) -> bool:
+    # ml_dtypes' bfloat16 is of kind "V" to NumPy.
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+# === Which model class ===
+
+
+@dataclass
+class Contents:
+    """A checkpoint that is whole: its class, parts and weights.
+
+    Args:
+        head: the model class' name.
+        parts: the parts it holds.
+        rows: all its weights.
+    """
+
+    head: str
+    parts: list[str]
+    rows: list[Row]
+
+
+def head_class(name: str, config: BertConfig) -> str:
+    """Returns the class a head is called by, from a short name or a class name.
+
+    Raises:
+        UnknownNameError: neither a short name nor a class.
+
+    Example:
+        >>> head_class("token_classification", BertConfig())
+        'BertForTokenClassification'
+    """
+    family = families.of(config)
+    if name in family.HEADS:
+        return name
+    return family.HEAD_NAMES[choose("head", name, family.HEAD_NAMES)]
+
+
+def account(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
+    """Finds a checkpoint whole, or says everything that is amiss in it.
+
+    Args:
+        checkpoint: what was read; tensors named in `drop` move to `ignored`.
+        drop: names of tensors, or of parts, to leave out.
+
+    Returns:
+        The model class, its parts and their rows.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or misshapen; or the parts
+            belong to no model class.
+    """
+    _leave_out(checkpoint, drop)
+    config = checkpoint.config
+    head = choose_head(checkpoint, config)
+    required = _required(head, config)
+    found = survey(checkpoint, config, required)
+    wanted = dict.fromkeys(("encoder", *required, *found.present))
+    parts = {name: found.parts[name] for name in wanted}
+    complain(checkpoint, parts.values(), found.unexpected, head)
+    if head is None:
+        raise CheckpointError(
+            f"{checkpoint.path} holds the parts {', '.join(parts)}, which no model "
+            "class has together. Drop one of them by name."
+        )
+    rows = [row for part in parts.values() for row in part.rows]
+    return Contents(head, list(parts), rows)
+
+
+def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
+    """Moves tensors named in `drop`, by themselves or by part, to `ignored`."""
+    family = families.of(checkpoint.config)
+    layers = checkpoint.config.num_hidden_layers
+    for name in drop:
+        rows = expand(family.PARTS.get(name, []), layers)
+        names = [row.slots[checkpoint.format].name for row in rows] or [name]
+        gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
+        if not gone:
+            raise CheckpointError(
+                f"Asked to drop {name!r}, but {checkpoint.path} has no such tensor or "
+                f"part. Its parts can be {', '.join(family.PARTS)}."
+            )
+        checkpoint.ignored.update({n: "dropped by request" for n in gone})
+
+
+def choose_head(checkpoint: Checkpoint, config: BertConfig) -> str | None:
+    """Returns the model class a checkpoint is of.
+
+    The class its files name where the parts allow it, else the first that has just
+    these parts; None where no class has them together.
+
+    Args:
+        checkpoint: what was read.
+        config: its config.
+    """
+    family = families.of(config)
+    declared = checkpoint.head
+    present = survey(checkpoint, config, ()).present
+    bodies = {head: _body(family, parts) for head, parts in family.HEADS.items()}
+    body = _body(family, present)
+    if declared in bodies and (bodies[declared] == body or bodies[declared] - body):
+        return declared  # and if a part of it is missing, that is worth an error
+    pooled = {
+        h for h, p in family.HEADS.items() if ("pooler" in p) == ("pooler" in present)
+    }
+    fitting = [head for head in bodies if bodies[head] == body]
+    return next((h for h in fitting if h in pooled), next(iter(fitting), None))
+
+
+def _body(family: ModuleType, parts: Iterable[str]) -> set[str]:
+    """What tells model classes apart by the names in their checkpoints."""
+    same = dict.fromkeys(family.CLASSIFIERS, "classifier")
+    return {same.get(part, part) for part in parts} - {"encoder", "pooler"}
+
+
+def _required(head: str | None, config: BertConfig) -> list[str]:
+    family = families.of(config)
+    parts = family.HEADS.get(head, ())
+    optional = ("pooler",) if head in family.POOLER_OPTIONAL else ()
+    return [p for p in parts if p not in optional]
+
+
+# === Saying so ===
+
+
+def complain(
+    checkpoint: Checkpoint,
+    parts: Iterable[Part],
+    unexpected: Iterable[str],
+    head: str | None,
+) -> None:
+    """Raises one error that lists all that is amiss, if anything is.
+
+    Raises:
+        CheckpointError: a part is incomplete or misshapen, or a name is unexpected.
+    """
+    parts = list(parts)
+    problems = {
+        "Missing": [n for p in parts for n in p.missing],
+        "Unexpected": list(unexpected),
+        "Misshapen": [f"{n}: {t}" for p in parts for n, t in p.misshapen.items()],
+    }
+    lines = [f"{kind}: {_listing(names)}." for kind, names in problems.items() if names]
+    if lines:
+        raise CheckpointError(
+            f"Expected {checkpoint.path} to hold the weights of a "
+            f"{head or 'known model class'} of the sizes in its config. "
+            f"{' '.join(lines)} Correct the config or the file, name another head, or "
+            "name tensors to drop."
+        )
+
+
+def _listing(names: list[str]) -> str:
+    shown = "; ".join(names[:SHOWN])
+    more = len(names) - SHOWN
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def parameters(tensors: Mapping[str, Tensor], names: Iterable[str]) -> int:
+    """Counts the numbers in some of a checkpoint's tensors."""
+    import math
+
+    return sum(math.prod(tensors[name].shape) for name in names)

@@ -1,0 +1,201 @@
+"""Files around a checkpoint: whole outputs, JSON, checksums, tokenizer files."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import CheckpointError, ConfigError, ExistingOutputError
+
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+# What makes a directory one that may be replaced when overwriting is asked for.
+MARKS = ("conversion.json", "config.json", "bert_config.json")
+
+
+@contextlib.contextmanager
+def new_directory(
+    path: str | Path, overwrite: bool = False, source: Path | None = None
+) -> Iterator[Path]:
+    """Gives a temporary sibling that becomes `path` if the block succeeds.
+
+    Args:
+        path: the directory to make.
+        overwrite: replace an existing checkpoint directory.
+        source: what is being read; it must not lie inside `path`.
+
+    Yields:
+        An empty directory beside `path`, removed if the block raises.
+
+    Raises:
+        ExistingOutputError: `path` is there, and `overwrite` is False or it holds
+            something other than a checkpoint.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "new"
+        >>> with new_directory(folder) as partial:
+        ...     _ = (partial / "config.json").write_text("{}")
+        >>> [p.name for p in folder.iterdir()]
+        ['config.json']
+    """
+    path = Path(path).absolute()
+    _refuse(path, overwrite, source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        partial = work / "new"
+        partial.mkdir()  # with the user's own permissions, unlike mkdtemp's
+        yield partial
+        if path.exists():
+            os.replace(path, work / "old")
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _refuse(path: Path, overwrite: bool, source: Path | None) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if source is not None and Path(source).absolute().is_relative_to(path):
+        raise ExistingOutputError(
+            f"The output {path} holds the source {source}. Choose another output."
+        )
+    if not path.exists():
+        return
+    if not overwrite:
+        raise ExistingOutputError(
+            f"The output {path} already exists. Choose another, or ask to overwrite it "
+            "(overwrite=True, --overwrite)."
+        )
+    if not any((path / mark).is_file() for mark in MARKS):
+        raise ExistingOutputError(
+            f"The output {path} exists and holds no checkpoint "
+            f"(none of {', '.join(MARKS)}), so it is not overwritten. Remove it yourself."
+        )
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON with sorted keys and a final newline."""
+    text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        CheckpointError: the file is not a JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"Expected JSON in {path}. Received: {error}.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"Expected a JSON object in {path}.")
+    return values
+
+
+def read_config(
+    names: Iterable[str], places: Iterable[Path], given: str | Path | None = None
+) -> tuple[BertConfig, str | None]:
+    """Finds and reads a checkpoint's config.
+
+    Args:
+        names: file names, the likeliest first.
+        places: directories to look in.
+        given: the file to read instead.
+
+    Returns:
+        The config, and the model class its `architectures` names, if any.
+
+    Raises:
+        CheckpointError: there is no such file.
+        ConfigError: what it says cannot be used.
+    """
+    places = list(dict.fromkeys(places))
+    options = [place / name for place in places for name in names]
+    path = Path(given) if given else next((p for p in options if p.is_file()), None)
+    if path is None:
+        raise CheckpointError(
+            f"Expected {' or '.join(names)} in {places[0]}; none is there. Put one "
+            "beside the weights, or name it (config_file=, --config)."
+        )
+    config = BertConfig.from_json_file(path)
+    _refuse_unsupported(config, path)
+    extra = dict(config.extra)
+    architectures = extra.pop("architectures", None) or [None]
+    return config.replace(extra=extra), architectures[0]
+
+
+def _refuse_unsupported(config: BertConfig, path: Path) -> None:
+    if config.position_embedding_type != "absolute":
+        raise ConfigError(
+            "Expected position_embedding_type='absolute'. Received in "
+            f"{path}: {config.position_embedding_type!r}. Relative positions cannot be "
+            "converted."
+        )
+    if config.add_cross_attention:
+        raise ConfigError(
+            f"Expected add_cross_attention=False. Received in {path}: True. "
+            "Cross-attention cannot be converted."
+        )
+
+
+def sha256(path: Path) -> str:
+    """Returns a file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# === Tokenizer ===
+
+
+def tokenizer_files(*places: Path) -> list[Path]:
+    """Returns the tokenizer's files, from the first place that has any."""
+    for place in places:
+        found = [place / n for n in TOKENIZER_FILES if (place / n).is_file()]
+        if found:
+            return found
+    return []
+
+
+def copy_tokenizer(
+    files: Iterable[Path], folder: Path, config: BertConfig, *, describe: bool
+) -> None:
+    """Copies tokenizer files, and describes a bare vocabulary.
+
+    Args:
+        files: the source's tokenizer files.
+        folder: where to.
+        config: gives the longest row.
+        describe: write a `tokenizer_config.json` where the source has none.
+    """
+    files = {file.name: file for file in files}
+    for name, file in files.items():
+        shutil.copyfile(file, folder / name)
+    if describe and "vocab.txt" in files and "tokenizer_config.json" not in files:
+        settings = {
+            "do_lower_case": not _is_cased(files["vocab.txt"]),
+            "model_max_length": config.max_position_embeddings,
+            "tokenizer_class": "BertTokenizer",
+        }
+        write_json(folder / "tokenizer_config.json", settings)
+
+
+def _is_cased(vocabulary: Path) -> bool:
+    """Whether any entry but the special ones has a capital letter."""
+    text = vocabulary.read_text(encoding="utf-8")
+    tokens = (line for line in text.split("\n") if not line.startswith("["))
+    return any(token != token.lower() for token in tokens)

@@ -1,0 +1,283 @@
+"""Google's TF1 checkpoints: `bert_model.ckpt.*` and `bert_config.json`.
+
+Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert import families
+from keras_bert.checkpoints import files
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.table import expand
+from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.errors import CheckpointError, choose
+
+PREFIX = "bert_model.ckpt"
+# Optimizers name a slot after the variable it belongs to.
+SLOTS = (
+    "adam_m",
+    "adam_v",
+    "LAMB",
+    "LAMB_1",
+    "AdamWeightDecayOptimizer",
+    "AdamWeightDecayOptimizer_1",
+    "Adam",
+    "Adam_1",
+)
+COUNTERS = ("global_step", "beta1_power", "beta2_power")
+# The keys Google's own BertConfig has; its other numbers are fixed in the code.
+KEYS = (
+    "attention_probs_dropout_prob",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "type_vocab_size",
+    "vocab_size",
+)
+# Google's `get_activation` knows these; its `gelu` is the tanh form.
+ACTIVATION_NAMES = {"gelu_new": "gelu", "gelu": "gelu"} | {
+    name: name for name in ("relu", "tanh", "linear")
+}
+GELU_FORMS = {"erf": "gelu", "tanh": "gelu_new"}
+LAYER_NORM_EPS = 1e-12  # fixed in Google's code
+
+
+# === Reading ===
+
+
+def detect(path: Path) -> bool:
+    """Whether a path is a TensorFlow prefix or a directory that holds one."""
+    if path.is_dir():
+        return any(path.glob("*.index"))
+    return path.suffix == ".index" or Path(f"{path}.index").is_file()
+
+
+def find_prefix(path: Path) -> Path:
+    """Returns the prefix a path means.
+
+    Args:
+        path: a prefix, its `.index` file, or a directory.
+
+    Raises:
+        CheckpointError: the directory holds several, and no `checkpoint` file that
+            names one.
+    """
+    if not path.is_dir():
+        return path.with_suffix("") if path.suffix == ".index" else path
+    named = _latest(path)
+    if named is not None:
+        return named
+    prefixes = [p.with_suffix("") for p in sorted(path.glob("*.index"))]
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f"Expected one checkpoint in {path}. Received: "
+            f"{', '.join(p.name for p in prefixes)}. Name one of them."
+        )
+    return prefixes[0]
+
+
+def _latest(folder: Path) -> Path | None:
+    """The prefix that TensorFlow's `checkpoint` file names, if it is there."""
+    note = folder / "checkpoint"
+    if not note.is_file():
+        return None
+    text = note.read_text(encoding="utf-8", errors="replace")
+    found = re.search(r'^model_checkpoint_path: "(.*)"', text, re.MULTILINE)
+    # Directories move; the file's name does not.
+    prefix = folder / Path(found[1]).name if found else None
+    return prefix if prefix and Path(f"{prefix}.index").is_file() else None
+
+
+def read(
+    path: Path, *, gelu: str | None = None, config_file: str | Path | None = None
+) -> Checkpoint:
+    """Opens a TF1 checkpoint.
+
+    Args:
+        path: a prefix or a directory.
+        gelu: "erf" or "tanh", overriding what the config says.
+        config_file: the `bert_config.json`, where it lies elsewhere.
+
+    Raises:
+        CheckpointError: damaged, or not a TF1 checkpoint.
+    """
+    prefix = find_prefix(path)
+    # Training writes beside or below the directory the config was given in.
+    places = (prefix.parent, prefix.parent.absolute().parent)
+    config, head = files.read_config(("bert_config.json",), places, config_file)
+    tensors = _tensors(prefix)
+    config = _with_classes(_with_gelu(config, gelu), tensors)
+    ignored = _training_state(tensors, config)
+    return Checkpoint(
+        path=path,
+        format="google",
+        config=config,
+        tensors={k: t for k, t in tensors.items() if k not in ignored},
+        head=head,
+        ignored=ignored,
+        files=sorted(prefix.parent.glob(f"{prefix.name}.data-*"))
+        + [Path(f"{prefix}.index")],
+        tokenizer_files=files.tokenizer_files(*places),
+    )
+
+
+def _tensors(prefix: Path) -> dict[str, Tensor]:
+    import tensorflow as tf
+
+    with _readable(prefix):
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+    if "_CHECKPOINTABLE_OBJECT_GRAPH" in shapes:
+        raise CheckpointError(
+            f"Expected a TF1 checkpoint at {prefix}. Received a TF2 object checkpoint, "
+            "which cannot be read yet."
+        )
+
+    def loader(name: str):
+        def load() -> np.ndarray:
+            with _readable(prefix):
+                return reader.get_tensor(name)
+
+        return load
+
+    return {
+        name: Tensor(tuple(shape), np.dtype(dtypes[name].as_numpy_dtype), loader(name))
+        for name, shape in sorted(shapes.items())
+    }
+
+
+@contextlib.contextmanager
+def _readable(prefix: Path) -> Iterator[None]:
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"Expected a readable TensorFlow checkpoint at {prefix}. Received: {reason}. "
+            "A file may be missing, cut short or damaged; copy it again."
+        ) from error
+
+
+def _with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:
+    """Names the form of gelu: Google's code runs tanh under the name `gelu`."""
+    extra = dict(config.extra)
+    form = gelu or extra.pop("gelu_form", "tanh")
+    extra.pop("gelu_form", None)
+    hidden_act = ACTIVATIONS[config.hidden_act]
+    if hidden_act == "gelu":
+        hidden_act = GELU_FORMS[choose("gelu form", form, GELU_FORMS)]
+    return config.replace(hidden_act=hidden_act, extra=extra)
+
+
+def _with_classes(config: BertConfig, tensors: Mapping[str, Tensor]) -> BertConfig:
+    """Counts the classes from the output layer: Google's config has no such key."""
+    weights = tensors.get("output_weights")
+    if weights is None or config.id2label is not None or not weights.shape:
+        return config
+    return config.replace(num_labels=weights.shape[0])
+
+
+def _training_state(
+    tensors: Mapping[str, Tensor], config: BertConfig
+) -> dict[str, str]:
+    """Optimizer slots and counters, by names made from the weights'."""
+    rows = [
+        row
+        for part in families.of(config).PARTS.values()
+        for row in expand(part, config.num_hidden_layers)
+    ]
+    names = [row.slots["google"].name for row in rows]
+    slots = {f"{name}/{slot}" for name in names for slot in SLOTS}
+    return {
+        name: "optimizer state" for name in tensors if name in slots or name in COUNTERS
+    }
+
+
+# === Writing ===
+
+
+def write(
+    folder: Path, config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+) -> list[str]:
+    """Writes `bert_model.ckpt.*`, `checkpoint` and `bert_config.json`.
+
+    Args:
+        folder: an existing directory.
+        config: the model's config.
+        head: its class, kept in the config as an extra key.
+        tensors: by Google's names.
+
+    Returns:
+        What Google's own code will not understand, in sentences.
+
+    Raises:
+        CheckpointError: Google's code has no such activation.
+    """
+    import tensorflow as tf
+
+    values, warnings = to_google_config(config, head)
+    files.write_json(folder / "bert_config.json", values)
+    names = sorted(tensors)
+    # The op behind tf.compat.v1.train.Saver: the same bytes, without a graph.
+    with tf.device("/CPU:0"):
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / PREFIX),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tf.constant(tensors[name].load()) for name in names],
+        )
+    note = "".join(
+        f'{key}: "{PREFIX}"\n'
+        for key in ("model_checkpoint_path", "all_model_checkpoint_paths")
+    )
+    (folder / "checkpoint").write_text(note, encoding="utf-8")
+    return warnings
+
+
+def to_google_config(config: BertConfig, head: str) -> tuple[dict[str, Any], list[str]]:
+    """Returns a `bert_config.json`, and what Google's code will not obey in it.
+
+    Google's keys are always there; of the others, those that differ from the default.
+    """
+    hidden_act = ACTIVATIONS[config.hidden_act]
+    if hidden_act not in ACTIVATION_NAMES:
+        raise CheckpointError(
+            f"Expected an activation of Google's code: {', '.join(ACTIVATION_NAMES)}. "
+            f"Received: {config.hidden_act!r}, which its checkpoints cannot name."
+        )
+    values = config.to_dict()
+    plain = BertConfig().to_dict()
+    changed = {k: v for k, v in values.items() if k not in plain or v != plain[k]}
+    kept = {k: values[k] for k in KEYS} | changed
+    kept["hidden_act"] = ACTIVATION_NAMES[hidden_act]
+    if hidden_act == "gelu":
+        kept["gelu_form"] = "erf"
+    if head != "BertModel":
+        kept["architectures"] = [head]
+    return kept, _unobeyed(config, hidden_act)
+
+
+def _unobeyed(config: BertConfig, hidden_act: str) -> list[str]:
+    rules = {
+        "The erf form of gelu is kept in the key gelu_form; Google's own code runs the "
+        "tanh form, up to about 1e-3 apart in hidden states.": hidden_act == "gelu",
+        f"layer_norm_eps={config.layer_norm_eps} is kept in the config; Google's own "
+        f"code always uses {LAYER_NORM_EPS}.": config.layer_norm_eps != LAYER_NORM_EPS,
+        "is_decoder is kept in the config; Google's own code has no causal "
+        "attention.": config.is_decoder,
+    }
+    return [sentence for sentence, holds in rules.items() if holds]

@@ -1,0 +1,284 @@
+"""Loading a checkpoint of any format into a model, and saving a model to one.
+
+The only module that joins models and checkpoints. Of Keras it needs two things:
+`variable.path` and `variable.assign`.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert import families
+from keras_bert.checkpoints import files, formats
+from keras_bert.checkpoints.accounting import Part, complain, survey
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.conversion import save, translate
+from keras_bert.checkpoints.table import Row, expand
+from keras_bert.config import BertConfig
+from keras_bert.errors import CheckpointError, MissingExtraError, choose
+
+HUB = "hf://"
+HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.h5")
+log = logging.getLogger(__name__)
+
+
+class Arrays(Mapping):
+    """Weights by variable path, read from the file when asked for.
+
+    Args:
+        tensors: by variable path.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]):
+        self.tensors = tensors
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return self.tensors[path].load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+@dataclass
+class Loaded:
+    """A checkpoint as a model needs it.
+
+    Args:
+        config: its config, overrides applied.
+        weights: arrays by variable path, read when asked for.
+        fresh: parts the model needs and the checkpoint lacks.
+        unused: parts the checkpoint has and the model does not need.
+    """
+
+    config: BertConfig
+    weights: Mapping[str, np.ndarray]
+    fresh: list[str]
+    unused: list[str]
+
+
+# === Reading ===
+
+
+def read_for(
+    path: str | Path,
+    parts: Collection[str],
+    *,
+    ignore_mismatched_sizes: bool = False,
+    **overrides: Any,
+) -> Loaded:
+    """Reads the parts a model needs from a checkpoint of any format.
+
+    Args:
+        path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`.
+        parts: names of the parts needed, of `keras_bert.families.bert.PARTS`; the
+            encoder always is.
+        ignore_mismatched_sizes: make a head new where the checkpoint's has another
+            number of labels.
+        **overrides: config fields to set differently.
+
+    Returns:
+        Config and weights. A part wholly absent is `fresh`, and a warning is logged.
+
+    Raises:
+        CheckpointError: a needed part is incomplete or misshapen; a tensor belongs
+            to nothing known; or the head has another number of labels.
+
+    Example:
+        >>> read_for("ckpt/", ("encoder", "pooler"))  # doctest: +SKIP
+    """
+    checkpoint = formats.read(local_path(path))
+    config = checkpoint.config.replace(**overrides)
+    found = survey(checkpoint, config, parts)
+    needed = [found.parts[name] for name in dict.fromkeys(("encoder", *parts))]
+    fresh = [part.name for part in needed if not part.found and part.name != "encoder"]
+    fresh += _resized(needed, checkpoint, ignore_mismatched_sizes)
+    kept = [part for part in needed if part.name not in fresh]
+    complain(checkpoint, kept, found.unexpected, "model")
+    unused = [name for name in found.present if name not in parts and name != "encoder"]
+    _tell(path, fresh, unused)
+    rows = [row for part in kept for row in part.rows]
+    tensors = translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
+    return Loaded(config, Arrays(tensors), fresh, unused)
+
+
+def _resized(needed: list[Part], checkpoint: Checkpoint, ignore: bool) -> list[str]:
+    """Classifiers of another number of labels: an error, or new ones."""
+    classifiers = families.of(checkpoint.config).CLASSIFIERS
+    resized = [p for p in needed if p.name in classifiers and p.misshapen and p.found]
+    if resized and not ignore:
+        details = "; ".join(f"{n}: {t}" for n, t in resized[0].misshapen.items())
+        raise CheckpointError(
+            f"Expected the head in {checkpoint.path} to have as many labels as the "
+            f"model. {details}. Leave num_labels out to take the checkpoint's head, or "
+            "pass ignore_mismatched_sizes=True to start with a new one."
+        )
+    return [part.name for part in resized]
+
+
+def _tell(path: str | Path, fresh: list[str], unused: list[str]) -> None:
+    if fresh:
+        log.warning(
+            "%s holds no %s that fits: new weights are drawn for it. Train it before "
+            "using its outputs.",
+            path,
+            ", ".join(fresh),
+        )
+    if unused:
+        log.info("%s also holds %s, not used here.", path, ", ".join(unused))
+
+
+def local_path(path: str | Path) -> Path:
+    """Returns a local path, downloading `hf://org/name` first.
+
+    Args:
+        path: a local path, or `hf://org/name`.
+
+    Raises:
+        MissingExtraError: `huggingface_hub` is not installed.
+        CheckpointError: the repository cannot be reached.
+    """
+    if not str(path).startswith(HUB):
+        return Path(path).expanduser()
+    name = str(path).removeprefix(HUB)
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingExtraError(
+            f"huggingface_hub is needed for {path}. Install it with "
+            "pip install huggingface_hub, or give a local directory."
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # of the network, of the hub, of the name
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"Expected to download {name!r}. Received: {reason}. Check the name and the "
+            "connection, or give a local directory."
+        ) from error
+
+
+# === Into a model and out of it ===
+
+
+def load_pretrained(
+    model_class: type,
+    path: str | Path,
+    *,
+    dtype: Any = None,
+    seed: int | None = None,
+    ignore_mismatched_sizes: bool = False,
+    **overrides: Any,
+) -> Any:
+    """Builds a model from a checkpoint; see `BertPreTrainedModel.from_pretrained`.
+
+    Args:
+        model_class: has `parts` and is called with a config.
+        path: a checkpoint of any format.
+        dtype: dtype policy of the model.
+        seed: seed of parts that the checkpoint does not hold.
+        ignore_mismatched_sizes: see `read_for`.
+        **overrides: config fields, and `add_pooling_layer` for `BertModel`.
+
+    Returns:
+        The model.
+    """
+    options = {"dtype": dtype, "seed": seed}
+    parts = model_class.parts
+    if "add_pooling_layer" in overrides:
+        options["add_pooling_layer"] = overrides.pop("add_pooling_layer")
+        parts = parts if options["add_pooling_layer"] else ("encoder",)
+    loaded = read_for(
+        path, parts, ignore_mismatched_sizes=ignore_mismatched_sizes, **overrides
+    )
+    model = model_class(loaded.config, **options)
+    assign(model.weights, loaded)
+    return model
+
+
+def assign(variables: Iterable[Any], loaded: Loaded) -> None:
+    """Assigns weights to a model's variables, one at a time.
+
+    Args:
+        variables: `model.weights`, each with `path` and `assign`.
+        loaded: what `read_for` returned.
+
+    Raises:
+        CheckpointError: a variable has no weight although its part is not fresh, or
+            a weight no variable.
+    """
+    variables = {v.path: v for v in variables}
+    known = {row.slots["keras"].name for row in _rows(loaded.config, loaded.fresh)}
+    lost = sorted(variables.keys() - loaded.weights.keys() - known)
+    lost += sorted(loaded.weights.keys() - variables.keys())
+    if lost:
+        raise CheckpointError(
+            f"Expected model and weights to have the same names. Received: {lost[:5]}. "
+            "This is an error in the model or in its table of weights."
+        )
+    for path in loaded.weights:
+        variables[path].assign(loaded.weights[path])
+
+
+def _rows(config: BertConfig, parts: Iterable[str]) -> list[Row]:
+    family = families.of(config)
+    rows = [row for part in parts for row in family.PARTS[part]]
+    return expand(rows, config.num_hidden_layers)
+
+
+def save_pretrained(
+    model: Any,
+    path: str | Path,
+    format: str = "keras",
+    *,
+    tokenizer: Any = None,
+    overwrite: bool = False,
+    file_format: str = "safetensors",
+) -> Path:
+    """Writes a model as a directory; see `BertPreTrainedModel.save_pretrained`.
+
+    Args:
+        model: has `config`, `parts` and `weights`.
+        path: the directory; it appears whole or not at all.
+        format: "keras", "huggingface" or "google".
+        tokenizer: has `save_pretrained`; written beside the weights.
+        overwrite: replace an existing checkpoint directory.
+        file_format: of Hugging Face weights, "safetensors" or "bin".
+
+    Returns:
+        The directory.
+
+    Raises:
+        ExistingOutputError: the directory is there and `overwrite` is False.
+    """
+    choose("format", format, formats.FORMATS)
+    rows = _rows(model.config, model.parts)
+    variables = {v.path: _tensor(v) for v in model.weights}
+    tensors = translate(variables, rows, "keras", format, model.config)
+    with files.new_directory(path, overwrite) as folder:
+        name = type(model).__name__
+        save(folder, format, model.config, name, tensors, file_format)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+    return Path(path)
+
+
+def _tensor(variable: Any) -> Tensor:
+    from keras import ops
+
+    dtype = np.dtype(variable.dtype) if variable.dtype != "bfloat16" else _bfloat16()
+    return Tensor(
+        tuple(variable.shape), dtype, lambda: ops.convert_to_numpy(variable.value)
+    )
+
+
+def _bfloat16() -> np.dtype:
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
