@@ -1,23 +1,35 @@
 """Google's rules for splitting text into words, with offsets into the original.
 
 Everything is decided per chunk, a run of text between whitespace: no rule
-looks across whitespace, so chunks can be split once and remembered.
+looks across whitespace, so chunks can be split once and remembered. Within a
+chunk nearly everything is decided per character, by `expand`, which is also
+what the tokenizer inside the serving graph is built from.
 
 Source: `BasicTokenizer` in google-research/bert, tokenization.py.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from typing import NamedTuple
 
 # Python calls these whitespace too, but Google's rules drop them as control
 # characters, which joins their neighbors.
 _DROPPED_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]+")
 _CHUNK = re.compile("[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_WORD = re.compile("[^ ]+")
 _ASCII_WORD = re.compile("[0-9A-Za-z]+|[!-/:-@[-`{-~]")
+
+# Marks that stripping accents leaves in place; all others are removed, and so
+# their order cannot matter.
+_SPACING_MARKS = "".join(
+    char
+    for char in map(chr, range(0x300, 0x20000))
+    if unicodedata.combining(char) and unicodedata.category(char) != "Mn"
+)
+_SPACING_MARK = re.compile(f"[{_SPACING_MARKS}]")
 
 _CHINESE = (
     (0x3400, 0x4DBF),
@@ -31,20 +43,17 @@ _CHINESE = (
 )
 
 
-@cache
 def is_chinese(char: str) -> bool:
     """Whether `char` lies in a CJK Unified Ideographs block."""
     return char >= "\u3400" and any(a <= ord(char) <= b for a, b in _CHINESE)
 
 
-@cache
 def is_removed(char: str) -> bool:
     """Whether cleaning drops `char`: NUL, U+FFFD, control and format characters."""
     dropped = char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf")
     return dropped and char not in "\t\n\r"
 
 
-@cache
 def is_punctuation(char: str) -> bool:
     """Whether `char` is a word of its own: category P*, and every ASCII symbol."""
     if char.isascii():
@@ -57,11 +66,11 @@ class Word(NamedTuple):
 
     Attributes:
         text: the normalized characters.
-        origins: for each of them, the index in the chunk it came from.
+        origins: for each of them, the index in the text it came from.
     """
 
     text: str
-    origins: range | list[int]
+    origins: Sequence[int]
 
 
 class WordRules(NamedTuple):
@@ -81,69 +90,87 @@ class WordRules(NamedTuple):
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool = True
 
-    def split(self, chunk: str) -> list[Word]:
+    @property
+    def strips_accents(self) -> bool:
+        """Whether accents are stripped, with the default resolved."""
+        follows = self.strip_accents is None
+        return self.do_lower_case if follows else self.strip_accents
+
+    def split(self, text: str) -> list[Word]:
         """Returns the words of a text, where each character came from included."""
-        if chunk.isascii() and chunk.isprintable():
+        if text.isascii() and text.isprintable():
             return [
-                Word(self._ascii(match[0]), range(*match.span()))
-                for match in _ASCII_WORD.finditer(chunk)
+                Word(self._cased(match[0]), range(*match.span()))
+                for match in _ASCII_WORD.finditer(text)
             ]
-        return [word for token in self._tokens(chunk) for word in self._words(token)]
+        chars, origins = self._in_context(text)
+        parts = [expand(self, char) for char in chars]
+        spread = list(chain.from_iterable(map(repeat, origins, map(len, parts))))
+        words = _WORD.finditer("".join(parts))
+        return [Word(word[0], spread[word.start() : word.end()]) for word in words]
 
-    def _ascii(self, word: str) -> str:
-        return word.lower() if self.do_lower_case else word
+    def _cased(self, text: str) -> str:
+        return text.lower() if self.do_lower_case else text
 
-    def _tokens(self, chunk: str) -> Iterator[Word]:
-        """Yields what is left of a chunk once cleaned and cut around ideographs."""
-        kept = [(c, i) for i, c in enumerate(chunk) if not is_removed(c)]
-        for apart, group in groupby(kept, lambda item: self._splits(item[0])):
-            if apart is None:
-                continue
-            runs = [[item] for item in group] if apart else [list(group)]
-            yield from (Word(*_unzip(run)) for run in runs)
-
-    def _splits(self, char: str) -> bool | None:
-        """None for whitespace, True for a word of its own, False for the rest."""
-        if char.isspace():
-            return None
-        return self.tokenize_chinese_chars and is_chinese(char)
-
-    def _words(self, token: Word) -> Iterator[Word]:
-        pairs = list(zip(*self._normalize(token), strict=True))
-        for apart, group in groupby(pairs, lambda pair: is_punctuation(pair[0])):
-            runs = [[pair] for pair in group] if apart else [list(group)]
-            yield from (Word(*_unzip(run)) for run in runs)
-
-    def _normalize(self, token: Word) -> Word:
-        text, origins = token
-        if self.do_lower_case:
-            # Lower-casing sees the whole token: a final sigma has its own form.
-            origins = [i for c, i in zip(text, origins, strict=True) for _ in c.lower()]
-            text = text.lower()
-        strip = self.do_lower_case if self.strip_accents is None else self.strip_accents
-        return _strip_accents(text, origins) if strip else Word(text, origins)
+    def _in_context(self, text: str) -> tuple[Sequence[str], Sequence[int]]:
+        """Settles what depends on a character's neighbors: two rare cases."""
+        chars, origins = text, range(len(text))
+        if self.do_lower_case and "Σ" in text:
+            chars = _with_final_sigmas(text)
+        if self.strips_accents and len(_SPACING_MARK.findall(text)) > 1:
+            chars, origins = _in_canonical_order(chars)
+        return chars, origins
 
 
-def _unzip(pairs: list[tuple[str, int]]) -> tuple[str, list[int]]:
-    return "".join(char for char, _ in pairs), [origin for _, origin in pairs]
+@cache
+def expand(rules: WordRules, char: str) -> str:
+    """Returns what a character becomes, with spaces where words end.
+
+    Args:
+        rules: which normalizations apply.
+        char: one character, taken by itself.
+
+    Example:
+        >>> [expand(WordRules(), char) for char in "É?\u200b"]
+        ['e', ' ? ', '']
+    """
+    if is_removed(char):
+        return ""
+    if char.isspace():
+        return " "
+    text = char.lower() if rules.do_lower_case else char
+    if rules.strips_accents:
+        parts = unicodedata.normalize("NFD", text)
+        text = "".join(c for c in parts if unicodedata.category(c) != "Mn")
+    text = "".join(f" {c} " if is_punctuation(c) else c for c in text)
+    apart = rules.tokenize_chinese_chars and is_chinese(char)
+    return f" {text} " if apart else text
 
 
-def _strip_accents(text: str, origins: list[int]) -> Word:
-    """Returns the NFD form without combining marks, origins alongside."""
-    decomposed = [
-        (part, origin)
-        for char, origin in zip(text, origins, strict=True)
-        for part in unicodedata.normalize("NFD", char)
-    ]
+def _with_final_sigmas(text: str) -> str:
+    """Writes those sigmas in final form that end a word; lower() tells which."""
+    kept = [(i, c) for i, c in enumerate(text) if not is_removed(c)]
+    lowered = "".join(c for _, c in kept).lower()
+    chars, position = list(text), 0
+    for index, char in kept:
+        if char == "Σ":
+            chars[index] = lowered[position]
+        position += len(char.lower())
+    return "".join(chars)
+
+
+def _in_canonical_order(text: str) -> tuple[list[str], list[int]]:
+    """Orders marks that follow a character by their class, as NFD does."""
+    kept = [(c, i) for i, c in enumerate(text) if not is_removed(c)]
     ordered: list[tuple[str, int]] = []
-    for is_mark, run in groupby(decomposed, lambda pair: _mark_class(pair) > 0):
-        # NFD orders the marks that follow a character by their class.
+    for is_mark, group in groupby(kept, lambda item: _mark_class(item) > 0):
+        run = list(group)
         ordered += sorted(run, key=_mark_class) if is_mark else run
-    return Word(*_unzip([p for p in ordered if unicodedata.category(p[0]) != "Mn"]))
+    return [char for char, _ in ordered], [index for _, index in ordered]
 
 
-def _mark_class(pair: tuple[str, int]) -> int:
-    return unicodedata.combining(pair[0])
+def _mark_class(item: tuple[str, int]) -> int:
+    return unicodedata.combining(item[0])
 
 
 def chunks(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from keras_bert.errors import (
     choose,
 )
 from keras_bert.tokenization.files import is_list_of_files, read_lines
-from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
+from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.vocab import (
     SPECIAL_TOKENS,
     VOCAB_FILE,
@@ -25,14 +25,12 @@ from keras_bert.tokenization.vocab import (
     load_vocab,
     train_vocab,
 )
-from keras_bert.tokenization.wordpiece import ChunkCache, SpanCache, WordPiece
+from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH, WordPiece
 
 CONFIG_FILE = "tokenizer_config.json"
 FAST_FILE = "tokenizer.json"
 TRUNCATION = ("longest_first", "only_first", "only_second")
 
-# A token as a row of numbers; the columns beyond the id are kept when asked for.
-COLUMNS = ("id", "start", "end", "word")
 _NO_WORD = -1
 
 
@@ -92,9 +90,7 @@ class BertTokenizer:
         self.model_max_length = model_max_length
         self.special_tokens = SPECIAL_TOKENS | special_tokens
         self._require("pad_token", "unk_token", "cls_token", "sep_token")
-        wordpiece = WordPiece(self.vocab, self.rules, self.unk_token_id)
-        self._ids = ChunkCache(wordpiece)
-        self._spans = SpanCache(wordpiece)
+        self._wordpiece = WordPiece(self.vocab, self.rules, self.unk_token_id)
 
     def _require(self, *names: str) -> None:
         missing = [
@@ -166,7 +162,13 @@ class BertTokenizer:
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
         counts = count_words(_lines_of(source), rules)
         tokens = train_vocab(counts, vocab_size, **trainer)
-        return cls(tokens, *rules, model_max_length=model_max_length)
+        return cls(tokens, **rules._asdict(), model_max_length=model_max_length)
+
+    def __reduce__(self) -> tuple:
+        # What was remembered stays behind: another process learns it anew.
+        settings = self._settings()
+        settings.pop("tokenizer_class")
+        return partial(type(self), self.tokens, **settings), ()
 
     # Special tokens
 
@@ -217,7 +219,7 @@ class BertTokenizer:
 
     def text_to_ids(self, text: str) -> list[int]:
         """Returns the ids of a text, no special tokens added; the fastest way."""
-        return list(chain.from_iterable(map(self._ids.__getitem__, chunks(text))))
+        return self._wordpiece.ids(text)
 
     def tokenize(self, text: str) -> list[str]:
         """Returns the tokens of a text, no special tokens added.
@@ -346,20 +348,19 @@ class BertTokenizer:
             array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=int32)
         """
         firsts, seconds = _as_lists(texts, text_pairs, is_split_into_words)
-        detailed = return_offsets_mapping or is_split_into_words
-        read = self._word_rows if is_split_into_words else self._text_rows
         max_length = self.model_max_length if max_length is None else max_length
         cut = _Cutter(truncation, max_length, stride, seconds is not None)
+        columns = 4 if return_offsets_mapping or is_split_into_words else 1
         rows = [
             row
             for sample, first in enumerate(firsts)
             for row in cut(
-                read(first, detailed),
-                None if seconds is None else read(seconds[sample], detailed),
+                self._read(first, columns),
+                None if seconds is None else self._read(seconds[sample], columns),
                 sample,
             )
         ]
-        batch = self._assemble(rows, _width(padding, max_length), 4 if detailed else 1)
+        batch = self._assemble(rows, _width(padding, max_length), columns)
         if stride:
             samples = [row.sample for row in rows]
             batch["overflow_to_sample_mapping"] = np.array(samples, np.int32)
@@ -369,27 +370,17 @@ class BertTokenizer:
         }
         return {k: v for k, v in batch.items() if kept.get(k, True)}
 
-    def _text_rows(self, text: str, detailed: bool) -> np.ndarray:
-        """Tokens of a text as rows of `COLUMNS`: the id alone unless detailed."""
-        if not isinstance(text, str):
-            raise InputError(
-                f"Expected a string, received {type(text).__name__}: {text!r:.60}. "
-                "Lists of words need is_split_into_words=True."
-            )
-        if not detailed:
-            return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
-        rows = [
-            (token, begin + start, begin + end, 0)
-            for chunk, begin in chunk_spans(text)
-            for token, start, end in self._spans[chunk]
-        ]
-        return np.array(rows, np.int32).reshape(-1, 4)
-
-    def _word_rows(self, words: Sequence[str], detailed: bool) -> np.ndarray:
-        tables = [self._text_rows(word, detailed) for word in words]
-        for index, table in enumerate(tables):
-            table[:, COLUMNS.index("word")] = index
-        return np.concatenate([np.zeros((0, 4), np.int32), *tables])
+    def _read(self, text: str | Sequence[str], columns: int) -> np.ndarray:
+        """Tokens as rows of numbers: id, begin, end, word; or the id alone."""
+        parts = [text] if isinstance(text, str) else text
+        for part in parts:
+            if not isinstance(part, str):
+                raise InputError(
+                    f"Expected a string, received {type(part).__name__}: {part!r:.60}."
+                )
+        if columns > 1:
+            return self._wordpiece.spans(parts)
+        return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
 
     def _assemble(
         self, rows: list[_Row], width: int | None, columns: int
@@ -406,9 +397,9 @@ class BertTokenizer:
             for row in rows
         ]
         lengths = np.array([sum(map(len, parts)) for parts in tables], np.int32)
-        width = max([*lengths, width or 0])
         if width is None and len(set(lengths.tolist())) > 1:
             raise InputError("Rows differ in length; padding=False cannot hold them.")
+        width = max([*lengths, width or 0])
         table = np.tile(pad, (len(rows), width, 1))  # (rows, seq, columns)
         for row, parts in zip(table, tables, strict=True):
             np.concatenate(parts, out=row[: sum(map(len, parts))])
@@ -496,7 +487,7 @@ class BertTokenizer:
                 "type": "WordPiece",
                 "unk_token": special["unk_token"],
                 "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 200,
+                "max_input_chars_per_word": MAX_WORD_LENGTH,
                 "vocab": self.vocab,
             },
         }
@@ -583,21 +574,31 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def _as_lists(texts: Any, pairs: Any, words: bool) -> tuple[list, list | None]:
-    def single(value: Any) -> bool:
-        return isinstance(value, str) or bool(
-            words and len(value) and isinstance(value[0], str)
-        )
-
-    texts = [texts] if single(texts) else list(texts)
-    if pairs is None:
-        return texts, None
-    pairs = [pairs] if single(pairs) else list(pairs)
-    if len(pairs) != len(texts):
+    texts = _as_list(texts, words)
+    pairs = None if pairs is None else _as_list(pairs, words)
+    if pairs is not None and len(pairs) != len(texts):
         raise InputError(
             f"Expected as many text_pairs as texts, received {len(texts)} texts and "
             f"{len(pairs)} pairs."
         )
     return texts, pairs
+
+
+def _as_list(texts: Any, words: bool) -> list:
+    """Wraps a single text: a string, or one list of words."""
+    single = isinstance(texts, str)
+    texts = [texts] if single else list(texts)
+    is_string = {isinstance(text, str) for text in texts}
+    if not words:
+        if is_string - {True}:
+            raise InputError(
+                f"Expected strings, received {texts[0]!r:.60}; lists of words need "
+                "is_split_into_words=True."
+            )
+        return texts
+    if single or len(is_string) > 1:
+        raise InputError("is_split_into_words=True expects lists of words.")
+    return [texts] if is_string == {True} else texts
 
 
 def _width(padding: bool | str, max_length: int) -> int | None:

@@ -1,93 +1,107 @@
 """WordPiece: cuts words into the longest pieces a vocabulary holds.
 
+Text repeats itself, so what was cut once is remembered; looking chunks up is
+several times faster than cutting them in native code. The memories are bounded.
+
 Source: `WordpieceTokenizer` in google-research/bert, tokenization.py.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 
-from keras_bert.tokenization.rules import Word, WordRules
+import numpy as np
+
+from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
 
 MAX_WORD_LENGTH = 200  # characters; Google's limit, a longer word is unknown
-
-
-class Piece(NamedTuple):
-    """One token: its id, and the half-open span of characters it stands for."""
-
-    id: int
-    start: int
-    end: int
+_REMEMBERED = 1 << 17
 
 
 class WordPiece:
-    """Cuts the words of a chunk into pieces.
+    """Cuts text into pieces.
 
     Args:
         vocab: token to id.
-        rules: how a chunk is normalized and split into words.
+        rules: how text is normalized and split into words.
         unk_id: the id of a word that cannot be cut.
     """
 
     def __init__(self, vocab: Mapping[str, int], rules: WordRules, unk_id: int) -> None:
-        self.rules = rules
+        self._rules = rules
         self._unk_id = unk_id
         self._longest = max(map(len, vocab), default=0)
         self._first = vocab
         self._inside = {t[2:]: i for t, i in vocab.items() if t.startswith("##")}
+        self._word = lru_cache(_REMEMBERED)(self._cut_word)
+        self._chunk_ids = lru_cache(_REMEMBERED)(self._cut_chunk_to_ids)
+        self._chunk = lru_cache(_REMEMBERED)(self._cut_chunk)
 
-    def cut_chunk(self, chunk: str) -> list[Piece]:
-        """Returns the pieces of a text; spans are indices into it."""
-        return [piece for word in self.rules.split(chunk) for piece in self._cut(word)]
+    def ids(self, text: str) -> list[int]:
+        """Returns the ids of a text."""
+        return list(chain.from_iterable(map(self._chunk_ids, chunks(text))))
 
-    def _cut(self, word: Word) -> list[Piece]:
-        text, origins = word
-        unknown = [Piece(self._unk_id, origins[0], origins[-1] + 1)]
-        if len(text) > MAX_WORD_LENGTH:
+    def spans(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the ids of a text given in parts, and where they came from.
+
+        Args:
+            texts: the parts: the words of a sentence, or one whole text.
+
+        Returns:
+            int32 `(tokens, 4)`: id; begin and end in code points of its part;
+            the index of its part.
+        """
+        found = [
+            (chunk, (begin, begin, part))
+            for part, text in enumerate(texts)
+            for chunk, begin in chunk_spans(text)
+        ]
+        pieces = [self._chunk(chunk) for chunk, _ in found]
+        counts = [len(piece) // 3 for piece in pieces]
+        flat = np.fromiter(chain.from_iterable(pieces), np.int32).reshape(-1, 3)
+        places = np.array([place for _, place in found], np.int32).reshape(-1, 3)
+        places = np.repeat(places, counts, axis=0)  # (tokens, 3)
+        flat[:, 1:] += places[:, :2]
+        return np.concatenate([flat, places[:, 2:]], axis=1)
+
+    def _cut_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
+        words = [word.text for word in self._rules.split(chunk)]
+        return tuple(chain.from_iterable(ids for ids, _ in map(self._word, words)))
+
+    def _cut_chunk(self, chunk: str) -> tuple[int, ...]:
+        """The ids of a chunk, each followed by where it begins and ends."""
+        return tuple(
+            number
+            for text, origins in self._rules.split(chunk)
+            for piece in _located(*self._word(text), origins)
+            for number in piece
+        )
+
+    def _cut_word(self, word: str) -> tuple[list[int], list[int]]:
+        """Returns the ids of a word and where each piece ends in it."""
+        unknown = [self._unk_id], [len(word)]
+        if len(word) > MAX_WORD_LENGTH:
             return unknown
-        pieces, start, vocab = [], 0, self._first
-        while start < len(text):
-            end = self._longest_match(text, start, vocab)
+        ids, ends, start, vocab = [], [], 0, self._first
+        while start < len(word):
+            end = self._longest_match(word, start, vocab)
             if end == start:
                 return unknown
-            span = origins[start], origins[end - 1] + 1
-            pieces.append(Piece(vocab[text[start:end]], *span))
+            ids.append(vocab[word[start:end]])
+            ends.append(end)
             start, vocab = end, self._inside
-        return pieces
+        return ids, ends
 
-    def _longest_match(self, text: str, start: int, vocab: Mapping[str, int]) -> int:
-        end = min(len(text), start + self._longest)
-        while end > start and text[start:end] not in vocab:
+    def _longest_match(self, word: str, start: int, vocab: Mapping[str, int]) -> int:
+        end = min(len(word), start + self._longest)
+        while end > start and word[start:end] not in vocab:
             end -= 1
         return end
 
 
-class ChunkCache(dict):
-    """Chunk to the ids of its pieces; text repeats itself, so most are known.
-
-    A dict that fills itself lets whole texts be looked up without a line of
-    Python per word. It starts over when full, so memory stays bounded.
-    """
-
-    def __init__(self, wordpiece: WordPiece, capacity: int = 1 << 18) -> None:
-        super().__init__()
-        self._wordpiece = wordpiece
-        self._capacity = capacity
-
-    def __missing__(self, chunk: str) -> tuple:
-        value = self._value(self._wordpiece.cut_chunk(chunk))
-        # A chunk this long is a sentence without spaces, unlikely to return.
-        if len(chunk) <= 32:
-            if len(self) >= self._capacity:
-                self.clear()
-            self[chunk] = value
-        return value
-
-    def _value(self, pieces: list[Piece]) -> tuple:
-        return tuple(piece.id for piece in pieces)
-
-
-class SpanCache(ChunkCache):
-    """Chunk to its pieces, spans included."""
-
-    def _value(self, pieces: list[Piece]) -> tuple:
-        return tuple(pieces)
+def _located(
+    ids: Sequence[int], ends: Sequence[int], origins: Sequence[int]
+) -> Iterator[tuple[int, int, int]]:
+    """Yields (id, begin, end) with spans in the text the word came from."""
+    for index, start, end in zip(ids, [0, *ends], ends, strict=False):
+        yield index, origins[start], origins[end - 1] + 1
