@@ -159,8 +159,8 @@ def local_path(path: str | Path) -> Path:
     except Exception as error:  # of the network, of the hub, of the name
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(
-            f"Expected to download {name!r}. Received: {reason}. Check the name and the "
-            "connection, or give a local directory."
+            f"Expected to download {name!r}. Received: {reason}. Check the name and "
+            "the connection, or give a local directory."
         ) from error
 
 
@@ -244,7 +244,7 @@ def save_pretrained(
     """Writes a model as a directory; see `BertPreTrainedModel.save_pretrained`.
 
     Args:
-        model: has `config`, `parts` and `weights`.
+        model: has `config`, `parts_held` and `weights`.
         path: the directory; it appears whole or not at all.
         format: "keras", "huggingface" or "google".
         tokenizer: has `save_pretrained`; written beside the weights.
@@ -258,7 +258,7 @@ def save_pretrained(
         ExistingOutputError: the directory is there and `overwrite` is False.
     """
     choose("format", format, formats.FORMATS)
-    rows = _rows(model.config, model.parts)
+    rows = _rows(model.config, model.parts_held)
     variables = {v.path: _tensor(v) for v in model.weights}
     tensors = translate(variables, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:

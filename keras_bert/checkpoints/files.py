@@ -82,7 +82,8 @@ def _refuse(path: Path, overwrite: bool, source: Path | None) -> None:
     if not any((path / mark).is_file() for mark in MARKS):
         raise ExistingOutputError(
             f"The output {path} exists and holds no checkpoint "
-            f"(none of {', '.join(MARKS)}), so it is not overwritten. Remove it yourself."
+            f"(none of {', '.join(MARKS)}), so it is not overwritten. Remove it "
+            "yourself."
         )
 
 

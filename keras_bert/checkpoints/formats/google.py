@@ -126,8 +126,10 @@ def read(
         tensors={k: t for k, t in tensors.items() if k not in ignored},
         head=head,
         ignored=ignored,
-        files=sorted(prefix.parent.glob(f"{prefix.name}.data-*"))
-        + [Path(f"{prefix}.index")],
+        files=[
+            *sorted(prefix.parent.glob(f"{prefix.name}.data-*")),
+            Path(f"{prefix}.index"),
+        ],
         tokenizer_files=files.tokenizer_files(*places),
     )
 
@@ -167,8 +169,8 @@ def _readable(prefix: Path) -> Iterator[None]:
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(
-            f"Expected a readable TensorFlow checkpoint at {prefix}. Received: {reason}. "
-            "A file may be missing, cut short or damaged; copy it again."
+            f"Expected a readable TensorFlow checkpoint at {prefix}. Received: "
+            f"{reason}. A file may be missing, cut short or damaged; copy it again."
         ) from error
 
 

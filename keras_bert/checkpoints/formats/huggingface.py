@@ -36,6 +36,7 @@ TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
+DTYPE_KEYS = ("dtype", "torch_dtype")  # today's name, and the one until 2025
 # A training script's checkpoint wraps the state dict.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -67,6 +68,9 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     config, head = files.read_config(
         ("config.json", "bert_config.json"), [main.parent], config_file
     )
+    # The tensors say what they are; a copy of the key would outlive them.
+    extra = {k: v for k, v in config.extra.items() if k not in DTYPE_KEYS}
+    config = config.replace(extra=extra)
     shards = _shards(main)
     tensors = _current_names(_read_shards(shards), path)
     ignored = {name: "buffer, not a weight" for name in BUFFERS if name in tensors}
@@ -123,9 +127,10 @@ def _current_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tenso
     """Renames to what transformers writes today for a model with a head."""
     prefix = next((p for p in PREFIXES if f"{p}{WORD_EMBEDDINGS}" in tensors), None)
     if prefix is None:
+        received = ", ".join(list(tensors)[:5]) or "nothing"
         raise CheckpointError(
-            f"Expected a BERT state dict in {path}, with {PREFIXES[0]}{WORD_EMBEDDINGS} "
-            f"or {WORD_EMBEDDINGS}. Received: {', '.join(list(tensors)[:5]) or 'nothing'}."
+            f"Expected a BERT state dict in {path}, with bert.{WORD_EMBEDDINGS} or "
+            f"{WORD_EMBEDDINGS}. Received: {received}."
         )
     wrapper = "module." if prefix.startswith("module.") else ""
     bare = not prefix.endswith("bert.")
@@ -179,7 +184,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
     with _readable(path):
         file = safe_open(path, framework="numpy")
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}
         return {
             name: Tensor(
                 tuple(part.get_shape()),
@@ -212,7 +217,8 @@ def _safetensors_dtype(name: str, path: Path) -> np.dtype:
     }
     if name not in dtypes:
         raise CheckpointError(
-            f"Expected one of the dtypes {', '.join(dtypes)} in {path}. Received: {name}."
+            f"Expected one of the dtypes {', '.join(dtypes)} in {path}. "
+            f"Received: {name}."
         )
     return dtypes[name]
 
@@ -363,7 +369,6 @@ def to_hf_config(config: BertConfig, head: str, dtype: str) -> dict[str, Any]:
         config = config.replace(id2label=dict(enumerate(config.labels)))
     values = config.to_dict()
     values.pop("num_labels", None)  # counted from id2label
-    values.pop("torch_dtype", None)  # dtype's name until 2025
     quiet = ("problem_type", "output_hidden_states", "output_attentions")
     values = {k: v for k, v in values.items() if v or k not in quiet}
     return {

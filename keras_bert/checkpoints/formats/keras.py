@@ -168,8 +168,8 @@ def _readable(path: Path) -> Iterator[None]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"Expected a readable HDF5 file at {path}. Received: {error}. It may be cut "
-            "short or damaged; copy it again."
+            f"Expected a readable HDF5 file at {path}. Received: {error}. It may be "
+            "cut short or damaged; copy it again."
         ) from error
 
 

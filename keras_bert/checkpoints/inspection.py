@@ -1,0 +1,184 @@
+"""Describing a checkpoint, and how two of them differ."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_bert import families
+from keras_bert.checkpoints import formats
+from keras_bert.checkpoints.accounting import choose_head, parameters, survey
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.conversion import translate
+from keras_bert.config import BertConfig
+
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "hidden_act",
+    "num_labels",
+)
+SHOWN = 10
+
+
+@dataclass
+class Description:
+    """What a checkpoint holds.
+
+    Args:
+        path, format, family: where and what it is.
+        head: the model class, or None if no class has these parts.
+        parts: parts of which anything is there.
+        incomplete: parts of which something is missing or misshapen, with the names.
+        unexpected: tensors that belong to nothing known.
+        config: the sizes and the activation.
+        weights, parameters: number of tensors, and of numbers in them.
+        dtypes: how many tensors have each.
+        ignored: tensors that are no weights, counted by reason.
+    """
+
+    path: str
+    format: str
+    family: str
+    head: str | None
+    parts: list[str]
+    incomplete: dict[str, list[str]]
+    unexpected: list[str]
+    config: dict[str, int | str]
+    weights: int
+    parameters: int
+    dtypes: dict[str, int]
+    ignored: dict[str, int]
+
+    def summary(self) -> str:
+        """Returns a table for people."""
+        rows = {
+            "format": self.format,
+            "family": self.family,
+            "head": self.head or "of no known class",
+            "parts": ", ".join(self.parts),
+            **self.config,
+            "weights": f"{self.weights}, {self.parameters:,} parameters",
+            "dtypes": ", ".join(f"{n} {name}" for name, n in self.dtypes.items()),
+            "not weights": _counts(self.ignored),
+            "incomplete": "; ".join(
+                f"{part} lacks {_some(names)}"
+                for part, names in self.incomplete.items()
+            ),
+            "unexpected": _some(self.unexpected),
+        }
+        lines = [f"{key:<24} {value}" for key, value in rows.items() if value != ""]
+        return "\n".join([self.path, *lines])
+
+
+def inspect(path: str | Path) -> Description:
+    """Describes a checkpoint of any format, without judging it.
+
+    Args:
+        path: a directory, a weights file, or a TensorFlow prefix.
+
+    Returns:
+        The description.
+
+    Raises:
+        KerasBertError: it is not there, damaged, or of no known format.
+
+    Example:
+        >>> print(inspect("ckpt/").summary())  # doctest: +SKIP
+    """
+    checkpoint = formats.read(path)
+    config = checkpoint.config
+    head = choose_head(checkpoint, config)
+    found = survey(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    problems = {
+        name: [*found.parts[name].missing, *found.parts[name].misshapen]
+        for name in dict.fromkeys(("encoder", *found.present))
+    }
+    dtypes = [tensor.dtype.name for tensor in checkpoint.tensors.values()]
+    return Description(
+        path=str(path),
+        format=checkpoint.format,
+        family=config.model_type,
+        head=head,
+        parts=found.present,
+        incomplete={name: names for name, names in problems.items() if names},
+        unexpected=found.unexpected,
+        config=_sizes(config),
+        weights=len(checkpoint.tensors),
+        parameters=parameters(checkpoint.tensors, checkpoint.tensors),
+        dtypes=_count(dtypes),
+        ignored=_count(checkpoint.ignored.values()),
+    )
+
+
+def compare(one: str | Path, other: str | Path) -> list[str]:
+    """Says how two checkpoints differ, whatever their formats.
+
+    Args:
+        one: a checkpoint of any format.
+        other: another.
+
+    Returns:
+        Sentences; none if configs and weights are equal.
+
+    Raises:
+        KerasBertError: one of them cannot be read.
+    """
+    a, b = formats.read(one), formats.read(other)
+    left, right = _sizes(a.config), _sizes(b.config)
+    lines = [f"{k}: {left[k]} and {right[k]}" for k in left if left[k] != right[k]]
+    ours, theirs = _as_keras(a), _as_keras(b)
+    lines += _only(one, ours, theirs) + _only(other, theirs, ours)
+    shared = [name for name in ours if name in theirs]
+    differing = {name: _difference(ours[name], theirs[name]) for name in shared}
+    return lines + [f"{name}: {text}" for name, text in differing.items() if text]
+
+
+def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The complete parts by our own names, in our own layout."""
+    config = checkpoint.config
+    head = choose_head(checkpoint, config)
+    found = survey(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    whole = [p for p in found.parts.values() if not p.missing and not p.misshapen]
+    rows = [row for part in whole for row in part.rows]
+    return translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
+
+
+def _only(path: str | Path, here: Mapping, there: Mapping) -> list[str]:
+    names = [name for name in here if name not in there]
+    return [f"only in {path}: {_some(names)}"] if names else []
+
+
+def _difference(one: Tensor, other: Tensor) -> str:
+    if one.shape != other.shape:
+        return f"shapes {one.shape} and {other.shape}"
+    a, b = one.load(), other.load()
+    if a.dtype == b.dtype and a.tobytes() == b.tobytes():
+        return ""
+    kinds = f", {a.dtype} and {b.dtype}" if a.dtype != b.dtype else ""
+    apart = np.abs(a.astype("float64") - b.astype("float64")).max()
+    return f"up to {apart:.1e} apart{kinds}"
+
+
+def _sizes(config: BertConfig) -> dict[str, int | str]:
+    return {name: getattr(config, name) for name in SIZES}
+
+
+def _count(values) -> dict[str, int]:
+    values = list(values)
+    return {value: values.count(value) for value in dict.fromkeys(values)}
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
