@@ -42,7 +42,10 @@ HTTP_STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 
-_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_MODEL = (
+    r"/v1/models/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+)
 PATHS = {
     "POST": re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I),
     "GET": re.compile(_MODEL + r"(?:/(?P<method>metadata))?", re.I),
@@ -180,8 +183,8 @@ def parse(body: bytes) -> dict:
         raise invalid(
             f"JSON Parse error: {error.msg} at offset: {error.pos}"
         ) from error
-    except RecursionError as error:
-        raise invalid("JSON Parse error: nested too deeply at offset: 0") from error
+    except (RecursionError, ValueError) as error:  # too deep, or a number too long
+        raise invalid(f"JSON Parse error: {error} at offset: 0") from error
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document
@@ -352,7 +355,10 @@ def tensor_of(value: Any, dtype: int) -> np.ndarray:
     flat: list = []
     _flatten(value, 0, shape, partial(_scalar, kind=kind), flat)
     array = np.empty(len(flat), kind.as_numpy_dtype)
-    array[:] = flat
+    try:
+        array[:] = flat
+    except OverflowError as error:
+        raise invalid(f"JSON Value: a number is too big for {kind.name}") from error
     return array.reshape(shape)
 
 
@@ -389,14 +395,20 @@ def _flatten(value, level: int, shape: tuple, scalar: Callable, flat: list) -> N
 def _scalar(value: Any, kind: tf.DType) -> Any:
     if kind == tf.string:
         return _string(value)
-    expected = (int, float) if kind.is_floating else (bool,) if kind.is_bool else (int,)
-    # bool is an int in Python and not in JSON.
-    matches = isinstance(value, expected) and (bool in expected) == (
-        isinstance(value, bool)
-    )
-    if not matches or kind.is_integer and not kind.min <= value <= kind.max:
+    if type(value) not in _accepted(kind) or not _fits(value, kind):
         raise _type_error(value, kind)
     return value
+
+
+def _accepted(kind: tf.DType) -> tuple[type, ...]:
+    # By exact type: bool is an int in Python and not in JSON.
+    if kind.is_floating:
+        return (int, float)
+    return (bool,) if kind.is_bool else (int,)
+
+
+def _fits(value: Any, kind: tf.DType) -> bool:
+    return not kind.is_integer or kind.min <= value <= kind.max
 
 
 def _string(value: Any) -> bytes:

@@ -1,0 +1,124 @@
+"""`keras-bert export`: a checkpoint becomes a SavedModel for TF Serving."""
+
+import argparse
+from typing import Any
+
+from keras_bert.errors import InputError, choose
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="directory of the model; the version is written below it",
+    )
+    parser.add_argument(
+        "--version", type=int, help="number of the version; the next free one if absent"
+    )
+    parser.add_argument(
+        "--pairs",
+        action=argparse.BooleanOptionalAction,
+        help="whether serving_default takes text_pair beside text; the head or the "
+        "checkpoint's task decides if absent",
+    )
+    parser.add_argument(
+        "--ids-only", action="store_true", help="leave out the signatures on text"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Loads the checkpoint and writes the next version."""
+    from keras_bert.serving.export import export
+
+    tokenizer = None if args.ids_only else load_tokenizer(args)
+    path = export(
+        load_model(args),
+        args.output,
+        tokenizer,
+        max_length=args.max_length,
+        labels=args.labels,
+        version=args.version,
+        pairs=args.pairs,
+    )
+    print(f"Wrote {path}")
+    name = path.absolute().parent.name
+    print(f"Try it: keras-bert serve --model {name}={path.parent}")
+
+
+# === Shared with `keras-bert predict` ===
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say which model, tokenizer and labels to take."""
+    parser.add_argument(
+        "--model", required=True, metavar="PATH", help="a checkpoint of any format"
+    )
+    parser.add_argument(
+        "--head",
+        metavar="CLASS",
+        help="class of the model, such as BertForSequenceClassification; the "
+        "checkpoint decides if absent",
+    )
+    parser.add_argument(
+        "--vocab", metavar="PATH", help="vocab.txt or tokenizer directory"
+    )
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        metavar="N",
+        help="longest row made from text, in tokens; the model's limit if absent",
+    )
+    parser.add_argument(
+        "--labels", nargs="+", metavar="NAME", help="names of the classes, in order"
+    )
+
+
+def load_tokenizer(args: argparse.Namespace) -> Any:
+    """Returns the tokenizer beside the checkpoint, or the one asked for."""
+    from keras_bert.loading import local_path
+    from keras_bert.tokenization import BertTokenizer
+
+    if args.vocab:
+        return BertTokenizer.from_pretrained(args.vocab)
+    path = local_path(args.model)
+    # A Google checkpoint may be named by the prefix of its files.
+    return BertTokenizer.from_pretrained(path if path.is_dir() else path.parent)
+
+
+def load_model(args: argparse.Namespace) -> Any:
+    """Returns the model of the checkpoint, all of its weights from there.
+
+    Raises:
+        UnknownNameError: there is no such head.
+        InputError: the checkpoint lacks the head's weights.
+    """
+    from keras_bert.loading import read_for
+    from keras_bert.models import MODELS, BertModel
+
+    if args.head:
+        choose("head", args.head, MODELS)
+    model_class = MODELS[args.head or _head_of(read_for(args.model, ()))]
+    fresh = read_for(args.model, model_class.parts).fresh
+    if model_class is BertModel and fresh == ["pooler"]:
+        return BertModel.from_pretrained(args.model, add_pooling_layer=False)
+    if fresh:
+        raise InputError(
+            f"Expected {args.model} to hold {', '.join(fresh)} for "
+            f"{model_class.__name__}; it does not. Train the head first, or choose "
+            "another with --head."
+        )
+    return model_class.from_pretrained(args.model)
+
+
+def _head_of(encoder: Any) -> str:
+    """Returns the class the config names, or the largest the weights make up."""
+    from keras_bert.models import MODELS
+
+    named = encoder.config.extra.get("architectures") or ()
+    present = {"encoder", *encoder.unused}
+    made_up = [n for n, cls in MODELS.items() if set(cls.parts) <= present]
+    made_up.sort(key=lambda name: len(MODELS[name].parts), reverse=True)
+    return next(name for name in (*named, *made_up, "BertModel") if name in MODELS)

@@ -1,0 +1,132 @@
+"""`keras-bert predict`: a fine-tuned model's answers, one JSON object per line."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.errors import InputError, MissingFileError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add_model_arguments(parser)
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to answer")
+    parser.add_argument(
+        "--input",
+        metavar="FILE",
+        help="a file instead: .jsonl with the keys text and text_pair, or one text "
+        "per line, where a tab begins the second text; - is standard input",
+    )
+    parser.add_argument("--pair", nargs="+", metavar="TEXT", help="the second texts")
+    parser.add_argument("--output", metavar="FILE", help="a .jsonl file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per call")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Answers every text, in order."""
+    texts, pairs = _read(args)
+    from keras_bert.serving.predictor import Predictor
+
+    predict = Predictor(
+        load_model(args),
+        load_tokenizer(args),
+        max_length=args.max_length,
+        labels=args.labels,
+        batch_size=args.batch_size,
+    )
+    rows = predict(texts, pairs, progress=bool(args.output))
+    _write(map(_as_json, rows), args)
+
+
+# === Reading ===
+
+
+def _read(args: argparse.Namespace) -> tuple[list, list | None]:
+    if bool(args.text) == bool(args.input):
+        raise InputError("Expected texts or --input FILE, one of the two.")
+    rows = list(_rows_of(args.input)) if args.input else _given(args)
+    pairs = [pair for _, pair in rows]
+    if len({pair is None for pair in pairs}) > 1:
+        number = pairs.index(None) + 1
+        raise InputError(
+            "Expected a second text in every row or in none. Received: none in row "
+            f"{number}."
+        )
+    both = bool(pairs) and pairs[0] is not None
+    return [text for text, _ in rows], pairs if both else None
+
+
+def _given(args: argparse.Namespace) -> list[tuple[str, str | None]]:
+    pairs = args.pair or [None] * len(args.text)
+    if len(pairs) != len(args.text):
+        raise InputError(
+            f"Expected as many --pair as texts. Received: {len(args.text)} texts and "
+            f"{len(pairs)} second texts."
+        )
+    return list(zip(args.text, pairs, strict=True))
+
+
+def _rows_of(name: str) -> Iterator[tuple[str, str | None]]:
+    read = _json_row if name.endswith(".jsonl") else _text_row
+    for number, line in enumerate(_lines_of(name), 1):
+        if not line.strip():
+            continue
+        try:
+            yield read(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f'Expected {{"text": …}} in line {number} of {name}. '
+                f"Received: {line[:80]!r}."
+            ) from error
+
+
+def _lines_of(name: str) -> list[str]:
+    if name == "-":
+        return sys.stdin.read().split("\n")
+    if not Path(name).is_file():
+        raise MissingFileError(f"Expected a file at {name}; none is there.")
+    # Not splitlines(): it also splits at characters inside a text.
+    return Path(name).read_text(encoding="utf-8").split("\n")
+
+
+def _json_row(line: str) -> tuple[str, str | None]:
+    row = json.loads(line)
+    return row["text"], row.get("text_pair")
+
+
+def _text_row(line: str) -> tuple[str, str | None]:
+    text, tab, pair = line.rstrip("\r").partition("\t")
+    return text, pair if tab else None
+
+
+# === Writing ===
+
+
+def _write(lines: Iterable[str], args: argparse.Namespace) -> None:
+    if not args.output:
+        sys.stdout.writelines(lines)
+        return
+    from keras_bert.outputs import new_file
+
+    with (
+        new_file(args.output, args.overwrite) as path,
+        path.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(lines)
+    print(f"Wrote {args.output}")
+
+
+def _as_json(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Returns a bytes string or an array as JSON has it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.tolist()
