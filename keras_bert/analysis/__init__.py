@@ -1,0 +1,18 @@
+"""Seeing a model: curves, attention pictures, filled masks, features, a report."""
+
+from keras_bert.analysis.attention import attention_maps, plot_attention
+from keras_bert.analysis.curves import plot_curves, read_metrics
+from keras_bert.analysis.feature_extraction import extract_features
+from keras_bert.analysis.fill_mask import fill_mask, hide_words
+from keras_bert.analysis.report import write_report
+
+__all__ = [
+    "attention_maps",
+    "extract_features",
+    "fill_mask",
+    "hide_words",
+    "plot_attention",
+    "plot_curves",
+    "read_metrics",
+    "write_report",
+]

@@ -139,7 +139,7 @@ def label_names(examples: Iterable[Example]) -> list[str]:
 def encode(
     examples: Sequence[Example],
     tokenizer: Any,
-    max_length: int,
+    max_length: int | None,
     labels: Sequence[str] | None = None,
 ) -> tuple[Features, np.ndarray | None]:
     """Turns examples into a model's inputs and labels.
@@ -147,7 +147,8 @@ def encode(
     Args:
         examples: all with a second text, or none.
         tokenizer: a `BertTokenizer`.
-        max_length: longest row, in tokens; longer texts are cut.
+        max_length: longest row, in tokens, longer texts are cut; None takes the
+            tokenizer's limit.
         labels: the classes in the order of their ids; None reads the labels as
             numbers, for regression.
 

@@ -1,0 +1,95 @@
+"""Hidden states of texts, in the form of Google's `extract_features.py`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_bert.errors import InputError
+
+LAST_FOUR = (-1, -2, -3, -4)
+
+
+def extract_features(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    text_pairs: Sequence[str] | None = None,
+    *,
+    layers: Sequence[int] = LAST_FOUR,
+    max_length: int | None = None,
+    batch_size: int = 32,
+) -> Iterator[dict[str, Any]]:
+    """Yields the hidden states of texts, token by token.
+
+    Args:
+        model: any model on the encoder.
+        tokenizer: the model's tokenizer.
+        texts: the texts.
+        text_pairs: their second texts, if they have any.
+        layers: which states: 0 is the embeddings' output, 1 the first layer's,
+            -1 the last layer's.
+        max_length: longest row, in tokens, longer texts are cut; None takes the
+            model's limit.
+        batch_size: texts per call of the model.
+
+    Yields:
+        Per text `{"linex_index": …, "features": [{"token": …, "layers": [{"index":
+        …, "values": [hidden floats]}]}]}`, padding left out.
+
+    Raises:
+        InputError: there is no such layer.
+
+    Source: `extract_features.py` of google-research/bert; the odd spelling of
+    `linex_index` is its own. Layers from the end have its numbers.
+    """
+    depth = model.config.num_hidden_layers
+    outside = [layer for layer in layers if not -depth - 1 <= layer <= depth]
+    if outside or not layers:
+        raise InputError(
+            f"Expected layers from 0 to {depth}, or from -{depth + 1} to -1. "
+            f"Received: {list(layers)}."
+        )
+    for start in range(0, len(texts), batch_size):
+        rows = slice(start, start + batch_size)
+        batch = tokenizer(
+            list(texts[rows]),
+            text_pairs=None if text_pairs is None else list(text_pairs[rows]),
+            max_length=max_length or model.config.max_position_embeddings,
+        )
+        states = hidden_states(model, batch, layers)
+        for i, ids in enumerate(batch["input_ids"]):
+            length = int(batch["attention_mask"][i].sum())
+            tokens = tokenizer.convert_ids_to_tokens(ids[:length])
+            yield {
+                "linex_index": start + i,
+                "features": _features(tokens, states[:, i], layers),
+            }
+
+
+def hidden_states(
+    model: Any, batch: dict[str, np.ndarray], layers: Sequence[int]
+) -> np.ndarray:
+    """Returns the states of the chosen layers, `(layers, batch, seq, hidden)`."""
+    from keras import ops
+
+    states = model.encoder(model.complete(batch))["hidden_states"]
+    chosen = [ops.cast(states[layer], "float32") for layer in layers]
+    return np.stack([ops.convert_to_numpy(state) for state in chosen])
+
+
+def _features(
+    tokens: Sequence[str], states: np.ndarray, layers: Sequence[int]
+) -> list[dict[str, Any]]:
+    """states: (layers, seq, hidden)."""
+    rounded = states.astype("float64").round(6)  # Google's own precision
+    return [
+        {
+            "token": token,
+            "layers": [
+                {"index": layer, "values": rounded[n, position].tolist()}
+                for n, layer in enumerate(layers)
+            ],
+        }
+        for position, token in enumerate(tokens)
+    ]

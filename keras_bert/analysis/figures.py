@@ -1,0 +1,31 @@
+"""What all pictures share: size, colors, writing. No pyplot, no global state."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_bert.outputs import new_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Told apart with any kind of color vision (Okabe & Ito 2008).
+BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#6b7280"
+SMALL = 8  # points, for labels beside the data
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Returns an empty figure, sizes in inches, whose parts never overlap."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save(figure: "Figure", path: str | Path, dpi: float, overwrite: bool) -> Path:
+    """Writes a figure as PNG.
+
+    Raises:
+        ExistingOutputError: the file is there and `overwrite` is False.
+    """
+    with new_file(path, overwrite) as partial:
+        figure.savefig(partial, format="png", dpi=dpi)
+    return Path(path)

@@ -1,0 +1,147 @@
+"""What a masked language model puts in place of hidden words."""
+
+import random
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_bert.errors import InputError
+
+
+class Guess(NamedTuple):
+    """A token for a masked place, and how probable the model finds it."""
+
+    token: str
+    probability: float
+
+
+class HiddenWord(NamedTuple):
+    """A sentence with one word hidden.
+
+    Attributes:
+        text: the sentence, the mask token in the word's place.
+        truth: the token that was there.
+    """
+
+    text: str
+    truth: str
+
+
+def fill_mask(
+    model: Any, tokenizer: Any, text: str, top_k: int = 5
+) -> list[list[Guess]]:
+    """Predicts the tokens behind the masks of a text.
+
+    Args:
+        model: a `BertForPreTraining` or `BertForMaskedLM`.
+        tokenizer: the model's tokenizer.
+        text: text holding the mask token, `[MASK]`, at least once.
+        top_k: guesses per mask.
+
+    Returns:
+        For every mask in order its guesses, the most probable first.
+
+    Raises:
+        InputError: the text holds no mask, or is too long; or the model predicts
+            no tokens.
+
+    Example:
+        >>> fill_mask(model, tokenizer, "Paris is in [MASK].")  # doctest: +SKIP
+        [[Guess(token='france', probability=0.9), …]]
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805), section 3.1.
+    """
+    if "masked_lm_positions" not in model.input_names:
+        raise InputError(
+            "Expected a model that predicts masked tokens, BertForPreTraining or "
+            f"BertForMaskedLM. Received: {type(model).__name__}."
+        )
+    ids = np.array([_masked_ids(tokenizer, text)], "int32")
+    (positions,) = np.where(ids[0] == tokenizer.mask_token_id)
+    inputs = {"input_ids": ids, "masked_lm_positions": positions[None].astype("int32")}
+    return [_best(row, tokenizer, top_k) for row in _probabilities(model, inputs)]
+
+
+def _masked_ids(tokenizer: Any, text: str) -> list[int]:
+    # The tokenizer reads text as text; the mask is put between its pieces here.
+    mask = tokenizer.convert_ids_to_tokens(tokenizer.mask_token_id)
+    first, *rest = text.split(mask)
+    if not rest:
+        raise InputError(f"Expected {mask} in the text. Received: {text[:80]!r}.")
+    ids = [tokenizer.cls_token_id, *tokenizer.text_to_ids(first)]
+    for piece in rest:
+        ids += [tokenizer.mask_token_id, *tokenizer.text_to_ids(piece)]
+    return [*ids, tokenizer.sep_token_id]
+
+
+def _probabilities(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    from keras import ops
+
+    outputs = model(inputs)
+    if isinstance(outputs, dict):
+        outputs = outputs.get("prediction_logits", outputs.get("logits"))
+    return ops.convert_to_numpy(ops.softmax(outputs[0], axis=-1))  # (masks, vocab)
+
+
+def _best(probabilities: np.ndarray, tokenizer: Any, top_k: int) -> list[Guess]:
+    best = np.argsort(-probabilities, kind="stable")[:top_k]
+    tokens = tokenizer.convert_ids_to_tokens(best)
+    return [
+        Guess(t, float(probabilities[i])) for t, i in zip(tokens, best, strict=True)
+    ]
+
+
+def hide_words(
+    sentences: Iterable[str],
+    tokenizer: Any,
+    seed: int,
+    *,
+    count: int = 8,
+    min_words: int = 8,
+    max_words: int = 24,
+) -> list[HiddenWord]:
+    """Hides one word in each of some sentences, to show what a model makes of it.
+
+    Only words of four letters or more that are one token are hidden.
+
+    Args:
+        sentences: where to choose from.
+        tokenizer: says what one token is.
+        seed: of the choice.
+        count: sentences to return, at most.
+        min_words: length of the shortest sentence to choose.
+        max_words: length of the longest.
+
+    Example:
+        >>> hide_words(["Returns the size of it."], tokenizer, 0,
+        ...            min_words=3)  # doctest: +SKIP
+        [HiddenWord(text='Returns the [MASK] of it.', truth='size')]
+    """
+    rng = random.Random(seed)
+    fitting = [s for s in sentences if min_words <= len(s.split()) <= max_words]
+    rng.shuffle(fitting)
+    hidden = []
+    for sentence in fitting:
+        if len(hidden) == count:
+            break
+        words = [m for m in _WORD.finditer(sentence) if _is_token(m[0], tokenizer)]
+        if words:
+            hidden.append(_hide(sentence, rng.choice(words), tokenizer))
+    return hidden
+
+
+# A word by itself: not a part of a dotted name or of one with underscores.
+_WORD = re.compile(r"(?<![\w.])[A-Za-z]{4,}(?![\w(]|\.\w)")
+
+
+def _is_token(word: str, tokenizer: Any) -> bool:
+    ids = tokenizer.text_to_ids(word)
+    return len(ids) == 1 and ids[0] != tokenizer.unk_token_id
+
+
+def _hide(sentence: str, word: re.Match, tokenizer: Any) -> HiddenWord:
+    mask = tokenizer.convert_ids_to_tokens(tokenizer.mask_token_id)
+    truth = tokenizer.convert_ids_to_tokens(tokenizer.text_to_ids(word[0])[0])
+    return HiddenWord(sentence[: word.start()] + mask + sentence[word.end() :], truth)
