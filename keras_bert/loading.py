@@ -179,7 +179,7 @@ def load_pretrained(
     """Builds a model from a checkpoint; see `BertPreTrainedModel.from_pretrained`.
 
     Args:
-        model_class: has `parts` and is called with a config.
+        model_class: has `parts_for` and is called with a config.
         path: a checkpoint of any format.
         dtype: dtype policy of the model.
         seed: seed of parts that the checkpoint does not hold.
@@ -190,14 +190,12 @@ def load_pretrained(
         The model.
     """
     options = {"dtype": dtype, "seed": seed}
-    parts = model_class.parts
-    if "add_pooling_layer" in overrides:
-        options["add_pooling_layer"] = overrides.pop("add_pooling_layer")
-        parts = parts if options["add_pooling_layer"] else ("encoder",)
+    own = {k: overrides.pop(k) for k in ("add_pooling_layer",) if k in overrides}
+    parts = model_class.parts_for(**own)
     loaded = read_for(
         path, parts, ignore_mismatched_sizes=ignore_mismatched_sizes, **overrides
     )
-    model = model_class(loaded.config, **options)
+    model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
     return model
 

@@ -13,6 +13,7 @@ from keras_bert.layers.heads import (
     SplitSpan,
     UnflattenChoices,
 )
+from keras_bert.layers.normalization import LayerNorm
 from keras_bert.layers.transformer_block import TransformerBlock
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FeedForward",
     "FlattenChoices",
     "GatherPositions",
+    "LayerNorm",
     "MaskedLMTransform",
     "OutputBias",
     "Pooler",

@@ -109,9 +109,7 @@ class SelfAttention(keras.layers.Layer):
         self.site = site
         self.seed = seed
 
-    def build(
-        self, hidden_shape, attention_bias_shape=None, dropout_seed_shape=None
-    ):
+    def build(self, hidden_shape, attention_bias_shape=None, dropout_seed_shape=None):
         width = hidden_shape[-1]
         for name in ("query", "key", "value", "output_dense"):
             place = f"{self.site}/{name}"

@@ -6,6 +6,7 @@ import keras
 
 from keras_bert.layers.dropout import Dropout
 from keras_bert.layers.initializers import normal
+from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
 
@@ -69,7 +70,7 @@ class Embeddings(keras.layers.Layer):
         self.token_type_embeddings = self._table(
             keras.layers.Embedding, type_vocab_size, "token_type_embeddings"
         )
-        self.layer_norm = keras.layers.LayerNormalization(
+        self.layer_norm = LayerNorm(
             epsilon=layer_norm_eps, dtype=self.dtype_policy, name="layer_norm"
         )
         self.dropout = Dropout(

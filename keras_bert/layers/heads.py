@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_bert.layers import activations
 from keras_bert.layers.initializers import normal
+from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
 
@@ -140,7 +141,7 @@ class MaskedLMTransform(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="dense",
         )
-        self.layer_norm = keras.layers.LayerNormalization(
+        self.layer_norm = LayerNorm(
             epsilon=self.layer_norm_eps, dtype=self.dtype_policy, name="layer_norm"
         )
         self.dense.build(hidden_shape)
@@ -231,5 +232,6 @@ class SplitSpan(keras.layers.Layer):
         return logits[..., 0], logits[..., 1]
 
     def compute_output_spec(self, logits):
-        part = keras.KerasTensor(logits.shape[:-1], dtype=logits.dtype)
-        return part, part
+        # Two objects: one returned twice would be one output of the graph.
+        spec = {"shape": logits.shape[:-1], "dtype": logits.dtype}
+        return keras.KerasTensor(**spec), keras.KerasTensor(**spec)

@@ -7,6 +7,7 @@ import keras
 from keras_bert.layers.attention import SelfAttention
 from keras_bert.layers.dropout import Dropout
 from keras_bert.layers.feed_forward import FeedForward
+from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
 
@@ -66,9 +67,7 @@ class TransformerBlock(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.seed = seed
 
-    def build(
-        self, hidden_shape, attention_bias_shape=None, dropout_seed_shape=None
-    ):
+    def build(self, hidden_shape, attention_bias_shape=None, dropout_seed_shape=None):
         common = dict(
             initializer_range=self.initializer_range,
             seed=self.seed,
@@ -98,8 +97,8 @@ class TransformerBlock(keras.layers.Layer):
         self.feed_forward_norm.build(hidden_shape)
         self.built = True
 
-    def _norm(self, name: str) -> keras.layers.LayerNormalization:
-        return keras.layers.LayerNormalization(
+    def _norm(self, name: str) -> LayerNorm:
+        return LayerNorm(
             epsilon=self.layer_norm_eps, dtype=self.dtype_policy, name=name
         )
 

@@ -72,6 +72,11 @@ class BertPreTrainedModel(keras.Model):
             packed=_packed_graph(head, encoded, inputs), options=options
         )
 
+    @property
+    def parts_held(self) -> tuple[str, ...]:
+        """The parts of a checkpoint that this model holds."""
+        return self.parts_for(**self._held.options)
+
     @classmethod
     def parts_for(cls) -> tuple[str, ...]:
         """Returns the parts of a checkpoint that a model of this class holds."""

@@ -28,7 +28,7 @@ def _over_replicas(total: Tensor) -> Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, total)
 
 
-def _spread(weights: Tensor, values: Tensor) -> Tensor:
+def spread(weights: Tensor, values: Tensor) -> Tensor:
     """Gives weights of fewer axes (one an example) the rank of the values."""
     weights = ops.cast(weights, values.dtype)
     while len(weights.shape) < len(values.shape):
@@ -47,7 +47,7 @@ class WeightedMean(keras.losses.Loss):
         outputs = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         values, weights = self.values(ops.convert_to_tensor(y_true), outputs)
         if sample_weight is not None:
-            weights = weights * _spread(ops.convert_to_tensor(sample_weight), values)
+            weights = weights * spread(ops.convert_to_tensor(sample_weight), values)
         total = _over_replicas(ops.sum(weights))
         return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)
 
@@ -56,6 +56,12 @@ class WeightedMean(keras.losses.Loss):
 
     def get_config(self) -> dict:
         return {"name": self.name}
+
+
+def _as_wide(labels: Tensor, logits: Tensor) -> bool:
+    """Tells labels that are each on or off from numbers of classes."""
+    same_rank = len(labels.shape) == len(logits.shape)
+    return same_rank and labels.shape[-1] == logits.shape[-1]
 
 
 def _classes(labels: Tensor, logits: Tensor) -> Tensor:
@@ -141,11 +147,9 @@ class ClassificationLoss(WeightedMean):
         super().__init__(name=name)
 
     def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        same = len(labels.shape) == len(outputs.shape)
-        wide = same and labels.shape[-1] == outputs.shape[-1]
-        return (BinaryCrossentropy() if wide else Crossentropy()).values(
-            labels, outputs
-        )
+        wide = _as_wide(labels, outputs)
+        kind = BinaryCrossentropy if wide else Crossentropy
+        return kind().values(labels, outputs)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -159,19 +163,23 @@ class Accuracy(keras.metrics.Mean):
     def __init__(self, name: str = "accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
+    def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns which answers are right, and which count."""
         logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
-        same = len(labels.shape) == len(logits.shape)
-        if same and labels.shape[-1] == logits.shape[-1]:
+        if _as_wide(labels, logits):
             right = ops.cast((logits > 0) == (labels > 0), "float32")
-            weights = ops.ones_like(right)
-        else:
-            labels = _classes(labels, logits)
-            best = ops.cast(ops.argmax(logits, axis=-1), "int32")
-            right = ops.cast(best == labels, "float32")
-            weights = ops.cast(labels != IGNORED, "float32")
+            return right, ops.ones_like(right)
+        labels = _classes(labels, logits)
+        best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+        return (
+            ops.cast(best == labels, "float32"),
+            ops.cast(labels != IGNORED, "float32"),
+        )
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
+        right, weights = self.values(y_true, y_pred)
         if sample_weight is not None:
-            weights = weights * _spread(ops.convert_to_tensor(sample_weight), right)
+            weights = weights * spread(ops.convert_to_tensor(sample_weight), right)
         super().update_state(right, sample_weight=weights)
 
 
@@ -179,7 +187,6 @@ class Accuracy(keras.metrics.Mean):
 class NextTokenAccuracy(Accuracy):
     """Accuracy of a left-to-right model: position i predicts label i + 1."""
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
-        super().update_state(
-            ops.convert_to_tensor(y_true)[:, 1:], ops.convert_to_tensor(y_pred)[:, :-1]
-        )
+    def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        labels, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        return super().values(labels[:, 1:], logits[:, :-1])

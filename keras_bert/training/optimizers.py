@@ -20,7 +20,7 @@ Tensor = Any
 NOT_DECAYED = ("bias", "gamma", "beta")
 
 
-def _dense(gradient: Tensor) -> Tensor:
+def dense(gradient: Tensor) -> Tensor:
     """Adds up the rows of a sparse gradient."""
     if hasattr(gradient, "dense_shape"):  # tf.IndexedSlices
         import tensorflow as tf
@@ -29,7 +29,7 @@ def _dense(gradient: Tensor) -> Tensor:
     return gradient
 
 
-def _summed_over_replicas(gradients: Sequence[Tensor]) -> list[Tensor]:
+def sum_over_replicas(gradients: Sequence[Tensor]) -> list[Tensor]:
     """Sums gradients over the replicas of a tf.distribute strategy."""
     if keras.backend.backend() != "tensorflow":
         return list(gradients)
@@ -105,11 +105,11 @@ class AdamW(keras.optimizers.Optimizer):
         return [self.add_variable_from_reference(v, name=name) for v in variables]
 
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
-        super().apply([_dense(g) for g in grads], trainable_variables)
+        super().apply([dense(g) for g in grads], trainable_variables)
 
     def _clip_gradients(self, grads: Sequence[Tensor]) -> list[Tensor]:
         # Keras calls this before its own sum over replicas; ours comes first.
-        grads = _summed_over_replicas(grads)
+        grads = sum_over_replicas(grads)
         if self.clip_norm is None:
             return grads
         # Never up; and not finite stays not finite, for a loss scale to notice.

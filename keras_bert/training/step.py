@@ -1,0 +1,115 @@
+"""One step of training or evaluation, as sums that add up over replicas.
+
+A batch is `(features, labels, weights)`; labels and weights are dicts by the
+model's output names, or single arrays for a model with one output.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras import ops
+
+from keras_bert.models import BertPreTrainedModel
+from keras_bert.models.losses import Accuracy, WeightedMean, spread
+
+Tensor = Any
+
+# What the outputs are called in logs.
+SHORT_NAMES = {"prediction_logits": "mlm", "seq_relationship_logits": "nsp"}
+
+
+def by_output(values: Any) -> dict[str, Any]:
+    """Returns a dict by output name; a single value is that of `logits`."""
+    return dict(values) if isinstance(values, Mapping) else {"logits": values}
+
+
+def log_name(output: str, quantity: str) -> str:
+    """Returns the key of a quantity in logs: `mlm_loss`, `nsp_accuracy`, `loss`.
+
+    Example:
+        >>> log_name("prediction_logits", "accuracy"), log_name("logits", "loss")
+        ('mlm_accuracy', 'loss')
+    """
+    short = SHORT_NAMES.get(output, output.removesuffix("logits").rstrip("_"))
+    return f"{short}_{quantity}" if short else quantity
+
+
+class Objective:
+    """A model's total loss, and sums from which its metrics follow.
+
+    Args:
+        model: the model; its head brings losses and their weights.
+    """
+
+    def __init__(self, model: BertPreTrainedModel):
+        self.model = model
+        self.losses: dict[str, WeightedMean] = by_output(model.head.loss(model.config))
+        self.loss_weights = model.head.loss_weights or {}
+        metrics = by_output(model.head.metrics(model.config))
+        # Only accuracies are sums of right answers; others are for `compile()`.
+        self.accuracies = {
+            output: metric
+            for output, (metric,) in metrics.items()
+            if isinstance(metric, Accuracy)
+        }
+
+    def __call__(
+        self, batch: tuple, training: bool
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """Runs the model on a batch.
+
+        Args:
+            batch: `(features, labels)` or `(features, labels, weights)`.
+            training: with dropout.
+
+        Returns:
+            The total loss, this replica's share of it; and for each quantity its
+            weighted sum and the sum of weights.
+        """
+        features, labels, *rest = batch
+        outputs = by_output(self.model(features, training=training))
+        labels, weights = by_output(labels), by_output(rest[0] if rest else None)
+        total, sums = 0.0, {"tokens": (_real_tokens(self.model, features), 1.0)}
+        for name, loss in self.losses.items():
+            weight = weights.get(name)
+            share = loss(labels[name], outputs[name], weight)
+            total = total + self.loss_weights.get(name, 1.0) * share
+            sums |= self._sums(name, labels[name], outputs[name], weight)
+        return total, sums
+
+    def total(self, line: Mapping[str, float]) -> float:
+        """Returns the total loss that follows from the means of its parts."""
+        return sum(
+            self.loss_weights.get(name, 1.0) * line[log_name(name, "loss")]
+            for name in self.losses
+        )
+
+    def _sums(self, name: str, labels: Tensor, outputs: Tensor, weight: Any) -> dict:
+        values, counts = self.losses[name].values(
+            ops.convert_to_tensor(labels), ops.cast(outputs, "float32")
+        )
+        sums = {log_name(name, "loss"): _weigh(values, counts, weight)}
+        if name in self.accuracies:
+            right, counts = self.accuracies[name].values(labels, outputs)
+            sums[log_name(name, "accuracy")] = _weigh(right, counts, weight)
+        return sums
+
+
+def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
+    if weight is not None:
+        counts = counts * spread(weight, values)
+    return ops.sum(values * counts), ops.sum(counts)
+
+
+def _real_tokens(model: BertPreTrainedModel, features: Any) -> Tensor:
+    mask = model.complete(features)["attention_mask"]
+    return ops.sum(ops.cast(mask > 0, "float32"))
+
+
+def averages(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
+    """Divides sums by weights: the mean of every quantity, as Python floats."""
+    numbers = {
+        name: (float(ops.convert_to_numpy(top)), float(ops.convert_to_numpy(bottom)))
+        for name, (top, bottom) in sums.items()
+    }
+    return {name: top / max(bottom, 1e-9) for name, (top, bottom) in numbers.items()}
