@@ -1,5 +1,6 @@
 """The demo's corpus, on a small tree of made-up packages."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -208,3 +209,43 @@ def test_unigram_entropy_is_that_of_the_counts():
     )
     skewed = demo_classification.unigram_entropy({0: 9, 1: 1})
     assert skewed == pytest.approx(0.3250829733914482)
+
+
+def test_the_demo_report_states_the_run(corpus, tmp_path):
+    import demo_report as dr
+
+    from keras_bert.analysis import plot_attention, plot_curves
+    from keras_bert.analysis.fill_mask import Guess, HiddenWord
+
+    curves = plot_curves([{"step": 1, "mlm_loss": 2.0}], tmp_path / "c.png")
+    attention = plot_attention(["a"], [[[[1.0]]]], tmp_path / "a.png")
+    filled = [(HiddenWord("the [MASK]", "lid"), [Guess("box", 0.5)])]
+    run = dr.DemoRun(
+        corpus=corpus,
+        pretraining=dr.Pretraining(
+            {"steps": "37"}, 3.25, 6.0, 0.4, 0.7, curves, filled, attention, "a"
+        ),
+        finetuning=dr.FineTuning(
+            corpus.labels, 0.25, 0.5, {0: 0.7, 1: 0.8}, {0: 0.4, 1: 0.6}
+        ),
+        conversions=[
+            dr.Conversion("exact", 0.0, 1e-6, 1e-5),
+            dr.Conversion("weights off", 1e-9, 0.0, 1e-5),
+            dr.Conversion("outputs off", 0.0, 2e-5, 1e-5),
+            dr.Conversion("outputs not a number", 0.0, float("nan"), 1e-5),
+        ],
+        request="POST /v1/models/a:predict",
+        answer='{"predictions": []}',
+        seconds={"corpus": 1.5, "pretraining": 2.25},
+    )
+    page = dr.write_demo_report(tmp_path / "r.html", run).read_text("utf-8")
+    for expected in ("2.75", "75.0% ± 7.1%", "1 of 4", "POST /v1", "3.8", "6.000"):
+        assert expected in page
+    assert page.count(">NO<") == 3
+    assert "a sample" not in page
+    sampled = dataclasses.replace(
+        corpus, parameters={**corpus.parameters, "share": 0.25}
+    )
+    run = dataclasses.replace(run, corpus=sampled)
+    page = dr.write_demo_report(tmp_path / "s.html", run).read_text("utf-8")
+    assert "a sample, 25% of the files" in page
