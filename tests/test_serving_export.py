@@ -24,18 +24,18 @@ from serving_cases import (
 )
 
 import keras_bert
+from keras_bert import BertTokenizer
 from keras_bert.config import BertConfig
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import export as export_module
 from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
-from keras_bert.tokenization.in_graph import InGraphTokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return InGraphTokenizer(VOCAB)
+    return BertTokenizer(VOCAB)
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +128,16 @@ def test_text_gives_what_its_ids_give(case, exported, tokenizer):
         inputs = text_inputs(case, count)
         answer = loaded.signatures["serving_default"](**inputs)
         assert set(answer) == outputs
+        texts, pairs = TEXTS[:count], None
         if case == "choices":
-            texts = tf.repeat(inputs["text"], 2)
-            rows = tokenizer.encode(
-                texts, tf.reshape(inputs["text_pair"], [-1]), max_length=13
-            )
-            rows = {k: tf.reshape(v, (count, 2, -1)) for k, v in rows.items()}
-        else:
-            rows = tokenizer.encode(
-                inputs["text"], inputs.get("text_pair"), max_length=13
-            )
-        expected = flat(model({k: v.numpy() for k, v in rows.items()}))
+            texts = [text for text in texts for _ in range(2)]
+            pairs = [choice for choices in CHOICES[:count] for choice in choices]
+        elif case in ON_PAIRS:
+            pairs = PAIRS[:count]
+        rows = tokenizer(texts, pairs, max_length=13)
+        if case == "choices":
+            rows = {name: ids.reshape(count, 2, -1) for name, ids in rows.items()}
+        expected = flat(model(rows))
         for name in set(answer) & set(expected):
             np.testing.assert_allclose(answer[name], expected[name], atol=1e-5, rtol=0)
         if "scores" in answer:
@@ -350,7 +349,7 @@ def test_bad_arguments_are_refused_and_leave_nothing(
 
 
 def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path):
-    large = InGraphTokenizer(SPECIAL + [f"w{i}" for i in range(33)])
+    large = BertTokenizer(SPECIAL + [f"w{i}" for i in range(33)])
     with pytest.raises(InputError, match=r"vocab_size=37.*Received: 38"):
         export(make_model("classes"), tmp_path / "model", large)
     assert not list(tmp_path.iterdir())

@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 
+from keras_bert import BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import rest
@@ -32,7 +33,6 @@ from keras_bert.serving.export import export, versions
 from keras_bert.serving.model_store import ModelStore, ServingError
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
-from keras_bert.tokenization.in_graph import InGraphTokenizer
 
 NAME = "conformance"
 REAL = os.environ.get("TFS_HOST")
@@ -42,7 +42,7 @@ only_double = pytest.mark.skipif(bool(REAL), reason="a property of the double")
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return InGraphTokenizer(VOCAB)
+    return BertTokenizer(VOCAB)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,7 @@ def call(url):
 @pytest.fixture(scope="module")
 def expected(model, tokenizer):
     """Logits of the Keras model itself, by text."""
-    ids = tokenizer.encode(tf.constant(TEXTS), max_length=13)
-    return model({name: tensor.numpy() for name, tensor in ids.items()}).numpy()
+    return model(tokenizer(TEXTS, max_length=13)).numpy()
 
 
 def ids_of(length=5, batch=2):

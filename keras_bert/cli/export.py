@@ -100,7 +100,7 @@ def load_model(args: argparse.Namespace) -> Any:
 
     if args.head:
         choose("head", args.head, MODELS)
-    model_class = MODELS[args.head or _head_of(read_for(args.model, ()))]
+    model_class = MODELS[args.head or _head_of(args.model)]
     fresh = read_for(args.model, model_class.parts).fresh
     if model_class is BertModel and fresh == ["pooler"]:
         return BertModel.from_pretrained(args.model, add_pooling_layer=False)
@@ -113,12 +113,16 @@ def load_model(args: argparse.Namespace) -> Any:
     return model_class.from_pretrained(args.model)
 
 
-def _head_of(encoder: Any) -> str:
-    """Returns the class the config names, or the largest the weights make up."""
+def _head_of(path: str) -> str:
+    """Returns the class the checkpoint names, or the largest its weights make up."""
+    from keras_bert.checkpoints import formats
+    from keras_bert.loading import local_path, read_for
     from keras_bert.models import MODELS
 
-    named = encoder.config.extra.get("architectures") or ()
-    present = {"encoder", *encoder.unused}
+    named = formats.read(local_path(path)).head
+    if named in MODELS:
+        return named
+    present = {"encoder", *read_for(path, ()).unused}
     made_up = [n for n, cls in MODELS.items() if set(cls.parts) <= present]
-    made_up.sort(key=lambda name: len(MODELS[name].parts), reverse=True)
-    return next(name for name in (*named, *made_up, "BertModel") if name in MODELS)
+    parts_of = {name: len(MODELS[name].parts) for name in made_up}
+    return max(made_up, key=parts_of.get, default="BertModel")

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_bert.config import BertConfig
 from keras_bert.models import BertPreTrainedModel, heads
+from keras_bert.tokenization.in_graph import InGraphTokenizer
 
 Tensors = dict[str, tf.Tensor]
 Answer = Callable[[Tensors, Tensors, tf.Tensor], Tensors]
@@ -105,23 +106,19 @@ def len_of(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def encode_rows(
-    tokenizer, max_length: int, text: tf.Tensor, text_pair: tf.Tensor | None = None
+    tokenizer: InGraphTokenizer, text: tf.Tensor, text_pair: tf.Tensor | None = None
 ) -> Tensors:
     """One row of ids per text or pair: (batch, seq)."""
-    return tokenizer.encode(text, text_pair, max_length=max_length)
+    return tokenizer.encode(text, text_pair)
 
 
 def encode_choices(
-    tokenizer, max_length: int, text: tf.Tensor, text_pair: tf.Tensor
+    tokenizer: InGraphTokenizer, text: tf.Tensor, text_pair: tf.Tensor
 ) -> Tensors:
     """One row of ids per text and alternative: (batch, choices, seq)."""
     shape = tf.shape(text_pair)  # batch choices
-    rows = encode_rows(
-        tokenizer,
-        max_length,
-        tf.repeat(text, shape[1]),
-        tf.reshape(text_pair, [-1]),
-    )
+    repeated = tf.repeat(text, shape[1])
+    rows = tokenizer.encode(repeated, tf.reshape(text_pair, [-1]))
     return {
         name: tf.reshape(ids, tf.concat([shape, tf.shape(ids)[1:]], 0))
         for name, ids in rows.items()

@@ -14,6 +14,8 @@ from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving.answers import EXAMPLE_FEATURES, TEXT, Tensors, head_of
+from keras_bert.tokenization import BertTokenizer
+from keras_bert.tokenization.in_graph import InGraphTokenizer
 from keras_bert.version import __version__
 
 CARD = Path("assets.extra", "model_card.json")
@@ -25,7 +27,7 @@ PAIR_TASKS = {"mnli", "mrpc", "qnli", "qqp", "rte", "stsb", "sts-b", "wnli"}
 def export(
     model: keras.Model,
     directory: str | Path,
-    tokenizer=None,
+    tokenizer: BertTokenizer | None = None,
     *,
     max_length: int | None = None,
     labels: Sequence[str] | None = None,
@@ -41,7 +43,7 @@ def export(
     Args:
         model: any model of this package.
         directory: the model's directory; the version is written below it.
-        tokenizer: `BertTokenizer` or `InGraphTokenizer`; None leaves out the
+        tokenizer: the one the model was trained with; None leaves out the
             signatures on text, and `serving_default` then takes ids.
         max_length: longest row made from text, in tokens with the special ones;
             None takes the config's `max_position_embeddings`.
@@ -86,8 +88,12 @@ class Servable:
         self._model = model
         self._head = head_of(model)
         self._forward = _forward_function(model, self._head.axes)
-        self._tokenizer = tokenizer and _in_graph(tokenizer, model.config)
         self._max_length = _check_length(max_length, model.config)
+        self._tokenizer = (
+            None
+            if tokenizer is None
+            else _in_graph(tokenizer, self._max_length, model.config)
+        )
         self._labels = _check_labels(labels, self._head, model.config)
         self.pairs = _takes_pairs(pairs, self._head, model.config)
 
@@ -135,7 +141,7 @@ class Servable:
         }
 
     def _answer(self, **texts: tf.Tensor) -> Tensors:
-        features = self._head.encode(self._tokenizer, self._max_length, **texts)
+        features = self._head.encode(self._tokenizer, **texts)
         features = {name: features[name] for name in SERVED_INPUTS}
         outputs = self._forward(**features)
         return self._head.answer(outputs, features, tf.constant(self._labels))
@@ -203,19 +209,14 @@ def _require_tensorflow() -> None:
         )
 
 
-def _in_graph(tokenizer, config):
-    from keras_bert.tokenization.in_graph import InGraphTokenizer
-
-    if not isinstance(tokenizer, InGraphTokenizer):
-        lower = tokenizer.rules.do_lower_case
-        tokenizer = InGraphTokenizer(tokenizer.tokens, lower)
-    if len(tokenizer.vocab) > config.vocab_size:
+def _in_graph(tokenizer: BertTokenizer, max_length: int, config) -> InGraphTokenizer:
+    if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"Expected a tokenizer of at most vocab_size={config.vocab_size} tokens. "
-            f"Received: {len(tokenizer.vocab)} tokens. Pass the tokenizer the model "
-            "was trained with."
+            f"Received: {len(tokenizer)} tokens. Pass the tokenizer the model was "
+            "trained with."
         )
-    return tokenizer
+    return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
 
 
 def _check_length(max_length: int | None, config) -> int:

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from keras_bert.errors import InputError
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.serving.export import Servable
+from keras_bert.tokenization import BertTokenizer
 
 Row = dict[str, np.ndarray]
 
@@ -22,7 +23,7 @@ class Predictor:
 
     Args:
         model: any model of this package.
-        tokenizer: `BertTokenizer` or `InGraphTokenizer`.
+        tokenizer: the one the model was trained with.
         max_length: longest row, in tokens; None takes `max_position_embeddings`.
         labels: names of the classes; None takes the config's.
         batch_size: rows computed together.
@@ -40,7 +41,7 @@ class Predictor:
     def __init__(
         self,
         model: BertPreTrainedModel,
-        tokenizer,
+        tokenizer: BertTokenizer,
         *,
         max_length: int | None = None,
         labels: Sequence[str] | None = None,

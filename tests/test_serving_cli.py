@@ -1,0 +1,192 @@
+"""The commands `export`, `serve` and `predict`, in process."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_cases import CHOICES, PAIRS, TEXTS, VOCAB, make_model
+
+from keras_bert import BertTokenizer
+from keras_bert.cli import main
+from keras_bert.serving.client import Client
+from keras_bert.serving.server import Server
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return BertTokenizer(VOCAB)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("checkpoints") / "classes"
+    return make_model("classes").save_pretrained(path, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def expected(tokenizer):
+    return make_model("classes")(tokenizer(TEXTS)).numpy()
+
+
+def signatures_of(path):
+    return tf.saved_model.load(str(path)).signatures
+
+
+def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "sentiment"
+    arguments = ["export", "--model", str(checkpoint), "--output", str(output)]
+    assert main([*arguments, "--max-length", "13", "--labels", "no", "so", "yes"]) == 0
+    assert f"Wrote {output / '1'}" in capsys.readouterr().out
+
+    answers = []
+    monkeypatch.setattr(
+        Server,
+        "wait",
+        lambda self: answers.extend(Client(self.url, "sentiment").predict(TEXTS)),
+    )
+    assert main(["serve", "--model", f"sentiment={output}", "--port", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "not TF Serving" in said and "/v1/models/sentiment" in said
+    np.testing.assert_allclose([a["logits"] for a in answers], expected, atol=1e-5)
+    names = np.array(["no", "so", "yes"])
+    assert [a["label"] for a in answers] == names[expected.argmax(-1)].tolist()
+
+
+def test_export_obeys_its_options(checkpoint, tmp_path):
+    base = ["export", "--model", str(checkpoint), "--output", str(tmp_path)]
+    assert main([*base, "--version", "5", "--ids-only"]) == 0
+    assert set(signatures_of(tmp_path / "5")) == {"serving_default", "serve_ids"}
+    assert main([*base, "--pairs"]) == 0
+    default = signatures_of(tmp_path / "6")["serving_default"]
+    assert set(default.structured_input_signature[1]) == {"text", "text_pair"}
+
+
+def test_the_head_is_the_checkpoints_or_the_one_asked_for(checkpoint, tmp_path, capsys):
+    base = ["export", "--model", str(checkpoint), "--output", str(tmp_path)]
+    base = [*base, "--ids-only"]
+    assert main([*base, "--head", "BertModel"]) == 0
+    outputs = signatures_of(tmp_path / "1")["serve_ids"].structured_outputs
+    assert set(outputs) == {"last_hidden_state", "pooler_output"}
+    assert main([*base, "--head", "BertForMaskedLM"]) == 2
+    assert "masked_lm" in capsys.readouterr().err
+    assert main([*base, "--head", "BertForMasked"]) == 2
+    assert "Did you mean 'BertForMaskedLM'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "case, name",
+    [
+        ("pretraining", "BertForPreTraining"),
+        ("classes", "BertForSequenceClassification"),
+        ("masked_lm", "BertForMaskedLM"),
+    ],
+)
+def test_a_checkpoint_that_names_no_class_is_known_by_its_weights(
+    case, name, tmp_path, tokenizer
+):
+    model = make_model(case)
+    path = model.save_pretrained(tmp_path / "c", tokenizer=tokenizer)
+    config = json.loads((path / "config.json").read_text())
+    config.pop("architectures", None)
+    (path / "config.json").write_text(json.dumps(config))
+    output = tmp_path / "out"
+    arguments = ["--model", str(path), "--output", str(output), "--ids-only"]
+    assert main(["export", *arguments]) == 0
+    card = json.loads((output / "1" / "assets.extra/model_card.json").read_text())
+    assert card["model"] == name
+
+
+def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
+    assert main(["predict", "--model", str(checkpoint), *TEXTS]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose([r["logits"] for r in rows], expected, atol=1e-5)
+    labels = [f"LABEL_{i}" for i in expected.argmax(-1)]
+    names = {"LABEL_0": "bad", "LABEL_1": "fair", "LABEL_2": "good"}
+    assert [r["label"] for r in rows] == [names[label] for label in labels]
+
+
+def test_predict_reads_and_writes_files(checkpoint, expected, tmp_path, capsys):
+    lines = tmp_path / "in.txt"
+    lines.write_text("\n".join(TEXTS) + "\n", "utf-8")
+    objects = tmp_path / "in.jsonl"
+    objects.write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS), "utf-8")
+    base = ["predict", "--model", str(checkpoint)]
+    written = []
+    for number, source in enumerate((lines, objects)):
+        output = tmp_path / f"{number}.jsonl"
+        arguments = [*base, "--input", str(source), "--output", str(output)]
+        assert main(arguments) == 0
+        written.append([json.loads(line) for line in output.open(encoding="utf-8")])
+        assert main(arguments) == 2
+        assert "it is there" in capsys.readouterr().err
+        assert main([*arguments, "--overwrite"]) == 0
+    assert written[0] == written[1]
+    np.testing.assert_allclose([r["logits"] for r in written[0]], expected, atol=1e-5)
+
+
+def test_predict_takes_pairs_three_ways(checkpoint, tmp_path, capsys, monkeypatch):
+    base = ["predict", "--model", str(checkpoint)]
+    tabbed = tmp_path / "in.tsv"
+    tabbed.write_text("".join(map("{}\t{}\n".format, TEXTS, PAIRS)), "utf-8")
+    objects = tmp_path / "in.jsonl"
+    rows = zip(TEXTS, PAIRS, strict=True)
+    objects.write_text(
+        "".join(json.dumps({"text": t, "text_pair": p}) + "\n" for t, p in rows)
+    )
+    ways = (
+        [*TEXTS, "--pair", *PAIRS],
+        ["--input", str(tabbed)],
+        ["--input", str(objects)],
+    )
+    printed = []
+    for way in ways:
+        assert main([*base, *way]) == 0
+        printed.append(capsys.readouterr().out)
+    assert len(printed[0].splitlines()) == 4
+    assert printed[0] == printed[1] == printed[2]
+    monkeypatch.setattr(sys, "stdin", tabbed.open(encoding="utf-8"))
+    assert main([*base, "--input", "-"]) == 0
+    assert capsys.readouterr().out == printed[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "one of the two"),
+        (["a", "--input", "x"], "one of the two"),
+        (["--input", "nowhere.txt"], "nowhere.txt"),
+        (["a", "b", "--pair", "c"], "2 texts and 1 second"),
+        (["--input", "{mixed}"], "none in row 2"),
+        (["--input", "{broken}"], "line 2"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_read(arguments, message, tmp_path, capsys):
+    files = {"mixed": tmp_path / "mixed.tsv", "broken": tmp_path / "broken.jsonl"}
+    files["mixed"].write_text("a\tb\nc\n")
+    files["broken"].write_text('{"text": "a"}\n{"txt": "b"}\n')
+    arguments = [argument.format(**files) for argument in arguments]
+    assert main(["predict", "--model", "never-read", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_predict_on_choices_from_json(tmp_path, tokenizer, capsys):
+    path = make_model("choices").save_pretrained(tmp_path / "c", tokenizer=tokenizer)
+    rows = zip(TEXTS, CHOICES, strict=True)
+    source = tmp_path / "in.jsonl"
+    source.write_text(
+        "".join(json.dumps({"text": t, "text_pair": c}) + "\n" for t, c in rows)
+    )
+    assert main(["predict", "--model", str(path), "--input", str(source)]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for answer in answers:
+        assert answer["choice"] == int(np.argmax(answer["logits"]))
+
+
+def test_serve_explains_its_argument(tmp_path, capsys):
+    assert main(["serve", "--model", "saved_models/x"]) == 2
+    assert "NAME=DIR" in capsys.readouterr().err
+    assert main(["serve", "--model", f"x={tmp_path}"]) == 2
+    assert "keras-bert export" in capsys.readouterr().err
