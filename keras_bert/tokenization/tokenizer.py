@@ -437,20 +437,30 @@ class BertTokenizer:
         """
         path = Path(path)
         files = {
-            path / VOCAB_FILE: "".join(f"{token}\n" for token in self.tokens),
+            path / VOCAB_FILE: self._vocabulary(),
             path / CONFIG_FILE: _as_json(self._settings()),
             path / FAST_FILE: _as_json(self._fast_tokenizer()),
         }
-        existing = [file for file in files if file.exists()]
-        if existing and not overwrite:
-            raise ExistingOutputError(
-                f"{existing[0]} exists already; choose another directory or pass "
-                "overwrite=True."
-            )
+        refuse_existing(files, overwrite)
         path.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
             _write_whole(file, text)
         return list(files)
+
+    def save_vocabulary(self, file: str | Path, overwrite: bool = False) -> Path:
+        """Writes the vocabulary alone, one token a line.
+
+        Raises:
+            ExistingOutputError: the file is there and `overwrite` is False.
+        """
+        file = Path(file)
+        refuse_existing([file], overwrite)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(file, self._vocabulary())
+        return file
+
+    def _vocabulary(self) -> str:
+        return "".join(f"{token}\n" for token in self.tokens)
 
     def _settings(self) -> dict[str, Any]:
         settings = self.rules._asdict() | self.special_tokens
@@ -645,6 +655,15 @@ def _content(value: Any) -> Any:
 
 def _lines_of(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
     return read_lines(source) if is_list_of_files(source) else iter(source)
+
+
+def refuse_existing(files: Iterable[Path], overwrite: bool) -> None:
+    existing = [file for file in files if file.exists()]
+    if existing and not overwrite:
+        raise ExistingOutputError(
+            f"{existing[0]} exists already; choose another place or pass "
+            "overwrite=True (--overwrite)."
+        )
 
 
 def _as_json(value: Any) -> str:

@@ -1,0 +1,11 @@
+"""Turns text into pretraining records: `keras-bert data`, runnable as a file."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from keras_bert.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["data", *sys.argv[1:]]))

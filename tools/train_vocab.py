@@ -1,0 +1,11 @@
+"""Trains a WordPiece vocabulary: `keras-bert vocab`, runnable as a file."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from keras_bert.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["vocab", *sys.argv[1:]]))
