@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.config import BertConfig
-from keras_bert.errors import CheckpointError, ConfigError, ExistingOutputError
+from keras_bert.errors import (
+    CheckpointError,
+    ConfigError,
+    ExistingOutputError,
+    KerasBertError,
+)
 
 TOKENIZER_FILES = (
     "vocab.txt",
@@ -158,6 +163,28 @@ def sha256(path: Path) -> str:
     """Returns a file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns whatever a library raises over a damaged file into one sentence.
+
+    Args:
+        path: the file being read.
+
+    Raises:
+        CheckpointError: the block raised something that is not ours.
+    """
+    try:
+        yield
+    except KerasBertError:
+        raise
+    except Exception as error:  # libraries raise many types, some only their own
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"Expected readable weights in {path}. Received: {reason}. A file may be "
+            "missing, cut short or damaged; copy it again."
+        ) from error
 
 
 # === Tokenizer ===

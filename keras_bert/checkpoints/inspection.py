@@ -22,7 +22,6 @@ SIZES = (
     "max_position_embeddings",
     "type_vocab_size",
     "hidden_act",
-    "num_labels",
 )
 SHOWN = 10
 
@@ -109,7 +108,7 @@ def inspect(path: str | Path) -> Description:
         parts=found.present,
         incomplete={name: names for name, names in problems.items() if names},
         unexpected=found.unexpected,
-        config=_sizes(config),
+        config=_sizes(config) | _labels(config, found.present),
         weights=len(checkpoint.tensors),
         parameters=parameters(checkpoint.tensors, checkpoint.tensors),
         dtypes=_count(dtypes),
@@ -168,6 +167,12 @@ def _difference(one: Tensor, other: Tensor) -> str:
 
 def _sizes(config: BertConfig) -> dict[str, int | str]:
     return {name: getattr(config, name) for name in SIZES}
+
+
+def _labels(config: BertConfig, parts: list[str]) -> dict[str, int]:
+    """The number of labels, where there is a head that has labels."""
+    has_labels = set(parts) & set(families.of(config).CLASSIFIERS)
+    return {"num_labels": config.num_labels} if has_labels else {}
 
 
 def _count(values) -> dict[str, int]:

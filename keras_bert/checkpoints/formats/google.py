@@ -3,9 +3,8 @@
 Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`.
 """
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,7 @@ def read(
 def _tensors(prefix: Path) -> dict[str, Tensor]:
     import tensorflow as tf
 
-    with _readable(prefix):
+    with files.readable(prefix):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
         dtypes = reader.get_variable_to_dtype_map()
@@ -149,7 +148,7 @@ def _tensors(prefix: Path) -> dict[str, Tensor]:
 
     def loader(name: str):
         def load() -> np.ndarray:
-            with _readable(prefix):
+            with files.readable(prefix):
                 return reader.get_tensor(name)
 
         return load
@@ -158,20 +157,6 @@ def _tensors(prefix: Path) -> dict[str, Tensor]:
         name: Tensor(tuple(shape), np.dtype(dtypes[name].as_numpy_dtype), loader(name))
         for name, shape in sorted(shapes.items())
     }
-
-
-@contextlib.contextmanager
-def _readable(prefix: Path) -> Iterator[None]:
-    import tensorflow as tf
-
-    try:
-        yield
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"Expected a readable TensorFlow checkpoint at {prefix}. Received: "
-            f"{reason}. A file may be missing, cut short or damaged; copy it again."
-        ) from error
 
 
 def _with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:

@@ -3,10 +3,9 @@
 Source: `modeling_bert.py` and `configuration_utils.py` of transformers.
 """
 
-import contextlib
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 # What may stand before the names: nothing, the base model's name, a wrapper's name.
 PREFIXES = ("bert.", "", "module.bert.", "module.")
 BODY = ("embeddings.", "encoder.", "pooler.")  # the base model's own names
+POOLER = "bert.pooler.dense.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
 BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
 TIED = {
@@ -71,8 +71,11 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     # The tensors say what they are; a copy of the key would outlive them.
     extra = {k: v for k, v in config.extra.items() if k not in DTYPE_KEYS}
     config = config.replace(extra=extra)
-    shards = _shards(main)
-    tensors = _current_names(_read_shards(shards), path)
+    weight_map = _weight_map(main)
+    shards = [main.parent / name for name in sorted(set(weight_map.values()))]
+    stored = _read_shards(shards or [main])
+    _compare(weight_map or stored, stored, main)
+    tensors = _current_names(stored, path)
     ignored = {name: "buffer, not a weight" for name in BUFFERS if name in tensors}
     ignored |= _untie(tensors, path)
     return Checkpoint(
@@ -82,15 +85,15 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         tensors={k: t for k, t in tensors.items() if k not in ignored},
         head=head,
         ignored=ignored,
-        files=shards,
+        files=shards or [main],
         tokenizer_files=files.tokenizer_files(main.parent),
     )
 
 
-def _shards(main: Path) -> list[Path]:
-    """The files of weights that a main file stands for."""
+def _weight_map(main: Path) -> dict[str, str]:
+    """An index' names of tensors and their files; empty for a single file."""
     if main.suffix != ".json":
-        return [main]
+        return {}
     weight_map = files.read_json(main).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"Expected a weight_map in {main}; none is there.")
@@ -105,7 +108,21 @@ def _shards(main: Path) -> list[Path]:
         raise CheckpointError(
             f"Expected the shards that {main} names. Missing: {', '.join(absent)}."
         )
-    return [main.parent / name for name in names]
+    return weight_map
+
+
+def _compare(named: Iterable[str], stored: Iterable[str], main: Path) -> None:
+    """Raises if an index and its shards do not name the same tensors."""
+    sides = {
+        "the index": sorted(set(named) - set(stored)),
+        "the shards": sorted(set(stored) - set(named)),
+    }
+    alone = [f"{', '.join(n[:5])} in {where}" for where, n in sides.items() if n]
+    if alone:
+        raise CheckpointError(
+            f"Expected {main} and its shards to name the same tensors. "
+            f"Received alone: {'; '.join(alone)}."
+        )
 
 
 def _read_shards(shards: list[Path]) -> dict[str, Tensor]:
@@ -182,7 +199,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Maps a file; its header is checked before anything is allocated."""
     from safetensors import safe_open
 
-    with _readable(path):
+    with files.readable(path):
         file = safe_open(path, framework="numpy")
         slices = {name: file.get_slice(name) for name in file.keys()}
         return {
@@ -199,7 +216,7 @@ def _loader(
     path: Path, get: Callable[[str], np.ndarray], name: str
 ) -> Callable[[], np.ndarray]:
     def load() -> np.ndarray:
-        with _readable(path):
+        with files.readable(path):
             return get(name)
 
     return load
@@ -228,7 +245,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     torch = _torch(path)
     # The format from before PyTorch 1.6 is no zip archive and cannot be mapped.
     mapped = zipfile.is_zipfile(path)
-    with _readable(path):
+    with files.readable(path):
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -266,24 +283,9 @@ def _from_torch(tensor: Any, path: Path) -> Tensor:
         dtype = np.dtype(ml_dtypes.bfloat16)
         bits = tensor.contiguous().view(torch.int16)
         return Tensor(tuple(tensor.shape), dtype, lambda: bits.numpy().view(dtype))
-    with _readable(path):
+    with files.readable(path):
         array = tensor.numpy()
     return Tensor.of(array)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except CheckpointError:
-        raise
-    # The libraries raise many types, some only their own.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"Expected readable weights in {path}. Received: {reason}. The file may be "
-            "cut short or damaged; copy it again."
-        ) from error
 
 
 # === Writing ===
@@ -321,7 +323,18 @@ def write(
     # The base model alone has no prefix.
     prefix = "bert." if head == "BertModel" else ""
     save(folder, {name.removeprefix(prefix): a for name, a in arrays.items()})
-    return []
+    return _unused(head, config, tensors)
+
+
+def _unused(head: str, config: BertConfig, names: Iterable[str]) -> list[str]:
+    """Says so where the class of transformers has no pooler but the file does."""
+    if "pooler" in families.of(config).HEADS[head] or POOLER not in names:
+        return []
+    return [
+        f"The pooler is kept; {head} of transformers has none and will report it as "
+        "unexpected. Drop it by name (drop=['pooler'], --drop pooler) if it is not "
+        "needed."
+    ]
 
 
 def _write_safetensors(folder: Path, arrays: dict[str, np.ndarray]) -> None:

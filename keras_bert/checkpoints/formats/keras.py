@@ -4,8 +4,7 @@ The weights file is laid out as `model.save_weights` of Keras lays it out, so th
 Keras reads what is written here, and the other way round.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
 from keras_bert.config import BertConfig
-from keras_bert.errors import CheckpointError
 
 WEIGHTS = "model.weights.h5"
 # Keras names a layer's group after its class, counting repeats in the model's order.
@@ -120,7 +118,7 @@ def _dense(path: Path, config: BertConfig, head: str | None) -> str | None:
     """The name of the head's layer: as stored, else as the model class has it."""
     import h5py
 
-    with _readable(path), h5py.File(path, "r") as file:
+    with files.readable(path), h5py.File(path, "r") as file:
         group = file.get("layers/dense/vars")
         stored = group.attrs.get("name") if group is not None else None
     if stored in GROUPS:
@@ -134,7 +132,7 @@ def _dense(path: Path, config: BertConfig, head: str | None) -> str | None:
 def _tensors(path: Path) -> dict[str, Tensor]:
     import h5py
 
-    with _readable(path):
+    with files.readable(path):
         file = h5py.File(path, "r")
         found: list[h5py.Dataset] = []
 
@@ -154,23 +152,10 @@ def _tensor(item, path: Path) -> Tensor:
     dtype = np.dtype(ml_dtypes.bfloat16) if is_bfloat16 else item.dtype
 
     def load() -> np.ndarray:
-        with _readable(path):
+        with files.readable(path):
             return np.array(item, dtype=dtype)
 
     return Tensor(tuple(item.shape), dtype, load)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"Expected a readable HDF5 file at {path}. Received: {error}. It may be "
-            "cut short or damaged; copy it again."
-        ) from error
 
 
 # === Writing ===

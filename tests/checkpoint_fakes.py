@@ -1,0 +1,88 @@
+"""Small checkpoints made from the table of weights, with odd, distinct sizes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_bert import axes, families
+from keras_bert.checkpoints import formats
+from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.table import expand
+from keras_bert.config import BertConfig
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
+
+
+def tiny_config(**changes) -> BertConfig:
+    sizes = dict(
+        vocab_size=37,
+        hidden_size=15,
+        num_attention_heads=3,
+        num_hidden_layers=2,
+        intermediate_size=22,
+        max_position_embeddings=11,
+        type_vocab_size=2,
+        hidden_act="gelu_new",
+        num_labels=7,
+    )
+    return BertConfig(**sizes | changes)
+
+
+def fake_tensors(
+    config: BertConfig, head: str, to: str, seed: int = 0, dtype="float32"
+) -> dict[str, Tensor]:
+    family, rng = families.of(config), np.random.default_rng(seed)
+    rows = [
+        row
+        for part in family.HEADS[head]
+        for row in expand(family.PARTS[part], config.num_hidden_layers)
+    ]
+    sizes = family.sizes(config)
+    return {
+        row.slots[to].name: Tensor.of(
+            rng.normal(size=axes.shape(row.slots[to].axes, sizes)).astype(dtype)
+        )
+        for row in rows
+    }
+
+
+def write_fake(
+    folder: Path,
+    to: str,
+    head: str = "BertForPreTraining",
+    config: BertConfig | None = None,
+    change=None,
+    **options,
+) -> Path:
+    """Writes a checkpoint; `change` may alter its dict of arrays first."""
+    config = config or tiny_config()
+    tensors = fake_tensors(config, head, to, **options)
+    if change:
+        change(tensors)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder, to, config, head, tensors)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    return folder
+
+
+def values(path: Path) -> dict[str, np.ndarray]:
+    tensors = formats.read(path).tensors
+    return {name: tensor.load() for name, tensor in tensors.items()}
+
+
+def assert_same_bits(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.dtype == other[name].dtype, name
+        assert value.shape == other[name].shape, name
+        assert value.tobytes() == other[name].tobytes(), name
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a directory, to show that nothing changed."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
