@@ -37,7 +37,8 @@ def signatures_of(path):
 def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
     output = tmp_path / "sentiment"
     arguments = ["export", "--model", str(checkpoint), "--output", str(output)]
-    assert main([*arguments, "--max-length", "13", "--labels", "no", "so", "yes"]) == 0
+    options = ["--max-length", "13", "--no-pairs", "--labels", "no", "so", "yes"]
+    assert main([*arguments, *options]) == 0
     assert f"Wrote {output / '1'}" in capsys.readouterr().out
 
     answers = []
@@ -58,9 +59,8 @@ def test_export_obeys_its_options(checkpoint, tmp_path):
     base = ["export", "--model", str(checkpoint), "--output", str(tmp_path)]
     assert main([*base, "--version", "5", "--ids-only"]) == 0
     assert set(signatures_of(tmp_path / "5")) == {"serving_default", "serve_ids"}
-    assert main([*base, "--pairs"]) == 0
-    default = signatures_of(tmp_path / "6")["serving_default"]
-    assert set(default.structured_input_signature[1]) == {"text", "text_pair"}
+    assert main([*base, "--ids-only"]) == 0
+    assert (tmp_path / "6").is_dir()
 
 
 def test_the_head_is_the_checkpoints_or_the_one_asked_for(checkpoint, tmp_path, capsys):
@@ -108,48 +108,66 @@ def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
     assert [r["label"] for r in rows] == [names[label] for label in labels]
 
 
-def test_predict_reads_and_writes_files(checkpoint, expected, tmp_path, capsys):
-    lines = tmp_path / "in.txt"
-    lines.write_text("\n".join(TEXTS) + "\n", "utf-8")
-    objects = tmp_path / "in.jsonl"
-    objects.write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS), "utf-8")
-    base = ["predict", "--model", str(checkpoint)]
-    written = []
-    for number, source in enumerate((lines, objects)):
-        output = tmp_path / f"{number}.jsonl"
-        arguments = [*base, "--input", str(source), "--output", str(output)]
-        assert main(arguments) == 0
-        written.append([json.loads(line) for line in output.open(encoding="utf-8")])
-        assert main(arguments) == 2
-        assert "it is there" in capsys.readouterr().err
-        assert main([*arguments, "--overwrite"]) == 0
-    assert written[0] == written[1]
-    np.testing.assert_allclose([r["logits"] for r in written[0]], expected, atol=1e-5)
+def test_predict_writes_a_file_and_replaces_none(
+    checkpoint, expected, tmp_path, capsys
+):
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("\n".join(TEXTS) + "\n", "utf-8")
+    arguments = ["--input", str(source), "--output", str(output)]
+    assert main(["predict", "--model", str(checkpoint), *arguments]) == 0
+    rows = [json.loads(line) for line in output.open(encoding="utf-8")]
+    np.testing.assert_allclose([r["logits"] for r in rows], expected, atol=1e-5)
+    # Refused before the model is even looked for.
+    assert main(["predict", "--model", "nowhere", *arguments]) == 2
+    assert "it is there" in capsys.readouterr().err
 
 
-def test_predict_takes_pairs_three_ways(checkpoint, tmp_path, capsys, monkeypatch):
-    base = ["predict", "--model", str(checkpoint)]
-    tabbed = tmp_path / "in.tsv"
-    tabbed.write_text("".join(map("{}\t{}\n".format, TEXTS, PAIRS)), "utf-8")
-    objects = tmp_path / "in.jsonl"
-    rows = zip(TEXTS, PAIRS, strict=True)
-    objects.write_text(
-        "".join(json.dumps({"text": t, "text_pair": p}) + "\n" for t, p in rows)
-    )
-    ways = (
-        [*TEXTS, "--pair", *PAIRS],
-        ["--input", str(tabbed)],
-        ["--input", str(objects)],
-    )
-    printed = []
-    for way in ways:
-        assert main([*base, *way]) == 0
-        printed.append(capsys.readouterr().out)
-    assert len(printed[0].splitlines()) == 4
-    assert printed[0] == printed[1] == printed[2]
-    monkeypatch.setattr(sys, "stdin", tabbed.open(encoding="utf-8"))
-    assert main([*base, "--input", "-"]) == 0
-    assert capsys.readouterr().out == printed[0]
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command asks a predictor that costs nothing."""
+    calls = []
+
+    def predict(texts, pairs, progress):
+        calls.append((texts, pairs))
+        return [{"label": b"x"} for _ in texts]
+
+    monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda args: None)
+    monkeypatch.setattr("keras_bert.cli.predict.load_tokenizer", lambda args: None)
+    name = "keras_bert.serving.predictor.Predictor"
+    monkeypatch.setattr(name, lambda *args, **kwargs: predict)
+    return calls
+
+
+def test_predict_reads_texts_and_pairs_in_every_form(asked, tmp_path, monkeypatch):
+    files = {
+        "lines.txt": "".join(f"{text}\n" for text in TEXTS),
+        "tabs.tsv": "".join(map("{}\t{}\r\n".format, TEXTS, PAIRS)),
+        "one.jsonl": "\n".join(json.dumps({"text": text}) for text in TEXTS),
+        "two.jsonl": "".join(
+            json.dumps({"text": text, "text_pair": pair}) + "\n\n"
+            for text, pair in zip(TEXTS, PAIRS, strict=True)
+        ),
+        "many.jsonl": "".join(
+            json.dumps({"text": text, "text_pair": choices}) + "\n"
+            for text, choices in zip(TEXTS, CHOICES, strict=True)
+        ),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content.encode("utf-8"))
+    monkeypatch.setattr(sys, "stdin", (tmp_path / "tabs.tsv").open(encoding="utf-8"))
+    inputs = [["--input", str(tmp_path / name)] for name in files]
+    for given in (TEXTS, [*TEXTS, "--pair", *PAIRS], ["--input", "-"], *inputs):
+        assert main(["predict", "--model", "any", *given]) == 0
+    none, two = (TEXTS, None), (TEXTS, PAIRS)
+    assert asked == [none, two, two, none, two, none, two, (TEXTS, CHOICES)]
+
+
+def test_a_line_is_not_cut_at_separators_inside_it(asked, tmp_path, capsys):
+    source = tmp_path / "in.txt"
+    source.write_text("a\u2028b\x0cc\nd\n", "utf-8")
+    assert main(["predict", "--model", "any", "--input", str(source)]) == 0
+    assert asked == [(["a\u2028b\x0cc", "d"], None)]
+    assert capsys.readouterr().out == '{"label": "x"}\n' * 2
 
 
 @pytest.mark.parametrize(
@@ -172,7 +190,7 @@ def test_predict_refuses_what_it_cannot_read(arguments, message, tmp_path, capsy
     assert message in capsys.readouterr().err
 
 
-def test_predict_on_choices_from_json(tmp_path, tokenizer, capsys):
+def test_predict_chooses_among_alternatives(tmp_path, tokenizer, capsys):
     path = make_model("choices").save_pretrained(tmp_path / "c", tokenizer=tokenizer)
     rows = zip(TEXTS, CHOICES, strict=True)
     source = tmp_path / "in.jsonl"
@@ -181,6 +199,7 @@ def test_predict_on_choices_from_json(tmp_path, tokenizer, capsys):
     )
     assert main(["predict", "--model", str(path), "--input", str(source)]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 4
     for answer in answers:
         assert answer["choice"] == int(np.argmax(answer["logits"]))
 

@@ -30,6 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Answers every text, in order."""
     texts, pairs = _read(args)
+    _write(_answers(texts, pairs, args), args)
+
+
+def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Iterator:
+    """Yields lines of JSON; the model is loaded when the first is asked for."""
     from keras_bert.serving.predictor import Predictor
 
     predict = Predictor(
@@ -39,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
         labels=args.labels,
         batch_size=args.batch_size,
     )
-    rows = predict(texts, pairs, progress=bool(args.output))
-    _write(map(_as_json, rows), args)
+    for row in predict(texts, pairs, progress=bool(args.output)):
+        yield json.dumps(row, ensure_ascii=False, default=_plain) + "\n"
 
 
 # === Reading ===
@@ -119,10 +124,6 @@ def _write(lines: Iterable[str], args: argparse.Namespace) -> None:
     ):
         file.writelines(lines)
     print(f"Wrote {args.output}")
-
-
-def _as_json(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=_plain) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -112,9 +113,15 @@ class Servable:
 
     def on_text(self, pairs: bool) -> Callable:
         """Returns the function from text, or text and `text_pair`, to answers."""
-        specs = self._head.pairs if pairs else TEXT
-        answer = tf.function(lambda **texts: self._answer(**texts), autograph=False)
-        return answer.get_concrete_function(**specs)
+        return self._on_pairs if pairs else self._on_single
+
+    @cached_property
+    def _on_single(self) -> Callable:
+        return self._trace(TEXT)
+
+    @cached_property
+    def _on_pairs(self) -> Callable:
+        return self._trace(self._head.pairs)
 
     def state(self) -> tf.Module:
         """Returns what the signatures need at run time: variables and tables.
@@ -146,13 +153,16 @@ class Servable:
         outputs = self._forward(**features)
         return self._head.answer(outputs, features, tf.constant(self._labels))
 
+    def _trace(self, specs: dict[str, tf.TensorSpec]) -> Callable:
+        answer = tf.function(lambda **texts: self._answer(**texts), autograph=False)
+        return answer.get_concrete_function(**specs)
+
     def _on_examples(self) -> Callable:
         specs = self._head.pairs if self.pairs else TEXT
         parsing = {name: EXAMPLE_FEATURES[len(s.shape)] for name, s in specs.items()}
 
         def serve_examples(inputs: tf.Tensor) -> Tensors:
-            texts = tf.io.parse_example(inputs, parsing)
-            answer = self._answer(**texts)
+            answer = self.on_text(self.pairs)(**tf.io.parse_example(inputs, parsing))
             return self._head.examples(answer, tf.constant(self._labels))
 
         spec = tf.TensorSpec([None], tf.string, name="inputs")
@@ -216,7 +226,12 @@ def _in_graph(tokenizer: BertTokenizer, max_length: int, config) -> InGraphToken
             f"Received: {len(tokenizer)} tokens. Pass the tokenizer the model was "
             "trained with."
         )
-    return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
+    in_graph = InGraphTokenizer.from_tokenizer(tokenizer, max_length)
+    # Traced once, where every text of every signature would trace it again: a third
+    # of the graph, and of the time to write and to load it.
+    spec = tf.TensorSpec([None], tf.string, name="texts")
+    in_graph.tokenize = tf.function(in_graph.tokenize, [spec], autograph=False)
+    return in_graph
 
 
 def _check_length(max_length: int | None, config) -> int:

@@ -1,7 +1,6 @@
 """The answers of a served model, in process: the same functions, nothing saved."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +48,7 @@ class Predictor:
     ):
         servable = Servable(model, tokenizer, max_length, labels, pairs=None)
         self._takes_pairs = servable.pairs
-        self._function: Callable = cache(servable.on_text)
+        self._function: Callable = servable.on_text
         self._batch_size = batch_size
 
     def __call__(
