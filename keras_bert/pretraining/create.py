@@ -3,13 +3,15 @@
 import math
 import multiprocessing
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +27,7 @@ from keras_bert.tokenization.files import expand, read_lines
 
 POLICIES = ("default", "google")
 GOOGLE_LIMIT_MB = 200
+_ROWS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def create_pretraining_data(
     *,
     policy: str = "default",
     workers: int = 1,
-    block_bytes: int = 1 << 22,
+    block_bytes: int = 1 << 21,
     limit_mb: float = GOOGLE_LIMIT_MB,
     overwrite: bool = False,
     progress: bool = True,
@@ -106,7 +109,8 @@ def create_pretraining_data(
             memory.
         workers: processes that make records; "google" has one.
         block_bytes: text that is worked on at a time; random second texts come
-            from the same block.
+            from the same block. Memory goes with this, and with `dupe_factor`
+            times this per worker.
         limit_mb: the most input the "google" policy takes.
         overwrite: replace files that are there already.
         progress: show a progress bar.
@@ -188,8 +192,8 @@ def _default_parts(
     block_bytes: int,
 ) -> Iterator[Made]:
     source = blocks(_checked(documents(_lines(files))), block_bytes)
-    with _mapper(workers) as map_blocks:
-        yield from map_blocks(partial(_make_block, tokenizer, settings), source)
+    with _mapper(_Maker(tokenizer, settings), workers) as make_all:
+        yield from make_all(source)
 
 
 def _make_block(tokenizer: BertTokenizer, settings: DataSettings, block: Block) -> Made:
@@ -210,9 +214,20 @@ def _make_block(tokenizer: BertTokenizer, settings: DataSettings, block: Block) 
             )
         )
         order = rng.permutation(len(pairs))
-        shuffled = [pairs[place] for place in order]
+        # Rows few enough to stay in the processor's cache are made faster.
         passes.append(
-            _examples(tokenized.tokens, shuffled, tokenizer, vocabulary, settings, rng)
+            [
+                example
+                for some in np.array_split(order, len(pairs) // _ROWS + 1)
+                for example in _examples(
+                    tokenized.tokens,
+                    [pairs[place] for place in some],
+                    tokenizer,
+                    vocabulary,
+                    settings,
+                    rng,
+                )
+            ]
         )
     return block.size, passes
 
@@ -268,23 +283,46 @@ def _lines(files: Sequence[Path]) -> Iterator[str]:
         yield ""
 
 
+class _Maker(NamedTuple):
+    """Makes the examples of blocks; a process holds one."""
+
+    tokenizer: BertTokenizer
+    settings: DataSettings
+
+    def __call__(self, block: Block) -> Made:
+        return _make_block(self.tokenizer, self.settings, block)
+
+
+_maker_of_process: list[_Maker] = []
+
+
+def _start_process(maker: _Maker) -> None:
+    _maker_of_process[:] = [maker]
+
+
+def _call_maker(block: Block) -> Made:
+    return _maker_of_process[0](block)
+
+
 @contextmanager
-def _mapper(workers: int) -> Iterator[Any]:
-    """Yields a `map` that keeps the order and reads ahead only a little."""
+def _mapper(maker: _Maker, workers: int) -> Iterator[Callable[..., Iterator[Made]]]:
+    """Yields a function from blocks to what is made of them, order kept."""
     if workers <= 1:
-        yield map
+        yield partial(map, maker)
         return
+    # A forked process could inherit TensorFlow's locks; a spawned one has none.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, maxtasksperchild=None) as pool:
-        yield partial(_ordered_map, pool, 2 * workers)
+    with context.Pool(workers, _start_process, (maker,)) as pool:
+        yield partial(_ordered, pool, workers + 2)
 
 
-def _ordered_map(pool: Any, ahead: int, function: Any, source: Iterable[Any]) -> Any:
+def _ordered(pool: Pool, ahead: int, source: Iterable[Block]) -> Iterator[Made]:
+    """Maps in processes; unlike `imap`, reads only a little ahead."""
     source = iter(source)
-    waiting = [pool.apply_async(function, (item,)) for item in islice(source, ahead)]
+    waiting = deque(pool.apply_async(_call_maker, (x,)) for x in islice(source, ahead))
     while waiting:
-        yield waiting.pop(0).get()
-        waiting += [pool.apply_async(function, (x,)) for x in islice(source, 1)]
+        yield waiting.popleft().get()
+        waiting += [pool.apply_async(_call_maker, (x,)) for x in islice(source, 1)]
 
 
 # Google's policy

@@ -5,9 +5,11 @@ An example is a `tf.train.Example` in Google's form, see
 """
 
 import glob
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,16 +190,22 @@ def encode_examples(columns: Mapping[str, np.ndarray]) -> list[bytes]:
 
 def _encode_feature(field: RecordField, values: np.ndarray) -> list[bytes]:
     """One map entry per row: the name, and a list of floats or integers."""
-    values = values.reshape(len(values), -1)
-    name = _message(1, field.name.encode())
+    values = values.reshape(len(values), math.prod(values.shape[1:]))
     if field.dtype == "float32":
-        kind, lists = 2, [row.tobytes() for row in values.astype("<f4")]
+        packed = [row.tobytes() for row in values.astype("<f4")]
     else:
-        kind, lists = 3, _varints(values)
-    return [
-        _message(1, name + _message(2, _message(kind, _message(1, packed))))
-        for packed in lists
-    ]
+        packed = _varints(values)
+    return [_head(field, len(row)) + row for row in packed]
+
+
+@cache
+def _head(field: RecordField, size: int) -> bytes:
+    """What stands before `size` bytes of packed values, in a map entry."""
+    list_kind = 2 if field.dtype == "float32" else 3
+    values = b"\0" * size  # only their number matters
+    feature = _message(list_kind, _message(1, values))
+    entry = _message(1, _message(1, field.name.encode()) + _message(2, feature))
+    return entry[: len(entry) - size]
 
 
 def _varints(values: np.ndarray) -> list[bytes]:
