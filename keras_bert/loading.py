@@ -22,7 +22,9 @@ from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
 
 HUB = "hf://"
-HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.h5")
+# The hub holds the same weights in several forms: the others only where needed.
+HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
+HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "*.ckpt*")
 log = logging.getLogger(__name__)
 
 
@@ -155,7 +157,10 @@ def local_path(path: str | Path) -> Path:
             "pip install huggingface_hub, or give a local directory."
         ) from error
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        folder = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))):
+            snapshot_download(name, allow_patterns=list(HUB_OTHERS))
+        return folder
     except Exception as error:  # of the network, of the hub, of the name
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(

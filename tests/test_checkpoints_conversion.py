@@ -276,6 +276,30 @@ def test_a_part_can_be_dropped(tmp_path):
         convert(first, tmp_path / "more", "keras", drop=["qa"])
 
 
+def test_a_head_asked_for_is_never_ignored(tmp_path):
+    first = write_fake(tmp_path / "first", "google")
+    with pytest.raises(CheckpointError, match="also: masked_lm, next_sentence"):
+        convert(first, tmp_path / "out", "keras", head="encoder")
+    drop = ["masked_lm", "next_sentence"]
+    assert convert(
+        first, tmp_path / "out", "keras", head="encoder", drop=drop
+    ).parts == [
+        "encoder",
+        "pooler",
+    ]
+
+
+def test_a_nan_in_a_weight_is_noticed(tmp_path):
+    def change(tensors):
+        array = tensors["pooler/dense/bias"].load()
+        array[3] = np.nan
+
+    first = write_fake(tmp_path / "first", "keras", change=change)
+    with pytest.raises(CheckpointError, match="pooled_output nan"):
+        convert(first, tmp_path / "out", "google")
+    convert(first, tmp_path / "out", "google", verify=False)
+
+
 def test_a_declared_head_that_is_not_there_is_missed(tmp_path):
     first = write_fake(tmp_path / "first", "huggingface", "BertForQuestionAnswering")
     config = json.loads((first / "config.json").read_text())

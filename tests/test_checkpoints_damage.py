@@ -204,6 +204,15 @@ def test_an_external_link_in_hdf5_is_not_followed(whole, tmp_path):
         convert(source, tmp_path / "out", "google")
 
 
+def test_a_config_of_a_billion_layers(whole, tmp_path):
+    source = shutil.copytree(whole["google"], tmp_path / "many")
+    config = json.loads((source / "bert_config.json").read_text())
+    config["num_hidden_layers"] = 10**9
+    (source / "bert_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="at most 1000 layers"):
+        formats.read(source)
+
+
 # === Nothing there, or too much ===
 
 

@@ -286,7 +286,7 @@ def test_hub_names_are_downloaded(monkeypatch, tmp_path):
     asked = []
 
     def snapshot_download(name, allow_patterns):
-        asked.append(name)
+        asked.append((name, "pytorch_model*.bin" in allow_patterns))
         if name == "org/none":
             raise OSError("no route to host\nlong explanation")
         return str(tmp_path)
@@ -295,4 +295,7 @@ def test_hub_names_are_downloaded(monkeypatch, tmp_path):
     assert loading.local_path("hf://org/name") == tmp_path
     with pytest.raises(CheckpointError, match=r"'org/none'\. Received: no route"):
         loading.local_path("hf://org/none")
-    assert asked == ["org/name", "org/none"]
+    (tmp_path / "model.safetensors").touch()
+    assert loading.local_path("hf://org/name") == tmp_path
+    first, then = ("org/name", False), ("org/name", True)
+    assert asked == [first, then, ("org/none", False), first]

@@ -152,7 +152,7 @@ def _imported(nodes) -> list[str]:
     return names
 
 
-def test_pt_to_pt_needs_neither_tensorflow_nor_torch(tmp_path, monkeypatch):
+def test_pt_to_keras_needs_neither_tensorflow_nor_torch(tmp_path, monkeypatch):
     source = write_fake(tmp_path / "pt", "huggingface")
     for name in ("tensorflow", "torch", "keras"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -176,6 +176,7 @@ def convert(
     options = dict(head=head, gelu=gelu, config_file=config_file)
     checkpoint = formats.read(source, **options)
     contents = account(checkpoint, drop)
+    _insist(head, contents, checkpoint)
     with files.new_directory(output, overwrite, Path(source)) as folder:
         tensors = translate(
             checkpoint.tensors, contents.rows, checkpoint.format, to, checkpoint.config
@@ -192,6 +193,18 @@ def convert(
         report.versions = _versions()
         files.write_json(folder / "conversion.json", dataclasses.asdict(report))
     return report
+
+
+def _insist(head: str | None, contents: Contents, checkpoint: Checkpoint) -> None:
+    """Raises if the checkpoint holds more than the class asked for by name."""
+    if head is None or checkpoint.head == contents.head:
+        return
+    family = families.of(checkpoint.config)
+    more = [p for p in contents.parts if p not in family.HEADS[checkpoint.head]]
+    raise CheckpointError(
+        f"Expected the parts of {checkpoint.head} in {checkpoint.path}. "
+        f"Received also: {', '.join(more)}. Drop them by name (drop=, --drop)."
+    )
 
 
 def save(
@@ -268,20 +281,27 @@ def certify(checkpoint: Checkpoint, contents: Contents, folder: Path) -> float:
     probe = reference.probe(checkpoint.config)
     before = reference.outputs(checkpoint, contents.head, probe)
     after = reference.outputs(result, contents.head, probe)
-    apart = {n: float(np.abs(before[n] - after[n]).max()) for n in before}
-    # `not <=` so that a NaN on one side alone is noticed too.
-    wrong = [n for n in apart if not apart[n] <= TOLERANCE * _scale(before[n])]
+    names = sorted(before.keys() | after.keys())
+    apart = {name: _apart(before.get(name), after.get(name)) for name in names}
+    # `not <=` so that a NaN is noticed too.
+    wrong = [n for n in names if not apart[n] <= TOLERANCE * _scale(before.get(n))]
     if wrong:
-        worst = max(wrong, key=apart.get)
+        listing = ", ".join(f"{name} {apart[name]:.1e}" for name in wrong)
         raise CheckpointError(
             f"Expected {checkpoint.path} and its conversion to compute the same. "
-            f"Received: {worst} {apart[worst]:.1e} apart. Nothing was written."
+            f"Received outputs that differ: {listing}. Nothing was written."
         )
     return max(apart.values())
 
 
-def _scale(values: np.ndarray) -> float:
-    return max(1.0, float(np.abs(values).max()))
+def _apart(one: np.ndarray | None, other: np.ndarray | None) -> float:
+    if one is None or other is None:
+        return float("inf")
+    return float(np.abs(one - other).max())
+
+
+def _scale(values: np.ndarray | None) -> float:
+    return 1.0 if values is None else max(1.0, float(np.abs(values).max()))
 
 
 def _versions() -> dict[str, str]:

@@ -241,9 +241,9 @@ class _Reference:
     def dense(self, name: str, x: Array) -> Array:
         at = f"{name}{self.layout.separator}"
         kernel = self.get(f"{at}{self.layout.kernel}")
-        return x @ (kernel.T if self.layout.transposed else kernel) + self.get(
-            f"{at}bias"
-        )
+        kernel = kernel.T if self.layout.transposed else kernel
+        rows = x.reshape(-1, x.shape[-1])  # one product reads the kernel once
+        return (rows @ kernel + self.get(f"{at}bias")).reshape(*x.shape[:-1], -1)
 
     def norm(self, name: str, x: Array) -> Array:
         at = f"{name}{self.layout.separator}"

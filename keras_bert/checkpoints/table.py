@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert import axes
+from keras_bert.errors import CheckpointError
 
+MAX_LAYERS = 1000  # beyond, a config is damaged or means harm
 KINDS = ("kernel", "embedding", "bias", "norm")
 
 
@@ -47,13 +49,20 @@ def expand(rows: Iterable[Row], layers: int) -> list[Row]:
         layers: number of layers.
 
     Returns:
-        Rows without holes, layer by layer where a row is repeated.
+        Rows without holes, a repeated one for every layer.
+
+    Raises:
+        CheckpointError: there are too many layers to be true.
 
     Example:
         >>> row = Row("bias", {"keras": Slot("layer_{i}/bias", "hidden")})
         >>> [r.slots["keras"].name for r in expand([row], 2)]
         ['layer_0/bias', 'layer_1/bias']
     """
+    if layers > MAX_LAYERS:
+        raise CheckpointError(
+            f"Expected at most {MAX_LAYERS} layers. Received: {layers} in the config."
+        )
     expanded = []
     for row in rows:
         repeated = any("{i}" in slot.name for slot in row.slots.values())
