@@ -267,18 +267,29 @@ def test_an_unexpected_tensor_is_named_and_can_be_dropped(tmp_path):
 
 def test_a_part_can_be_dropped(tmp_path):
     first = write_fake(tmp_path / "first", "google")
-    report = convert(
-        first, tmp_path / "out", "keras", drop=["next_sentence"], head="masked_lm"
-    )
+    report = convert(first, tmp_path / "out", "keras", drop=["next_sentence"])
     assert report.head == "BertForMaskedLM"
     assert "cls/seq_relationship/output_bias" in report.ignored
+    with pytest.raises(CheckpointError, match="which make a BertForMaskedLM"):
+        drop = ["next_sentence"]
+        convert(first, tmp_path / "more", "keras", drop=drop, head="pretraining")
+    with pytest.raises(CheckpointError, match=r"Missing: bert/pooler/dense/kernel"):
+        convert(first, tmp_path / "more", "keras", drop=["pooler"], head="pretraining")
     with pytest.raises(CheckpointError, match="no such tensor or part"):
         convert(first, tmp_path / "more", "keras", drop=["qa"])
 
 
+def test_a_classifier_without_its_pooler_is_not_another_class(tmp_path):
+    first = write_fake(tmp_path / "first", "keras", "BertForSequenceClassification")
+    with pytest.raises(CheckpointError, match="Missing: pooler/dense/kernel"):
+        convert(first, tmp_path / "out", "google", drop=["pooler"])
+
+
 def test_a_head_asked_for_is_never_ignored(tmp_path):
     first = write_fake(tmp_path / "first", "google")
-    with pytest.raises(CheckpointError, match="also: masked_lm, next_sentence"):
+    with pytest.raises(
+        CheckpointError, match="masked_lm, next_sentence, which make a BertForPreT"
+    ):
         convert(first, tmp_path / "out", "keras", head="encoder")
     drop = ["masked_lm", "next_sentence"]
     assert convert(

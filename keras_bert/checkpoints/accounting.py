@@ -193,6 +193,8 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
                 f"part. Its parts can be {', '.join(family.PARTS)}."
             )
         checkpoint.ignored.update({n: "dropped by request" for n in gone})
+        if name in _body(family, family.HEADS.get(checkpoint.head, ())):
+            checkpoint.head = None  # no longer what its files say
 
 
 def choose_head(checkpoint: Checkpoint, config: BertConfig) -> str | None:

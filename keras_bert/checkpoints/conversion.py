@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_bert import families
 from keras_bert.checkpoints import files, formats, reference
-from keras_bert.checkpoints.accounting import Contents, account, parameters
+from keras_bert.checkpoints.accounting import Contents, account, head_class, parameters
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import Row, Slot, rearrange
 from keras_bert.config import BertConfig
@@ -176,7 +176,7 @@ def convert(
     options = dict(head=head, gelu=gelu, config_file=config_file)
     checkpoint = formats.read(source, **options)
     contents = account(checkpoint, drop)
-    _insist(head, contents, checkpoint)
+    _insist(head, contents, checkpoint.config)
     with files.new_directory(output, overwrite, Path(source)) as folder:
         tensors = translate(
             checkpoint.tensors, contents.rows, checkpoint.format, to, checkpoint.config
@@ -195,15 +195,14 @@ def convert(
     return report
 
 
-def _insist(head: str | None, contents: Contents, checkpoint: Checkpoint) -> None:
-    """Raises if the checkpoint holds more than the class asked for by name."""
-    if head is None or checkpoint.head == contents.head:
+def _insist(head: str | None, contents: Contents, config: BertConfig) -> None:
+    """Raises if the parts are not those of the class asked for by name."""
+    if head is None or head_class(head, config) == contents.head:
         return
-    family = families.of(checkpoint.config)
-    more = [p for p in contents.parts if p not in family.HEADS[checkpoint.head]]
     raise CheckpointError(
-        f"Expected the parts of {checkpoint.head} in {checkpoint.path}. "
-        f"Received also: {', '.join(more)}. Drop them by name (drop=, --drop)."
+        f"Expected the parts of a {head_class(head, config)}. Received: "
+        f"{', '.join(contents.parts)}, which make a {contents.head}. Drop some by name "
+        "(drop=, --drop), or ask for that class."
     )
 
 
