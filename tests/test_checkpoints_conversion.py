@@ -279,6 +279,13 @@ def test_a_part_can_be_dropped(tmp_path):
         convert(first, tmp_path / "more", "keras", drop=["qa"])
 
 
+@pytest.mark.parametrize("part", ["sequence_classifier", "token_classifier"])
+def test_an_encoder_is_what_is_left_of_a_classifier(part, tmp_path):
+    first = write_fake(tmp_path / "first", "keras", "BertForSequenceClassification")
+    report = convert(first, tmp_path / "out", "huggingface", drop=[part])
+    assert (report.head, report.parts) == ("BertModel", ["encoder", "pooler"])
+
+
 def test_a_classifier_without_its_pooler_is_not_another_class(tmp_path):
     first = write_fake(tmp_path / "first", "keras", "BertForSequenceClassification")
     with pytest.raises(CheckpointError, match="Missing: pooler/dense/kernel"):

@@ -193,7 +193,8 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
                 f"part. Its parts can be {', '.join(family.PARTS)}."
             )
         checkpoint.ignored.update({n: "dropped by request" for n in gone})
-        if name in _body(family, family.HEADS.get(checkpoint.head, ())):
+        declared = family.HEADS.get(checkpoint.head, ())
+        if _body(family, [name]) & _body(family, declared):
             checkpoint.head = None  # no longer what its files say
 
 
