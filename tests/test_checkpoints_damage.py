@@ -67,6 +67,7 @@ def test_a_cut_index(share, whole, tmp_path):
     assert "damaged" in _sentence(error)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @given(data=st.binary(max_size=300))
 @settings(max_examples=60, deadline=None)
 def test_noise_is_never_weights(data, tmp_path_factory):
