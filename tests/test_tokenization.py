@@ -423,5 +423,8 @@ def test_training_limits():
         BertTokenizer.train(iter([]))
     with pytest.raises(ConfigError, match="leaves no room"):
         BertTokenizer.train(iter(CORPUS), vocab_size=9)
+    exact = len(BertTokenizer.train(iter(CORPUS), vocab_size=999, min_frequency=99))
+    with pytest.raises(ConfigError, match=f"already need {exact}"):
+        BertTokenizer.train(iter(CORPUS), vocab_size=exact - 1)
     small = BertTokenizer.train(iter(CORPUS), vocab_size=40, limit_alphabet=3)
     assert len({token.removeprefix("##")[0] for token in small.tokens[5:]}) == 3

@@ -118,8 +118,8 @@ def train_vocab(
         ConfigError: `vocab_size` has no room for the single characters.
 
     Example:
-        >>> train_vocab(Counter({"low": 5, "lower": 3}), vocab_size=20)[:6]
-        ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '##e']
+        >>> train_vocab(Counter({"low": 5, "lower": 3}), vocab_size=20)[-4:]
+        ['lo', 'low', '##er', 'lower']
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -163,10 +163,9 @@ def _alphabet(counts: Counter[str], limit: int) -> frozenset[str]:
 
 
 def _pieces_of_alphabet(counts: Counter[str], alphabet: frozenset[str]) -> list[str]:
-    """Every single character as it occurs: beginning a word, or inside one."""
-    begin = {word[0] for word in counts} & alphabet
+    """Every single character as a word, and as it occurs inside words."""
     inside = {char for word in counts for char in word[1:]} & alphabet
-    return sorted(begin) + sorted("##" + char for char in inside)
+    return sorted(alphabet) + sorted("##" + char for char in inside)
 
 
 def _repeat(

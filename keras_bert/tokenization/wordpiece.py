@@ -51,18 +51,18 @@ class WordPiece:
             int32 `(tokens, 4)`: id; begin and end in code points of its part;
             the index of its part.
         """
-        found = [
-            (chunk, (begin, begin, part))
-            for part, text in enumerate(texts)
-            for chunk, begin in chunk_spans(text)
-        ]
-        pieces = [self._chunk(chunk) for chunk, _ in found]
-        counts = [len(piece) // 3 for piece in pieces]
-        flat = np.fromiter(chain.from_iterable(pieces), np.int32).reshape(-1, 3)
-        places = np.array([place for _, place in found], np.int32).reshape(-1, 3)
-        places = np.repeat(places, counts, axis=0)  # (tokens, 3)
-        flat[:, 1:] += places[:, :2]
-        return np.concatenate([flat, places[:, 2:]], axis=1)
+        found = [list(chunk_spans(text)) for text in texts]
+        counts = [len(chunks) for chunks in found]
+        parts = np.repeat(np.arange(len(found), dtype=np.int32), counts)
+        begins = np.array([begin for _, begin in chain(*found)], np.int32)
+        pieces = [self._chunk(chunk) for chunk, _ in chain(*found)]
+        sizes = np.array([len(piece) // 3 for piece in pieces], np.int64)
+        table = np.empty((sizes.sum(), 4), np.int32)
+        flat = np.fromiter(chain.from_iterable(pieces), np.int32, 3 * len(table))
+        table[:, :3] = flat.reshape(-1, 3)
+        table[:, 1:3] += np.repeat(begins, sizes)[:, None]
+        table[:, 3] = np.repeat(parts, sizes)
+        return table
 
     def _cut_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
         words = [word.text for word in self._rules.split(chunk)]
