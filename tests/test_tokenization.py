@@ -20,7 +20,7 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.tokenization.rules import WordRules, is_punctuation, is_removed
-from keras_bert.tokenization.tokenizer import longest_first
+from keras_bert.tokenization.truncation import longest_first
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]

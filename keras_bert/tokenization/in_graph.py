@@ -266,6 +266,6 @@ def _take(ragged: tf.RaggedTensor, keep: tf.Tensor | int) -> tf.RaggedTensor:
 def _longest_first(
     first: tf.Tensor, second: tf.Tensor, room: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`keras_bert.tokenization.tokenizer.longest_first` on tensors `(batch,)`."""
+    """`keras_bert.tokenization.truncation.longest_first` on tensors `(batch,)`."""
     second = tf.minimum(second, tf.maximum(room // 2, room - first))
     return tf.minimum(first, room - second), second

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from keras_bert.errors import (
 )
 from keras_bert.tokenization.files import is_list_of_files, read_lines
 from keras_bert.tokenization.rules import WordRules
+from keras_bert.tokenization.truncation import Cutter, Row
 from keras_bert.tokenization.vocab import (
     SPECIAL_TOKENS,
     VOCAB_FILE,
@@ -29,17 +30,8 @@ from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH, WordPiece
 
 CONFIG_FILE = "tokenizer_config.json"
 FAST_FILE = "tokenizer.json"
-TRUNCATION = ("longest_first", "only_first", "only_second")
 
 _NO_WORD = -1
-
-
-class _Row(NamedTuple):
-    """What becomes one row of a batch: tokens of one text, or of two."""
-
-    first: np.ndarray
-    second: np.ndarray | None
-    sample: int
 
 
 class BertTokenizer:
@@ -349,7 +341,7 @@ class BertTokenizer:
         """
         firsts, seconds = _as_lists(texts, text_pairs, is_split_into_words)
         max_length = self.model_max_length if max_length is None else max_length
-        cut = _Cutter(truncation, max_length, stride, seconds is not None)
+        cut = Cutter(truncation, max_length, stride, seconds is not None)
         columns = 4 if return_offsets_mapping or is_split_into_words else 1
         rows = [
             row
@@ -383,7 +375,7 @@ class BertTokenizer:
         return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
 
     def _assemble(
-        self, rows: list[_Row], width: int | None, columns: int
+        self, rows: list[Row], width: int | None, columns: int
     ) -> dict[str, np.ndarray]:
         pad, begin, end = np.array(
             [
@@ -501,86 +493,6 @@ class BertTokenizer:
                 "vocab": self.vocab,
             },
         }
-
-
-class _Cutter:
-    """Makes rows of at most `max_length` tokens out of one text or pair."""
-
-    def __init__(
-        self, truncation: bool | str, max_length: int, stride: int, pairs: bool
-    ) -> None:
-        if isinstance(truncation, str):
-            choose("truncation", truncation, TRUNCATION)
-        self.truncation = "longest_first" if truncation is True else truncation
-        self.room = max_length - (3 if pairs else 2)
-        self.stride = stride
-        if self.truncation and self.room < 1 + bool(pairs):
-            raise InputError(
-                f"max_length={max_length} leaves no room beside the special tokens; "
-                f"expected at least {5 if pairs else 3}."
-            )
-        if stride and not self.truncation:
-            raise InputError("stride needs truncation; received truncation=False.")
-
-    def __call__(
-        self, first: np.ndarray, second: np.ndarray | None, sample: int
-    ) -> Iterator[_Row]:
-        total = len(first) + (0 if second is None else len(second))
-        if not self.truncation or total <= self.room:
-            return iter([_Row(first, second, sample)])
-        if self.stride:
-            return self._windows(first, second, sample)
-        return iter([self._cut(first, second, sample)])
-
-    def _cut(self, first: np.ndarray, second: np.ndarray | None, sample: int) -> _Row:
-        if second is None:
-            return _Row(first[: self.room], None, sample)
-        keep_first, keep_second = {
-            "longest_first": longest_first,
-            "only_first": lambda a, b, room: (room - b, b),
-            "only_second": lambda a, b, room: (a, room - a),
-        }[self.truncation](len(first), len(second), self.room)
-        if min(keep_first, keep_second) < 0:
-            raise InputError(
-                f"truncation={self.truncation!r} cannot make a pair of {len(first)} "
-                f"and {len(second)} tokens fit {self.room}; raise max_length or use "
-                "'longest_first'."
-            )
-        return _Row(first[:keep_first], second[:keep_second], sample)
-
-    def _windows(
-        self, first: np.ndarray, second: np.ndarray | None, sample: int
-    ) -> Iterator[_Row]:
-        cut_first = second is None or self.truncation == "only_first"
-        moving, fixed = (first, second) if cut_first else (second, first)
-        room = self.room - (0 if fixed is None else len(fixed))
-        if room <= self.stride:
-            raise InputError(
-                f"stride={self.stride} must be smaller than the {room} tokens left "
-                "for the text in a row; lower stride or raise max_length."
-            )
-        starts = range(0, len(moving) - self.stride, room - self.stride)
-        parts = (moving[start : start + room] for start in starts)
-        for part in parts:
-            yield _Row(*((part, fixed) if cut_first else (fixed, part)), sample)
-
-
-def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of a pair stay when the longer text gives them up singly.
-
-    Args:
-        first: tokens of the first text.
-        second: tokens of the second; it gives one up when both are equal.
-        room: tokens that fit.
-
-    Example:
-        >>> longest_first(10, 10, 15), longest_first(3, 20, 15)
-        ((8, 7), (3, 12))
-
-    Source: `_truncate_seq_pair` in google-research/bert, run_classifier.py.
-    """
-    second = min(second, max(room // 2, room - first))
-    return min(first, room - second), second
 
 
 def _as_lists(texts: Any, pairs: Any, words: bool) -> tuple[list, list | None]:

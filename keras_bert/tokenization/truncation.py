@@ -1,0 +1,98 @@
+"""Makes texts fit the rows of a model: truncation, and windows with a stride."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_bert.errors import InputError, choose
+
+TRUNCATION = ("longest_first", "only_first", "only_second")
+
+
+class Row(NamedTuple):
+    """What becomes one row of a batch: tokens of one text, or of two."""
+
+    first: np.ndarray
+    second: np.ndarray | None
+    sample: int
+
+
+class Cutter:
+    """Makes rows of at most `max_length` tokens out of one text or pair."""
+
+    def __init__(
+        self, truncation: bool | str, max_length: int, stride: int, pairs: bool
+    ) -> None:
+        if isinstance(truncation, str):
+            choose("truncation", truncation, TRUNCATION)
+        self.truncation = "longest_first" if truncation is True else truncation
+        self.room = max_length - (3 if pairs else 2)
+        self.stride = stride
+        if self.truncation and self.room < 1 + bool(pairs):
+            raise InputError(
+                f"max_length={max_length} leaves no room beside the special tokens; "
+                f"expected at least {5 if pairs else 3}."
+            )
+        if stride and not self.truncation:
+            raise InputError("stride needs truncation; received truncation=False.")
+
+    def __call__(
+        self, first: np.ndarray, second: np.ndarray | None, sample: int
+    ) -> Iterator[Row]:
+        total = len(first) + (0 if second is None else len(second))
+        if not self.truncation or total <= self.room:
+            return iter([Row(first, second, sample)])
+        if self.stride:
+            return self._windows(first, second, sample)
+        return iter([self._cut(first, second, sample)])
+
+    def _cut(self, first: np.ndarray, second: np.ndarray | None, sample: int) -> Row:
+        if second is None:
+            return Row(first[: self.room], None, sample)
+        keep_first, keep_second = {
+            "longest_first": longest_first,
+            "only_first": lambda a, b, room: (room - b, b),
+            "only_second": lambda a, b, room: (a, room - a),
+        }[self.truncation](len(first), len(second), self.room)
+        if min(keep_first, keep_second) < 0:
+            raise InputError(
+                f"truncation={self.truncation!r} cannot make a pair of {len(first)} "
+                f"and {len(second)} tokens fit {self.room}; raise max_length or use "
+                "'longest_first'."
+            )
+        return Row(first[:keep_first], second[:keep_second], sample)
+
+    def _windows(
+        self, first: np.ndarray, second: np.ndarray | None, sample: int
+    ) -> Iterator[Row]:
+        cut_first = second is None or self.truncation == "only_first"
+        moving, fixed = (first, second) if cut_first else (second, first)
+        room = self.room - (0 if fixed is None else len(fixed))
+        if room <= self.stride:
+            raise InputError(
+                f"stride={self.stride} must be smaller than the {room} tokens left "
+                "for the text in a row; lower stride or raise max_length."
+            )
+        starts = range(0, len(moving) - self.stride, room - self.stride)
+        parts = (moving[start : start + room] for start in starts)
+        for part in parts:
+            yield Row(*((part, fixed) if cut_first else (fixed, part)), sample)
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of a pair stay when the longer text gives them up singly.
+
+    Args:
+        first: tokens of the first text.
+        second: tokens of the second; it gives one up when both are equal.
+        room: tokens that fit.
+
+    Example:
+        >>> longest_first(10, 10, 15), longest_first(3, 20, 15)
+        ((8, 7), (3, 12))
+
+    Source: `_truncate_seq_pair` in google-research/bert, run_classifier.py.
+    """
+    second = min(second, max(room // 2, room - first))
+    return min(first, room - second), second
