@@ -125,6 +125,11 @@ def test_bfloat16_models_keep_their_bits(tmp_path):
         ("hf_bert_lmhead", "BertLMHeadModel", ["logits"]),
         ("hf_bert_model_gelu", "BertModel", ["sequence_output", "pooled_output"]),
         ("hf457_bert_legacy_bin", "BertForMaskedLM", ["logits"]),
+        (
+            "google_tf1_squad",
+            "BertForQuestionAnswering",
+            ["start_logits", "end_logits"],
+        ),
     ],
 )
 def test_a_loaded_model_computes_what_the_original_did(case, head, outputs):
