@@ -136,7 +136,9 @@ def _labels(golden: Golden) -> tuple[dict, dict | None]:
 def test_loss_equals_the_original(golden):
     stored = golden.outputs.get("total_loss", golden.outputs.get("loss"))
     if stored is None:
-        assert golden.model_class.head.loss(None) is None or "labels" not in golden.inputs
+        assert (
+            golden.model_class.head.loss(None) is None or "labels" not in golden.inputs
+        )
         return
     labels, weights = _labels(golden)
     batch = (golden.features, labels, weights)

@@ -198,8 +198,8 @@ class FlattenChoices(keras.layers.Layer):
     def call(self, ids: Tensor) -> Tensor:
         return ops.reshape(ids, (-1, ops.shape(ids)[-1]))
 
-    def compute_output_shape(self, ids_shape):
-        return (None, ids_shape[-1])
+    def compute_output_spec(self, ids):
+        return keras.KerasTensor((None, ids.shape[-1]), dtype=ids.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
