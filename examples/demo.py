@@ -31,6 +31,7 @@ import numpy as np
 from keras_bert.analysis.attention import attention_maps, plot_attention
 from keras_bert.analysis.curves import plot_curves
 from keras_bert.analysis.fill_mask import fill_mask, hide_words
+from keras_bert.quiet import start_tensorflow
 from keras_bert.errors import KerasBertError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -453,6 +454,7 @@ def main() -> int:
     parser.add_argument("--fast", action="store_true", help="a sample of the files")
     parser.add_argument("--output", type=Path, help="directory of the run")
     args = parser.parse_args()
+    start_tensorflow()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     default = ROOT / ("demo_run_fast" if args.fast else "demo_run")
     demo = Demo(SETTINGS[args.fast], args.output or default)

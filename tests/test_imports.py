@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_bert"
 
 # Small modules of the standard library alone, for every part.
-FOUNDATION = {"axes", "config", "errors", "features", "outputs", "version"}
+FOUNDATION = {"axes", "config", "errors", "features", "outputs", "quiet", "version"}
 _WORKERS = {"models", "tokenization", "families"}
 
 # What each part may import of the package, beside itself and the foundation.

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_bert.errors import KerasBertError
+from keras_bert.quiet import start_tensorflow
 
 COMMANDS = {
     "vocab": "train a WordPiece vocabulary from text",
@@ -26,6 +27,11 @@ COMMANDS = {
     "serve": "answer TF Serving's REST API on this machine, for development",
     "attention": "draw attention heat maps",
     "features": "write a model's hidden states for text",
+}
+# These need TensorFlow in any case; the others only for its own files.
+ON_TENSORFLOW = {
+    *("pretrain", "finetune", "evaluate", "predict"),
+    *("export", "serve", "attention", "features"),
 }
 
 
@@ -77,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # TensorFlow's start-up notes would bury ours; a user's own setting stands.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     args = parser_of(argv[0]).parse_args(argv[1:])
+    if argv[0] in ON_TENSORFLOW:
+        start_tensorflow()
     try:
         return args.run(args) or 0
     except KerasBertError as error:

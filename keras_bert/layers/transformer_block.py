@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_bert.layers.attention import SelfAttention
 from keras_bert.layers.dropout import Dropout
@@ -115,6 +116,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout_seed: Tensor,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
+        hidden = ops.cast(hidden, self.compute_dtype)  # see autocast, above
         context, probabilities = self.attention(
             hidden, attention_bias, dropout_seed, training=training
         )
