@@ -149,13 +149,14 @@ class BertConfig:
         """Makes `id2label` and `num_labels` agree."""
         if self.id2label is None:
             return
-        labels = {int(i): str(label) for i, label in self.id2label.items()}
-        if sorted(labels) != list(range(len(labels))):
+        labels = {str(i): str(label) for i, label in self.id2label.items()}
+        ids = [str(i) for i in range(len(labels))]
+        if set(labels) != set(ids):
             raise ConfigError(
                 "Expected id2label to name the classes 0, 1, 2 … without gaps. "
-                f"Received ids: {sorted(labels)}."
+                f"Received ids: [{', '.join(labels)}]."
             )
-        labels = dict(sorted(labels.items()))
+        labels = {int(i): labels[i] for i in ids}
         object.__setattr__(self, "id2label", labels)
         object.__setattr__(self, "num_labels", len(labels))
 
