@@ -1,4 +1,4 @@
-"""Shared fixtures: reference data where it is present, deterministic seeds."""
+"""Shared fixtures: reference data where it is present, two devices to train on."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,17 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"reference data not present: {'/'.join(parts)}")
     return path
+
+
+def _two_cpus() -> None:
+    """Splits the CPU in two, for strategies; TensorFlow allows it only at first."""
+    import tensorflow as tf
+
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], halves
+    )
+
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    _two_cpus()

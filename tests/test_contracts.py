@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from cases import CASES, CHOICES, CONFIG, LAYERS, SEQ
 from keras import ops
 
 from keras_bert.errors import ConfigError, InputError
 from keras_bert.models import MODELS, BertForSequenceClassification, BertModel
 from keras_bert.training.step import by_output
-from tests.cases import CASES, CHOICES, CONFIG, LAYERS, SEQ
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 tensorflow_only = pytest.mark.skipif(not ON_TENSORFLOW, reason="a TensorFlow feature")

@@ -9,10 +9,10 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import SHARED, shared
 
 from keras_bert.models import MODELS
 from keras_bert.training.step import Objective
-from tests.conftest import SHARED, shared
 
 ABSOLUTE = 2e-6
 

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shared
 
 import keras_bert
 from keras_bert.training.optimizers import AdamW
 from keras_bert.training.schedules import LinearWarmupDecay
 from keras_bert.training.step import Objective
-from tests.conftest import shared
 
 
 def _load(model_class, case, stage, folder):
