@@ -1,12 +1,15 @@
 """What a format's reader returns and a format's writer takes."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from keras_bert.config import BertConfig
+
+PIECE = 1 << 23  # bytes read at once where a tensor need not be whole
 
 
 @dataclass(frozen=True)
@@ -16,17 +19,59 @@ class Tensor:
     Args:
         shape: its shape.
         dtype: its NumPy dtype (bfloat16 through `ml_dtypes`).
-        load: reads it.
+        load: reads it whole.
+        part: reads rows `start` to `stop` of its first axis, where the file allows
+            that without reading the rest.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     load: Callable[[], np.ndarray]
+    part: Callable[[int, int], np.ndarray] | None = None
 
     @classmethod
     def of(cls, array: np.ndarray) -> "Tensor":
         """Wraps an array that is in memory already."""
-        return cls(tuple(array.shape), array.dtype, lambda: array)
+        part = None if array.ndim == 0 else lambda start, stop: array[start:stop]
+        return cls(tuple(array.shape), array.dtype, lambda: array, part)
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def pieces(self, size: int = PIECE) -> Iterator[np.ndarray]:
+        """Reads it in consecutive runs of rows.
+
+        Args:
+            size: bytes of a piece, about; a single row may be larger.
+
+        Yields:
+            Arrays whose concatenation is the tensor; one, if it is small or cannot
+            be read in parts.
+        """
+        if self.part is None or self.nbytes <= size:
+            yield self.load()
+            return
+        rows = self.shape[0]
+        step = max(1, size * rows // self.nbytes)
+        for start in range(0, rows, step):
+            yield self.part(start, min(start + step, rows))
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """Reads some rows of a table.
+
+        Args:
+            indices: integers of any shape.
+
+        Returns:
+            An array of the shape of `indices`, then that of a row.
+        """
+        if self.part is None:
+            return self.load()[indices]
+        wanted, where = np.unique(indices, return_inverse=True)
+        found = [self.part(i, i + 1) for i in wanted.tolist()]
+        return np.concatenate(found)[where].reshape(*indices.shape, *self.shape[1:])
 
 
 @dataclass
@@ -35,13 +80,15 @@ class Checkpoint:
 
     Args:
         path: what was opened.
-        format: "google", "huggingface" or "keras".
+        format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         config: the model's config.
         tensors: every tensor, in the format's current spelling.
         head: the model class the files name, if they name one.
         ignored: tensors that are no weights, by name, with the reason.
         files: the files the tensors are in.
         tokenizer_files: vocabulary and tokenizer settings beside them.
+        optimizer: the optimizer's slots and counters, where another format could
+            hold them, as `<weight>/<slot>` and by name.
     """
 
     path: Path
@@ -52,3 +99,4 @@ class Checkpoint:
     ignored: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     tokenizer_files: list[Path] = field(default_factory=list)
+    optimizer: dict[str, Tensor] = field(default_factory=dict)

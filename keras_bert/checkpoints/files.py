@@ -4,17 +4,21 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from keras_bert.config import BertConfig
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
     ExistingOutputError,
+    InputError,
     KerasBertError,
 )
 
@@ -185,6 +189,71 @@ def readable(path: Path) -> Iterator[None]:
             f"Expected readable weights in {path}. Received: {reason}. A file may be "
             "missing, cut short or damaged; copy it again."
         ) from error
+
+
+# === Tensors in files ===
+
+
+def dtype(name: str) -> np.dtype:
+    """Returns a NumPy dtype by name, bfloat16 included, little-endian."""
+    if name != "bfloat16":
+        return np.dtype(name).newbyteorder("<")
+    import ml_dtypes  # comes with TensorFlow and JAX
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def raw(array: np.ndarray) -> memoryview:
+    """Returns an array's bytes, for writing."""
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view("u1"))
+
+
+def parse_size(size: int | str | None) -> int | None:
+    """Returns a number of bytes.
+
+    Args:
+        size: a number, or one with a unit: "5GB", "500MB"; None stays None.
+
+    Raises:
+        InputError: something else.
+
+    Example:
+        >>> parse_size("500MB")
+        500000000
+    """
+    if size is None:
+        return None
+    found = re.fullmatch(r"(\d+)\s*([KMG]?)B?", str(size).strip().upper())
+    if not found or not int(found[1]):
+        raise InputError(
+            f"Expected a size such as '5GB' or '500MB'. Received: {size!r}."
+        )
+    return int(found[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[found[2]]
+
+
+def shards(sizes: Mapping[str, int], limit: int | None = None) -> list[list[str]]:
+    """Distributes tensors over files, in order.
+
+    Args:
+        sizes: bytes of each tensor.
+        limit: bytes of a file, at most, unless a single tensor is larger.
+
+    Returns:
+        Names of the tensors of each file; at least one file.
+
+    Example:
+        >>> shards({"a": 4, "b": 5, "c": 20, "d": 1}, 10)
+        [['a', 'b'], ['c'], ['d']]
+    """
+    found: list[list[str]] = [[]]
+    room = float("inf") if limit is None else limit
+    for name, size in sizes.items():
+        if found[-1] and size > room:
+            found.append([])
+            room = limit
+        found[-1].append(name)
+        room -= size
+    return found
 
 
 # === Tokenizer ===

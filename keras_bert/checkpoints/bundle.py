@@ -1,0 +1,567 @@
+"""TensorFlow's checkpoint files, read and written without TensorFlow.
+
+A "tensor bundle" is one `.index` and one or more `.data-00000-of-00001`. The index is
+a sorted table of LevelDB's kind: blocks of entries whose keys share prefixes, a block
+of block handles, and a footer. A key is a tensor's name; its value says in which data
+file the tensor lies, where, and what its checksum is. Nothing is allocated before it
+has been compared with the size of the files.
+
+Source: tensorflow/core/util/tensor_bundle/tensor_bundle.h,
+tensorflow/core/protobuf/tensor_bundle.proto, tensorflow/core/lib/io/table_format.txt.
+"""
+
+import math
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert.checkpoints import files
+from keras_bert.checkpoints.checkpoint import PIECE, Tensor
+from keras_bert.checkpoints.crc32c import crc32c, crc32c_of, masked
+from keras_bert.errors import CheckpointError
+
+# TensorFlow's numbers of the dtypes (types.proto).
+DTYPES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}
+NUMBERS = {name: number for number, name in DTYPES.items()}
+STRING = 7
+NAMES_LIMIT = 1 << 27  # bytes of all names together: prefixes could hide far more
+
+MAGIC = 0xDB4775248B80FB57
+FOOTER = 48  # two block handles, padded to 40 bytes, and the magic number
+TRAILER = 5  # after each block: how it is compressed, and a checksum
+BLOCK_SIZE = 1 << 18
+RESTART = 16  # entries between two keys that are written out in full
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies.
+
+    Args:
+        dtype: TensorFlow's number.
+        shape: its shape.
+        shard: number of the data file.
+        offset, size: of its bytes in that file.
+        checksum: masked CRC-32C of these bytes.
+    """
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    checksum: int
+
+
+def data_file(prefix: Path, shard: int, shards: int) -> Path:
+    """Returns the path of a data file."""
+    return Path(f"{prefix}.data-{shard:05d}-of-{shards:05d}")
+
+
+# === Reading ===
+
+
+def read(prefix: Path) -> dict[str, Tensor]:
+    """Opens a bundle; tensors are read, and their checksums compared, when asked for.
+
+    Args:
+        prefix: the path without `.index`.
+
+    Returns:
+        Tensors by name. Strings become object arrays of bytes.
+
+    Raises:
+        CheckpointError: the index is damaged, or points outside its data files.
+
+    Example:
+        >>> read(Path("bert_model.ckpt"))  # doctest: +SKIP
+    """
+    with files.readable(prefix):
+        shards, entries = read_index(Path(f"{prefix}.index"))
+        _check(entries, shards, prefix)
+    return {
+        name: _tensor(_Stored(name, entry, data_file(prefix, entry.shard, shards)))
+        for name, entry in entries.items()
+    }
+
+
+def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
+    """Reads an index file.
+
+    Args:
+        path: the `.index`.
+
+    Returns:
+        The number of data files, and entries by tensor name.
+
+    Raises:
+        CheckpointError: damaged, or of a kind that cannot be read.
+    """
+    table = dict(_read_table(path.read_bytes()))
+    header = _fields(table.pop(b"", b""))
+    shards = _number(header, 1)
+    if _number(header, 2):
+        raise CheckpointError(
+            f"Expected little-endian numbers in {path}. Received: big-endian."
+        )
+    return shards, {
+        key.decode(): _entry(key.decode(), _fields(value), path)
+        for key, value in table.items()
+    }
+
+
+def _entry(name: str, fields: dict[int, list], path: Path) -> Entry:
+    if 7 in fields:
+        raise CheckpointError(
+            f"Expected whole tensors in {path}. Received {name} in slices, as a "
+            "partitioned variable is saved. Save it again without a partitioner."
+        )
+    dims = [_fields(dim) for dim in _fields(_bytes(fields, 2)).get(2, [])]
+    return Entry(
+        dtype=_number(fields, 1),
+        shape=tuple(_number(dim, 1) for dim in dims),
+        shard=_number(fields, 3),
+        offset=_number(fields, 4),
+        size=_number(fields, 5),
+        checksum=int.from_bytes(_bytes(fields, 6), "little"),
+    )
+
+
+def _check(entries: Mapping[str, Entry], shards: int, prefix: Path) -> None:
+    """Raises unless every tensor has its own place inside the data files."""
+    sizes = {}
+    for shard in {entry.shard for entry in entries.values()}:
+        path = data_file(prefix, shard, shards)
+        sizes[shard] = path.stat().st_size if path.is_file() else None
+    ends: dict[int, int] = {}
+    for name, entry in sorted(entries.items(), key=lambda x: _place(x[1])):
+        problem = _problem(entry, sizes[entry.shard], ends.get(entry.shard, 0))
+        if problem:
+            raise CheckpointError(
+                f"Expected {prefix}.index to describe its data files. Received for "
+                f"{name}: {problem}. The file is damaged; copy it again."
+            )
+        ends[entry.shard] = entry.offset + entry.size
+
+
+def _place(entry: Entry) -> tuple[int, int, int]:
+    return entry.shard, entry.offset, entry.size
+
+
+def _problem(entry: Entry, available: int | None, taken: int) -> str | None:
+    itemsize = _dtype(entry).itemsize if entry.dtype != STRING else None
+    end = entry.offset + entry.size
+    rules = {
+        f"shape {entry.shape} in {entry.size} bytes": itemsize is not None
+        and math.prod(entry.shape) * itemsize != entry.size,
+        f"{math.prod(entry.shape)} strings in {entry.size} bytes": itemsize is None
+        and math.prod(entry.shape) + 4 > entry.size,
+        f"bytes {entry.offset} to {end}, shared with another tensor": bool(entry.size)
+        and entry.offset < taken,
+        # Without its data file a checkpoint can still be described.
+        f"bytes {entry.offset} to {end} of {available}": available is not None
+        and end > available,
+    }
+    return next((text for text, holds in rules.items() if holds), None)
+
+
+def _dtype(entry: Entry) -> np.dtype:
+    if entry.dtype == STRING:
+        return np.dtype(object)
+    if entry.dtype not in DTYPES:
+        raise CheckpointError(
+            f"Expected one of the dtypes {', '.join(NUMBERS)}. "
+            f"Received: TensorFlow's number {entry.dtype}."
+        )
+    return files.dtype(DTYPES[entry.dtype])
+
+
+def _tensor(stored: "_Stored") -> Tensor:
+    entry = stored.entry
+    if entry.dtype == STRING:
+        return Tensor(entry.shape, _dtype(entry), stored.strings)
+    part = stored.part if entry.shape else None
+    return Tensor(entry.shape, stored.dtype, stored.load, part)
+
+
+class _Stored:
+    """A tensor in a data file, its checksum compared at the first reading.
+
+    Reads into memory of its own: pages of a mapped file would count as memory in use
+    until the end, and that would grow with the file.
+    """
+
+    def __init__(self, name: str, entry: Entry, path: Path):
+        self.name, self.entry, self.path = name, entry, path
+        self.dtype = _dtype(entry)
+        self.verified = False
+
+    def load(self) -> np.ndarray:
+        raw = self.read(0, self.entry.size)
+        self.verify([raw])
+        return raw.view(self.dtype).reshape(self.entry.shape)
+
+    def part(self, start: int, stop: int) -> np.ndarray:
+        self.verify(self.pieces())
+        shape = (stop - start, *self.entry.shape[1:])
+        row = self.entry.size // self.entry.shape[0]
+        return self.read(start * row, shape[0] * row).view(self.dtype).reshape(shape)
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        for start in range(0, self.entry.size, PIECE):
+            yield self.read(start, min(PIECE, self.entry.size - start))
+
+    def read(self, start: int, size: int) -> np.ndarray:
+        with files.readable(self.path):
+            raw = np.fromfile(self.path, "u1", size, offset=self.entry.offset + start)
+        return raw if raw.size == size else self.fail("the file ends before it")
+
+    def verify(self, pieces: Iterable[np.ndarray]) -> None:
+        if not self.verified and masked(crc32c_of(pieces)) != self.entry.checksum:
+            self.fail("another checksum")
+        self.verified = True
+
+    def strings(self) -> np.ndarray:
+        """Lengths as varints, a checksum of these, then the strings."""
+        data = self.read(0, self.entry.size).tobytes()
+        lengths, at = [], 0
+        for _ in range(math.prod(self.entry.shape)):
+            length, at = _varint(data, at)
+            lengths.append(length)
+        # The lengths enter the checksums as numbers, not as they are written.
+        head = b"".join(struct.pack("<I", length) for length in lengths)
+        stored = data[at : at + 4]
+        texts = self.split(data, at + 4, lengths)
+        if struct.pack("<I", masked(crc32c(head))) != stored:
+            self.fail("another checksum of lengths")
+        self.verify([head, stored, *texts])
+        return np.array([*texts, None], object)[:-1].reshape(self.entry.shape)
+
+    def split(self, data: bytes, at: int, lengths: list[int]) -> list[bytes]:
+        if at + sum(lengths) != len(data):
+            self.fail(f"strings of {sum(lengths)} bytes in {len(data) - at}")
+        ends = [at]
+        for length in lengths:
+            ends.append(ends[-1] + length)
+        return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+    def fail(self, what: str) -> Any:
+        raise CheckpointError(
+            f"Expected {self.name} in {self.path} as its index describes it. Received: "
+            f"{what}. The file is damaged; copy it again."
+        )
+
+
+# === Tables ===
+
+
+def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of an index file, in order."""
+    if len(data) < FOOTER or struct.unpack("<Q", data[-8:])[0] != MAGIC:
+        raise CheckpointError("no index of a TensorFlow checkpoint, or a part of one")
+    handles = data[-FOOTER:]
+    _, at = _handle(handles, 0)
+    index, _ = _handle(handles, at)
+    last, total = None, 0
+    for _, handle in _entries(_block(data, *index)):
+        for key, value in _entries(_block(data, *_handle(handle, 0)[0])):
+            total += len(key)
+            if total > NAMES_LIMIT or (last is not None and key <= last):
+                raise CheckpointError("names out of order, or too many")
+            last = key
+            yield key, value
+
+
+def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    offset, at = _varint(data, at)
+    size, at = _varint(data, at)
+    return (offset, size), at
+
+
+def _block(data: bytes, offset: int, size: int) -> bytes:
+    end = offset + size
+    if end + TRAILER > len(data):
+        raise CheckpointError("a block outside the index")
+    compression, checksum = struct.unpack("<BI", data[end : end + TRAILER])
+    if masked(crc32c(data[offset : end + 1])) != checksum:
+        raise CheckpointError("a block with another checksum")
+    if compression:
+        raise CheckpointError("a compressed block, which TensorFlow never writes")
+    return data[offset:end]
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    restarts = struct.unpack("<I", block[-4:])[0]
+    end = len(block) - 4 * (restarts + 1)
+    if end < 0:
+        raise CheckpointError("a block of impossible form")
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        own, at = _varint(block, at)
+        size, at = _varint(block, at)
+        if shared > len(key) or at + own + size > end:
+            raise CheckpointError("an entry of impossible form")
+        key = key[:shared] + block[at : at + own]
+        yield key, block[at + own : at + own + size]
+        at += own + size
+
+
+# === Protocol buffers ===
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at += 1
+        if byte < 128:
+            return value, at
+    raise CheckpointError("a number of impossible form")
+
+
+def _fields(data: bytes) -> dict[int, list]:
+    """A message's fields by number: integers, or bytes."""
+    found: dict[int, list] = {}
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        value, at = _value(data, at, tag & 7)
+        found.setdefault(tag >> 3, []).append(value)
+    return found
+
+
+def _value(data: bytes, at: int, wire: int) -> tuple[int | bytes, int]:
+    if wire == 0:
+        return _varint(data, at)
+    fixed = {1: 8, 5: 4}
+    if wire == 2:
+        size, at = _varint(data, at)
+    elif wire in fixed:
+        size = fixed[wire]
+    else:
+        raise CheckpointError("a message of impossible form")
+    if at + size > len(data):
+        raise CheckpointError("a message cut short")
+    return data[at : at + size], at + size
+
+
+def _number(fields: dict[int, list], number: int) -> int:
+    value = fields.get(number, [0])[-1]
+    # Negative numbers have ten bytes; none has a meaning here.
+    if not isinstance(value, int) or value >= 1 << 63:
+        raise CheckpointError("a number where none can be")
+    return value
+
+
+def _bytes(fields: dict[int, list], number: int) -> bytes:
+    value = fields.get(number, [b""])[-1]
+    if not isinstance(value, bytes):
+        raise CheckpointError("a message where none can be")
+    return value
+
+
+# === Writing ===
+
+
+def write(
+    prefix: Path, tensors: Mapping[str, Tensor], max_shard_size: int | None = None
+) -> None:
+    """Writes a bundle, tensor by tensor, as `tf.train.Saver` does.
+
+    Args:
+        prefix: the path without `.index`.
+        tensors: by name; arrays of dtype object are strings.
+        max_shard_size: bytes of a data file, at most, unless a single tensor is
+            larger; None for one file.
+
+    Raises:
+        CheckpointError: a dtype that TensorFlow's checkpoints cannot hold.
+
+    Example:
+        >>> import tempfile
+        >>> prefix = Path(tempfile.mkdtemp()) / "model.ckpt"
+        >>> write(prefix, {"b": Tensor.of(np.zeros(3)), "a": Tensor.of(np.ones(2))})
+        >>> read(prefix)["a"].load()
+        array([1., 1.])
+    """
+    sizes = {name: tensors[name].nbytes for name in sorted(tensors)}
+    shards = files.shards(sizes, max_shard_size)
+    entries = {}
+    for shard, names in enumerate(shards):
+        path = data_file(prefix, shard, len(shards))
+        with open(path, "wb") as file:
+            for name in names:
+                entries[name] = _put(file, name, tensors[name], shard)
+    _write_index(Path(f"{prefix}.index"), len(shards), entries)
+
+
+def _put(file: Any, name: str, tensor: Tensor, shard: int) -> Entry:
+    offset = file.tell()
+    if tensor.dtype == object:
+        number, checksum = STRING, _put_strings(file, tensor.load())
+    else:
+        number, checksum = _number_of(name, tensor), _put_numbers(file, tensor)
+    size = file.tell() - offset
+    return Entry(number, tensor.shape, shard, offset, size, checksum)
+
+
+def _number_of(name: str, tensor: Tensor) -> int:
+    if tensor.dtype.name not in NUMBERS:
+        raise CheckpointError(
+            f"Expected one of the dtypes {', '.join(NUMBERS)} for {name}. "
+            f"Received: {tensor.dtype.name}."
+        )
+    return NUMBERS[tensor.dtype.name]
+
+
+def _put_numbers(file: Any, tensor: Tensor) -> int:
+    def written() -> Iterator[memoryview]:
+        for piece in tensor.pieces():
+            raw = files.raw(piece)
+            file.write(raw)
+            yield raw
+
+    return masked(crc32c_of(written()))
+
+
+def _put_strings(file: Any, values: np.ndarray) -> int:
+    texts = [bytes(value) for value in values.ravel().tolist()]
+    head = b"".join(struct.pack("<I", len(text)) for text in texts)
+    checksum = struct.pack("<I", masked(crc32c(head)))
+    file.write(b"".join(_as_varint(len(text)) for text in texts) + checksum)
+    file.write(b"".join(texts))
+    return masked(crc32c_of([head, checksum, *texts]))
+
+
+def _write_index(path: Path, shards: int, entries: Mapping[str, Entry]) -> None:
+    version = _message({1: 1})
+    table = {b"": _message({1: shards, 3: version})}
+    for name, entry in entries.items():
+        table[name.encode()] = _entry_message(entry)
+    path.write_bytes(_write_table(sorted(table.items())))
+
+
+def _entry_message(entry: Entry) -> bytes:
+    dims = b"".join(_field(2, _message({1: size})) for size in entry.shape)
+    fields = {1: entry.dtype, 2: dims, 3: entry.shard, 4: entry.offset, 5: entry.size}
+    checksum = _as_varint(6 << 3 | 5) + struct.pack("<I", entry.checksum)
+    return _message(fields) + checksum
+
+
+def _message(fields: Mapping[int, int | bytes]) -> bytes:
+    """Encodes fields; zeros are left out, as proto3 does."""
+    kept = {number: value for number, value in fields.items() if value != 0}
+    return b"".join(_field(number, value) for number, value in kept.items())
+
+
+def _field(number: int, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        return _as_varint(number << 3) + _as_varint(value)
+    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + value
+
+
+def _as_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
+    data, handles = b"", []
+    block = _Block(RESTART)
+    for key, value in items:
+        if block.size >= BLOCK_SIZE:
+            handles.append((_between(block.key, key), len(data), block.size))
+            data, block = data + block.finish(), _Block(RESTART)
+        block.add(key, value)
+    handles.append((_after(block.key), len(data), block.size))
+    data += block.finish()
+    metaindex, index = _Block(RESTART), _Block(1)
+    for key, offset, size in handles:
+        index.add(key, _as_varint(offset) + _as_varint(size))
+    footer = b"".join(
+        _as_varint(number)
+        for number in (
+            len(data),
+            metaindex.size,
+            len(data) + metaindex.size + TRAILER,
+            index.size,
+        )
+    )
+    footer = footer.ljust(FOOTER - 8, b"\0") + struct.pack("<Q", MAGIC)
+    return data + metaindex.finish() + index.finish() + footer
+
+
+class _Block:
+    """Entries of a block, whose keys leave out what they share with the last one."""
+
+    def __init__(self, interval: int):
+        self.interval = interval
+        self.data = bytearray()
+        self.restarts = [0]
+        self.count = 0
+        self.key = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + 4 * (len(self.restarts) + 1)
+
+    def add(self, key: bytes, value: bytes) -> None:
+        shared = _shared(self.key, key)
+        if self.count == self.interval:
+            self.restarts.append(len(self.data))
+            self.count = shared = 0
+        for number in (shared, len(key) - shared, len(value)):
+            self.data += _as_varint(number)
+        self.data += key[shared:] + value
+        self.count += 1
+        self.key = key
+
+    def finish(self) -> bytes:
+        numbers = [*self.restarts, len(self.restarts)]
+        block = bytes(self.data) + struct.pack(f"<{len(numbers)}I", *numbers) + b"\0"
+        return block + struct.pack("<I", masked(crc32c(block)))
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    pairs = zip(one, other, strict=False)
+    length = min(len(one), len(other))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), length)
+
+
+def _between(one: bytes, other: bytes) -> bytes:
+    """A short key that is not before one key and before the next."""
+    i = _shared(one, other)
+    if i < min(len(one), len(other)) and one[i] + 1 < other[i]:
+        return one[:i] + bytes([one[i] + 1])
+    return one
+
+
+def _after(key: bytes) -> bytes:
+    """A short key that is not before the last."""
+    i = next((i for i, byte in enumerate(key) if byte != 255), None)
+    return key if i is None else key[:i] + bytes([key[i] + 1])
