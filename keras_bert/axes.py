@@ -16,6 +16,7 @@ AXES = {
     "pieces": "sentence pairs packed into a row",
     "predictions": "masked positions of a row",
     "hidden": "width of the residual stream",
+    "embedding": "width of the embedding tables",
     "heads": "attention heads",
     "head_dim": "width of one head",
     "mlp": "width of the feed-forward layer",

@@ -7,6 +7,7 @@ file read and written again loses nothing. Standard library only.
 
 import dataclasses
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,8 +64,8 @@ class BertConfig:
         num_hidden_layers: transformer blocks.
         num_attention_heads: heads per block.
         intermediate_size: width of the feed-forward layer.
-        hidden_act: activation of the feed-forward layer and of the masked-LM
-            transform; `"gelu"` is the exact erf form, `"gelu_new"` the tanh form.
+        hidden_act: activation of the feed-forward layer and, unless `masked_lm_act`
+            is set, of the masked-LM transform; `"gelu"` is the exact erf form, `"gelu_new"` the tanh form.
         hidden_dropout_prob: dropout after embeddings, attention output and
             feed-forward output, between 0 and 1.
         attention_probs_dropout_prob: dropout on attention probabilities.
@@ -75,6 +76,13 @@ class BertConfig:
         pad_token_id: the id whose positions a missing `attention_mask` hides.
         position_embedding_type: `"absolute"`; the relative kinds are read from
             files but not built.
+        embedding_size: width of the embedding tables, projected to `hidden_size`;
+            None, or the same width, is no projection. Model Garden's
+            `embedding_width`.
+        masked_lm_act: activation of the masked-LM transform; None takes `hidden_act`.
+            KerasHub's is always the erf form.
+        masked_lm_layer_norm_eps: added to the variance in the masked-LM transform;
+            None takes `layer_norm_eps`.
         classifier_dropout: dropout before a classification head; None takes
             `hidden_dropout_prob`.
         is_decoder: attend to earlier positions only (`BertLMHeadModel`).
@@ -118,6 +126,9 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
     position_embedding_type: str = "absolute"
+    embedding_size: int | None = None
+    masked_lm_act: str | None = None
+    masked_lm_layer_norm_eps: float | None = None
     classifier_dropout: float | None = None
     is_decoder: bool = False
     add_cross_attention: bool = False
@@ -143,7 +154,15 @@ class BertConfig:
                 f"Expected pad_token_id below vocab_size={self.vocab_size}. "
                 f"Received: pad_token_id={self.pad_token_id}."
             )
+        self._settle_defaults()
         self._settle_labels()
+
+    def _settle_defaults(self) -> None:
+        """Leaves out what says no more than the field it would replace."""
+        for name, (default, same) in _REPLACED_BY_DEFAULT.items():
+            value = getattr(self, name)
+            if value is not None and same(value, getattr(self, default)):
+                object.__setattr__(self, name, None)
 
     def _settle_labels(self) -> None:
         """Makes `id2label` and `num_labels` agree."""
@@ -168,6 +187,21 @@ class BertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
+    def embedding_width(self) -> int:
+        """Width of the embedding tables."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def transform_act(self) -> str:
+        """Activation of the masked-LM transform."""
+        return self.masked_lm_act or self.hidden_act
+
+    @property
+    def transform_eps(self) -> float:
+        """Added to the variance in the masked-LM transform."""
+        return self.masked_lm_layer_norm_eps or self.layer_norm_eps
+
+    @property
     def head_dropout(self) -> float:
         """Dropout before a classification head."""
         if self.classifier_dropout is None:
@@ -187,6 +221,7 @@ class BertConfig:
         return {
             "vocab": self.vocab_size,
             "hidden": self.hidden_size,
+            "embedding": self.embedding_width,
             "heads": self.num_attention_heads,
             "head_dim": self.head_dim,
             "mlp": self.intermediate_size,
@@ -286,6 +321,9 @@ class BertConfig:
         """Returns the keys of a `config.json`, `extra` included."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         extra = values.pop("extra")
+        for name in _REPLACED_BY_DEFAULT:  # of few models, and no other library's
+            if values[name] is None:
+                del values[name]
         labels = values.pop("id2label")
         if labels is not None:
             del values["num_labels"]
@@ -299,6 +337,18 @@ class BertConfig:
 
 
 # === Validation ===
+
+
+def _same_act(one: str, other: str) -> bool:
+    return ACTIVATIONS[one] == ACTIVATIONS[other]
+
+
+# A field that may be None, the field that then takes its place, and when they agree.
+_REPLACED_BY_DEFAULT = {
+    "embedding_size": ("hidden_size", operator.eq),
+    "masked_lm_act": ("hidden_act", _same_act),
+    "masked_lm_layer_norm_eps": ("layer_norm_eps", operator.eq),
+}
 
 
 def _check(name: str, value: Any, kinds: tuple, accept, expected: str) -> None:
@@ -335,6 +385,17 @@ _RULES = {
     "layer_norm_eps": _ABOVE_ZERO,
     "pad_token_id": ((int,), lambda v: v >= 0, "an id, 0 or above"),
     "position_embedding_type": _one_of(POSITION_EMBEDDING_TYPES),
+    "embedding_size": (
+        (int, type(None)),
+        lambda v: v is None or v > 0,
+        "a positive integer, or None",
+    ),
+    "masked_lm_act": _one_of(ACTIVATIONS, optional=True),
+    "masked_lm_layer_norm_eps": (
+        (int, float, type(None)),
+        lambda v: v is None or v > 0,
+        "a number above 0, or None",
+    ),
     "classifier_dropout": (
         (int, float, type(None)),
         lambda v: v is None or 0 <= v < 1,

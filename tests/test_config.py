@@ -97,6 +97,9 @@ FULL = BertConfig(
     layer_norm_eps=1e-6,
     pad_token_id=5,
     position_embedding_type="relative_key",
+    embedding_size=17,
+    masked_lm_act="gelu",
+    masked_lm_layer_norm_eps=1e-5,
     classifier_dropout=0.3,
     is_decoder=True,
     add_cross_attention=True,
@@ -197,6 +200,9 @@ WRONG = {
     "layer_norm_eps": _NOT_ABOVE_ZERO,
     "pad_token_id": (-1, 0.0, None),
     "position_embedding_type": ("rotary", 1),
+    "embedding_size": (0, -1, 2.0, "8", True),
+    "masked_lm_act": ("glue", 3),
+    "masked_lm_layer_norm_eps": _NOT_ABOVE_ZERO,
     "classifier_dropout": _NOT_A_FRACTION,
     "is_decoder": _NOT_A_FLAG,
     "add_cross_attention": _NOT_A_FLAG,
@@ -253,6 +259,21 @@ def test_every_spelling_of_an_activation_is_kept(spelling):
     config = BertConfig(hidden_act=spelling)
     assert config.to_dict()["hidden_act"] == spelling
     assert ACTIVATIONS[ACTIVATIONS[spelling]] == ACTIVATIONS[spelling]
+
+
+def test_what_repeats_the_default_is_left_out():
+    same = BertConfig(
+        embedding_size=768, masked_lm_act="gelu_python", masked_lm_layer_norm_eps=1e-12
+    )
+    assert same == BertConfig()
+    assert "embedding_size" not in same.to_dict()
+    other = BertConfig(
+        embedding_size=128, masked_lm_act="gelu_new", masked_lm_layer_norm_eps=1e-5
+    )
+    assert (other.embedding_width, same.embedding_width) == (128, 768)
+    assert (other.transform_act, same.transform_act) == ("gelu_new", "gelu")
+    assert (other.transform_eps, same.transform_eps) == (1e-5, 1e-12)
+    assert other.replace(masked_lm_act=None).transform_act == "gelu"
 
 
 def test_labels_and_their_number_agree():
