@@ -109,12 +109,14 @@ class MaskedLMTransform(keras.layers.Layer):
         layer_norm_eps: added to the variance.
         initializer_range: standard deviation of the initializer.
         seed: seed of the initial values; None draws from Keras' global one.
+        embedding_width: width of the output, that of the embedding tables; None
+            keeps the input's.
 
     Call arguments:
         hidden: `(batch, predictions, hidden)`.
 
     Returns:
-        `(batch, predictions, hidden)`.
+        `(batch, predictions, embedding)`.
 
     Source: `get_masked_lm_output` in Google's `run_pretraining.py`.
     """
@@ -125,6 +127,7 @@ class MaskedLMTransform(keras.layers.Layer):
         layer_norm_eps: float = 1e-12,
         initializer_range: float = 0.02,
         seed: int | None = None,
+        embedding_width: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -132,11 +135,13 @@ class MaskedLMTransform(keras.layers.Layer):
         self.layer_norm_eps = layer_norm_eps
         self.initializer_range = initializer_range
         self.seed = seed
+        self.embedding_width = embedding_width
         self.activation = activations.get(hidden_act)
 
     def build(self, hidden_shape):
+        shape = self.compute_output_shape(hidden_shape)
         self.dense = keras.layers.Dense(
-            hidden_shape[-1],
+            shape[-1],
             kernel_initializer=normal(self.initializer_range, self.seed, self.name),
             dtype=self.dtype_policy,
             name="dense",
@@ -145,14 +150,14 @@ class MaskedLMTransform(keras.layers.Layer):
             epsilon=self.layer_norm_eps, dtype=self.dtype_policy, name="layer_norm"
         )
         self.dense.build(hidden_shape)
-        self.layer_norm.build(hidden_shape)
+        self.layer_norm.build(shape)
         self.built = True
 
     def call(self, hidden: Tensor) -> Tensor:
         return self.layer_norm(self.activation(self.dense(hidden)))
 
     def compute_output_shape(self, hidden_shape):
-        return hidden_shape
+        return (*hidden_shape[:-1], self.embedding_width or hidden_shape[-1])
 
     def get_config(self) -> dict:
         return {
@@ -161,6 +166,7 @@ class MaskedLMTransform(keras.layers.Layer):
             "layer_norm_eps": self.layer_norm_eps,
             "initializer_range": self.initializer_range,
             "seed": self.seed,
+            "embedding_width": self.embedding_width,
         }
 
 

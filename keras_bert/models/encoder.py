@@ -14,6 +14,7 @@ from keras_bert.layers import (
     Pooler,
     TransformerBlock,
 )
+from keras_bert.layers.initializers import normal
 
 Tensor = Any
 
@@ -51,13 +52,14 @@ class Encoder:
         self.dropout_seed = DropoutSeed(seed, name="dropout_seed")
         self.embeddings = Embeddings(
             vocab_size=config.vocab_size,
-            hidden_size=config.hidden_size,
+            hidden_size=config.embedding_width,
             max_position_embeddings=config.max_position_embeddings,
             type_vocab_size=config.type_vocab_size,
             hidden_dropout=config.hidden_dropout_prob,
             name="embeddings",
             **sizes,
         )
+        self.projection = _projection(config, seed, dtype)
         self.blocks = [
             TransformerBlock(
                 num_attention_heads=config.num_attention_heads,
@@ -88,6 +90,8 @@ class Encoder:
         hidden = self.embeddings(
             inputs["input_ids"], inputs["token_type_ids"], inputs["position_ids"], seed
         )
+        if self.projection:
+            hidden = self.projection(hidden)  # (batch, seq, hidden)
         hidden_states, attentions = [hidden], []
         for block in self.blocks:
             hidden, probabilities = block(hidden, bias, seed)
@@ -103,8 +107,23 @@ class Encoder:
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """The layers that hold weights, from the input on."""
-        pooler = [self.pooler] if self.pooler else []
-        return [self.embeddings, *self.blocks, *pooler]
+        layers = [self.embeddings, self.projection, *self.blocks, self.pooler]
+        return [layer for layer in layers if layer is not None]
+
+
+def _projection(
+    config: BertConfig, seed: int | None, dtype: Any
+) -> keras.layers.Dense | None:
+    """From the width of the embedding tables to that of the encoder, if they differ."""
+    if config.embedding_size is None:
+        return None
+    name = "embedding_projection"
+    return keras.layers.Dense(
+        config.hidden_size,
+        kernel_initializer=normal(config.initializer_range, seed, name),
+        dtype=dtype,
+        name=name,
+    )
 
 
 def _refuse_unbuilt(config: BertConfig) -> None:
