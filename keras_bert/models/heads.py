@@ -5,7 +5,7 @@ symbolic tensors, so that the packed graph can apply it a second time.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -25,6 +25,8 @@ from keras_bert.models.encoder import Encoder
 
 Tensor = Any
 
+_CLASSES = (losses.Crossentropy, losses.Accuracy)
+
 
 class Head:
     """Base of the heads.
@@ -38,7 +40,9 @@ class Head:
 
     pools = False  # uses the pooler, hence knows packed rows
     choices = False  # inputs have an axis of choices
-    loss_weights: Mapping[str, float] | None = None
+    # By output: the loss and the metric that `compile()` takes by default.
+    learned: ClassVar[Mapping[str, tuple[type, type]]] = {}
+    loss_weights: ClassVar[Mapping[str, float] | None] = None
 
     def __init__(self, config: BertConfig, encoder: Encoder, *, dtype: Any, seed: Any):
         self.config, self.encoder = config, encoder
@@ -60,15 +64,24 @@ class Head:
     def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        """Returns the loss `compile()` takes by default."""
-        return None
+    # === Learning ===
 
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        """Returns the weighted metrics `compile()` takes by default."""
-        return None
+    @classmethod
+    def learning(cls, config: BertConfig) -> Mapping[str, tuple[type, type]]:
+        """Returns the kinds of loss and metric of every output that is learned."""
+        return cls.learned
+
+    @classmethod
+    def loss(cls, config: BertConfig) -> Any:
+        """Returns a new loss, a dict of them by output, or None."""
+        kinds = {name: loss() for name, (loss, _) in cls.learning(config).items()}
+        return kinds.get("logits", kinds or None)
+
+    @classmethod
+    def metrics(cls, config: BertConfig) -> Any:
+        """Returns a list of new metrics, a dict of such lists by output, or None."""
+        kinds = {name: [kind()] for name, (_, kind) in cls.learning(config).items()}
+        return kinds.get("logits", kinds or None)
 
     # === Pieces of heads ===
 
@@ -110,14 +123,17 @@ class EncoderOutputs(Head):
 class MaskedLM(Head):
     """Predicts tokens at `masked_lm_positions`, with the word embeddings."""
 
+    learned: ClassVar = {"logits": _CLASSES}
+
     def make_layers(self) -> None:
         config = self.config
         self.gather = GatherPositions(dtype=self.dtype, name="gather_masked")
         self.transform = MaskedLMTransform(
-            config.hidden_act,
-            config.layer_norm_eps,
+            config.transform_act,
+            config.transform_eps,
             config.initializer_range,
             self.seed,
+            config.embedding_size,
             dtype=self.dtype,
             name="masked_lm",
         )
@@ -134,34 +150,23 @@ class MaskedLM(Head):
             "logits": self.project(self.gather(encoded["last_hidden_state"], positions))
         }
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return losses.Crossentropy()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [losses.Accuracy()]
-
 
 class CausalLM(MaskedLM):
     """Predicts the next token at every position."""
 
+    learned: ClassVar = {
+        "logits": (losses.NextTokenCrossentropy, losses.NextTokenAccuracy)
+    }
+
     def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"logits": self.project(encoded["last_hidden_state"])}
-
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return losses.NextTokenCrossentropy()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [losses.NextTokenAccuracy()]
 
 
 class NextSentence(Head):
     """Tells whether the second sentence follows: class 0 it does, 1 it does not."""
 
     pools = True
+    learned: ClassVar = {"logits": _CLASSES}
 
     def make_layers(self) -> None:
         self.next_sentence = self.dense(2, "next_sentence")
@@ -169,19 +174,15 @@ class NextSentence(Head):
     def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"logits": self.next_sentence(self.pooled(encoded, inputs))}
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return losses.Crossentropy()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [losses.Accuracy()]
-
 
 class PreTraining(MaskedLM):
     """Masked LM and next sentence together."""
 
     pools = True
+    learned: ClassVar = {
+        "prediction_logits": _CLASSES,
+        "seq_relationship_logits": _CLASSES,
+    }
 
     def make_layers(self) -> None:
         super().make_layers()
@@ -193,20 +194,6 @@ class PreTraining(MaskedLM):
             "seq_relationship_logits": self.next_sentence(self.pooled(encoded, inputs)),
         }
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return {
-            "prediction_logits": losses.Crossentropy(),
-            "seq_relationship_logits": losses.Crossentropy(),
-        }
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return {
-            "prediction_logits": [losses.Accuracy()],
-            "seq_relationship_logits": [losses.Accuracy()],
-        }
-
 
 _PROBLEMS = {
     None: (losses.ClassificationLoss, losses.Accuracy),
@@ -216,15 +203,17 @@ _PROBLEMS = {
 }
 
 
-def _problem(config: BertConfig) -> tuple[type, type]:
-    one_number = config.problem_type is None and config.num_labels == 1
-    return _PROBLEMS["regression" if one_number else config.problem_type]
-
-
 class SequenceClassification(Head):
     """Classifies a row, or scores it when there is one label."""
 
     pools = True
+
+    @classmethod
+    def learning(cls, config: BertConfig) -> Mapping[str, tuple[type, type]]:
+        one_number = config.problem_type is None and config.num_labels == 1
+        return {
+            "logits": _PROBLEMS["regression" if one_number else config.problem_type]
+        }
 
     def make_layers(self) -> None:
         self.drop = self.dropout()
@@ -234,17 +223,11 @@ class SequenceClassification(Head):
         pooled = self.drop(self.pooled(encoded, inputs), encoded["dropout_seed"])
         return {"logits": self.classifier(pooled)}
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return _problem(config)[0]()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [_problem(config)[1]()]
-
 
 class TokenClassification(Head):
     """Classifies every token; label -100 is ignored."""
+
+    learned: ClassVar = {"logits": _CLASSES}
 
     def make_layers(self) -> None:
         self.drop = self.dropout()
@@ -254,22 +237,12 @@ class TokenClassification(Head):
         hidden = self.drop(encoded["last_hidden_state"], encoded["dropout_seed"])
         return {"logits": self.classifier(hidden)}
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return losses.Crossentropy()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [losses.Accuracy()]
-
 
 class QuestionAnswering(Head):
     """Finds where an answer starts and ends."""
 
-    loss_weights: Mapping[str, float] | None = {
-        "start_logits": 0.5,
-        "end_logits": 0.5,
-    }
+    learned: ClassVar = {"start_logits": _CLASSES, "end_logits": _CLASSES}
+    loss_weights: ClassVar = {"start_logits": 0.5, "end_logits": 0.5}
 
     def make_layers(self) -> None:
         self.qa_outputs = self.dense(2, "qa_outputs")
@@ -279,26 +252,13 @@ class QuestionAnswering(Head):
         start, end = self.split(self.qa_outputs(encoded["last_hidden_state"]))
         return {"start_logits": start, "end_logits": end}
 
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return {
-            "start_logits": losses.Crossentropy(),
-            "end_logits": losses.Crossentropy(),
-        }
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return {
-            "start_logits": [losses.Accuracy()],
-            "end_logits": [losses.Accuracy()],
-        }
-
 
 class MultipleChoice(Head):
     """Scores every choice of a row; the label is the number of the right one."""
 
     choices = True
     pools = False  # a row of choices is not packed
+    learned: ClassVar = {"logits": _CLASSES}
 
     def make_layers(self) -> None:
         self.flatten = FlattenChoices(name="flatten_choices")
@@ -313,11 +273,3 @@ class MultipleChoice(Head):
         pooled = self.encoder.pooler(encoded["last_hidden_state"])
         scores = self.classifier(self.drop(pooled, encoded["dropout_seed"]))
         return {"logits": self.unflatten(scores, inputs["input_ids"])}
-
-    @staticmethod
-    def loss(config: BertConfig) -> Any:
-        return losses.Crossentropy()
-
-    @staticmethod
-    def metrics(config: BertConfig) -> Any:
-        return [losses.Accuracy()]

@@ -69,6 +69,16 @@ def _classes(labels: Tensor, logits: Tensor) -> Tensor:
     return ops.reshape(ops.cast(labels, "int32"), ops.shape(logits)[:-1])
 
 
+def _next_tokens(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts the logits that predict a label at its place; the first has none.
+
+    Labels keep their places, so that weights stay theirs.
+    """
+    labels = ops.cast(labels, "int32")
+    none = ops.full_like(labels[:, :1], IGNORED)
+    return ops.concatenate([none, labels[:, 1:]], axis=1), ops.roll(logits, 1, axis=1)
+
+
 @keras.saving.register_keras_serializable(package="keras_bert")
 class Crossentropy(WeightedMean):
     """Cross-entropy of integer labels; -100 is ignored.
@@ -98,6 +108,8 @@ class Crossentropy(WeightedMean):
 class NextTokenCrossentropy(Crossentropy):
     """Cross-entropy of a left-to-right model: position i predicts label i + 1.
 
+    A label's weight stands at the label's position.
+
     Source: `ForCausalLMLoss` in Hugging Face's `loss_utils.py`.
     """
 
@@ -105,7 +117,7 @@ class NextTokenCrossentropy(Crossentropy):
         super().__init__(name=name)
 
     def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        return super().values(labels[:, 1:], outputs[:, :-1])
+        return super().values(*_next_tokens(labels, outputs))
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -188,5 +200,6 @@ class NextTokenAccuracy(Accuracy):
     """Accuracy of a left-to-right model: position i predicts label i + 1."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        labels, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        return super().values(labels[:, 1:], logits[:, :-1])
+        return super().values(
+            *_next_tokens(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        )
