@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_bert.errors import ConfigError
+
 Tensor = Any
 
 # Weights are decayed by their kind, the last part of their path. By rank would
@@ -64,9 +66,15 @@ class AdamW(keras.optimizers.Optimizer):
         name: name of the optimizer.
         **kwargs: arguments of `keras.optimizers.Optimizer`.
 
+    Raises:
+        ConfigError: Keras' own clipping is asked for.
+
     Example:
-        >>> optimizer = AdamW(learning_rate=1e-4, bias_correction=False)
-        >>> optimizer.apply([np.ones(2)], [keras.Variable(np.zeros(2))])
+        >>> optimizer = AdamW(learning_rate=0.5, weight_decay=0.0)
+        >>> weight = keras.Variable(np.zeros(2))
+        >>> optimizer.apply([np.ones(2)], [weight])
+        >>> np.round(weight, 4).tolist()
+        [-0.5, -0.5]
 
     Source: Loshchilov & Hutter 2017 (arXiv:1711.05101); `AdamWeightDecayOptimizer`
     in Google's `optimization.py`.
@@ -85,6 +93,12 @@ class AdamW(keras.optimizers.Optimizer):
         **kwargs: Any,
     ):
         # Keras' own weight decay and clipping stay off: see the module docstring.
+        for key in ("clipnorm", "clipvalue", "global_clipnorm"):
+            if kwargs.get(key) is not None:
+                raise ConfigError(
+                    "Expected clip_norm alone to limit the gradient. "
+                    f"Received: {key}={kwargs[key]}. Give that number as clip_norm."
+                )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.decay_rate = weight_decay
         self.beta_1 = beta_1
