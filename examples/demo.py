@@ -31,8 +31,8 @@ import numpy as np
 from keras_bert.analysis.attention import attention_maps, plot_attention
 from keras_bert.analysis.curves import plot_curves
 from keras_bert.analysis.fill_mask import fill_mask, hide_words
-from keras_bert.quiet import start_tensorflow
 from keras_bert.errors import KerasBertError
+from keras_bert.quiet import start_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT_BOUND = 1e-5  # largest difference of outputs after a conversion, float32
@@ -50,8 +50,8 @@ class Settings:
     max_predictions_per_seq: int = 10
     dupe_factor: int = 1
     batch_size: int = 64
-    steps: int = 1400
-    warmup_steps: int = 100
+    steps: int = 1500
+    warmup_steps: int = 150
     learning_rate: float = 2e-3
     heldout_batches: int = 40
     finetune_epochs: int = 8
@@ -59,7 +59,13 @@ class Settings:
     seeds: tuple[int, ...] = (1, 2, 3)
 
 
-SETTINGS = {False: Settings(), True: Settings(fast=True, steps=400, seeds=(1,))}
+SETTINGS = {
+    False: Settings(),
+    True: Settings(fast=True, steps=500, warmup_steps=50, seeds=(1,)),
+}
+# Two passes over the text do not overfit, so dropout would only slow learning.
+PRETRAINING_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+FINETUNING_DROPOUT = dict(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
 
 
 class Demo:
@@ -135,7 +141,7 @@ class Demo:
             checkpoint_every=200,
         )
         config = keras_bert.BertConfig.preset(
-            s.size, vocab_size=self.tokenizer.vocab_size
+            s.size, vocab_size=self.tokenizer.vocab_size, **PRETRAINING_DROPOUT
         )
         model = keras_bert.BertForPreTraining(config, seed=1)
         print(f"BERT-{s.size}: {model.count_params():,} parameters")
@@ -226,11 +232,7 @@ class Demo:
         """Write report.html"""
         path = self.directory / "report.html"
         demo_report.write_demo_report(path, self.as_report(), overwrite=True)
-        print(
-            f"Open {path.relative_to(Path.cwd())}"
-            if path.is_relative_to(Path.cwd())
-            else f"Open {path}"
-        )
+        print(f"Open {os.path.relpath(path)}")
         return {}
 
     # === What stages share ===
@@ -288,7 +290,10 @@ class Demo:
         train = rows("train")
         steps = math.ceil(len(train[1]) * s.finetune_epochs / 32)
         model = keras_bert.BertForSequenceClassification.from_pretrained(
-            self.path("pretrained"), seed=seed, id2label=dict(enumerate(labels))
+            self.path("pretrained"),
+            seed=seed,
+            id2label=dict(enumerate(labels)),
+            **FINETUNING_DROPOUT,
         )
         if start == "random":
             model = keras_bert.BertForSequenceClassification(model.config, seed=seed)
@@ -341,7 +346,9 @@ class Demo:
                 from_random=_by_seed(results["finetune"]["random"]),
             ),
             conversions=[
-                demo_report.Conversion(c["name"], c["weights"], c["outputs"], OUTPUT_BOUND)
+                demo_report.Conversion(
+                    c["name"], c["weights"], c["outputs"], OUTPUT_BOUND
+                )
                 for c in results["convert"]["checks"]
             ],
             request=results["serve"]["request"],
@@ -423,25 +430,32 @@ class Demo:
         return json.loads(results.read_text()) if results.exists() else {}
 
     def missed(self) -> list[str]:
-        """The demo's promises that this run did not keep."""
-        pretrain, tuned = self.results["pretrain"], self.results["finetune"]
-        below = pretrain["unigram_entropy"] - pretrain["mlm_loss"]
-        means = {
-            name: float(np.mean(list(tuned[name].values())))
-            for name in ("pretrained", "random")
-        }
+        """The demo's promises that this run did not keep; a sample gives fewer."""
         checks = self.results["convert"]["checks"]
+        served = self.results["serve"]["difference"]
         promises = {
-            f"masked-LM loss {MARGIN} nats below the unigram entropy": below >= MARGIN,
-            "pretraining beats random weights": means["pretrained"] > means["random"],
             "conversions keep every weight": all(c["weights"] == 0 for c in checks),
-            "conversions keep the outputs": all(
+            f"conversions keep outputs to {OUTPUT_BOUND:g}": all(
                 c["outputs"] <= OUTPUT_BOUND for c in checks
             ),
-            "the server gives the model's numbers": self.results["serve"]["difference"]
-            <= OUTPUT_BOUND,
+            "the server gives the model's numbers": served <= OUTPUT_BOUND,
         }
+        if not self.settings.fast:
+            promises |= self.learned()
         return [promise for promise, kept in promises.items() if not kept]
+
+    def learned(self) -> dict[str, bool]:
+        """What a whole run promises of its models."""
+        pretrain, tuned = self.results["pretrain"], self.results["finetune"]
+        below = pretrain["unigram_entropy"] - pretrain["mlm_loss"]
+        pretrained, random = (
+            float(np.mean(list(tuned[start].values())))
+            for start in ("pretrained", "random")
+        )
+        return {
+            f"masked-LM loss {MARGIN} nats below the unigram entropy": below >= MARGIN,
+            "pretraining beats random weights": pretrained > random,
+        }
 
 
 def _by_seed(values: dict[str, float]) -> dict[int, float]:
