@@ -98,12 +98,13 @@ def read_for(
     checkpoint = formats.read(local_path(path))
     config = checkpoint.config.replace(**overrides)
     found = survey(checkpoint, config, parts)
-    needed = [found.parts[name] for name in dict.fromkeys(("encoder", *parts))]
-    fresh = [part.name for part in needed if not part.found and part.name != "encoder"]
+    body = families.of(config).body(config)
+    needed = [found.parts[name] for name in dict.fromkeys((*body, *parts))]
+    fresh = [part.name for part in needed if not part.found and part.name not in body]
     fresh += _resized(needed, checkpoint, ignore_mismatched_sizes)
     kept = [part for part in needed if part.name not in fresh]
     complain(checkpoint, kept, found.unexpected, "model")
-    unused = [name for name in found.present if name not in parts and name != "encoder"]
+    unused = [name for name in found.present if name not in (*parts, *body)]
     _tell(path, fresh, unused)
     rows = [row for part in kept for row in part.rows]
     tensors = translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
@@ -261,7 +262,8 @@ def save_pretrained(
         ExistingOutputError: the directory is there and `overwrite` is False.
     """
     choose("format", format, formats.FORMATS)
-    rows = _rows(model.config, model.parts_held)
+    body = families.of(model.config).body(model.config)
+    rows = _rows(model.config, dict.fromkeys((*body, *model.parts_held)))
     variables = {v.path: _tensor(v) for v in model.weights}
     tensors = translate(variables, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:

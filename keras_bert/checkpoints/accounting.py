@@ -63,28 +63,32 @@ def survey(
     Returns:
         What was found, without judging it.
     """
-    names = _distinct(families.of(config), parts)
+    names = _distinct(families.of(config), parts, checkpoint.format)
     found = {name: _part(name, checkpoint, config) for name in names}
-    known = {
-        row.slots[checkpoint.format].name
-        for part in found.values()
-        for row in part.rows
-    }
+    known = {name for part in found.values() for name in part.found}
     return Survey(found, sorted(set(checkpoint.tensors) - known))
 
 
-def _distinct(family: ModuleType, meant: Collection[str]) -> list[str]:
-    """All parts, with one classifier: they share their names."""
-    classifier = next((n for n in family.CLASSIFIERS if n in meant), None)
-    classifier = classifier or family.CLASSIFIERS[0]
-    return [n for n in family.PARTS if n == classifier or n not in family.CLASSIFIERS]
+def _distinct(family: ModuleType, meant: Collection[str], format: str) -> list[str]:
+    """All parts; of classifiers that share their names, one."""
+    order = sorted(family.CLASSIFIERS, key=lambda name: name not in meant)
+    taken: set[str] = set()
+    kept = []
+    for name in order:
+        names = {r.slots[format].name for r in family.PARTS[name] if format in r.slots}
+        kept += [name] if name in meant or not names & taken else []
+        taken |= names
+    return [n for n in family.PARTS if n in kept or n not in family.CLASSIFIERS]
 
 
 def _part(name: str, checkpoint: Checkpoint, config: BertConfig) -> Part:
     family = families.of(config)
     part = Part(name, expand(family.PARTS[name], config.num_hidden_layers))
     for row in part.rows:
-        slot = row.slots[checkpoint.format]
+        slot = row.slots.get(checkpoint.format)
+        if slot is None:
+            part.missing.append(f"a place for {row.slots['keras'].name}")
+            continue
         tensor = checkpoint.tensors.get(slot.name)
         if tensor is None:
             part.missing.append(slot.name)
@@ -167,7 +171,8 @@ def account(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
     head = choose_head(checkpoint, config)
     required = _required(head, config)
     found = survey(checkpoint, config, required)
-    wanted = dict.fromkeys(("encoder", *required, *found.present))
+    wanted = dict.fromkeys((*families.of(config).body(config), *required))
+    wanted |= dict.fromkeys(found.present)
     parts = {name: found.parts[name] for name in wanted}
     complain(checkpoint, parts.values(), found.unexpected, head)
     if head is None:
@@ -185,7 +190,8 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
     layers = checkpoint.config.num_hidden_layers
     for name in drop:
         rows = expand(family.PARTS.get(name, []), layers)
-        names = [row.slots[checkpoint.format].name for row in rows] or [name]
+        at = checkpoint.format
+        names = [r.slots[at].name for r in rows if at in r.slots] or [name]
         gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
         if not gone:
             raise CheckpointError(
@@ -225,7 +231,7 @@ def choose_head(checkpoint: Checkpoint, config: BertConfig) -> str | None:
 def _body(family: ModuleType, parts: Iterable[str]) -> set[str]:
     """What tells model classes apart by the names in their checkpoints."""
     same = dict.fromkeys(family.CLASSIFIERS, "classifier")
-    return {same.get(part, part) for part in parts} - {"encoder", "pooler"}
+    return {same.get(part, part) for part in parts} - {*family.BODY}
 
 
 def _required(head: str | None, config: BertConfig) -> list[str]:

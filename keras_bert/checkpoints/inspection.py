@@ -97,7 +97,7 @@ def inspect(path: str | Path) -> Description:
     found = survey(checkpoint, config, families.of(config).HEADS.get(head, ()))
     problems = {
         name: [*found.parts[name].missing, *found.parts[name].misshapen]
-        for name in dict.fromkeys(("encoder", *found.present))
+        for name in dict.fromkeys((*families.of(config).body(config), *found.present))
     }
     dtypes = [tensor.dtype.name for tensor in checkpoint.tensors.values()]
     return Description(

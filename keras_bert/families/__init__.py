@@ -1,6 +1,6 @@
 """The families as data: weight rows, model classes, axis sizes. No code to run.
 
-A family is a module with `PARTS`, `HEADS` and `sizes(config)`.
+A family is a module with `PARTS`, `HEADS`, `sizes(config)` and `body(config)`.
 """
 
 import importlib

@@ -5,8 +5,13 @@ at all. `HEADS` says which parts each model class is made of.
 
 Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 `run_classifier.py` and `run_squad.py`; state dict keys of Hugging Face's
-`modeling_bert.py`.
+`modeling_bert.py` and weight names of its `modeling_tf_bert.py`; attributes of
+`BertEncoderV2`, `BertPretrainerV2`, `BertClassifier`, `BertSpanLabeler` and
+`BertTokenClassifier` in the Model Garden's `official/nlp`; layers of KerasHub's
+`BertBackbone`, `BertMaskedLM` and `BertTextClassifier`.
 """
+
+from typing import NamedTuple
 
 from keras_bert.checkpoints.table import Row, Slot
 from keras_bert.config import BertConfig
@@ -14,174 +19,292 @@ from keras_bert.config import BertConfig
 # === The spellings BERT needs ===
 
 
-def _slots(keras: Slot, google: Slot, huggingface: Slot) -> dict[str, Slot]:
-    return {"keras": keras, "google": google, "huggingface": huggingface}
+class Style(NamedTuple):
+    """How a format ends its names and lays out its matrices.
+
+    Attributes:
+        kernel, bias, gamma, beta, table: last parts of names.
+        turned: kernels are `[out, in]`.
+        split: attention heads have a dimension of their own.
+    """
+
+    kernel: str = "/kernel"
+    bias: str = "/bias"
+    gamma: str = "/gamma"
+    beta: str = "/beta"
+    table: str = "/embeddings"
+    turned: bool = False
+    split: bool = False
+
+    def axes(self, axes: str) -> str:
+        """Writes an axes string as the format has it."""
+        return axes.replace(_HEADS_AXIS, _HEADS_AXIS[1:-1]) if self.split else axes
+
+    def matrix(self, inputs: str, outputs: str) -> str:
+        """Returns a kernel's axes."""
+        order = (outputs, inputs) if self.turned else (inputs, outputs)
+        return self.axes(" ".join(order))
 
 
-def _embedding(keras: str, google: str, huggingface: str, rows: str) -> Row:
-    axes = f"{rows} hidden"
-    return Row(
-        "embedding",
-        _slots(
-            Slot(f"{keras}/embeddings", axes),
-            Slot(google, axes),
-            Slot(f"{huggingface}.weight", axes),
-        ),
-    )
+_HEADS_AXIS = "(heads head_dim)"
+_STYLES = {
+    "keras": Style(),
+    "google": Style(table=""),
+    "huggingface": Style(".weight", ".bias", ".weight", ".bias", ".weight", True),
+    "huggingface_tf": Style(),
+    "model_garden": Style(split=True),
+    "keras_hub": Style(split=True),
+}
 
 
-def _vector(kind: str, keras: str, google: str, huggingface: str, axes: str) -> Row:
-    names = (keras, google, huggingface)
-    return Row(kind, _slots(*(Slot(name, axes) for name in names)))
+def _table(rows: str, **names: str) -> Row:
+    axes = f"{rows} embedding"
+    slots = {f: Slot(name + _STYLES[f].table, axes) for f, name in names.items()}
+    return Row("embedding", slots)
 
 
-def _norm(keras: str, google: str, huggingface: str) -> list[Row]:
+def _vector(kind: str, axes: str, **names: str) -> Row:
+    return Row(kind, {f: Slot(n, _STYLES[f].axes(axes)) for f, n in names.items()})
+
+
+def _norm(axes: str, **names: str) -> list[Row]:
     return [
         _vector(
-            "norm",
-            f"{keras}/{ours}",
-            f"{google}/{ours}",
-            f"{huggingface}.{hf}",
-            "hidden",
+            "norm", axes, **{f: n + getattr(_STYLES[f], w) for f, n in names.items()}
         )
-        for ours, hf in (("gamma", "weight"), ("beta", "bias"))
+        for w in ("gamma", "beta")
     ]
 
 
-def _dense(
-    keras: str, google: str, huggingface: str, inputs: str, outputs: str
-) -> list[Row]:
+def _dense(inputs: str, outputs: str, **names: str) -> list[Row]:
     """A projection: `[in, out]` in TensorFlow, `[out, in]` in PyTorch."""
-    kernel = _slots(
-        Slot(f"{keras}/kernel", f"{inputs} {outputs}"),
-        Slot(f"{google}/kernel", f"{inputs} {outputs}"),
-        Slot(f"{huggingface}.weight", f"{outputs} {inputs}"),
-    )
-    bias = (f"{keras}/bias", f"{google}/bias", f"{huggingface}.bias")
-    return [Row("kernel", kernel), _vector("bias", *bias, outputs)]
+    kernel = {
+        f: Slot(name + _STYLES[f].kernel, _STYLES[f].matrix(inputs, outputs))
+        for f, name in names.items()
+    }
+    bias = {f: name + _STYLES[f].bias for f, name in names.items()}
+    return [Row("kernel", kernel), _vector("bias", outputs, **bias)]
 
 
-def _head(keras: str, google: str, huggingface: str, outputs: str) -> list[Row]:
+def _head(outputs: str, google: str, **names: str) -> list[Row]:
     """An output layer: Google's scripts keep these, and only these, `[out, in]`."""
-    kernel = _slots(
-        Slot(f"{keras}/kernel", f"hidden {outputs}"),
-        Slot(f"{google}output_weights", f"{outputs} hidden"),
-        Slot(f"{huggingface}.weight", f"{outputs} hidden"),
-    )
-    bias = (f"{keras}/bias", f"{google}output_bias", f"{huggingface}.bias")
-    return [Row("kernel", kernel), _vector("bias", *bias, outputs)]
+    kernel, bias = _dense("hidden", outputs, **names)
+    weights = Slot(f"{google}output_weights", f"{outputs} hidden")
+    kernel.slots["google"] = weights
+    bias.slots["google"] = Slot(f"{google}output_bias", outputs)
+    return [kernel, bias]
 
 
 # === The rows ===
 
-_HEADS_AXIS = "(heads head_dim)"
-_OURS = "layer_{i}"
-_GOOGLE = "bert/encoder/layer_{i}"
-_HF = "bert.encoder.layer.{i}"
+
+def _in_layer(
+    keras: str, original: str, model_garden: str, keras_hub: str
+) -> dict[str, str]:
+    """Names below a layer; Hugging Face took Google's over."""
+    return {
+        "keras": f"layer_{{i}}/{keras}",
+        "google": f"bert/encoder/layer_{{i}}/{original}",
+        "huggingface": f"bert/encoder/layer/{{i}}/{original}".replace("/", "."),
+        "huggingface_tf": f"bert/encoder/layer_._{{i}}/{original}",
+        "model_garden": f"encoder/_transformer_layers/{{i}}/{model_garden}",
+        "keras_hub": f"transformer_layer_{{i}}/{keras_hub}",
+    }
+
 
 _EMBEDDINGS = [
-    _embedding(
-        f"embeddings/{table}_embeddings",
-        f"bert/embeddings/{table}_embeddings",
-        f"bert.embeddings.{table}_embeddings",
+    _table(
         rows,
+        keras=f"embeddings/{name}_embeddings",
+        google=f"bert/embeddings/{name}_embeddings",
+        huggingface=f"bert.embeddings.{name}_embeddings",
+        huggingface_tf=f"bert/embeddings/{name}_embeddings",
+        model_garden=f"encoder/{model_garden}_layer",
+        keras_hub=f"{keras_hub}_embedding",
     )
-    for table, rows in (
-        ("word", "vocab"),
-        ("position", "position"),
-        ("token_type", "segment"),
+    for name, rows, model_garden, keras_hub in (
+        ("word", "vocab", "_embedding", "token"),
+        ("position", "position", "_position_embedding", "position"),
+        ("token_type", "segment", "_type_embedding", "segment"),
     )
 ]
+# The one table that Hugging Face's TensorFlow models name as PyTorch's.
+_EMBEDDINGS[0].slots["huggingface_tf"] = Slot(
+    "bert/embeddings/word_embeddings/weight", "vocab embedding"
+)
 
 _BLOCK = [
     *(
         row
         for name in ("query", "key", "value")
         for row in _dense(
-            f"{_OURS}/attention/{name}",
-            f"{_GOOGLE}/attention/self/{name}",
-            f"{_HF}.attention.self.{name}",
             "hidden",
             _HEADS_AXIS,
+            **_in_layer(
+                f"attention/{name}",
+                f"attention/self/{name}",
+                f"_attention_layer/_{name}_dense",
+                f"self_attention_layer/{name}",
+            ),
         )
     ),
     *_dense(
-        f"{_OURS}/attention/output_dense",
-        f"{_GOOGLE}/attention/output/dense",
-        f"{_HF}.attention.output.dense",
         _HEADS_AXIS,
         "hidden",
+        **_in_layer(
+            "attention/output_dense",
+            "attention/output/dense",
+            "_attention_layer/_output_dense",
+            "self_attention_layer/attention_output",
+        ),
     ),
     *_norm(
-        f"{_OURS}/attention_norm",
-        f"{_GOOGLE}/attention/output/LayerNorm",
-        f"{_HF}.attention.output.LayerNorm",
+        "hidden",
+        **_in_layer(
+            "attention_norm",
+            "attention/output/LayerNorm",
+            "_attention_layer_norm",
+            "self_attention_layer_norm",
+        ),
     ),
     *_dense(
-        f"{_OURS}/feed_forward/intermediate_dense",
-        f"{_GOOGLE}/intermediate/dense",
-        f"{_HF}.intermediate.dense",
         "hidden",
         "mlp",
+        **_in_layer(
+            "feed_forward/intermediate_dense",
+            "intermediate/dense",
+            "_intermediate_dense",
+            "feedforward_intermediate_dense",
+        ),
     ),
     *_dense(
-        f"{_OURS}/feed_forward/output_dense",
-        f"{_GOOGLE}/output/dense",
-        f"{_HF}.output.dense",
         "mlp",
         "hidden",
+        **_in_layer(
+            "feed_forward/output_dense",
+            "output/dense",
+            "_output_dense",
+            "feedforward_output_dense",
+        ),
     ),
     *_norm(
-        f"{_OURS}/feed_forward_norm",
-        f"{_GOOGLE}/output/LayerNorm",
-        f"{_HF}.output.LayerNorm",
+        "hidden",
+        **_in_layer(
+            "feed_forward_norm",
+            "output/LayerNorm",
+            "_output_layer_norm",
+            "feedforward_layer_norm",
+        ),
     ),
 ]
 
+# A part without a slot for a format has no place in it.
 PARTS: dict[str, list[Row]] = {
     "encoder": [
         *_EMBEDDINGS,
         *_norm(
-            "embeddings/layer_norm",
-            "bert/embeddings/LayerNorm",
-            "bert.embeddings.LayerNorm",
+            "embedding",
+            keras="embeddings/layer_norm",
+            google="bert/embeddings/LayerNorm",
+            huggingface="bert.embeddings.LayerNorm",
+            huggingface_tf="bert/embeddings/LayerNorm",
+            model_garden="encoder/_embedding_norm_layer",
+            keras_hub="embeddings_layer_norm",
         ),
         *_BLOCK,
     ],
+    "embedding_projection": _dense(
+        "embedding",
+        "hidden",
+        keras="embedding_projection",
+        model_garden="encoder/_embedding_projection",
+    ),
     "pooler": _dense(
-        "pooler/dense", "bert/pooler/dense", "bert.pooler.dense", "hidden_in", "hidden"
+        "hidden_in",
+        "hidden",
+        keras="pooler/dense",
+        google="bert/pooler/dense",
+        huggingface="bert.pooler.dense",
+        huggingface_tf="bert/pooler/dense",
+        model_garden="encoder/_pooler_layer",
+        keras_hub="pooled_dense",
     ),
     "masked_lm": [
         *_dense(
-            "masked_lm/dense",
-            "cls/predictions/transform/dense",
-            "cls.predictions.transform.dense",
-            "hidden_in",
             "hidden",
+            "embedding",
+            keras="masked_lm/dense",
+            google="cls/predictions/transform/dense",
+            huggingface="cls.predictions.transform.dense",
+            huggingface_tf="mlm___cls/predictions/transform/dense",
+            model_garden="masked_lm/dense",
+            keras_hub="mlm_head/intermediate_dense",
         ),
         *_norm(
-            "masked_lm/layer_norm",
-            "cls/predictions/transform/LayerNorm",
-            "cls.predictions.transform.LayerNorm",
+            "embedding",
+            keras="masked_lm/layer_norm",
+            google="cls/predictions/transform/LayerNorm",
+            huggingface="cls.predictions.transform.LayerNorm",
+            huggingface_tf="mlm___cls/predictions/transform/LayerNorm",
+            model_garden="masked_lm/layer_norm",
+            keras_hub="mlm_head/intermediate_layer_norm",
         ),
         _vector(
             "bias",
-            "masked_lm_bias/bias",
-            "cls/predictions/output_bias",
-            "cls.predictions.bias",
             "vocab",
+            keras="masked_lm_bias/bias",
+            google="cls/predictions/output_bias",
+            huggingface="cls.predictions.bias",
+            huggingface_tf="mlm___cls/predictions/bias",
+            model_garden="masked_lm/output_bias.Sbias",
+            keras_hub="mlm_head/output_bias",
         ),
     ],
     "next_sentence": _head(
-        "next_sentence", "cls/seq_relationship/", "cls.seq_relationship", "two"
+        "two",
+        google="cls/seq_relationship/",
+        keras="next_sentence",
+        huggingface="cls.seq_relationship",
+        huggingface_tf="nsp___cls/seq_relationship",
+        model_garden="model/classification_heads/0/out_proj",
     ),
-    "sequence_classifier": _head("classifier", "", "classifier", "classes"),
-    "token_classifier": _head("classifier", "", "classifier", "classes"),
-    "multiple_choice": _head("classifier", "", "classifier", "one"),
-    "qa": _head("qa_outputs", "cls/squad/", "qa_outputs", "two"),
+    "sequence_classifier": _head(
+        "classes",
+        google="",
+        keras="classifier",
+        huggingface="classifier",
+        huggingface_tf="classifier",
+        model_garden="model/layer_with_weights-1/out_proj",
+        keras_hub="logits",
+    ),
+    "token_classifier": _head(
+        "classes",
+        google="",
+        keras="classifier",
+        huggingface="classifier",
+        huggingface_tf="classifier",
+        model_garden="model/layer_with_weights-1",
+    ),
+    "multiple_choice": _head(
+        "one",
+        google="",
+        keras="classifier",
+        huggingface="classifier",
+        huggingface_tf="classifier",
+    ),
+    "qa": _head(
+        "two",
+        google="cls/squad/",
+        keras="qa_outputs",
+        huggingface="qa_outputs",
+        huggingface_tf="qa_outputs",
+        model_garden="model/layer_with_weights-1/layer_with_weights-0",
+    ),
 }
-# One place, three meanings: the model class tells which.
+# One place in most formats, three meanings: the model class tells which.
 CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
+# What does not tell model classes apart.
+BODY = ("encoder", "embedding_projection", "pooler")
 
 # === The model classes ===
 
@@ -219,12 +342,19 @@ FIELDS = {
     "vocab": "vocab_size",
     "hidden": "hidden_size",
     "hidden_in": "hidden_size",
+    "embedding": "embedding_width",
     "heads": "num_attention_heads",
     "mlp": "intermediate_size",
     "position": "max_position_embeddings",
     "segment": "type_vocab_size",
     "classes": "num_labels",
 }
+
+
+def body(config: BertConfig) -> tuple[str, ...]:
+    """Returns the parts that every model of a config has."""
+    projected = config.embedding_size is not None
+    return ("encoder", "embedding_projection") if projected else ("encoder",)
 
 
 def sizes(config: BertConfig) -> dict[str, int]:

@@ -1,0 +1,211 @@
+"""The graph of objects in a TF2 checkpoint, read and written without TensorFlow.
+
+`tf.train.Checkpoint` stores, beside the tensors, which object has which under what
+attribute. A tensor's key is only the shortest of its paths, so the same weight has
+another key in another program; its paths are the lasting names.
+
+Source: tensorflow/core/protobuf/trackable_object_graph.proto,
+tensorflow/python/trackable/trackable_utils.py.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from keras_bert.checkpoints import protobuf
+from keras_bert.errors import CheckpointError
+
+KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+VALUE = "VARIABLE_VALUE"
+_ESCAPED = {"..": ".", ".S": "/"}
+
+
+@dataclass
+class Node:
+    """An object.
+
+    Args:
+        children: numbers of the objects it has, by attribute.
+        key: where its value is stored, if it is a variable.
+        slots: of an optimizer, (number of a variable, name, number of its slot).
+    """
+
+    children: dict[str, int] = field(default_factory=dict)
+    key: str | None = None
+    slots: list[tuple[int, str, int]] = field(default_factory=list)
+
+
+class ObjectGraph:
+    """Objects, the first of which is the root, and paths between them.
+
+    Args:
+        nodes: the objects; without, a lone root.
+
+    Example:
+        >>> graph = ObjectGraph()
+        >>> _ = graph.add("model/dense/kernel", key="model/dense/kernel")
+        >>> graph.link("dense", graph.walk(0, "model/dense"))
+        >>> graph.nodes[ObjectGraph.decode(graph.encode()).walk(0, "dense/kernel")].key
+        'model/dense/kernel'
+    """
+
+    def __init__(self, nodes: list[Node] | None = None):
+        self.nodes = nodes or [Node()]
+
+    # === Walking ===
+
+    def walk(self, start: int, path: str) -> int | None:
+        """Returns the object a path leads to, or None.
+
+        Args:
+            start: number of the first object.
+            path: attributes joined by "/", with "/" and "." in them written as
+                ".S" and ".." as in keys.
+        """
+        at: int | None = start
+        for name in _split(path):
+            if at is None:
+                return None
+            at = self.nodes[at].children.get(name)
+        return at
+
+    def having(self, *paths: str) -> Iterator[int]:
+        """Yields the objects from which all these paths lead somewhere."""
+        for number in range(len(self.nodes)):
+            if all(self.walk(number, path) is not None for path in paths):
+                yield number
+
+    def below(self, start: int) -> set[int]:
+        """Returns the numbers of all objects that can be reached from one."""
+        found, waiting = {start}, [start]
+        while waiting:
+            children = set(self.nodes[waiting.pop()].children.values()) - found
+            found |= children
+            waiting += children
+        return found
+
+    # === Building ===
+
+    def add(self, path: str, key: str | None = None) -> int:
+        """Makes the objects along a path from the root; returns the last.
+
+        Args:
+            path: attributes joined by "/".
+            key: where the last one's value is stored.
+        """
+        at = 0
+        for name in _split(path):
+            if name not in self.nodes[at].children:
+                self.nodes.append(Node())
+                self.link_from(at, name, len(self.nodes) - 1)
+            at = self.nodes[at].children[name]
+        if key is not None:
+            self.nodes[at].key = key
+        return at
+
+    def add_slot(self, optimizer: str, variable: int, name: str, key: str) -> None:
+        """Makes an optimizer's slot: it hangs on a variable and has no path.
+
+        Args:
+            optimizer: path from the root.
+            variable: number of the variable it belongs to.
+            name: of the slot.
+            key: where its value is stored.
+        """
+        self.nodes.append(Node(key=key))
+        slot = (variable, name, len(self.nodes) - 1)
+        self.nodes[self.add(optimizer)].slots.append(slot)
+
+    def link(self, path: str, target: int) -> None:
+        """Gives an object one more path from the root."""
+        parent, _, name = path.rpartition("/")
+        self.link_from(self.add(parent) if parent else 0, _unescape(name), target)
+
+    def link_from(self, start: int, name: str, target: int) -> None:
+        """Gives an object one more attribute."""
+        self.nodes[start].children[name] = target
+
+    # === Bytes ===
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ObjectGraph":
+        """Reads a `TrackableObjectGraph`.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        messages = protobuf.fields(data).get(1, [])
+        graph = cls([_decode_node(protobuf.fields(message)) for message in messages])
+        numbers = {n for node in graph.nodes for n in _numbers(node)}
+        if max(numbers, default=0) >= len(graph.nodes):
+            raise CheckpointError("an object graph that names objects it has not")
+        return graph
+
+    def encode(self) -> bytes:
+        """Writes a `TrackableObjectGraph`."""
+        valued = self._valued()
+        return b"".join(
+            protobuf.field(1, _encode_node(node, number in valued))
+            for number, node in enumerate(self.nodes)
+        )
+
+    def _valued(self) -> set[int]:
+        """Objects that are, or lead to, variables."""
+        valued = {n for n, node in enumerate(self.nodes) if node.key is not None}
+        growing = True
+        while growing:
+            more = {
+                number
+                for number, node in enumerate(self.nodes)
+                if number not in valued and valued & {*node.children.values()}
+            }
+            valued |= more
+            growing = bool(more)
+        return valued
+
+
+def _split(path: str) -> list[str]:
+    return [_unescape(name) for name in path.split("/")]
+
+
+def _unescape(name: str) -> str:
+    return re.sub(r"\.[.S]", lambda found: _ESCAPED[found[0]], name)
+
+
+def _numbers(node: Node) -> list[int]:
+    slots = [number for slot in node.slots for number in (slot[0], slot[2])]
+    return [*node.children.values(), *slots]
+
+
+def _decode_node(fields: dict[int, list]) -> Node:
+    children = [protobuf.fields(child) for child in fields.get(1, [])]
+    attributes = [protobuf.fields(attribute) for attribute in fields.get(2, [])]
+    slots = [protobuf.fields(slot) for slot in fields.get(3, [])]
+    keys = {protobuf.text(a, 1): protobuf.text(a, 3) for a in attributes}
+    return Node(
+        {protobuf.text(c, 2): protobuf.number(c, 1) for c in children},
+        keys.get(VALUE),
+        [
+            (protobuf.number(s, 1), protobuf.text(s, 2), protobuf.number(s, 3))
+            for s in slots
+        ],
+    )
+
+
+def _encode_node(node: Node, valued: bool) -> bytes:
+    children = [
+        protobuf.field(1, protobuf.message({1: number, 2: name.encode()}))
+        for name, number in node.children.items()
+    ]
+    slots = [
+        protobuf.field(3, protobuf.message({1: of, 2: name.encode(), 3: number}))
+        for of, name, number in node.slots
+    ]
+    attributes = []
+    if node.key is not None:
+        value = protobuf.message({1: VALUE.encode(), 3: node.key.encode()})
+        attributes = [protobuf.field(2, value)]
+    # A message of its own, so that "no" can be told from "not said".
+    has_values = protobuf.field(5, protobuf.message({1: int(valued)}))
+    return b"".join([*children, *attributes, *slots, has_values])
