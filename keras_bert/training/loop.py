@@ -38,7 +38,7 @@ class Plan:
         weight_decay: see `AdamW`.
         bias_correction: see `AdamW`; Google's optimizer has none.
         clip_norm: largest global norm of the gradient.
-        log_every: steps between lines of the log.
+        log_every: steps between lines of the log; 0: only at the end.
         evaluate_every: steps between evaluations on held-out data; 0: only at the end.
         checkpoint_every: steps between checkpoints; one is written at the end too.
         keep: checkpoints kept.
@@ -60,7 +60,7 @@ class Plan:
 
     def __post_init__(self):
         if self.steps < 1:
-            raise ConfigError(f"Expected at least 1 step. Received: {self.steps}.")
+            raise ConfigError(f"Expected steps of 1 or more. Received: {self.steps}.")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ConfigError(
                 f"Expected warmup_steps from 0 to steps={self.steps}. "
@@ -151,8 +151,7 @@ class Run:
         self._start = self._done = self._restore(strategy)
         self.history = _kept_lines(self._metrics_file, self._start)
         self._log = _Log(self._metrics_file, self.directory / "tensorboard")
-        self._pending: list[dict] = []
-        self._began = self._last = time.monotonic()
+        self._began = time.monotonic()
         self._before = self.history[-1]["time"] if self.history else 0.0
 
     def _claim(self) -> None:
@@ -172,9 +171,12 @@ class Run:
         """Restores the newest checkpoint and returns its step, or 0."""
         import tensorflow as tf
 
+        # What the next line of the log will be made of, as JSON.
+        self._since_line = tf.Variable('{"pending": [], "seconds": 0.0}')
         parts = {
-            "model": {v.path: v.value for v in self.model.variables},
+            "model": dict(_numbered(self.model.variables)),
             "optimizer": dict(_numbered(self.optimizer.variables)),
+            "since_line": self._since_line,
         }
         if strategy.num_replicas_in_sync == 1:
             self._iterator = parts["iterator"] = iter(self.train)
@@ -184,6 +186,9 @@ class Run:
         if newest := self._manager.latest_checkpoint:
             checkpoint.restore(newest).assert_consumed()
             logger.info("Going on from %s.", newest)
+        since_line = json.loads(self._since_line.numpy())
+        self._pending: list[dict] = since_line["pending"]
+        self._last = time.monotonic() - since_line["seconds"]
         start = int(self.optimizer.iterations.numpy())
         if strategy.num_replicas_in_sync > 1:
             # A distributed iterator cannot be saved; the data is read up to here.
@@ -192,7 +197,25 @@ class Run:
         return start
 
     def _save(self, step: int) -> None:
+        self._refuse_not_finite(step)
+        self._pending = [_floats(sums) for sums in self._pending]
+        seconds = time.monotonic() - self._last
+        since_line = {"pending": self._pending, "seconds": seconds}
+        self._since_line.assign(json.dumps(since_line))
         self._manager.save(checkpoint_number=step)
+
+    def _refuse_not_finite(self, step: int) -> None:
+        """Looks at the steps up to this one that no line has been written of."""
+        for number, sums in enumerate(self._pending, step - len(self._pending) + 1):
+            # The gradient too: the loss sees broken weights one step later.
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(value := float(sums[name][0])):
+                    raise TrainingStopped(
+                        f"The {name} at step {number} is {value}. The last good "
+                        f"checkpoint is {self._manager.latest_checkpoint}. Lower the "
+                        f"learning rate ({self.plan.learning_rate}) or lengthen the "
+                        "warm-up."
+                    )
 
     @property
     def _metrics_file(self) -> Path:
@@ -216,7 +239,7 @@ class Run:
         self._done = step
         bar.update()
         last = step == self.plan.steps
-        if step % self.plan.log_every == 0 or last:
+        if _due(step, self.plan.log_every) or last:
             self._write_train_line(step, bar)
         if self.heldout is not None and (_due(step, self.plan.evaluate_every) or last):
             self._write_heldout_line(step)
@@ -233,17 +256,12 @@ class Run:
         return batch
 
     def _write_train_line(self, step: int, bar: Any) -> None:
+        self._refuse_not_finite(step)
         seconds, self._last = time.monotonic() - self._last, time.monotonic()
         sums = _add_up(self._pending)
         self._pending.clear()
         tokens, _ = sums.pop("tokens")
         line = averages(sums)
-        if not math.isfinite(line["loss"]):
-            raise TrainingStopped(
-                f"The loss at step {step} is {line['loss']}. The last good checkpoint "
-                f"is {self._manager.latest_checkpoint}. Lower the learning rate "
-                f"({self.plan.learning_rate}) or lengthen the warm-up."
-            )
         line |= {
             "learning_rate": float(self._schedule(step - 1)),
             "tokens_per_second": tokens / max(seconds, 1e-9),
@@ -274,10 +292,15 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
+def _floats(sums: dict) -> dict:
+    return {name: (float(top), float(bottom)) for name, (top, bottom) in sums.items()}
+
+
 def _add_up(results: list[dict]) -> dict:
     """Adds the sums of several steps, quantity by quantity."""
+    results = [_floats(sums) for sums in results]
     return {
-        name: tuple(sum(float(r[name][part]) for r in results) for part in (0, 1))
+        name: tuple(sum(r[name][part] for r in results) for part in (0, 1))
         for name in results[0]
     }
 
