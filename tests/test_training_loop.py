@@ -1,0 +1,290 @@
+"""The training loop: its files, resuming, stopping, evaluation."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import CONFIG
+
+from keras_bert.errors import ConfigError, InputError
+from keras_bert.models import BertForPreTraining, BertForSequenceClassification
+from keras_bert.training.loop import Plan, Run, TrainingStopped
+
+STEPS, ROWS, EXAMPLES = 12, 5, 37
+TINY = CONFIG.replace(num_hidden_layers=1)
+
+
+def _arrays(rows=EXAMPLES):
+    rng = np.random.default_rng(4)
+    masked, width = (rows, 3), (rows, 11)
+    features = {
+        "input_ids": rng.integers(1, 99, width).astype("int32"),
+        "attention_mask": (np.arange(11) < rng.integers(5, 12, (rows, 1))).astype(
+            "int32"
+        ),
+        "token_type_ids": rng.integers(0, 2, width).astype("int32"),
+        "masked_lm_positions": rng.integers(0, 5, masked).astype("int32"),
+    }
+    labels = {
+        "prediction_logits": rng.integers(0, 99, masked).astype("int32"),
+        "seq_relationship_logits": rng.integers(0, 2, rows).astype("int32"),
+    }
+    weights = {
+        "prediction_logits": rng.uniform(0, 2, masked).astype("float32"),
+        "seq_relationship_logits": rng.uniform(0, 2, rows).astype("float32"),
+    }
+    return features, labels, weights
+
+
+def _train_data():
+    data = tf.data.Dataset.from_tensor_slices(_arrays())
+    data = data.shuffle(EXAMPLES, seed=3, reshuffle_each_iteration=True).repeat()
+    return data.batch(ROWS, drop_remainder=True)
+
+
+def _plan(**changes):
+    options = dict(steps=STEPS, learning_rate=1e-3, warmup_steps=3, log_every=2)
+    return Plan(**options | dict(evaluate_every=4, checkpoint_every=5) | changes)
+
+
+def _run(folder, *, heldout=True, **options):
+    model = BertForPreTraining(TINY, seed=1)
+    batches = tf.data.Dataset.from_tensor_slices(_arrays(13)).batch(ROWS)
+    options = dict(plan=_plan(), train=_train_data()) | options
+    return Run(
+        model,
+        directory=folder,
+        heldout=batches if heldout else None,
+        show_progress=False,
+        **options,
+    )
+
+
+def _without_times(lines):
+    return [
+        {k: v for k, v in line.items() if k not in ("time", "tokens_per_second")}
+        for line in lines
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of all steps in one go."""
+    run = _run(tmp_path_factory.mktemp("runs") / "whole")
+    run()
+    return run
+
+
+# === What a run writes ===
+
+
+def test_files_of_a_run(whole):
+    folder = whole.directory
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"plan.json", "metrics.jsonl", "tensorboard", "checkpoints"}
+    stored = json.loads((folder / "plan.json").read_text())
+    assert stored["plan"]["steps"] == STEPS
+    assert stored["config"] == TINY.to_dict()
+    kept = {path.stem for path in (folder / "checkpoints").glob("*.index")}
+    assert kept == {"ckpt-10", "ckpt-12"}
+
+
+TRAIN_KEYS = {
+    *("step", "split", "loss", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"),
+    *("grad_norm", "learning_rate", "tokens_per_second", "time"),
+}
+HELDOUT_KEYS = TRAIN_KEYS - {"grad_norm", "learning_rate", "tokens_per_second"}
+
+
+def test_lines_of_the_log(whole):
+    text = (whole.directory / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert lines == whole.history
+    by_split = {
+        split: [line for line in lines if line["split"] == split]
+        for split in ("train", "heldout")
+    }
+    assert [line["step"] for line in by_split["train"]] == [2, 4, 6, 8, 10, 12]
+    assert [line["step"] for line in by_split["heldout"]] == [4, 8, 12]
+    assert all(line.keys() == TRAIN_KEYS for line in by_split["train"])
+    assert all(line.keys() == HELDOUT_KEYS for line in by_split["heldout"])
+    times = [line["time"] for line in lines]
+    assert times == sorted(times) and times[0] > 0
+    # Each rate is that of its step, the first of the run having rate 0.
+    rates = [line["learning_rate"] for line in by_split["train"]]
+    expected = [1e-3 / 3] + [1e-3 * (1 - step / 12) for step in (3, 5, 7, 9, 11)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+    for line in lines:
+        assert line["loss"] == pytest.approx(line["mlm_loss"] + line["nsp_loss"], 0.05)
+
+
+def test_tensorboard_shows_the_same_numbers(whole):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for split in ("train", "heldout"):
+        events = EventAccumulator(str(whole.directory / "tensorboard" / split))
+        events.Reload()
+        lines = [line for line in whole.history if line["split"] == split]
+        stored = [
+            (event.step, tf.make_ndarray(event.tensor_proto).item())
+            for event in events.Tensors("mlm_loss")
+        ]
+        expected = [(line["step"], np.float32(line["mlm_loss"])) for line in lines]
+        assert stored == expected
+
+
+# === Going on ===
+
+
+class Killed(BaseException):
+    """Nothing is saved on the way out."""
+
+
+def _break_off(run, step, error, monkeypatch):
+    """Runs until a step begins."""
+    next_batch = Run._next_batch
+
+    def raise_there(self, number):
+        if number == step:
+            raise error
+        return next_batch(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_next_batch", raise_there)
+        with pytest.raises(error):
+            run()
+
+
+def _assert_same_run(actual, expected):
+    pairs = zip(actual.model.variables, expected.model.variables, strict=True)
+    for one, other in pairs:  # the state of dropout's seed among them
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+    assert _without_times(actual.history) == _without_times(expected.history)
+
+
+@pytest.mark.parametrize(
+    "error, step, kept",
+    [
+        (KeyboardInterrupt, 8, {"ckpt-5", "ckpt-7"}),
+        # Steps 6 to 8 are in the log already, and are done and logged again.
+        (Killed, 9, {"ckpt-5"}),
+    ],
+)
+def test_a_run_broken_off_goes_on_to_the_same_bits(
+    error, step, kept, whole, tmp_path, monkeypatch
+):
+    run = _run(tmp_path / "run")
+    _break_off(run, step, error, monkeypatch)
+    assert {p.stem for p in (run.directory / "checkpoints").glob("*.index")} == kept
+    again = _run(tmp_path / "run")
+    again()
+    _assert_same_run(again, whole)
+
+
+def test_a_run_that_ended_is_only_read(whole):
+    again = _run(whole.directory)
+    assert again() == whole.history
+    _assert_same_run(again, whole)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 13}, {"learning_rate": 2e-3}])
+def test_another_plan_in_the_directory_is_refused(whole, changes):
+    before = (whole.directory / "plan.json").read_bytes()
+    with pytest.raises(ConfigError, match="another plan or model"):
+        _run(whole.directory, plan=_plan(**changes))()
+    assert (whole.directory / "plan.json").read_bytes() == before
+
+
+# === Stopping ===
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    def spoil(features, labels, weights):
+        weights = {key: value * np.inf for key, value in weights.items()}
+        return features, labels, weights
+
+    data = _train_data().take(6).concatenate(_train_data().map(spoil))
+    run = _run(tmp_path / "run", heldout=False, train=data)
+    with pytest.raises(TrainingStopped) as stopped:
+        run()
+    message = str(stopped.value)
+    assert "step 7" in message and "ckpt-5" in message and "0.001" in message
+    # What is kept is from before the loss was lost.
+    steps = [json.loads(line)["step"] for line in run._metrics_file.open()]
+    assert steps == [2, 4, 6]
+    assert run._manager.latest_checkpoint.endswith("ckpt-5")
+
+
+def test_a_checkpoint_is_never_written_with_a_loss_that_is_no_number(tmp_path):
+    def spoil(features, labels, weights):
+        return features, labels, {k: v * np.nan for k, v in weights.items()}
+
+    data = _train_data().take(3).concatenate(_train_data().map(spoil))
+    plan = _plan(log_every=100, checkpoint_every=2)
+    run = _run(tmp_path / "run", heldout=False, train=data, plan=plan)
+    with pytest.raises(TrainingStopped):
+        run()
+    assert run._manager.latest_checkpoint.endswith("ckpt-2")
+
+
+def test_data_that_ends_is_an_error(tmp_path):
+    run = _run(tmp_path / "run", heldout=False, train=_train_data().take(4))
+    with pytest.raises(InputError, match=r"ended at step 5\. Repeat the dataset"):
+        run()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"steps": 0}, {"warmup_steps": -1}, {"warmup_steps": 13}]
+)
+def test_plans_that_contradict_themselves(changes):
+    name = next(iter(changes)).split("_")[0]
+    with pytest.raises(ConfigError, match=name):
+        _plan(**changes)
+
+
+# === Evaluation ===
+
+
+def _log_softmax(logits):
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def test_heldout_numbers_are_over_all_batches(whole):
+    """Batches of 5, 5 and 3 with unequal weights: not the mean of their means."""
+    features, labels, weights = _arrays(13)
+    outputs = whole.model(features)
+    expected = {}
+    names = {"mlm": "prediction_logits", "nsp": "seq_relationship_logits"}
+    for short, name in names.items():
+        logits, ids, weight = outputs[name].numpy(), labels[name], weights[name]
+        picked = np.take_along_axis(_log_softmax(logits), ids[..., None], -1)[..., 0]
+        right = logits.argmax(-1) == ids
+        expected[f"{short}_loss"] = -(picked * weight).sum() / weight.sum()
+        expected[f"{short}_accuracy"] = (right * weight).sum() / weight.sum()
+    expected["loss"] = expected["mlm_loss"] + expected["nsp_loss"]
+    last = whole.history[-1]
+    assert last["split"] == "heldout"
+    for name, value in expected.items():
+        assert last[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_a_model_with_one_output_and_no_weights_learns(tmp_path):
+    config = TINY.replace(num_labels=2)
+    ids = np.random.default_rng(0).integers(2, 99, (24, 7)).astype("int32")
+    labels = (ids[:, 2] > 50).astype("int32")
+    ids[:, 1] = 1 + labels
+    data = tf.data.Dataset.from_tensor_slices(({"input_ids": ids}, labels))
+    run = Run(
+        BertForSequenceClassification(config, seed=1),
+        Plan(steps=30, learning_rate=3e-3, evaluate_every=15),
+        tmp_path / "run",
+        data.shuffle(24, seed=1).repeat().batch(8),
+        data.batch(8),
+        show_progress=False,
+    )
+    first, last = run()[0], run.history[-1]
+    assert first.keys() >= {"loss", "accuracy"} and math.isfinite(first["loss"])
+    assert last["accuracy"] > 0.9 and last["loss"] < first["loss"]
