@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_bert.errors import InputError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -47,13 +49,16 @@ def run(args: argparse.Namespace) -> None:
     examples = tasks.read_examples(args.train, **columns)
     labels = None if args.regression else tasks.label_names(examples)
 
+    model = _model(args, labels)
+    check_vocabulary(tokenizer, model)
+
     def batches(examples: Sequence[tasks.Example], **options: Any) -> Any:
-        rows = tasks.encode(examples, tokenizer, args.max_length, labels)
-        return tasks.dataset(*rows, args.batch_size, **options)
+        features, answers = tasks.encode(examples, tokenizer, args.max_length, labels)
+        model.check(features)
+        return tasks.dataset(features, answers, args.batch_size, **options)
 
     train = batches(examples, shuffle_seed=args.seed, repeat=True)
     dev = args.dev and batches(tasks.read_examples(args.dev, **columns))
-    model = _model(args, labels)
     steps = math.ceil(len(examples) * args.epochs / args.batch_size)
     plan = plan_of(args, steps, round(steps * args.warmup))
     print(
@@ -91,7 +96,7 @@ def add_run_arguments(
         help="directory of the run; the same command goes on where it stopped",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=batch_size, help="rows per step"
+        "--batch-size", type=_size, default=batch_size, help="rows per step"
     )
     parser.add_argument(
         "--learning-rate", type=float, default=learning_rate, help="the highest rate"
@@ -115,6 +120,12 @@ def add_run_arguments(
         )
 
 
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
+    return int(text)
+
+
 def plan_of(args: argparse.Namespace, steps: int, warmup_steps: int) -> Any:
     """Returns the plan that the arguments describe."""
     from keras_bert.training.loop import Plan
@@ -129,6 +140,21 @@ def plan_of(args: argparse.Namespace, steps: int, warmup_steps: int) -> Any:
         evaluate_every=args.evaluate_every,
         checkpoint_every=args.checkpoint_every,
     )
+
+
+def check_vocabulary(tokenizer: Any, model: Any) -> None:
+    """Refuses a tokenizer whose ids the model has no rows for.
+
+    Raises:
+        InputError: naming both sizes.
+    """
+    rows = model.config.vocab_size
+    if tokenizer.vocab_size > rows:
+        raise InputError(
+            f"Expected a vocabulary of at most {rows:,} tokens, the model's "
+            f"vocab_size. Received: {tokenizer.vocab_size:,} tokens. Give the "
+            "vocabulary that belongs to the model."
+        )
 
 
 def finish(model: Any, tokenizer: Any, output: str, history: list[dict]) -> None:

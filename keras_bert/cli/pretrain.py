@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.finetune import add_run_arguments, finish, plan_of
+from keras_bert.cli.finetune import (
+    add_run_arguments,
+    check_vocabulary,
+    finish,
+    plan_of,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = BertTokenizer.from_pretrained(args.vocab)
     plan = plan_of(args, args.steps, args.warmup_steps)
     model = _model(args, tokenizer)
+    check_vocabulary(tokenizer, model)
     train = dataset(args.data, args.batch_size, seed=args.seed, repeat=True)
+    model.check(train.element_spec[0])  # rows may be longer than it takes
     heldout = args.heldout and dataset(
         args.heldout, args.batch_size, shuffle=False, drop_remainder=False
     ).take(args.heldout_batches)
