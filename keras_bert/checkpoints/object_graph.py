@@ -11,6 +11,7 @@ tensorflow/python/trackable/trackable_utils.py.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from keras_bert.checkpoints import protobuf
 from keras_bert.errors import CheckpointError
@@ -19,6 +20,13 @@ KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 VALUE = "VARIABLE_VALUE"
 _ESCAPED = {"..": ".", ".S": "/"}
+
+
+def is_in(prefix: Path) -> bool:
+    """Whether a TensorFlow checkpoint holds a graph of objects."""
+    index = Path(f"{prefix}.index")
+    # Nothing sorts before this key that could share its beginning, so it is whole.
+    return index.is_file() and KEY.encode() in index.read_bytes()
 
 
 @dataclass

@@ -1,0 +1,449 @@
+"""KerasHub's presets: `config.json`, `model.weights.h5`, a task's own files.
+
+The backbone's weights and a task's are in two files, laid out as Keras lays weights
+out; the numbers are those of the serialized layers in `config.json` and `task.json`.
+What KerasHub has no place for, such as names of labels, goes into `metadata.json`.
+
+Source: keras_hub `models/bert/*.py`, `utils/preset_utils.py`.
+"""
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_bert import families
+from keras_bert.checkpoints import files, hdf5, placeholder
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.table import expand
+from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.errors import CheckpointError
+
+FORMAT = "keras_hub"
+LIBRARY = "KerasHub"
+CONFIG, TASK, METADATA = "config.json", "task.json", "metadata.json"
+TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor.json"
+WEIGHTS, TASK_WEIGHTS = "model.weights.h5", "task.weights.h5"
+VOCABULARY, VOCAB = "assets/tokenizer/vocabulary.txt", "vocab.txt"
+OURS = "keras_bert"  # the key of what is ours in metadata.json
+
+# Fixed in its code: of the encoder, and of the masked-LM head.
+NUMBERS = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-12}
+HEAD_NUMBERS = {"masked_lm_act": "gelu", "masked_lm_layer_norm_eps": 1e-5}
+# Its name of a config's field.
+FIELDS = {
+    "vocabulary_size": "vocab_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "hidden_dim": "hidden_size",
+    "intermediate_dim": "intermediate_size",
+    "dropout": "hidden_dropout_prob",
+    "max_sequence_length": "max_position_embeddings",
+    "num_segments": "type_vocab_size",
+}
+# The task a model class becomes, and the class a task is. A task of KerasHub's that
+# has no weights of its own is an encoder.
+TASKS = {
+    "BertForMaskedLM": "BertMaskedLM",
+    "BertLMHeadModel": "BertMaskedLM",
+    "BertForSequenceClassification": "BertTextClassifier",
+}
+CLASSES = {
+    "BertMaskedLM": "BertForMaskedLM",
+    "BertTextClassifier": "BertForSequenceClassification",
+    "BertClassifier": "BertForSequenceClassification",
+    "BertTextEmbedder": "BertModel",
+}
+
+# Keras names a group in a file after a layer's class and attributes.
+GROUPS = {
+    "token_embedding": "reversible_embedding",
+    "position_embedding": "position_embedding",
+    "segment_embedding": "embedding",
+    "embeddings_layer_norm": "layer_normalization",
+    "pooled_dense": "dense",
+    "mlm_head": "masked_lm_head",
+    "logits": "dense",
+}
+BLOCK, LAYER = "transformer_encoder", "transformer_layer_"
+ATTRIBUTES = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+TASK_LAYERS = ("mlm_head", "logits")
+TASK_PREFIX = "task/"  # of unknown names in a task's file
+STATE = (f"{TASK_PREFIX}optimizer/", "optimizer/")  # of a compiled model
+SECOND = ("bias", "beta")  # variables are numbered as they are made
+
+
+def h5_name(path: str) -> str:
+    """Returns where a weights file keeps a variable.
+
+    Args:
+        path: the variable's path in KerasHub's model.
+
+    Example:
+        >>> h5_name("transformer_layer_1/self_attention_layer/query/bias")
+        'layers/transformer_encoder_1/_self_attention_layer/query_dense/vars/1'
+    """
+    layer, *inside, variable = path.split("/")
+    number = "1" if variable in SECOND else "0"
+    group = GROUPS.get(layer) or _block(layer)
+    inside = [ATTRIBUTES.get(name, f"_{name}") for name in inside]
+    return "/".join(["layers", group, *inside, "vars", number])
+
+
+def _block(layer: str) -> str:
+    i = layer.removeprefix(LAYER)
+    return BLOCK if i == "0" else f"{BLOCK}_{i}"
+
+
+def _is_of_task(name: str) -> bool:
+    return name.split("/")[0] in TASK_LAYERS
+
+
+# === Reading ===
+
+
+def detect(path: Path) -> bool:
+    """Whether a path is a preset's directory, or its weights file."""
+    folder = path if path.is_dir() else path.parent
+    config = folder / CONFIG
+    named = path.is_dir() or path.name in (WEIGHTS, TASK_WEIGHTS)
+    return named and config.is_file() and "registered_name" in files.read_json(config)
+
+
+def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
+    """Opens a preset.
+
+    Args:
+        path: the directory, or its weights file.
+        config_file: the `config.json`, where it lies elsewhere.
+
+    Raises:
+        CheckpointError: damaged, or the preset of another model.
+    """
+    folder = path if path.is_dir() else path.parent
+    backbone = _serialized(Path(config_file or folder / CONFIG), ("BertBackbone",))
+    task, settings = _task(folder)
+    config, head = _config(folder, backbone, task, settings)
+    shards = hdf5.shard_files(hdf5.main_file(folder))
+    tensors = _named(hdf5.read(shards), config, of_task=False)
+    own = [folder / TASK_WEIGHTS] if (folder / TASK_WEIGHTS).is_file() else []
+    tensors |= _named(hdf5.read(own), config, of_task=True)
+    ignored = {n: files.OPTIMIZER_STATE for n in tensors if n.startswith(STATE)}
+    ignored |= placeholder.find(tensors, config, FORMAT)
+    vocabulary = folder / VOCABULARY
+    return Checkpoint(
+        path=path,
+        format=FORMAT,
+        config=config,
+        tensors={name: t for name, t in tensors.items() if name not in ignored},
+        head=head,
+        ignored=ignored,
+        files=[*shards, *own],
+        tokenizer_files=[vocabulary] if vocabulary.is_file() else [],
+        tokenizer_settings=read_settings(folder),
+    )
+
+
+def _serialized(path: Path, classes: Iterable[str]) -> dict[str, Any]:
+    """The config of a serialized layer; raises if it is of no such class."""
+    values = files.read_json(path)
+    name = str(values.get("class_name"))
+    if name not in classes or not isinstance(values.get("config"), dict):
+        raise CheckpointError(
+            f"Expected a KerasHub {' or '.join(classes)} in {path}. Received: {name}."
+        )
+    return values["config"]
+
+
+def _task(folder: Path) -> tuple[str | None, dict[str, Any]]:
+    """The class of the preset's task, if it has one, and its config."""
+    path = folder / TASK
+    if not path.is_file():
+        return None, {}
+    settings = _serialized(path, CLASSES)
+    if settings.get("activation", "linear") not in ("linear", None):
+        raise CheckpointError(
+            f"Expected a classifier that returns logits in {path}. Received: "
+            f"activation={settings['activation']!r}, which other formats cannot name."
+        )
+    return str(files.read_json(path)["class_name"]), settings
+
+
+def _config(
+    folder: Path, backbone: Mapping[str, Any], task: str | None, settings: Mapping
+) -> tuple[BertConfig, str]:
+    """The config a preset's files add up to, and the model class."""
+    head = CLASSES.get(task or "", "BertModel")
+    dropout = backbone.get("dropout", 0.1)
+    values: dict[str, Any] = {
+        **{ours: backbone[n] for n, ours in FIELDS.items() if n in backbone},
+        **NUMBERS,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+    }
+    if task is not None and TASKS.get(head) == "BertMaskedLM":
+        values |= HEAD_NUMBERS
+    if "num_classes" in settings:
+        values["num_labels"] = settings["num_classes"]
+    if settings.get("dropout", values["hidden_dropout_prob"]) != dropout:
+        values["classifier_dropout"] = settings["dropout"]
+    metadata = folder / METADATA
+    extra = files.read_json(metadata).get(OURS, {}) if metadata.is_file() else {}
+    config = BertConfig.from_dict({**values, **extra})
+    kept = dict(config.extra)
+    [declared] = kept.pop("architectures", [head])
+    return config.replace(extra=kept), declared if task else head
+
+
+def _named(
+    stored: Mapping[str, Tensor], config: BertConfig, *, of_task: bool
+) -> dict[str, Tensor]:
+    """Gives what is in one of the two files KerasHub's paths of variables."""
+    names = {h5_name(n): n for n in _names(config) if _is_of_task(n) == of_task}
+    prefix = TASK_PREFIX if of_task else ""
+    return {names.get(n, prefix + n): tensor for n, tensor in stored.items()}
+
+
+def _names(config: BertConfig) -> Iterable[str]:
+    for part in families.of(config).PARTS.values():
+        for row in expand(part, config.num_hidden_layers):
+            if FORMAT in row.slots:
+                yield row.slots[FORMAT].name
+
+
+# === Writing ===
+
+
+def write(
+    folder: Path, config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+) -> list[str]:
+    """Writes a preset: the backbone, and the task if the model is one.
+
+    Args:
+        folder: an existing directory.
+        config: the model's config.
+        head: its class.
+        tensors: by the paths of KerasHub's variables.
+
+    Returns:
+        Warnings, in sentences.
+
+    Raises:
+        CheckpointError: KerasHub's models compute with other numbers.
+    """
+    _refuse_other_numbers(config, head)
+    tensors, warnings = placeholder.fill(tensors, config, FORMAT, LIBRARY)
+    dtype = next(iter(tensors.values())).dtype.name
+    backbone = _backbone(config, dtype)
+    own = {n: t for n, t in tensors.items() if _is_of_task(n)}
+    body = {n: t for n, t in tensors.items() if n not in own}
+    hdf5.write(folder / WEIGHTS, body, h5_name)
+    files.write_json(folder / CONFIG, backbone)
+    files.write_json(folder / METADATA, _metadata(config, head, tensors))
+    if head in TASKS:
+        hdf5.write(folder / TASK_WEIGHTS, own, h5_name)
+        files.write_json(folder / TASK, _task_config(config, head, backbone))
+    return [*warnings, *_unobeyed(config)]
+
+
+def _refuse_other_numbers(config: BertConfig, head: str) -> None:
+    form = {
+        "hidden_act": ACTIVATIONS[config.hidden_act],
+        "layer_norm_eps": config.layer_norm_eps,
+        "is_decoder": config.is_decoder,
+    }
+    _refuse("KerasHub's BertBackbone", form, NUMBERS | {"is_decoder": False}, "")
+    if "masked_lm" in families.of(config).HEADS[head]:
+        form = {
+            "masked_lm_act": ACTIVATIONS[config.transform_act],
+            "masked_lm_layer_norm_eps": config.transform_eps,
+        }
+        advice = " Drop masked_lm (drop=['masked_lm'], --drop masked_lm)."
+        what = "the head of KerasHub's BertMaskedLM"
+        _refuse(what, form, HEAD_NUMBERS, advice)
+
+
+def _refuse(what: str, form: Mapping, fixed: Mapping, advice: str) -> None:
+    other = {name: value for name, value in form.items() if value != fixed[name]}
+    if other:
+        expected = ", ".join(f"{name}={fixed[name]}" for name in other)
+        received = ", ".join(f"{name}={value}" for name, value in other.items())
+        raise CheckpointError(
+            f"Expected {expected}, which {what} always computes with. "
+            f"Received: {received}. The result would compute something else.{advice}"
+        )
+
+
+def _unobeyed(config: BertConfig) -> list[str]:
+    if config.attention_probs_dropout_prob == config.hidden_dropout_prob:
+        return []
+    return [
+        f"KerasHub trains with one dropout, {config.hidden_dropout_prob}; "
+        f"attention_probs_dropout_prob={config.attention_probs_dropout_prob} is kept "
+        "in metadata.json."
+    ]
+
+
+def _layer(module: str, name: str, dtype: str, **config: Any) -> dict[str, Any]:
+    """A layer of KerasHub's as Keras serializes it."""
+    policy = {
+        "module": "keras",
+        "class_name": "DTypePolicy",
+        "config": {"name": dtype},
+        "registered_name": None,
+    }
+    common = {"name": module, "trainable": True, "dtype": policy}
+    return {
+        "module": f"keras_hub.src.models.bert.{module}",
+        "class_name": name,
+        "config": {**common, **config},
+        "registered_name": f"keras_hub>{name}",
+    }
+
+
+def _backbone(config: BertConfig, dtype: str) -> dict[str, Any]:
+    values = {name: getattr(config, ours) for name, ours in FIELDS.items()}
+    return _layer("bert_backbone", "BertBackbone", dtype, **values)
+
+
+def _task_config(config: BertConfig, head: str, backbone: dict) -> dict[str, Any]:
+    name = TASKS[head]
+    module = {
+        "BertMaskedLM": "bert_masked_lm",
+        "BertTextClassifier": "bert_text_classifier",
+    }[name]
+    settings: dict[str, Any] = {
+        "backbone": backbone,
+        "preprocessor": None,
+        "name": module,
+    }
+    if name == "BertTextClassifier":
+        settings |= {
+            "num_classes": config.num_labels,
+            "activation": "linear",
+            "dropout": config.head_dropout,
+        }
+    layer = _layer(module, name, "float32")
+    return {**layer, "config": settings}
+
+
+def _metadata(
+    config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """What KerasHub tells of a preset, and what it has no place for."""
+    body = (t for n, t in tensors.items() if not _is_of_task(n))
+    return {
+        "parameter_count": sum(math.prod(t.shape) for t in body),
+        "tasks": ["MaskedLM", "TextClassifier", "TextEmbedder"],
+        OURS: {**_unplaced(config), "architectures": [head]},
+    }
+
+
+def _unplaced(config: BertConfig) -> dict[str, Any]:
+    """Fields that are not KerasHub's and not the default."""
+    plain = BertConfig().to_dict()
+    plain["attention_probs_dropout_prob"] = config.hidden_dropout_prob
+    placed = {*FIELDS.values(), *NUMBERS, *HEAD_NUMBERS, "model_type", "label2id"}
+    values = config.to_dict()
+    return {
+        name: values[name]
+        for name in values
+        if name not in placed and (name not in plain or plain[name] != values[name])
+    }
+
+
+# === Tokenizer ===
+
+
+def copy_tokenizer(
+    tokenizer_files: Iterable[Path],
+    folder: Path,
+    config: BertConfig,
+    settings: Mapping[str, Any],
+) -> None:
+    """Writes the vocabulary and KerasHub's tokenizer and preprocessor.
+
+    Args:
+        tokenizer_files: the source's; of these the vocabulary is used.
+        folder: a preset that `write` wrote.
+        config: gives the longest row.
+        settings: of the source's tokenizer: `do_lower_case`, `strip_accents`.
+    """
+    found = (file for file in tokenizer_files if files.tokenizer_name(file) == VOCAB)
+    vocabulary = next(found, None)
+    if vocabulary is None:
+        return
+    (folder / VOCABULARY).parent.mkdir(parents=True)
+    shutil.copyfile(vocabulary, folder / VOCABULARY)
+    tokenizer = _tokenizer(settings)
+    files.write_json(folder / TOKENIZER, tokenizer)
+    task = folder / TASK
+    if task.is_file():
+        values = files.read_json(task)
+        preprocessor = _preprocessor(values["class_name"], tokenizer, config)
+        values["config"]["preprocessor"] = preprocessor
+        files.write_json(task, values)
+        files.write_json(folder / PREPROCESSOR, preprocessor)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Returns what a preset says of its tokenizer, in Hugging Face's names."""
+    path = folder / TOKENIZER
+    if not path.is_file():
+        return {}
+    values = _serialized(path, ("BertTokenizer",))
+    named = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
+    return {ours: bool(values[name]) for name, ours in named.items() if name in values}
+
+
+def _tokenizer(settings: Mapping[str, Any]) -> dict[str, Any]:
+    lowercase = bool(settings["do_lower_case"])
+    # Google's tokenizer strips accents where it lowers case; KerasHub asks.
+    strip = settings.get("strip_accents")
+    return _layer(
+        "bert_tokenizer",
+        "BertTokenizer",
+        "int32",
+        config_file=TOKENIZER,
+        vocabulary=None,
+        sequence_length=None,
+        lowercase=lowercase,
+        strip_accents=lowercase if strip is None else bool(strip),
+        split=True,
+        suffix_indicator="##",
+        oov_token="[UNK]",
+        special_tokens=None,
+        special_tokens_in_strings=False,
+    )
+
+
+# What a masked-LM preprocessor draws, as in BERT's pretraining.
+MASKING = {
+    "mask_selection_rate": 0.15,
+    "mask_selection_length": 96,
+    "mask_token_rate": 0.8,
+    "random_token_rate": 0.1,
+}
+
+
+def _preprocessor(task: str, tokenizer: dict, config: BertConfig) -> dict[str, Any]:
+    module, masking = {
+        "BertMaskedLM": ("bert_masked_lm_preprocessor", MASKING),
+        "BertTextClassifier": ("bert_text_classifier_preprocessor", {}),
+    }[task]
+    return _layer(
+        module,
+        f"{task}Preprocessor",
+        "float32",
+        tokenizer=tokenizer,
+        config_file=PREPROCESSOR,
+        sequence_length=config.max_position_embeddings,
+        truncate="round_robin",
+        **masking,
+    )

@@ -1,0 +1,517 @@
+"""TF2 checkpoints of the Model Garden: graphs of objects, and TF-Hub's SavedModels.
+
+A tensor's key depends on the program that saved it: `BertEncoder`'s layers are
+numbered, `BertEncoderV2`'s are named, a pretrainer keeps the word embeddings in its
+masked-LM head. So weights are found by the paths of the object graph, and have the
+names of `BertEncoderV2` from then on.
+
+Source: tensorflow/models `official/nlp/modeling/{networks,models}/bert_*.py`,
+`official/nlp/tools/export_tfhub_lib.py`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_bert import families
+from keras_bert.checkpoints import bundle, files, object_graph, placeholder
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.formats import google
+from keras_bert.checkpoints.object_graph import KEY, SUFFIX, ObjectGraph
+from keras_bert.checkpoints.table import MAX_LAYERS, expand
+from keras_bert.config import BertConfig
+from keras_bert.errors import CheckpointError
+
+FORMAT = "model_garden"
+PREFIX = "bert_model.ckpt"
+OPTIONS = ("optimizer", "max_shard_size")  # of `write`
+SAVED_MODEL = "saved_model.pb"
+LIBRARY = "the Model Garden"
+
+# Where a weight's first name leads from. `encoder` is found by what it has.
+ENCODER, MASKED_LM, MODEL = "encoder", "masked_lm", "model"
+V2 = ("_embedding_layer", "_position_embedding_layer", "_type_embedding_layer")
+V1 = tuple(f"layer_with_weights-{i}" for i in range(3))
+FIRST_BLOCK = 4  # of BertEncoder's layers; one more with a projection
+# Until 2020 the output projection stood beside the attention layer.
+OLD_ATTENTION = {"_attention_layer/_output_dense": "_attention_output_dense"}
+NEXT_SENTENCE = "next_sentence..pooler_dense"  # what a pretrainer trains as a pooler
+SENTENCE_HEAD = "classification_heads/0"
+POOLER = "encoder/_pooler_layer"
+# With a masked-LM head, the shortest path to the word embeddings is another.
+KEYS = {"encoder/_embedding_layer/embeddings": "masked_lm/embedding_table"}
+
+# What is no weight, by the path from the root.
+SETTINGS = {
+    "save_counter": "number of the checkpoint",
+    "do_lower_case": "setting of the tokenizer",
+    "optimizer": files.OPTIMIZER_STATE,
+    "global_step": files.OPTIMIZER_STATE,
+}
+IMPORTANCE = "_token_importance_embed"
+# Names of an optimizer's slots here and in Google's checkpoints.
+SLOTS = {"m": "adam_m", "v": "adam_v"}
+THEIR_SLOTS = {googles: name for name, googles in SLOTS.items()}
+STEP = "global_step"
+# How a SavedModel's file holds the name of an operation, and what it tells.
+ACTIVATIONS = {b"\x12\x03Erf": "gelu", b"\x12\x04Relu": "relu"}
+
+
+# === Reading ===
+
+
+def detect(path: Path) -> bool:
+    """Whether a path is a Model Garden checkpoint, or a SavedModel."""
+    if path.is_dir() and (path / SAVED_MODEL).is_file():
+        return True
+    return google.is_prefix(path) and object_graph.is_in(google.find_prefix(path))
+
+
+def read(
+    path: Path, *, gelu: str | None = None, config_file: str | Path | None = None
+) -> Checkpoint:
+    """Opens a checkpoint, or a SavedModel of an encoder.
+
+    Without a `bert_config.json` the sizes are those of the weights, and the numbers
+    that have none are the Model Garden's own.
+
+    Args:
+        path: a prefix, a directory, or the directory of a SavedModel.
+        gelu: "erf" or "tanh", overriding what the config says.
+        config_file: the `bert_config.json`, where it lies elsewhere.
+
+    Raises:
+        CheckpointError: damaged, or without a BERT encoder.
+    """
+    saved_model = path / SAVED_MODEL if path.is_dir() else path
+    is_saved_model = saved_model.name == SAVED_MODEL and saved_model.is_file()
+    prefix = _variables(saved_model) if is_saved_model else google.find_prefix(path)
+    places = (prefix.parent, prefix.parent.absolute().parent)
+    stored = bundle.read(prefix)
+    with files.readable(prefix):
+        graph = ObjectGraph.decode(stored.pop(KEY).load().item())
+    found = _find(graph, stored, prefix)
+    config, declared = _config(found, places, config_file, gelu)
+    if is_saved_model and gelu is None:
+        config = _with_activation(config, saved_model)
+    tensors, ignored = found.tensors, found.ignored
+    ignored |= placeholder.find(tensors, config, FORMAT)
+    return Checkpoint(
+        path=path,
+        format=FORMAT,
+        config=config,
+        tensors={name: t for name, t in tensors.items() if name not in ignored},
+        head=_head(tensors, declared, config),
+        ignored=ignored,
+        optimizer=found.optimizer,
+        files=[
+            *sorted(prefix.parent.glob(f"{prefix.name}.data-*")),
+            Path(f"{prefix}.index"),
+        ],
+        tokenizer_files=files.tokenizer_files(*places)
+        or sorted(path.glob("assets/*vocab*.txt")),
+        tokenizer_settings=_tokenizer_settings(stored),
+    )
+
+
+def _variables(saved_model: Path) -> Path:
+    return saved_model.parent / "variables" / "variables"
+
+
+def _tokenizer_settings(stored: Mapping[str, Tensor]) -> dict[str, bool]:
+    lower = stored.get(f"do_lower_case{SUFFIX}")
+    return {"do_lower_case": bool(lower.load())} if lower is not None else {}
+
+
+# === Reading: names ===
+
+
+@dataclasses.dataclass
+class _Found:
+    """What a graph leads to: weights by name, the rest by key."""
+
+    tensors: dict[str, Tensor]
+    ignored: dict[str, str]
+    optimizer: dict[str, Tensor]
+    layers: int
+
+
+class _Spelling(NamedTuple):
+    """How an encoder names its parts.
+
+    Args:
+        layers: transformer blocks.
+        projected: has an embedding projection.
+        numbered: `BertEncoder`'s names, not `BertEncoderV2`'s.
+    """
+
+    layers: int
+    projected: bool
+    numbered: bool
+
+    def paths(self, name: str) -> list[str]:
+        """Returns the paths a weight of the encoder may have."""
+        names = [name, *(name.replace(*pair) for pair in OLD_ATTENTION.items())]
+        if not self.numbered:
+            return names
+        numbers = numbered_names(self.layers, self.projected)
+        pairs = [
+            (path, n) for path in names for n in numbers if path.startswith(n + "/")
+        ]
+        return [numbers[name] + path.removeprefix(name) for path, name in pairs]
+
+
+def numbered_names(layers: int, projected: bool) -> dict[str, str]:
+    """Returns `BertEncoder`'s name of every layer by `BertEncoderV2`'s.
+
+    Example:
+        >>> numbered_names(1, False)["_transformer_layers/0"]
+        'layer_with_weights-4'
+    """
+    names = [
+        *V2,
+        "_embedding_norm_layer",
+        *(["_embedding_projection"] if projected else []),
+        *(f"_transformer_layers/{i}" for i in range(layers)),
+        "_pooler_layer",
+    ]
+    return {name: f"layer_with_weights-{i}" for i, name in enumerate(names)}
+
+
+def _find(graph: ObjectGraph, stored: Mapping[str, Tensor], prefix: Path) -> _Found:
+    """Names everything that is stored."""
+    encoder, spelling = _encoder(graph, prefix)
+    starts = _starts(graph, encoder)
+    nodes: dict[str, int] = {}
+    for name in _names(spelling.layers):
+        first, _, rest = name.partition("/")
+        paths = spelling.paths(rest) if first == ENCODER else [rest]
+        ways = (graph.walk(starts[first], p) for p in paths if first in starts)
+        node = next((n for n in ways if n is not None and _value(graph, n)), None)
+        if node is not None:
+            nodes[name] = node
+    ignored = _replace_pooler(graph, nodes, starts)
+    optimizer = _optimizer(graph, nodes)
+    weights = {*nodes.values(), *ignored, *optimizer}
+    ignored |= _no_weights(graph, weights, starts)
+    tensors = {name: stored[_value(graph, n)] for name, n in nodes.items()}
+    taken = {_value(graph, node) for node in [*nodes.values(), *ignored, *optimizer]}
+    rest = {key: stored[key] for key in stored if key not in taken}
+    return _Found(
+        tensors | {key.removesuffix(SUFFIX): t for key, t in rest.items()},
+        {_name(graph, node, tensors): reason for node, reason in ignored.items()},
+        {name: stored[_value(graph, node)] for node, name in optimizer.items()},
+        spelling.layers,
+    )
+
+
+def _value(graph: ObjectGraph, node: int) -> str | None:
+    return graph.nodes[node].key
+
+
+def _name(graph: ObjectGraph, node: int, taken: Mapping[str, Tensor]) -> str:
+    """A name for what is no weight: its key, or where a weight has that, a longer."""
+    key = (_value(graph, node) or "").removesuffix(SUFFIX)
+    longer = f"{MODEL}/encoder_network/{key.removeprefix(f'{ENCODER}/')}"
+    return longer if key in taken else key
+
+
+def _encoder(graph: ObjectGraph, prefix: Path) -> tuple[int, _Spelling]:
+    """Finds the encoder, preferring the names to the numbers."""
+    for tables in (V2, V1):
+        at = next(graph.having(*(f"{table}/embeddings" for table in tables)), None)
+        if at is not None:
+            return at, _spelling(graph, at, tables is V1)
+    raise CheckpointError(
+        f"Expected the encoder of a Model Garden BERT in {prefix}. Received a TF2 "
+        f"checkpoint without {V2[1]}/embeddings or {V1[1]}/embeddings."
+    )
+
+
+def _spelling(graph: ObjectGraph, encoder: int, numbered: bool) -> _Spelling:
+    attention = "_attention_layer/_query_dense"
+    if not numbered:
+        projected = graph.walk(encoder, "_embedding_projection/kernel") is not None
+        block = "_transformer_layers/{i}"
+        first = 0
+    else:
+        after_norm = f"layer_with_weights-{FIRST_BLOCK}"
+        projected = graph.walk(encoder, f"{after_norm}/kernel") is not None
+        block, first = "layer_with_weights-{i}", FIRST_BLOCK + projected
+    layers = 0
+    while graph.walk(encoder, f"{block.format(i=first + layers)}/{attention}"):
+        layers += 1
+    return _Spelling(layers, projected, numbered)
+
+
+def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
+    """Where the names of weights begin, as far as these objects are there."""
+    masked_lm = graph.having("embedding_table", "layer_norm/gamma")
+    pretrainer = graph.having(SENTENCE_HEAD, "encoder_network")
+    classifier = (
+        node
+        for node in graph.having("layer_with_weights-0", "layer_with_weights-1")
+        if graph.walk(node, "layer_with_weights-0") == encoder
+    )
+    starts = {
+        ENCODER: encoder,
+        MASKED_LM: next(masked_lm, None),
+        MODEL: next(pretrainer, next(classifier, None)),
+    }
+    return {name: node for name, node in starts.items() if node is not None}
+
+
+def _names(layers: int) -> Iterator[str]:
+    """Names of all weights there may be."""
+    from keras_bert.families import bert
+
+    for part in bert.PARTS.values():
+        for row in expand(part, min(layers, MAX_LAYERS)):
+            if FORMAT in row.slots:
+                yield row.slots[FORMAT].name
+
+
+# === Reading: what is no weight ===
+
+
+def _no_weights(
+    graph: ObjectGraph, weights: set[int], starts: Mapping[str, int]
+) -> dict[int, str]:
+    """Finds what is known to be no weight, and says why; by node."""
+    ignored = {}
+    importance = graph.walk(starts[ENCODER], IMPORTANCE)
+    reasons = [(n, SETTINGS[p]) for p in SETTINGS if (n := graph.walk(0, p))]
+    reasons += [(importance, "token importance, for training that drops tokens")]
+    for start, reason in reasons:
+        below = graph.below(start) if start is not None else set()
+        slots = {s for n in below for _, _, s in graph.nodes[n].slots}
+        found = [n for n in below | slots if _value(graph, n) and n not in weights]
+        ignored |= dict.fromkeys(found, reason)
+    return ignored
+
+
+def _replace_pooler(
+    graph: ObjectGraph, nodes: dict[str, int], starts: Mapping[str, int]
+) -> dict[int, str]:
+    """A pretrainer trains a pooler of its own; the encoder's stays as it was drawn."""
+    head = graph.walk(0, NEXT_SENTENCE)
+    if head is None and MODEL in starts:
+        head = graph.walk(starts[MODEL], f"{SENTENCE_HEAD}/dense")
+    if head is None:
+        return {}
+    ignored = {}
+    for last in ("kernel", "bias"):
+        name, trained = f"{POOLER}/{last}", graph.walk(head, last)
+        if name in nodes and trained is not None and nodes[name] != trained:
+            reason = f"the encoder's own pooler; {NEXT_SENTENCE} is the trained one"
+            ignored[nodes[name]] = reason
+        if trained is not None:
+            nodes[name] = trained
+    return ignored
+
+
+def _optimizer(graph: ObjectGraph, nodes: Mapping[str, int]) -> dict[int, str]:
+    """An optimizer's slots as `<weight>/<slot>`, and its counter; by node."""
+    names = {node: name for name, node in nodes.items()}
+    found = {
+        slot: f"{names[of]}/{SLOTS.get(name, name)}"
+        for node in graph.nodes
+        for of, name, slot in node.slots
+        if of in names
+    }
+    steps = (graph.walk(0, path) for path in ("optimizer/iter", STEP))
+    step = next((n for n in steps if n is not None), None)
+    return found | ({step: STEP} if step is not None else {})
+
+
+# === Reading: numbers ===
+
+
+def _config(
+    found: _Found,
+    places: Iterable[Path],
+    config_file: str | Path | None,
+    gelu: str | None,
+) -> tuple[BertConfig, str | None]:
+    """The config beside the weights, completed from their shapes."""
+    names = ("bert_config.json",)
+    sizes = _sizes(found)
+    there = any((place / name).is_file() for place in places for name in names)
+    if not there and config_file is None:
+        return _without_file(sizes, gelu), None
+    config, head = files.read_config(names, places, config_file)
+    # The file has no field for these, or one that the code does not obey.
+    told = {n: sizes[n] for n in ("embedding_size", "type_vocab_size")}
+    if config.id2label is None and "num_labels" in sizes:
+        told["num_labels"] = sizes["num_labels"]
+    return google.with_gelu(config, gelu).replace(**told), head
+
+
+def _without_file(sizes: Mapping[str, int], gelu: str | None) -> BertConfig:
+    config = BertConfig.from_dict({**sizes, "hidden_act": "gelu"})
+    return google.with_gelu(config, gelu)
+
+
+# The rank of these tensors, and what their dimensions are the size of.
+_SHAPES = {
+    "_embedding_layer/embeddings": ("vocab_size", "embedding_size"),
+    "_position_embedding_layer/embeddings": ("max_position_embeddings", None),
+    "_type_embedding_layer/embeddings": ("type_vocab_size", None),
+    "_transformer_layers/0/_attention_layer/_query_dense/kernel": (
+        "hidden_size",
+        "num_attention_heads",
+        None,
+    ),
+    "_transformer_layers/0/_intermediate_dense/kernel": (None, "intermediate_size"),
+}
+_CLASSIFIERS = tuple(
+    f"model/layer_with_weights-1{middle}/kernel" for middle in ("", "/out_proj")
+)
+
+
+def _sizes(found: _Found) -> dict[str, int]:
+    """Reads the config's fields off the weights' shapes."""
+    sizes = {"num_hidden_layers": found.layers}
+    named = {f"{ENCODER}/{name}": fields for name, fields in _SHAPES.items()}
+    for name, fields in (
+        named | dict.fromkeys(_CLASSIFIERS, (None, "num_labels"))
+    ).items():
+        shape = found.tensors[name].shape if name in found.tensors else ()
+        if name in found.tensors and len(shape) != len(fields):
+            raise CheckpointError(
+                f"Expected {name} to have {len(fields)} dimensions. Received: {shape}."
+            )
+        sizes |= {f: n for f, n in zip(fields, shape, strict=False) if f}
+    return sizes
+
+
+def _with_activation(config: BertConfig, saved_model: Path) -> BertConfig:
+    """Takes the activation from the operations a SavedModel is made of."""
+    operations = saved_model.read_bytes()
+    named = (name for mark, name in ACTIVATIONS.items() if mark in operations)
+    return config.replace(hidden_act=next(named, "gelu_new"))
+
+
+def _head(
+    tensors: Mapping[str, Tensor], declared: str | None, config: BertConfig
+) -> str:
+    """The class whose output layers are there."""
+    family = families.of(config)
+    present = {
+        part
+        for part, rows in family.PARTS.items()
+        if any(r.slots[FORMAT].name in tensors for r in rows if FORMAT in r.slots)
+    } - {*family.BODY}
+    fitting = [h for h, p in family.HEADS.items() if {*p} - {*family.BODY} == present]
+    return declared if declared in fitting else next(iter(fitting), declared)
+
+
+# === Writing ===
+
+
+def write(
+    folder: Path,
+    config: BertConfig,
+    head: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    optimizer: Mapping[str, Tensor] | None = None,
+    max_shard_size: int | None = None,
+) -> list[str]:
+    """Writes `bert_model.ckpt.*`, `checkpoint` and `bert_config.json`.
+
+    `tf.train.Checkpoint(model=…, **model.checkpoint_items)` restores it, and so does
+    `tf.train.Checkpoint(encoder=…)`, with a `BertEncoder` or a `BertEncoderV2`.
+
+    Args:
+        folder: an existing directory.
+        config: the model's config.
+        head: its class.
+        tensors: by the names of `BertEncoderV2` and of the models on it.
+        optimizer: slots as `<weight>/<slot>`, and `global_step`.
+        max_shard_size: bytes of a data file; None for a single one.
+
+    Returns:
+        What the Model Garden's own code will not do as the model does.
+
+    Raises:
+        CheckpointError: that code has no such activation.
+    """
+    values, warnings = google.to_google_config(config, head)
+    files.write_json(folder / "bert_config.json", values)
+    tensors, more = placeholder.fill(tensors, config, FORMAT, LIBRARY)
+    graph, stored = _graph(config, tensors, optimizer or {})
+    stored[KEY] = Tensor.of(np.array(graph.encode(), object))
+    bundle.write(folder / PREFIX, stored, max_shard_size)
+    google.write_note(folder)
+    return [*warnings, *more, *_unheld(tensors)]
+
+
+def _graph(
+    config: BertConfig, tensors: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]
+) -> tuple[ObjectGraph, dict[str, Tensor]]:
+    """The objects of a Model Garden program that has these weights."""
+    graph, stored = ObjectGraph(), {}
+    keys = KEYS if any(n.startswith(MASKED_LM) for n in tensors) else {}
+
+    def put(path: str, tensor: Tensor) -> int:
+        key = keys.get(path, path) + SUFFIX
+        stored[key] = tensor
+        return graph.add(path, key)
+
+    nodes = {name: put(name, tensor) for name, tensor in tensors.items()}
+    put("save_counter", Tensor.of(np.array(1, "int64")))
+    _number_layers(graph, config)
+    _link_model(graph, put, tensors)
+    for name, tensor in optimizer.items():
+        weight, _, slot = name.rpartition("/")
+        slot = THEIR_SLOTS.get(slot, slot)
+        if not weight:
+            put("optimizer/iter" if name == STEP else f"optimizer/{name}", tensor)
+        else:
+            key = f"{weight}/.OPTIMIZER_SLOT/optimizer/{slot}{SUFFIX}"
+            stored[key] = tensor
+            graph.add_slot("optimizer", nodes[weight], slot, key)
+    return graph, stored
+
+
+def _number_layers(graph: ObjectGraph, config: BertConfig) -> None:
+    """Gives the encoder's layers `BertEncoder`'s names too."""
+    projected = config.embedding_size is not None
+    for name, number in numbered_names(config.num_hidden_layers, projected).items():
+        graph.link(f"{ENCODER}/{number}", graph.walk(0, f"{ENCODER}/{name}"))
+
+
+def _link_model(graph: ObjectGraph, put: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Makes the root's `model`, whose encoder is the root's."""
+    encoder, model = graph.walk(0, ENCODER), graph.walk(0, MODEL)
+    masked_lm = graph.walk(0, MASKED_LM)
+    if model is None and masked_lm is None:
+        graph.link(MODEL, encoder)
+        return
+    if graph.walk(0, f"{MODEL}/layer_with_weights-1") is not None:
+        graph.link(f"{MODEL}/layer_with_weights-0", encoder)
+        return
+    graph.link(f"{MODEL}/encoder_network", encoder)
+    if masked_lm is not None:
+        graph.link(f"{MODEL}/{MASKED_LM}", masked_lm)
+        table = graph.walk(0, f"{ENCODER}/{V2[0]}/embeddings")
+        graph.link(f"{MASKED_LM}/embedding_table", table)
+    if graph.walk(0, f"{MODEL}/{SENTENCE_HEAD}") is not None:
+        for last in ("kernel", "bias"):
+            put(f"{NEXT_SENTENCE}/{last}", tensors[f"{POOLER}/{last}"])
+        pooler = graph.walk(0, NEXT_SENTENCE)
+        graph.link(f"{MODEL}/{SENTENCE_HEAD}/dense", pooler)
+
+
+def _unheld(names: Iterable[str]) -> list[str]:
+    """Says so where no class of the Model Garden has just these parts."""
+    parts = {name.split("/")[0] for name in names}
+    alone = any(SENTENCE_HEAD in name for name in names) and MASKED_LM not in parts
+    return [
+        "The Model Garden has no model with next-sentence prediction alone: its "
+        "tf.train.Checkpoint(encoder=…) restores the encoder."
+    ] * alone

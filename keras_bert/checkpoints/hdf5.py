@@ -1,0 +1,133 @@
+"""Weights in HDF5 files, one or several, as Keras writes and reads them."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert.checkpoints import files
+from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.errors import CheckpointError
+
+WEIGHTS = "model.weights.h5"
+# Keras' own names where the weights are in several files.
+INDEX, SHARD = "model.weights.json", "model_{:05d}.weights.h5"
+MAX_INFLATION = 1000  # of compressed weights; beyond, a file means harm
+
+# === Reading ===
+
+
+def main_file(folder: Path) -> Path:
+    """Returns the weights file of a directory, or the index of its shards."""
+    return next(
+        (folder / n for n in (WEIGHTS, INDEX) if (folder / n).is_file()), folder
+    )
+
+
+def shard_files(main: Path) -> list[Path]:
+    """Returns the files that hold the weights: of an index, those that it names."""
+    if main.suffix != ".json":
+        return [main]
+    values = [
+        v if isinstance(v, list) else [v] for v in files.weight_map(main).values()
+    ]
+    return files.shard_paths(main, [name for names in values for name in names])
+
+
+def read(shards: Iterable[Path]) -> dict[str, Tensor]:
+    """Opens all datasets of some files, by name.
+
+    Raises:
+        CheckpointError: damaged, or a name is in two of them.
+    """
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        more = {name: _tensor(item, shard) for name, item in datasets(shard).items()}
+        twice = sorted(tensors.keys() & more.keys())
+        if twice:
+            raise CheckpointError(f"Found {', '.join(twice)} again in {shard}.")
+        tensors |= more
+    return tensors
+
+
+def datasets(path: Path) -> dict[str, Any]:
+    """Returns a file's datasets by name, links to other files left out.
+
+    Raises:
+        CheckpointError: damaged.
+    """
+    import h5py
+
+    found: dict[str, Any] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    with files.readable(path):
+        h5py.File(path, "r").visititems(collect)
+    return found
+
+
+def _tensor(item: Any, path: Path) -> Tensor:
+    # HDF5 has no bfloat16: Keras stores the bits and says so.
+    is_bfloat16 = item.attrs.get("dtype") == "bfloat16"
+    dtype = files.dtype("bfloat16") if is_bfloat16 else item.dtype
+    _refuse_unreal(item, path)
+
+    def part(*rows: int) -> np.ndarray:
+        with files.readable(path):
+            values = item[slice(*rows)] if rows else item[()]
+            return np.asarray(values).view(dtype) if is_bfloat16 else np.asarray(values)
+
+    return Tensor(tuple(item.shape), dtype, part, part if item.shape else None)
+
+
+def _refuse_unreal(item: Any, path: Path) -> None:
+    """A dataset may claim any shape, and fill what the file lacks with zeros."""
+    claimed = math.prod(item.shape) * item.dtype.itemsize
+    stored = item.id.get_storage_size()
+    if item.external or item.is_virtual or claimed > MAX_INFLATION * stored:
+        raise CheckpointError(
+            f"Expected {item.name} of the shape {item.shape} to be stored in {path}. "
+            f"Received: {stored} of its {claimed} bytes. The file is damaged."
+        )
+
+
+# === Writing ===
+
+
+def write(
+    path: Path, tensors: Mapping[str, Tensor], place: Callable[[str], str]
+) -> None:
+    """Writes a file of weights.
+
+    Args:
+        path: the file.
+        tensors: by variable path.
+        place: returns where the file keeps a variable.
+    """
+    import h5py
+
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    with h5py.File(path, "w") as file:
+        for name in files.progress(tensors, f"writing {path.name}", size):
+            dataset = put(file, place(name), tensors[name])
+            dataset.parent.attrs["name"] = name.split("/")[-2]  # as Keras does
+
+
+def put(file: Any, name: str, tensor: Tensor) -> Any:
+    """Writes a tensor, piece by piece, and returns its dataset."""
+    dataset = file.create_dataset(name, tensor.shape, tensor.dtype)
+    at = 0
+    for piece in tensor.pieces():
+        if not tensor.shape:
+            dataset[()] = piece
+            break
+        dataset[at : at + len(piece)] = piece
+        at += len(piece)
+    if tensor.dtype.name == "bfloat16":
+        dataset.attrs["dtype"] = "bfloat16"
+    return dataset

@@ -1,0 +1,58 @@
+"""A pooler for libraries whose encoders cannot be without one.
+
+The Model Garden's and KerasHub's encoders always have a pooler, and refuse a
+checkpoint without. For a model that has none, zeros are written, which no training
+leaves behind, so that they are recognized and left out when read again.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from keras_bert import axes, families
+from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.config import BertConfig
+
+REASON = "zeros in place of a pooler, not a weight"
+
+
+def _shapes(config: BertConfig, format: str) -> dict[str, tuple[int, ...]]:
+    family = families.of(config)
+    slots = [row.slots[format] for row in family.PARTS["pooler"]]
+    return {slot.name: axes.shape(slot.axes, family.sizes(config)) for slot in slots}
+
+
+def fill(
+    tensors: Mapping[str, Tensor], config: BertConfig, format: str, library: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Adds zeros for a pooler that is not there.
+
+    Args:
+        tensors: by the format's names.
+        config: the model's config.
+        format: the format.
+        library: whose encoders need a pooler, for the warning.
+
+    Returns:
+        The tensors, and a warning if zeros were added.
+    """
+    shapes = _shapes(config, format)
+    if shapes.keys() & tensors.keys():
+        return dict(tensors), []
+    dtype = next(iter(tensors.values())).dtype
+    zeros = {name: Tensor.of(np.zeros(s, dtype)) for name, s in shapes.items()}
+    return {**tensors, **zeros}, [
+        f"The model has no pooler, and every encoder of {library} has one: zeros are "
+        "written for it. They are left out when the result is read here."
+    ]
+
+
+def find(
+    tensors: Mapping[str, Tensor], config: BertConfig, format: str
+) -> dict[str, str]:
+    """Returns the names of a pooler of zeros, with the reason to ignore them."""
+    names = sorted(_shapes(config, format))  # the bias first: it is short
+    found = [tensors[name] for name in names if name in tensors]
+    if not found or any(tensor.load().any() for tensor in found):
+        return {}
+    return dict.fromkeys(names, REASON)
