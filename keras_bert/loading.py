@@ -244,6 +244,7 @@ def save_pretrained(
     tokenizer: Any = None,
     overwrite: bool = False,
     file_format: str = "safetensors",
+    max_shard_size: int | str | None = None,
 ) -> Path:
     """Writes a model as a directory; see `BertPreTrainedModel.save_pretrained`.
 
@@ -254,6 +255,8 @@ def save_pretrained(
         tokenizer: has `save_pretrained`; written beside the weights.
         overwrite: replace an existing checkpoint directory.
         file_format: of Hugging Face weights, "safetensors" or "bin".
+        max_shard_size: of a file of weights, in bytes or as "5GB"; None takes the
+            format's own.
 
     Returns:
         The directory.
@@ -262,15 +265,17 @@ def save_pretrained(
         ExistingOutputError: the directory is there and `overwrite` is False.
     """
     choose("format", format, formats.FORMATS)
+    limit = files.parse_size(max_shard_size)
     body = families.of(model.config).body(model.config)
     rows = _rows(model.config, dict.fromkeys((*body, *model.parts_held)))
     variables = {v.path: _tensor(v) for v in model.weights}
     tensors = translate(variables, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:
         name = type(model).__name__
-        save(folder, format, model.config, name, tensors, file_format)
+        options = {"file_format": file_format, "max_shard_size": limit}
+        save(folder, format, model.config, name, tensors, **options)
         if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
+            formats.save_tokenizer(format, tokenizer, folder, model.config)
     return Path(path)
 
 

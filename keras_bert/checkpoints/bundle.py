@@ -10,6 +10,7 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.h,
 tensorflow/core/protobuf/tensor_bundle.proto, tensorflow/core/lib/io/table_format.txt.
 """
 
+import itertools
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -261,7 +262,7 @@ class _Stored:
         ends = [at]
         for length in lengths:
             ends.append(ends[-1] + length)
-        return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [data[a:b] for a, b in itertools.pairwise(ends)]
 
     def fail(self, what: str) -> Any:
         raise CheckpointError(
@@ -276,7 +277,7 @@ class _Stored:
 def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of an index file, in order."""
     if len(data) < FOOTER or struct.unpack("<Q", data[-8:])[0] != MAGIC:
-        raise CheckpointError("no index of a TensorFlow checkpoint, or a part of one")
+        raise ValueError("no index of a TensorFlow checkpoint, or a part of one")
     handles = data[-FOOTER:]
     _, at = _handle(handles, 0)
     index, _ = _handle(handles, at)
@@ -285,7 +286,7 @@ def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         for key, value in _entries(_block(data, *_handle(handle, 0)[0])):
             total += len(key)
             if total > NAMES_LIMIT or (last is not None and key <= last):
-                raise CheckpointError("names out of order, or too many")
+                raise ValueError("names out of order, or too many")
             last = key
             yield key, value
 
@@ -299,12 +300,12 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
 def _block(data: bytes, offset: int, size: int) -> bytes:
     end = offset + size
     if end + TRAILER > len(data):
-        raise CheckpointError("a block outside the index")
+        raise ValueError("a block outside the index")
     compression, checksum = struct.unpack("<BI", data[end : end + TRAILER])
     if masked(crc32c(data[offset : end + 1])) != checksum:
-        raise CheckpointError("a block with another checksum")
+        raise ValueError("a block with another checksum")
     if compression:
-        raise CheckpointError("a compressed block, which TensorFlow never writes")
+        raise ValueError("a compressed block, which TensorFlow never writes")
     return data[offset:end]
 
 
@@ -312,14 +313,14 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     restarts = struct.unpack("<I", block[-4:])[0]
     end = len(block) - 4 * (restarts + 1)
     if end < 0:
-        raise CheckpointError("a block of impossible form")
+        raise ValueError("a block of impossible form")
     at, key = 0, b""
     while at < end:
         shared, at = _varint(block, at)
         own, at = _varint(block, at)
         size, at = _varint(block, at)
         if shared > len(key) or at + own + size > end:
-            raise CheckpointError("an entry of impossible form")
+            raise ValueError("an entry of impossible form")
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + size]
         at += own + size
@@ -338,7 +339,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if byte < 128:
             return value, at
-    raise CheckpointError("a number of impossible form")
+    raise ValueError("a number of impossible form")
 
 
 def _fields(data: bytes) -> dict[int, list]:
@@ -361,9 +362,9 @@ def _value(data: bytes, at: int, wire: int) -> tuple[int | bytes, int]:
     elif wire in fixed:
         size = fixed[wire]
     else:
-        raise CheckpointError("a message of impossible form")
+        raise ValueError("a message of impossible form")
     if at + size > len(data):
-        raise CheckpointError("a message cut short")
+        raise ValueError("a message cut short")
     return data[at : at + size], at + size
 
 
@@ -371,14 +372,14 @@ def _number(fields: dict[int, list], number: int) -> int:
     value = fields.get(number, [0])[-1]
     # Negative numbers have ten bytes; none has a meaning here.
     if not isinstance(value, int) or value >= 1 << 63:
-        raise CheckpointError("a number where none can be")
+        raise ValueError("a number where none can be")
     return value
 
 
 def _bytes(fields: dict[int, list], number: int) -> bytes:
     value = fields.get(number, [b""])[-1]
     if not isinstance(value, bytes):
-        raise CheckpointError("a message where none can be")
+        raise ValueError("a message where none can be")
     return value
 
 
@@ -412,7 +413,8 @@ def write(
     for shard, names in enumerate(shards):
         path = data_file(prefix, shard, len(shards))
         with open(path, "wb") as file:
-            for name in names:
+            size = sum(sizes[name] for name in names)
+            for name in files.progress(names, f"writing {path.name}", size):
                 entries[name] = _put(file, name, tensors[name], shard)
     _write_index(Path(f"{prefix}.index"), len(shards), entries)
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras_bert.config import BertConfig
 
 PIECE = 1 << 23  # bytes read at once where a tensor need not be whole
+STRIP = 1 << 20  # of a matrix being turned: small enough for the processor's cache
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,24 @@ class Tensor:
         for start in range(0, rows, step):
             yield self.part(start, min(start + step, rows))
 
+    def transposed(self) -> "Tensor":
+        """Returns the matrix turned, which can be read in parts again.
+
+        A part takes strips of the original one after the other, so that neither is
+        ever whole in memory.
+        """
+        rows, columns = self.shape
+
+        def part(start: int, stop: int) -> np.ndarray:
+            turned = np.empty((stop - start, rows), self.dtype)
+            at = 0
+            for strip in self.pieces(STRIP):
+                turned[:, at : at + len(strip)] = strip[:, start:stop].T
+                at += len(strip)
+            return turned
+
+        return Tensor((columns, rows), self.dtype, lambda: part(0, columns), part)
+
     def rows(self, indices: np.ndarray) -> np.ndarray:
         """Reads some rows of a table.
 
@@ -87,6 +106,7 @@ class Checkpoint:
         ignored: tensors that are no weights, by name, with the reason.
         files: the files the tensors are in.
         tokenizer_files: vocabulary and tokenizer settings beside them.
+        tokenizer_settings: what else tells how the tokenizer treats case and accents.
         optimizer: the optimizer's slots and counters, where another format could
             hold them, as `<weight>/<slot>` and by name.
     """
@@ -99,4 +119,5 @@ class Checkpoint:
     ignored: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     tokenizer_files: list[Path] = field(default_factory=list)
+    tokenizer_settings: dict[str, bool] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)

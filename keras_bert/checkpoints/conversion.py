@@ -4,16 +4,19 @@ import dataclasses
 import importlib.metadata
 import logging
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_bert import families
+from keras_bert import axes, families
 from keras_bert.checkpoints import files, formats, reference
 from keras_bert.checkpoints.accounting import Contents, account, head_class, parameters
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.files import OPTIMIZER_STATE
 from keras_bert.checkpoints.table import Row, Slot, rearrange
 from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError, choose
@@ -22,6 +25,11 @@ from keras_bert.version import __version__
 # Of an output's largest value. Float32 sums taken in another order stay far below; the
 # smallest mistake known, the wrong form of gelu, is above.
 TOLERANCE = 5e-5
+OPTIMIZER = "optimizer"  # its state, as a name to drop
+Witness = Callable[
+    [Checkpoint, Checkpoint, str, Mapping[str, np.ndarray]],
+    dict[str, np.ndarray] | None,
+]
 log = logging.getLogger(__name__)
 
 # === The engine ===
@@ -61,9 +69,57 @@ def translate(
     return {to.name: _turned(tensors[at.name], at, to, sizes) for at, to in slots}
 
 
-def _turned(tensor: Tensor, source: Slot, target: Slot, sizes: dict) -> Tensor:
-    from keras_bert import axes
+def translate_optimizer(
+    optimizer: Mapping[str, Tensor],
+    rows: Iterable[Row],
+    source: str,
+    target: str,
+    config: BertConfig,
+) -> dict[str, Tensor]:
+    """Gives an optimizer's state another format's names and layout.
 
+    A slot lies as its weight does; a counter stays as it is. Slots of weights that
+    are not among the rows are left out.
+
+    Args:
+        optimizer: slots as `<weight>/<slot>`, counters by a name without a slash.
+        rows: the weights that are converted.
+        source: the format it is in.
+        target: the format wanted.
+        config: gives the sizes of the axes.
+
+    Raises:
+        CheckpointError: a slot has not the shape of its weight.
+    """
+    sizes = families.of(config).sizes(config)
+    places = {row.slots[source].name: row for row in rows}
+    found = {}
+    for name, tensor in optimizer.items():
+        weight, _, slot = name.rpartition("/")
+        if not weight:
+            found[name] = tensor
+        elif weight in places:
+            at, to = (places[weight].slots[f] for f in (source, target))
+            _insist_on_shape(name, tensor, axes.shape(at.axes, sizes))
+            found[f"{to.name}/{slot}"] = _turned(tensor, at, to, sizes)
+    return found
+
+
+def _insist_on_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tensor.shape != shape:
+        raise CheckpointError(
+            f"Expected {name} to have its weight's shape {shape}. Received: "
+            f"{tensor.shape}. Drop the optimizer's state by name (drop=['optimizer'], "
+            "--drop optimizer)."
+        )
+
+
+def _turned(tensor: Tensor, source: Slot, target: Slot, sizes: dict) -> Tensor:
+    there, here = axes.groups(source.axes), axes.groups(target.axes)
+    if there == here:
+        return tensor
+    if len(there) == 2 and there == here[::-1]:
+        return tensor.transposed()
     return Tensor(
         axes.shape(target.axes, sizes),
         tensor.dtype,
@@ -85,9 +141,11 @@ class Report:
         parts: the parts converted.
         weights: number of tensors.
         parameters: numbers in them.
+        optimizer: number of tensors kept of every slot and counter.
         ignored: tensors left behind, by name, with the reason.
-        largest_difference: between outputs of source and result on probe inputs;
-            None if it was not measured.
+        differences: of outputs on probe inputs to the source's, the largest, by who
+            computed them: "reference" is the result run by the same code.
+        largest_difference: of these; None if none was measured.
         warnings: what the result's own library will not do as the source does.
         sha256: of every file of weights, by path.
         versions: of what was used.
@@ -102,6 +160,8 @@ class Report:
     weights: int
     parameters: int
     ignored: dict[str, str] = field(default_factory=dict)
+    optimizer: dict[str, int] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
     largest_difference: float | None = None
     warnings: list[str] = field(default_factory=list)
     sha256: dict[str, str] = field(default_factory=dict)
@@ -109,19 +169,30 @@ class Report:
 
     def summary(self) -> str:
         """Returns a few lines for people."""
-        difference = self.largest_difference
         lines = [
             f"{self.source} ({self.source_format}) -> "
             f"{self.target} ({self.target_format})",
             f"{self.head}: {', '.join(self.parts)}",
             f"{self.weights} weights, {self.parameters:,} parameters",
+            *_kept(self.optimizer),
             *(f"Left behind: {text}" for text in _by_reason(self.ignored)),
             *(f"Warning: {text}" for text in self.warnings),
-            "Not checked."
-            if difference is None
-            else f"Largest difference of outputs: {difference:.1e}",
+            self._checked(),
         ]
         return "\n".join(lines)
+
+    def _checked(self) -> str:
+        if self.largest_difference is None:
+            return "Not checked."
+        others = {n: d for n, d in self.differences.items() if n != "reference"}
+        by_whom = ", ".join(f"{name} {d:.1e}" for name, d in others.items())
+        suffix = f" (by {by_whom})" if others else ""
+        return f"Largest difference of outputs: {self.largest_difference:.1e}{suffix}"
+
+
+def _kept(optimizer: Mapping[str, int]) -> list[str]:
+    counts = ", ".join(f"{n} {name}" for name, n in optimizer.items())
+    return [f"Optimizer state: {counts}"] if counts else []
 
 
 def _by_reason(ignored: Mapping[str, str]) -> list[str]:
@@ -141,25 +212,32 @@ def convert(
     head: str | None = None,
     gelu: str | None = None,
     file_format: str = "safetensors",
+    max_shard_size: int | str | None = None,
     drop: Collection[str] = (),
     config_file: str | Path | None = None,
     overwrite: bool = False,
     verify: bool = True,
+    witnesses: Mapping[str, Witness] | None = None,
 ) -> Report:
     """Converts a checkpoint into another format.
 
     Args:
         source: a directory, a weights file, or a TensorFlow prefix, of any format.
         output: the directory to write; it appears whole or not at all.
-        to: "huggingface", "google" or "keras".
+        to: a name of `keras_bert.checkpoints.formats.FORMATS`.
         head: the model class, where the files leave it open, for instance
             "token_classification" for a Google checkpoint.
         gelu: "erf" or "tanh": the form a Google checkpoint was trained with.
         file_format: of Hugging Face weights, "safetensors" or "bin".
-        drop: names of tensors, or of parts, to leave behind.
+        max_shard_size: of a file of weights, in bytes or as "5GB"; None takes the
+            format's own.
+        drop: names of tensors, or of parts, to leave behind; "optimizer" for all of
+            an optimizer's state.
         config_file: the source's config, where it does not lie beside the weights.
         overwrite: replace an existing checkpoint directory.
         verify: run source and result on probe inputs and compare.
+        witnesses: other implementations that must compute the same, by name; see
+            `keras_bert.verification`.
 
     Returns:
         The report, also written as `conversion.json`.
@@ -175,24 +253,88 @@ def convert(
     choose("format", to, formats.FORMATS)
     options = dict(head=head, gelu=gelu, config_file=config_file)
     checkpoint = formats.read(source, **options)
-    contents = account(checkpoint, drop)
-    _insist(head, contents, checkpoint.config)
+    contents = account(checkpoint, _settle_optimizer(checkpoint, drop, to))
+    config = checkpoint.config
+    _insist(head, contents, config)
+    meant = contents.rows, checkpoint.format, to, config
     with files.new_directory(output, overwrite, Path(source)) as folder:
-        tensors = translate(
-            checkpoint.tensors, contents.rows, checkpoint.format, to, checkpoint.config
-        )
         warnings = save(
-            folder, to, checkpoint.config, contents.head, tensors, file_format
+            folder,
+            to,
+            config,
+            contents.head,
+            translate(checkpoint.tensors, *meant),
+            file_format=file_format,
+            max_shard_size=files.parse_size(max_shard_size),
+            optimizer=translate_optimizer(checkpoint.optimizer, *meant),
         )
-        del tensors
-        copied = checkpoint.tokenizer_files
-        files.copy_tokenizer(copied, folder, checkpoint.config, describe=to != "google")
+        copied, given = checkpoint.tokenizer_files, checkpoint.tokenizer_settings
+        formats.copy_tokenizer(to, copied, folder, config, given)
         report = _report(checkpoint, contents, output, to, warnings, folder)
-        if verify:
-            report.largest_difference = certify(checkpoint, contents, folder)
+        if verify or witnesses:
+            report.differences = certify(checkpoint, contents, folder, witnesses or {})
+            report.largest_difference = max(report.differences.values())
         report.versions = _versions()
         files.write_json(folder / "conversion.json", dataclasses.asdict(report))
     return report
+
+
+def _settle_optimizer(
+    checkpoint: Checkpoint, drop: Collection[str], to: str
+) -> list[str]:
+    """Leaves behind what is unwanted, or has no place, of an optimizer's state.
+
+    Returns:
+        The names to drop that are none of it.
+    """
+    state = checkpoint.optimizer
+    if OPTIMIZER in drop and not has_optimizer(checkpoint):
+        raise CheckpointError(
+            f"Asked to drop the optimizer's state; {checkpoint.path} holds none."
+        )
+    homeless = OPTIMIZER in drop or OPTIMIZER not in formats.options(to)
+    checkpoint.ignored |= dict.fromkeys(state if homeless else (), OPTIMIZER_STATE)
+    checkpoint.ignored |= {n: "dropped by request" for n in drop if n in state}
+    gone = checkpoint.ignored.keys()
+    checkpoint.optimizer = {n: t for n, t in state.items() if n not in gone}
+    return [name for name in drop if name != OPTIMIZER and name not in state]
+
+
+def has_optimizer(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint holds an optimizer's state, in whatever form."""
+    return bool(checkpoint.optimizer) or OPTIMIZER_STATE in checkpoint.ignored.values()
+
+
+def strip(
+    source: str | Path,
+    output: str | Path,
+    *,
+    head: str | None = None,
+    overwrite: bool = False,
+) -> tuple[Report, int]:
+    """Writes a checkpoint again, in its own format, without its optimizer's state.
+
+    Args:
+        source: a directory, a weights file, or a TensorFlow prefix.
+        output: the directory to write; it appears whole or not at all.
+        head: the model class, where the files leave it open.
+        overwrite: replace an existing checkpoint directory.
+
+    Returns:
+        The report, and how many bytes of weights files were saved.
+
+    Raises:
+        CheckpointError: there is no such state, or the checkpoint is not whole.
+
+    Example:
+        >>> strip("model.ckpt-20", "out")  # doctest: +SKIP
+    """
+    to = formats.read(source).format
+    report = convert(
+        source, output, to, head=head, drop=[OPTIMIZER], overwrite=overwrite
+    )
+    before, after = (formats.read(path).files for path in (source, output))
+    return report, files.total_size(before) - files.total_size(after)
 
 
 def _insist(head: str | None, contents: Contents, config: BertConfig) -> None:
@@ -212,7 +354,7 @@ def save(
     config: BertConfig,
     head: str,
     tensors: Mapping[str, Tensor],
-    file_format: str = "safetensors",
+    **options: Any,
 ) -> list[str]:
     """Writes config and weights of one format into a directory.
 
@@ -222,13 +364,16 @@ def save(
         config: the model's config.
         head: the model class' name.
         tensors: by the format's names.
-        file_format: of Hugging Face weights.
+        **options: of the format's `write`: `file_format`, `max_shard_size` (bytes),
+            `optimizer` (tensors by the format's names). What a format does not know
+            does not concern it.
 
     Returns:
         Warnings, also logged.
     """
-    options = {"file_format": file_format} if to == "huggingface" else {}
-    warnings = formats.module(to).write(folder, config, head, tensors, **options)
+    config = formats.settle(to, config, head)
+    known = {k: v for k, v in options.items() if k in formats.options(to)}
+    warnings = formats.module(to).write(folder, config, head, tensors, **known)
     for sentence in warnings:
         log.warning(sentence)
     return warnings
@@ -243,6 +388,8 @@ def _report(
     folder: Path,
 ) -> Report:
     names = [row.slots[checkpoint.format].name for row in contents.rows]
+    kept = [n for n in checkpoint.optimizer if _has_place(n, names)]
+    lost = dict.fromkeys(checkpoint.optimizer.keys() - kept, OPTIMIZER_STATE)
     made = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Report(
         source=str(checkpoint.path),
@@ -253,7 +400,8 @@ def _report(
         parts=contents.parts,
         weights=len(names),
         parameters=parameters(checkpoint.tensors, names),
-        ignored=checkpoint.ignored,
+        optimizer=summarize_optimizer(kept),
+        ignored=checkpoint.ignored | dict(sorted(lost.items())),
         warnings=warnings,
         sha256={
             **{str(path): files.sha256(path) for path in checkpoint.files},
@@ -262,45 +410,89 @@ def _report(
     )
 
 
-def certify(checkpoint: Checkpoint, contents: Contents, folder: Path) -> float:
+def _has_place(name: str, weights: Collection[str]) -> bool:
+    weight = name.rpartition("/")[0]
+    return not weight or weight in weights
+
+
+def summarize_optimizer(names: Iterable[str]) -> dict[str, int]:
+    """Counts the tensors of every slot and counter.
+
+    Example:
+        >>> summarize_optimizer(["a/adam_m", "b/adam_m", "global_step"])
+        {'adam_m': 2, 'global_step': 1}
+    """
+    return dict(Counter(name.rpartition("/")[2] for name in sorted(names)))
+
+
+# === The certificate ===
+
+
+def certify(
+    checkpoint: Checkpoint,
+    contents: Contents,
+    folder: Path,
+    witnesses: Mapping[str, Witness],
+) -> dict[str, float]:
     """Runs a source and its result, read from disk again, on probe inputs.
 
     Args:
         checkpoint: the source.
         contents: what it holds.
         folder: the result.
+        witnesses: other implementations, by name. Each gets source, result, the
+            model class and the inputs, and returns outputs by the names of
+            `reference.outputs`, or None where it can open neither.
 
     Returns:
-        The largest difference between any two outputs.
+        The largest difference of any output to the source's, by who computed it.
 
     Raises:
         CheckpointError: they do not compute the same.
     """
     result = formats.read(folder)
     probe = reference.probe(checkpoint.config)
-    before = reference.outputs(checkpoint, contents.head, probe)
-    after = reference.outputs(result, contents.head, probe)
-    names = sorted(before.keys() | after.keys())
-    apart = {name: _apart(before.get(name), after.get(name)) for name in names}
+    expected = reference.outputs(checkpoint, contents.head, probe)
+    found = reference.outputs(result, contents.head, probe)
+    if found.keys() != expected.keys():
+        _refuse(checkpoint, "reference", expected.keys() ^ found.keys())
+    differences = {"reference": _compare(checkpoint, "reference", expected, found)}
+    for name, witness in witnesses.items():
+        outputs = witness(checkpoint, result, contents.head, probe)
+        if outputs is not None:
+            differences[name] = _compare(checkpoint, name, expected, outputs)
+    return differences
+
+
+def _compare(
+    checkpoint: Checkpoint,
+    who: str,
+    expected: Mapping[str, np.ndarray],
+    found: Mapping[str, np.ndarray],
+) -> float:
+    """The largest difference of the outputs found; raises if one is too large."""
+    apart = {name: _apart(expected[name], found[name]) for name in sorted(found)}
     # `not <=` so that a NaN is noticed too.
-    wrong = [n for n in names if not apart[n] <= TOLERANCE * _scale(before.get(n))]
+    wrong = [n for n in apart if not apart[n] <= TOLERANCE * _scale(expected[n])]
     if wrong:
-        listing = ", ".join(f"{name} {apart[name]:.1e}" for name in wrong)
-        raise CheckpointError(
-            f"Expected {checkpoint.path} and its conversion to compute the same. "
-            f"Received outputs that differ: {listing}. Nothing was written."
-        )
+        _refuse(checkpoint, who, [f"{name} {apart[name]:.1e}" for name in wrong])
     return max(apart.values())
 
 
-def _apart(one: np.ndarray | None, other: np.ndarray | None) -> float:
-    if one is None or other is None:
-        return float("inf")
-    return float(np.abs(one - other).max())
+def _refuse(checkpoint: Checkpoint, who: str, listing: Iterable[str]) -> None:
+    raise CheckpointError(
+        f"Expected {checkpoint.path} and its conversion to compute the same. "
+        f"Received outputs that differ ({who}): {', '.join(sorted(listing))}. Nothing "
+        "was written."
+    )
 
 
-def _scale(values: np.ndarray | None) -> float:
-    return 1.0 if values is None else max(1.0, float(np.abs(values).max()))
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other.reshape(one.shape)).max())
+
+
+def _scale(values: np.ndarray) -> float:
+    return max(1.0, float(np.abs(values).max()))
 
 
 def _versions() -> dict[str, str]:

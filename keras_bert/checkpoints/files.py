@@ -22,15 +22,18 @@ from keras_bert.errors import (
     KerasBertError,
 )
 
+VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 TOKENIZER_FILES = (
-    "vocab.txt",
+    VOCABULARY,
     "tokenizer.json",
-    "tokenizer_config.json",
+    SETTINGS,
     "special_tokens_map.json",
     "added_tokens.json",
 )
 # What makes a directory one that may be replaced when overwriting is asked for.
 MARKS = ("conversion.json", "config.json", "bert_config.json")
+OPTIMIZER_STATE = "optimizer state"  # why a tensor is no weight
+LARGE = 1 << 28  # bytes from which on a bar shows progress
 
 
 @contextlib.contextmanager
@@ -169,6 +172,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def total_size(paths: Iterable[Path]) -> int:
+    """Returns the bytes of some files together."""
+    return sum(path.stat().st_size for path in paths)
+
+
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turns whatever a library raises over a damaged file into one sentence.
@@ -206,6 +214,58 @@ def dtype(name: str) -> np.dtype:
 def raw(array: np.ndarray) -> memoryview:
     """Returns an array's bytes, for writing."""
     return memoryview(np.ascontiguousarray(array).reshape(-1).view("u1"))
+
+
+def weight_map(index: Path) -> dict[str, Any]:
+    """Returns what an index says: the file, or files, of each name.
+
+    Raises:
+        CheckpointError: it says nothing.
+    """
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise CheckpointError(f"Expected a weight_map in {index}; none is there.")
+    return found
+
+
+def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
+    """Returns the files an index names, which must lie beside it.
+
+    Args:
+        index: the index.
+        names: what it says, repeated or not.
+
+    Raises:
+        CheckpointError: a name leads elsewhere, or a file is not there.
+    """
+    found = sorted({str(name) for name in names})
+    outside = [name for name in found if Path(name).name != name or name == ".."]
+    if outside:
+        raise CheckpointError(
+            f"Expected plain file names in {index}. Received: {', '.join(outside)}."
+        )
+    absent = [name for name in found if not (index.parent / name).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"Expected the shards that {index} names. Missing: {', '.join(absent)}."
+        )
+    return [index.parent / name for name in found]
+
+
+def progress(names: Iterable[str], what: str, size: int) -> Iterable[str]:
+    """Shows a bar while the tensors of a large file are gone through.
+
+    Args:
+        names: what is gone through.
+        what: a few words.
+        size: bytes of all together; a small file has no bar.
+    """
+    if size < LARGE:
+        return names
+    from tqdm import tqdm
+
+    # None: no bar where nobody looks.
+    return tqdm(names, desc=what, unit=" tensors", disable=None, leave=False)
 
 
 def parse_size(size: int | str | None) -> int | None:
@@ -268,8 +328,43 @@ def tokenizer_files(*places: Path) -> list[Path]:
     return []
 
 
+def tokenizer_name(file: Path) -> str:
+    """Returns the usual name of a tokenizer's file.
+
+    Example:
+        >>> tokenizer_name(Path("assets/uncased_vocab.txt"))
+        'vocab.txt'
+    """
+    is_vocabulary = file.suffix == ".txt" and "vocab" in file.name
+    return VOCABULARY if is_vocabulary else file.name
+
+
+def tokenizer_settings(
+    files: Iterable[Path], given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns how a tokenizer treats case and accents.
+
+    Args:
+        files: its files, of which the vocabulary tells the rest.
+        given: what is known already: `do_lower_case`, `strip_accents`.
+    """
+    named = {tokenizer_name(file): file for file in files}
+    described = named.get(SETTINGS)
+    known = read_json(described) if described is not None else {}
+    settings = {k: known[k] for k in ("do_lower_case", "strip_accents") if k in known}
+    settings |= given or {}
+    if "do_lower_case" not in settings and VOCABULARY in named:
+        settings["do_lower_case"] = not _is_cased(named[VOCABULARY])
+    return settings
+
+
 def copy_tokenizer(
-    files: Iterable[Path], folder: Path, config: BertConfig, *, describe: bool
+    files: Iterable[Path],
+    folder: Path,
+    config: BertConfig,
+    *,
+    describe: bool,
+    given: Mapping[str, Any] | None = None,
 ) -> None:
     """Copies tokenizer files, and describes a bare vocabulary.
 
@@ -278,17 +373,18 @@ def copy_tokenizer(
         folder: where to.
         config: gives the longest row.
         describe: write a `tokenizer_config.json` where the source has none.
+        given: what the source says of its tokenizer elsewhere.
     """
-    files = {file.name: file for file in files}
-    for name, file in files.items():
+    named = {tokenizer_name(file): file for file in files}
+    for name, file in named.items():
         shutil.copyfile(file, folder / name)
-    if describe and "vocab.txt" in files and "tokenizer_config.json" not in files:
+    if describe and VOCABULARY in named and SETTINGS not in named:
         settings = {
-            "do_lower_case": not _is_cased(files["vocab.txt"]),
+            **tokenizer_settings(named.values(), given),
             "model_max_length": config.max_position_embeddings,
             "tokenizer_class": "BertTokenizer",
         }
-        write_json(folder / "tokenizer_config.json", settings)
+        write_json(folder / SETTINGS, settings)
 
 
 def _is_cased(vocabulary: Path) -> bool:

@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "apply a fine-tuned model to text",
     "convert": "convert a checkpoint into another format",
     "inspect": "describe a checkpoint",
+    "strip": "remove the optimizer's state from a checkpoint",
     "export": "write a SavedModel for TF Serving",
     "serve": "answer TF Serving's REST API on this machine, for development",
     "attention": "draw attention heat maps",

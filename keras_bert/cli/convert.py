@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keras_bert.checkpoints import formats
 from keras_bert.errors import CheckpointError, KerasBertError
 
 HELP = "convert a checkpoint into another format"
@@ -19,10 +18,21 @@ NAMES = {"tf": "TensorFlow", "pt": "PyTorch", "keras": "Keras"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
+    _use_one_thread()
+    from keras_bert.checkpoints.formats import FORMATS
+
     parser.add_argument("source", help="directory, weights file or TensorFlow prefix")
     parser.add_argument("output", help="directory to write")
-    parser.add_argument("--to", required=True, choices=formats.FORMATS)
+    parser.add_argument("--to", required=True, choices=FORMATS)
     _add_options(parser)
+
+
+def _use_one_thread() -> None:
+    """Tells NumPy's BLAS, before it is loaded; a user's own setting stands.
+
+    The certificate's products are small: more threads would only wait, busily.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +41,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=("safetensors", "bin"),
         default="safetensors",
         help="kind of file of PyTorch weights",
+    )
+    parser.add_argument(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="of a file of weights, such as 2GB; several are written beyond it",
     )
     parser.add_argument(
         "--gelu",
@@ -47,7 +62,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="tensor or part to leave behind; may be repeated",
+        help="tensor or part to leave behind; may be repeated; `optimizer` stands for "
+        "all of its state",
+    )
+    parser.add_argument(
+        "--verify",
+        choices=("reference", "full", "none"),
+        default="reference",
+        help="what runs source and result on probe inputs: a reference in NumPy; full: "
+        "also the Keras model and, where installed, transformers",
     )
     parser.add_argument("--config", help="config file, if not beside the weights")
     parser.add_argument("--overwrite", action="store_true")
@@ -62,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace, output: str | Path, to: str) -> None:
     from keras_bert.checkpoints import convert
 
+    witnesses = None
+    if args.verify == "full":
+        from keras_bert.verification import WITNESSES as witnesses
     report = convert(
         args.source,
         output,
@@ -69,9 +95,12 @@ def _convert(args: argparse.Namespace, output: str | Path, to: str) -> None:
         head=args.head,
         gelu=args.gelu,
         file_format=args.format,
+        max_shard_size=args.max_shard_size,
         drop=args.drop,
         config_file=args.config,
         overwrite=args.overwrite,
+        verify=args.verify != "none",
+        witnesses=witnesses,
     )
     print(report.summary())
 
@@ -98,6 +127,7 @@ def converter(source: str, target: str) -> Callable[[Sequence[str] | None], int]
     def main(argv: Sequence[str] | None = None) -> int:
         # TensorFlow's start-up notes would bury ours; a user's own setting stands.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        _use_one_thread()
         args = _parser(source, target).parse_args(argv)
         try:
             _run(args, source, target)
@@ -127,6 +157,8 @@ def _parser(source: str, target: str) -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, source: str, target: str) -> None:
+    from keras_bert.checkpoints import formats
+
     path, to = Path(args.source), KINDS[target]
     found = formats.detect(path)
     if found != KINDS[source]:

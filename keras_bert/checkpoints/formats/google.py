@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_bert import families
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
 from keras_bert.config import ACTIVATIONS, BertConfig
@@ -49,6 +47,7 @@ ACTIVATION_NAMES = {"gelu_new": "gelu", "gelu": "gelu"} | {
     name: name for name in ("relu", "tanh", "linear")
 }
 GELU_FORMS = {"erf": "gelu", "tanh": "gelu_new"}
+OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 LAYER_NORM_EPS = 1e-12  # fixed in Google's code
 
 
@@ -56,6 +55,11 @@ LAYER_NORM_EPS = 1e-12  # fixed in Google's code
 
 
 def detect(path: Path) -> bool:
+    """Whether a path is, or is a directory that holds, a TF1 checkpoint."""
+    return is_prefix(path) and not object_graph.is_in(find_prefix(path))
+
+
+def is_prefix(path: Path) -> bool:
     """Whether a path is a TensorFlow prefix or a directory that holds one."""
     if path.is_dir():
         return any(path.glob("*.index"))
@@ -116,15 +120,15 @@ def read(
     places = (prefix.parent, prefix.parent.absolute().parent)
     config, head = files.read_config(("bert_config.json",), places, config_file)
     tensors = _tensors(prefix)
-    config = _with_classes(_with_gelu(config, gelu), tensors)
-    ignored = _training_state(tensors, config)
+    config = _with_classes(with_gelu(config, gelu), tensors)
+    optimizer = _training_state(tensors, config)
     return Checkpoint(
         path=path,
         format="google",
         config=config,
-        tensors={k: t for k, t in tensors.items() if k not in ignored},
+        tensors={k: t for k, t in tensors.items() if k not in optimizer},
         head=head,
-        ignored=ignored,
+        optimizer=optimizer,
         files=[
             *sorted(prefix.parent.glob(f"{prefix.name}.data-*")),
             Path(f"{prefix}.index"),
@@ -134,33 +138,21 @@ def read(
 
 
 def _tensors(prefix: Path) -> dict[str, Tensor]:
-    import tensorflow as tf
-
-    with files.readable(prefix):
-        reader = tf.train.load_checkpoint(str(prefix))
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
-    if "_CHECKPOINTABLE_OBJECT_GRAPH" in shapes:
+    tensors = bundle.read(prefix)
+    if "_CHECKPOINTABLE_OBJECT_GRAPH" in tensors:
         raise CheckpointError(
-            f"Expected a TF1 checkpoint at {prefix}. Received a TF2 object checkpoint, "
-            "which cannot be read yet."
+            f"Expected a TF1 checkpoint at {prefix}. Received a TF2 object checkpoint."
         )
-
-    def loader(name: str):
-        def load() -> np.ndarray:
-            with files.readable(prefix):
-                return reader.get_tensor(name)
-
-        return load
-
-    return {
-        name: Tensor(tuple(shape), np.dtype(dtypes[name].as_numpy_dtype), loader(name))
-        for name, shape in sorted(shapes.items())
-    }
+    return tensors
 
 
-def _with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:
-    """Names the form of gelu: Google's code runs tanh under the name `gelu`."""
+def with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:
+    """Names the form of gelu: Google's code runs tanh under the name `gelu`.
+
+    Args:
+        config: as its file has it.
+        gelu: "erf" or "tanh", overriding what the file says.
+    """
     extra = dict(config.extra)
     form = gelu or extra.pop("gelu_form", "tanh")
     extra.pop("gelu_form", None)
@@ -180,25 +172,29 @@ def _with_classes(config: BertConfig, tensors: Mapping[str, Tensor]) -> BertConf
 
 def _training_state(
     tensors: Mapping[str, Tensor], config: BertConfig
-) -> dict[str, str]:
+) -> dict[str, Tensor]:
     """Optimizer slots and counters, by names made from the weights'."""
     rows = [
         row
         for part in families.of(config).PARTS.values()
         for row in expand(part, config.num_hidden_layers)
     ]
-    names = [row.slots["google"].name for row in rows]
-    slots = {f"{name}/{slot}" for name in names for slot in SLOTS}
-    return {
-        name: "optimizer state" for name in tensors if name in slots or name in COUNTERS
-    }
+    names = [row.slots["google"].name for row in rows if "google" in row.slots]
+    known = {f"{name}/{slot}" for name in names for slot in SLOTS} | {*COUNTERS}
+    return {name: tensor for name, tensor in tensors.items() if name in known}
 
 
 # === Writing ===
 
 
 def write(
-    folder: Path, config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+    folder: Path,
+    config: BertConfig,
+    head: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    optimizer: Mapping[str, Tensor] | None = None,
+    max_shard_size: int | None = None,
 ) -> list[str]:
     """Writes `bert_model.ckpt.*`, `checkpoint` and `bert_config.json`.
 
@@ -207,6 +203,8 @@ def write(
         config: the model's config.
         head: its class, kept in the config as an extra key.
         tensors: by Google's names.
+        optimizer: slots and counters, by Google's names.
+        max_shard_size: bytes of a data file; None for a single one.
 
     Returns:
         What Google's own code will not understand, in sentences.
@@ -214,25 +212,21 @@ def write(
     Raises:
         CheckpointError: Google's code has no such activation.
     """
-    import tensorflow as tf
-
     values, warnings = to_google_config(config, head)
     files.write_json(folder / "bert_config.json", values)
-    names = sorted(tensors)
-    # The op behind tf.compat.v1.train.Saver: the same bytes, without a graph.
-    with tf.device("/CPU:0"):
-        tf.raw_ops.SaveV2(
-            prefix=str(folder / PREFIX),
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[tf.constant(tensors[name].load()) for name in names],
-        )
+    everything = {**tensors, **(optimizer or {})}
+    bundle.write(folder / PREFIX, everything, max_shard_size)
+    write_note(folder)
+    return warnings
+
+
+def write_note(folder: Path) -> None:
+    """Writes the `checkpoint` file, by which TensorFlow finds the latest prefix."""
     note = "".join(
         f'{key}: "{PREFIX}"\n'
         for key in ("model_checkpoint_path", "all_model_checkpoint_paths")
     )
     (folder / "checkpoint").write_text(note, encoding="utf-8")
-    return warnings
 
 
 def to_google_config(config: BertConfig, head: str) -> tuple[dict[str, Any], list[str]]:

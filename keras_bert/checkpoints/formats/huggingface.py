@@ -3,16 +3,15 @@
 Source: `modeling_bert.py` and `configuration_utils.py` of transformers.
 """
 
-import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_bert import families
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import files, safetensors
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, BertConfig
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
@@ -24,6 +23,9 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+FILE_NAMES = {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"}
+OPTIONS = ("file_format", "max_shard_size")  # of `write`
+MAX_SHARD_SIZE = 5 * 10**9
 SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth")
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 # What may stand before the names: nothing, the base model's name, a wrapper's name.
@@ -71,8 +73,9 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     # The tensors say what they are; a copy of the key would outlive them.
     extra = {k: v for k, v in config.extra.items() if k not in DTYPE_KEYS}
     config = config.replace(extra=extra)
-    weight_map = _weight_map(main)
-    shards = [main.parent / name for name in sorted(set(weight_map.values()))]
+    # Names of tensors and their files; none for a single file.
+    weight_map = files.weight_map(main) if main.suffix == ".json" else {}
+    shards = files.shard_paths(main, weight_map.values())
     stored = _read_shards(shards or [main])
     _compare(weight_map or stored, stored, main)
     tensors = _current_names(stored, path)
@@ -88,27 +91,6 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         files=shards or [main],
         tokenizer_files=files.tokenizer_files(main.parent),
     )
-
-
-def _weight_map(main: Path) -> dict[str, str]:
-    """An index' names of tensors and their files; empty for a single file."""
-    if main.suffix != ".json":
-        return {}
-    weight_map = files.read_json(main).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"Expected a weight_map in {main}; none is there.")
-    names = sorted({str(name) for name in weight_map.values()})
-    outside = [name for name in names if Path(name).name != name or name == ".."]
-    if outside:
-        raise CheckpointError(
-            f"Expected plain file names in {main}. Received: {', '.join(outside)}."
-        )
-    absent = [name for name in names if not (main.parent / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"Expected the shards that {main} names. Missing: {', '.join(absent)}."
-        )
-    return weight_map
 
 
 def _compare(named: Iterable[str], stored: Iterable[str], main: Path) -> None:
@@ -129,7 +111,7 @@ def _read_shards(shards: list[Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for shard in shards:
         is_safe = shard.suffix == ".safetensors"
-        more = _read_safetensors(shard) if is_safe else _read_torch(shard)
+        more = safetensors.read(shard) if is_safe else _read_torch(shard)
         twice = sorted(tensors.keys() & more.keys())
         if twice:
             raise CheckpointError(f"Found {', '.join(twice)} again in {shard}.")
@@ -176,7 +158,7 @@ def _untie(tensors: dict[str, Tensor], path: Path) -> dict[str, str]:
         if original not in tensors:  # the other of the two was saved
             tensors[original] = tensors.pop(copy)
             continue
-        if not _equal(tensors[copy], tensors[original]):
+        if not equal(tensors[copy], tensors[original]):
             raise CheckpointError(
                 f"Expected {copy} to equal {original} in {path}; they differ. A model "
                 "with an output matrix of its own cannot be converted."
@@ -185,59 +167,15 @@ def _untie(tensors: dict[str, Tensor], path: Path) -> dict[str, str]:
     return ignored
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    if one.shape != other.shape:
+def equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
     # Bytes, so that a NaN equals itself.
-    return one.load().tobytes() == other.load().tobytes()
+    pairs = zip(one.pieces(), other.pieces(), strict=True)
+    return all(bytes(files.raw(a)) == bytes(files.raw(b)) for a, b in pairs)
 
 
 # === Files ===
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Maps a file; its header is checked before anything is allocated."""
-    from safetensors import safe_open
-
-    with files.readable(path):
-        file = safe_open(path, framework="numpy")
-        slices = {name: file.get_slice(name) for name in file.keys()}
-        return {
-            name: Tensor(
-                tuple(part.get_shape()),
-                _safetensors_dtype(part.get_dtype(), path),
-                _loader(path, file.get_tensor, name),
-            )
-            for name, part in slices.items()
-        }
-
-
-def _loader(
-    path: Path, get: Callable[[str], np.ndarray], name: str
-) -> Callable[[], np.ndarray]:
-    def load() -> np.ndarray:
-        with files.readable(path):
-            return get(name)
-
-    return load
-
-
-def _safetensors_dtype(name: str, path: Path) -> np.dtype:
-    import ml_dtypes
-
-    dtypes = {
-        **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
-        **{f"I{8 * size}": np.dtype(f"i{size}") for size in (1, 2, 4, 8)},
-        "U8": np.dtype("u1"),
-        "BOOL": np.dtype("?"),
-        "BF16": np.dtype(ml_dtypes.bfloat16),
-    }
-    if name not in dtypes:
-        raise CheckpointError(
-            f"Expected one of the dtypes {', '.join(dtypes)} in {path}. "
-            f"Received: {name}."
-        )
-    return dtypes[name]
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -298,8 +236,9 @@ def write(
     tensors: Mapping[str, Tensor],
     *,
     file_format: str = "safetensors",
+    max_shard_size: int | None = None,
 ) -> list[str]:
-    """Writes `config.json` and the weights.
+    """Writes `config.json` and the weights, in shards with an index if need be.
 
     Args:
         folder: an existing directory.
@@ -307,6 +246,8 @@ def write(
         head: its class.
         tensors: by the names of a model with a head.
         file_format: "safetensors", or "bin" for a pickled state dict.
+        max_shard_size: bytes of a file, at most, unless a single tensor is larger;
+            None takes 5 GB, as transformers does.
 
     Returns:
         Warnings, in sentences.
@@ -315,15 +256,39 @@ def write(
         UnknownNameError: `file_format` is neither.
         MissingExtraError: "bin" without PyTorch.
     """
-    writers = {"safetensors": _write_safetensors, "bin": _write_torch}
+    writers = {"safetensors": safetensors.write, "bin": _write_torch}
     save = writers[choose("file format", file_format, writers)]
-    arrays = {name: tensor.load() for name, tensor in tensors.items()}
     dtype = next(iter(tensors.values())).dtype.name
     files.write_json(folder / "config.json", to_hf_config(config, head, dtype))
     # The base model alone has no prefix.
     prefix = "bert." if head == "BertModel" else ""
-    save(folder, {name.removeprefix(prefix): a for name, a in arrays.items()})
+    named = {name.removeprefix(prefix): t for name, t in tensors.items()}
+    main = folder / FILE_NAMES[file_format]
+    sizes = {name: tensor.nbytes for name, tensor in named.items()}
+    shards = files.shards(sizes, max_shard_size or MAX_SHARD_SIZE)
+    paths = _shard_paths(main, len(shards))
+    for path, names in zip(paths, shards, strict=True):
+        save(path, {name: named[name] for name in names})
+    if len(shards) > 1:
+        _write_index(main, sizes, dict(zip(paths, shards, strict=True)))
     return _unused(head, config, tensors)
+
+
+def _shard_paths(main: Path, count: int) -> list[Path]:
+    if count == 1:
+        return [main]
+    return [
+        main.with_stem(f"{main.stem}-{i:05d}-of-{count:05d}")
+        for i in range(1, count + 1)
+    ]
+
+
+def _write_index(
+    main: Path, sizes: Mapping[str, int], shards: Mapping[Path, list[str]]
+) -> None:
+    weight_map = {name: path.name for path, names in shards.items() for name in names}
+    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+    files.write_json(main.with_name(f"{main.name}.index.json"), index)
 
 
 def _unused(head: str, config: BertConfig, names: Iterable[str]) -> list[str]:
@@ -337,27 +302,13 @@ def _unused(head: str, config: BertConfig, names: Iterable[str]) -> list[str]:
     ]
 
 
-def _write_safetensors(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    from safetensors.numpy import save_file
-
-    path = folder / "model.safetensors"
-    arrays = {
-        name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()
-    }
-    save_file(arrays, path, metadata={"format": "pt"})
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)  # the library leaves it readable by the owner alone
-
-
-def _write_torch(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    torch = _torch(folder / "pytorch_model.bin")
-    state = {name: _to_torch(array, torch) for name, array in arrays.items()}
-    # The same tensor twice is stored once.
-    tied = {
-        copy: state[of] for copy, of in TIED.items() if "cls.predictions.bias" in state
-    }
-    torch.save({**state, **tied}, folder / "pytorch_model.bin")
+def _write_torch(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    torch = _torch(path)
+    state = {name: _to_torch(tensor.load(), torch) for name, tensor in tensors.items()}
+    if path.name == FILE_NAMES["bin"] and "cls.predictions.bias" in state:
+        # The same tensor twice is stored once; shards cannot share one.
+        state |= {copy: state[original] for copy, original in TIED.items()}
+    torch.save(state, path)
 
 
 def _to_torch(array: np.ndarray, torch: Any) -> Any:

@@ -1,0 +1,145 @@
+"""Measures `converters/tf_to_pt.py` as a whole process on a full-sized BERT.
+
+Writes a random Google checkpoint into a temporary directory, runs the converter on
+it, and prints CPU seconds and peak memory: imports, conversion, certificate and all.
+
+    python benchmarks/convert_bert_base.py            # base: 440 MB
+    python benchmarks/convert_bert_base.py --size large --format bin
+    python benchmarks/convert_bert_base.py --peer     # beside transformers' own code
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_bert import axes, families
+from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.table import expand
+from keras_bert.config import BertConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = {
+    "base": BertConfig(hidden_act="gelu_new"),
+    "large": BertConfig(
+        hidden_act="gelu_new",
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+    ),
+}
+HEAD = "BertForPreTraining"
+
+
+def random_tensors(config: BertConfig, seed: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Draws every tensor of a Google checkpoint when it is asked for.
+
+    Args:
+        config: gives the sizes.
+        seed: of the draw.
+
+    Yields:
+        Names and tensors.
+    """
+    family = families.of(config)
+    sizes = family.sizes(config)
+    for part in family.HEADS[HEAD]:
+        for row in expand(family.PARTS[part], config.num_hidden_layers):
+            name, layout = row.slots["google"]
+            seed += 1
+            yield name, _drawn(axes.shape(layout, sizes), seed)
+
+
+def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    def load() -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return 0.02 * rng.standard_normal(shape, dtype="float32")
+
+    return Tensor(shape, np.dtype("float32"), load)
+
+
+# A process starts with its parent's peak of memory, so a small one starts it.
+STARTER = textwrap.dedent(
+    """
+    import json, resource, subprocess, sys, time
+    start = time.monotonic()
+    subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({
+        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "wall_s": round(time.monotonic() - start, 2),
+        "peak_mb": round(used.ru_maxrss * 1024 / 1e6),
+    }))
+    """
+)
+
+
+def measured(command: list[str]) -> Mapping[str, float]:
+    """Runs a process to its end.
+
+    Returns:
+        Its CPU seconds, wall seconds and peak of resident memory in MB.
+    """
+    starter = [sys.executable, "-S", "-c", STARTER, *command]
+    return json.loads(subprocess.check_output(starter))
+
+
+# The peer: the TF1 reader of transformers 4 is gone in 5, so what is measured is
+# loading what was just written, which is the part of its work that is left.
+PEER = textwrap.dedent(
+    """
+    import sys
+    from transformers import BertForPreTraining
+    BertForPreTraining.from_pretrained(sys.argv[1])
+    """
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument(
+        "--format", choices=("safetensors", "bin"), default="safetensors"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="the least CPU is printed")
+    parser.add_argument(
+        "--peer", action="store_true", help="load with transformers too"
+    )
+    return parser
+
+
+def main() -> None:
+    """Makes the checkpoint, converts it, prints one line of JSON for each process."""
+    args = _parser().parse_args()
+    script = str(ROOT / "converters" / "tf_to_pt.py")
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    with tempfile.TemporaryDirectory() as folder:
+        source, config = Path(folder), SIZES[args.size]
+        save(source, "google", config, HEAD, dict(random_tensors(config)))
+        convert = [
+            sys.executable,
+            script,
+            folder,
+            "--format",
+            args.format,
+            "--overwrite",
+        ]
+        runs = [measured(convert) for _ in range(args.runs)]
+        best = min(runs, key=lambda run: run["cpu_s"])
+        print(json.dumps({"what": f"tf_to_pt.py, {args.size}", **best, **versions}))
+        if args.peer:
+            load = [sys.executable, "-c", PEER, str(source / "pytorch")]
+            print(json.dumps({"what": "transformers, loading it", **measured(load)}))
+
+
+if __name__ == "__main__":
+    main()
