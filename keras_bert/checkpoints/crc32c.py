@@ -64,7 +64,7 @@ def masked(checksum: int) -> int:
 
     Example:
         >>> hex(masked(0xE3069283))
-        '0xc8a0b88e'
+        '0xc78ab0e5'
     """
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & ALL
 

@@ -33,7 +33,7 @@ class AttentionBias(keras.layers.Layer):
         float32 `(batch, 1, seq, seq)`: 0 where attention may go, -1e9 elsewhere.
 
     Example:
-        >>> AttentionBias()(np.array([[1, 2, 0]])).shape
+        >>> tuple(AttentionBias()(np.array([[1, 2, 0]])).shape)
         (1, 1, 3, 3)
 
     Source: `create_attention_mask_from_input_mask` in Google's `modeling.py`.

@@ -38,9 +38,10 @@ class TransformerBlock(keras.layers.Layer):
 
     Example:
         >>> block = TransformerBlock(num_attention_heads=2, intermediate_size=8)
-        >>> hidden, bias, seed = np.ones((1, 3, 4)), np.zeros((1, 1, 3, 3)), [0, 0]
-        >>> [x.shape for x in block(hidden, bias, np.array(seed))]
-        [(1, 3, 4), (1, 2, 3, 3)]
+        >>> hidden, bias = np.ones((1, 3, 4)), np.zeros((1, 1, 3, 3), "float32")
+        >>> new, probabilities = block(hidden, bias, np.array([0, 0]))
+        >>> tuple(new.shape), tuple(probabilities.shape)
+        ((1, 3, 4), (1, 2, 3, 3))
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762) figure 1; `transformer_model` in
     Google's `modeling.py`.
