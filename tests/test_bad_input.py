@@ -146,7 +146,10 @@ CASES = {
         _CONVERT, ["(15, 14)", "(15, 15)"], errors.CheckpointError, _misshapen
     ),
     "not JSON": Case(
-        _CONVERT, ["JSON"], errors.ConfigError, _write("huggingface/config.json", "{")
+        _CONVERT,
+        ["JSON"],
+        errors.CheckpointError,
+        _write("huggingface/config.json", "{"),
     ),
     # Vocabulary and ids
     "vocabulary larger than the model at export": Case(

@@ -1,0 +1,39 @@
+"""The same numbers on JAX and PyTorch: other tests, run again in a new process."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import shared
+
+TESTS = Path(__file__).resolve().parent
+
+
+def _passed(backend: str, *arguments: str) -> int:
+    """Runs pytest on a backend and returns how many tests passed."""
+    pytest.importorskip(backend)
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--tb=short", *arguments],
+        cwd=TESTS,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    return int(re.search(r"(\d+) passed", done.stdout)[1])
+
+
+def test_jax_gives_the_originals_numbers():
+    shared("goldens")
+    names = "google_tf1_pretraining or hf_bert_seqcls or hf_bert_qa"
+    assert _passed("jax", "test_goldens.py", "-k", names) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_all_models_and_layers(backend):
+    assert _passed(backend, "test_goldens.py", "test_contracts.py") > 100
