@@ -1,16 +1,17 @@
 """Describing a checkpoint, and how two of them differ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_bert import families
-from keras_bert.checkpoints import formats
+from keras_bert.checkpoints import files, formats
 from keras_bert.checkpoints.accounting import choose_head, parameters, survey
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.conversion import translate
+from keras_bert.checkpoints.conversion import summarize_optimizer, translate
 from keras_bert.config import BertConfig
 
 SIZES = (
@@ -23,6 +24,8 @@ SIZES = (
     "type_vocab_size",
     "hidden_act",
 )
+# Also compared: what an equal set of weights computes depends on them.
+NUMBERS = ("layer_norm_eps", "pad_token_id", "is_decoder", "problem_type")
 SHOWN = 10
 
 
@@ -39,6 +42,8 @@ class Description:
         config: the sizes and the activation.
         weights, parameters: number of tensors, and of numbers in them.
         dtypes: how many tensors have each.
+        optimizer: tensors of the optimizer's state, counted by slot or counter.
+        size: bytes of the files of weights.
         ignored: tensors that are no weights, counted by reason.
     """
 
@@ -53,6 +58,8 @@ class Description:
     weights: int
     parameters: int
     dtypes: dict[str, int]
+    optimizer: dict[str, int]
+    size: int
     ignored: dict[str, int]
 
     def summary(self) -> str:
@@ -65,6 +72,8 @@ class Description:
             **self.config,
             "weights": f"{self.weights}, {self.parameters:,} parameters",
             "dtypes": ", ".join(f"{n} {name}" for name, n in self.dtypes.items()),
+            "optimizer state": _counts(self.optimizer) or "none",
+            "files": f"{self.size:,} bytes",
             "not weights": _counts(self.ignored),
             "incomplete": "; ".join(
                 f"{part} lacks {_some(names)}"
@@ -112,8 +121,17 @@ def inspect(path: str | Path) -> Description:
         weights=len(checkpoint.tensors),
         parameters=parameters(checkpoint.tensors, checkpoint.tensors),
         dtypes=_count(dtypes),
+        optimizer=_optimizer(checkpoint),
+        size=files.total_size(f for f in checkpoint.files if f.is_file()),
         ignored=_count(checkpoint.ignored.values()),
     )
+
+
+def _optimizer(checkpoint: Checkpoint) -> dict[str, int]:
+    """State by slot; what Keras numbers without naming it counts as one kind."""
+    numbered = list(checkpoint.ignored.values()).count(files.OPTIMIZER_STATE)
+    unnamed = {"unnamed": numbered} if numbered else {}
+    return summarize_optimizer(checkpoint.optimizer) | unnamed
 
 
 def compare(one: str | Path, other: str | Path) -> list[str]:
@@ -130,13 +148,30 @@ def compare(one: str | Path, other: str | Path) -> list[str]:
         KerasBertError: one of them cannot be read.
     """
     a, b = formats.read(one), formats.read(other)
-    left, right = _sizes(a.config), _sizes(b.config)
+    left, right = _facts(a), _facts(b)
     lines = [f"{k}: {left[k]} and {right[k]}" for k in left if left[k] != right[k]]
     ours, theirs = _as_keras(a), _as_keras(b)
     lines += _only(one, ours, theirs) + _only(other, theirs, ours)
     shared = [name for name in ours if name in theirs]
     differing = {name: _difference(ours[name], theirs[name]) for name in shared}
     return lines + [f"{name}: {text}" for name, text in differing.items() if text]
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What two checkpoints are compared by beside their weights."""
+    config = checkpoint.config
+    return {
+        "head": choose_head(checkpoint, config) or "of no known class",
+        **{name: getattr(config, name) for name in (*SIZES, *NUMBERS)},
+        "labels": config.labels if _classifies(checkpoint) else None,
+        "optimizer state": _counts(_optimizer(checkpoint)) or "none",
+    }
+
+
+def _classifies(checkpoint: Checkpoint) -> bool:
+    family = families.of(checkpoint.config)
+    parts = family.HEADS.get(choose_head(checkpoint, checkpoint.config), ())
+    return bool({*parts} & {*family.CLASSIFIERS})
 
 
 def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -157,12 +192,21 @@ def _only(path: str | Path, here: Mapping, there: Mapping) -> list[str]:
 def _difference(one: Tensor, other: Tensor) -> str:
     if one.shape != other.shape:
         return f"shapes {one.shape} and {other.shape}"
-    a, b = one.load(), other.load()
-    if a.dtype == b.dtype and a.tobytes() == b.tobytes():
-        return ""
-    kinds = f", {a.dtype} and {b.dtype}" if a.dtype != b.dtype else ""
-    apart = np.abs(a.astype("float64") - b.astype("float64")).max()
-    return f"up to {apart:.1e} apart{kinds}"
+    kinds = f", {one.dtype} and {other.dtype}" if one.dtype != other.dtype else ""
+    pairs = _side_by_side(one, other)
+    apart = [_apart(a, b) for a, b in pairs if a.tobytes() != b.tobytes() or kinds]
+    return f"up to {max(apart):.1e} apart{kinds}" if apart else ""
+
+
+def _side_by_side(one: Tensor, other: Tensor) -> Iterator[tuple[np.ndarray, ...]]:
+    if one.part is None or other.part is None or one.dtype != other.dtype:
+        yield one.load(), other.load()
+    else:
+        yield from zip(one.pieces(), other.pieces(), strict=True)
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype("float64") - b.astype("float64")).max(initial=0.0))
 
 
 def _sizes(config: BertConfig) -> dict[str, int | str]:

@@ -82,6 +82,61 @@ class BertPreTrainedModel(keras.Model):
         """Returns the parts of a checkpoint that a model of this class holds."""
         return cls.parts
 
+    # === Vocabulary ===
+
+    def like(self, config: BertConfig, seed: int | None = None):
+        """Returns a new model of the same class, dtype and options.
+
+        Args:
+            config: its config.
+            seed: of its initial values and dropout.
+        """
+        return type(self)(config, dtype=self.policy, seed=seed, **self._held.options)
+
+    def resize_token_embeddings(
+        self,
+        new_size: int | None = None,
+        *,
+        pad_to_multiple_of: int | None = None,
+        seed: int | None = None,
+    ):
+        """Returns a model with another size of vocabulary.
+
+        The word embeddings, the masked-LM output matrix that is tied to them and the
+        masked-LM bias change together; all else is copied. A functional model cannot
+        change its shapes, so this one stays as it is and the new one is not compiled.
+        Add the tokens to the tokenizer, at the end, too.
+
+        Args:
+            new_size: number of tokens; fewer cut the last ones off, None keeps the
+                number, for padding alone.
+            pad_to_multiple_of: rounds the number up; a multiple of 64 or 128 suits
+                GPUs and TPUs.
+            seed: of the new rows, drawn as for a new model (new biases are zero);
+                None takes the model's own.
+
+        Raises:
+            InputError: a size below one.
+            ConfigError: the pad token would be cut off.
+
+        Example:
+            >>> from keras_bert import BertConfig, BertModel
+            >>> config = BertConfig(
+            ...     vocab_size=37, hidden_size=8, num_hidden_layers=1,
+            ...     num_attention_heads=2, intermediate_size=8)
+            >>> model = BertModel(config).resize_token_embeddings(
+            ...     40, pad_to_multiple_of=16)
+            >>> model.config.vocab_size
+            48
+
+        Source: Hugging Face's method of this name.
+        """
+        from keras_bert.models.resizing import resize_token_embeddings
+
+        return resize_token_embeddings(
+            self, new_size, pad_to_multiple_of=pad_to_multiple_of, seed=seed
+        )
+
     # === Calling ===
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
