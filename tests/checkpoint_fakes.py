@@ -8,8 +8,10 @@ from keras_bert import axes, families
 from keras_bert.checkpoints import formats
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.formats import keras_hub
 from keras_bert.checkpoints.table import expand
 from keras_bert.config import BertConfig
+from keras_bert.families import bert
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
 
@@ -27,6 +29,27 @@ def tiny_config(**changes) -> BertConfig:
         num_labels=7,
     )
     return BertConfig(**sizes | changes)
+
+
+def holds(to: str, head: str) -> bool:
+    """Whether a format has a place for every weight of a head."""
+    rows = [row for part in bert.HEADS[head] for row in bert.PARTS[part]]
+    return all(to in row.slots for row in rows)
+
+
+def meet(one: str, other: str, head: str) -> bool:
+    """Whether two formats can hold the same model with this head."""
+    # KerasHub's masked-LM head computes with numbers that only our own format names.
+    apart = "keras_hub" in (one, other) and "keras" not in (one, other)
+    masked = "masked_lm" in bert.HEADS[head]
+    return holds(one, head) and holds(other, head) and not (masked and apart)
+
+
+def config_for(head: str, *among: str, **changes) -> BertConfig:
+    """A config that these formats can say, with this head."""
+    if "keras_hub" in among and "masked_lm" in bert.HEADS[head]:
+        changes = {**keras_hub.HEAD_NUMBERS, **changes}
+    return tiny_config(**changes)
 
 
 def fake_tensors(

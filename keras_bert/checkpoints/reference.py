@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_bert.checkpoints.checkpoint import Checkpoint
+from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, BertConfig
 
 Array = np.ndarray
@@ -28,9 +28,9 @@ class Layout(NamedTuple):
 
     Attributes:
         separator: between the parts of a name.
-        embeddings, layer, pooler, transform: name of the embeddings, of layer `{i}`,
-            of the pooler, of the masked-LM transform.
-        table: what follows the name of an embedding table.
+        tables: full names of the embedding tables.
+        layer, pooler, transform: name of layer `{i}`, of the pooler, of the masked-LM
+            transform.
         blocks: names of a layer's projections and norms, below the layer.
         norm_of_embeddings, norm_of_transform: names of these norms.
         kernel, gamma, beta: last parts of names.
@@ -38,14 +38,14 @@ class Layout(NamedTuple):
         heads: full names of kernel and bias of output layers, by part.
         transposed: kernels are `[out, in]`.
         heads_transposed: kernels of output layers are.
+        projection: name of the projection of embeddings, where the format has one.
     """
 
     separator: str
-    embeddings: str
+    tables: Mapping[str, str]
     layer: str
     pooler: str
     transform: str
-    table: str
     blocks: Mapping[str, str]
     norm_of_embeddings: str
     norm_of_transform: str
@@ -56,8 +56,10 @@ class Layout(NamedTuple):
     heads: Mapping[str, tuple[str, str]]
     transposed: bool
     heads_transposed: bool
+    projection: str | None = None
 
 
+_TABLES = ("word", "position", "token_type")
 _ORIGINAL_BLOCKS = {
     "query": "attention/self/query",
     "key": "attention/self/key",
@@ -71,11 +73,10 @@ _ORIGINAL_BLOCKS = {
 LAYOUTS = {
     "google": Layout(
         separator="/",
-        embeddings="bert/embeddings",
+        tables={name: f"bert/embeddings/{name}_embeddings" for name in _TABLES},
         layer="bert/encoder/layer_{i}",
         pooler="bert/pooler/dense",
         transform="cls/predictions/transform/dense",
-        table="",
         blocks=_ORIGINAL_BLOCKS,
         norm_of_embeddings="bert/embeddings/LayerNorm",
         norm_of_transform="cls/predictions/transform/LayerNorm",
@@ -96,11 +97,10 @@ LAYOUTS = {
     ),
     "huggingface": Layout(
         separator=".",
-        embeddings="bert.embeddings",
+        tables={n: f"bert.embeddings.{n}_embeddings.weight" for n in _TABLES},
         layer="bert.encoder.layer.{i}",
         pooler="bert.pooler.dense",
         transform="cls.predictions.transform.dense",
-        table=".weight",
         blocks={k: v.replace("/", ".") for k, v in _ORIGINAL_BLOCKS.items()},
         norm_of_embeddings="bert.embeddings.LayerNorm",
         norm_of_transform="cls.predictions.transform.LayerNorm",
@@ -121,11 +121,10 @@ LAYOUTS = {
     ),
     "keras": Layout(
         separator="/",
-        embeddings="embeddings",
+        tables={n: f"embeddings/{n}_embeddings/embeddings" for n in _TABLES},
         layer="layer_{i}",
         pooler="pooler/dense",
         transform="masked_lm/dense",
-        table="/embeddings",
         blocks={
             "query": "attention/query",
             "key": "attention/key",
@@ -147,6 +146,113 @@ LAYOUTS = {
             "classifier": ("classifier/kernel", "classifier/bias"),
             "qa": ("qa_outputs/kernel", "qa_outputs/bias"),
         },
+        transposed=False,
+        heads_transposed=False,
+        projection="embedding_projection",
+    ),
+    "huggingface_tf": Layout(
+        separator="/",
+        tables={
+            "word": "bert/embeddings/word_embeddings/weight",
+            "position": "bert/embeddings/position_embeddings/embeddings",
+            "token_type": "bert/embeddings/token_type_embeddings/embeddings",
+        },
+        layer="bert/encoder/layer_._{i}",
+        pooler="bert/pooler/dense",
+        transform="mlm___cls/predictions/transform/dense",
+        blocks=_ORIGINAL_BLOCKS,
+        norm_of_embeddings="bert/embeddings/LayerNorm",
+        norm_of_transform="mlm___cls/predictions/transform/LayerNorm",
+        kernel="kernel",
+        gamma="gamma",
+        beta="beta",
+        masked_lm_bias="mlm___cls/predictions/bias",
+        heads={
+            "next_sentence": (
+                "nsp___cls/seq_relationship/kernel",
+                "nsp___cls/seq_relationship/bias",
+            ),
+            "classifier": ("classifier/kernel", "classifier/bias"),
+            "qa": ("qa_outputs/kernel", "qa_outputs/bias"),
+        },
+        transposed=False,
+        heads_transposed=False,
+    ),
+    "model_garden": Layout(
+        separator="/",
+        tables={
+            "word": "encoder/_embedding_layer/embeddings",
+            "position": "encoder/_position_embedding_layer/embeddings",
+            "token_type": "encoder/_type_embedding_layer/embeddings",
+        },
+        layer="encoder/_transformer_layers/{i}",
+        pooler="encoder/_pooler_layer",
+        transform="masked_lm/dense",
+        blocks={
+            "query": "_attention_layer/_query_dense",
+            "key": "_attention_layer/_key_dense",
+            "value": "_attention_layer/_value_dense",
+            "mixed": "_attention_layer/_output_dense",
+            "attention_norm": "_attention_layer_norm",
+            "up": "_intermediate_dense",
+            "down": "_output_dense",
+            "output_norm": "_output_layer_norm",
+        },
+        norm_of_embeddings="encoder/_embedding_norm_layer",
+        norm_of_transform="masked_lm/layer_norm",
+        kernel="kernel",
+        gamma="gamma",
+        beta="beta",
+        masked_lm_bias="masked_lm/output_bias.Sbias",
+        heads={
+            "next_sentence": (
+                "model/classification_heads/0/out_proj/kernel",
+                "model/classification_heads/0/out_proj/bias",
+            ),
+            "classifier": (
+                "model/layer_with_weights-1/out_proj/kernel",
+                "model/layer_with_weights-1/out_proj/bias",
+            ),
+            "token_classifier": (
+                "model/layer_with_weights-1/kernel",
+                "model/layer_with_weights-1/bias",
+            ),
+            "qa": (
+                "model/layer_with_weights-1/layer_with_weights-0/kernel",
+                "model/layer_with_weights-1/layer_with_weights-0/bias",
+            ),
+        },
+        transposed=False,
+        heads_transposed=False,
+        projection="encoder/_embedding_projection",
+    ),
+    "keras_hub": Layout(
+        separator="/",
+        tables={
+            "word": "token_embedding/embeddings",
+            "position": "position_embedding/embeddings",
+            "token_type": "segment_embedding/embeddings",
+        },
+        layer="transformer_layer_{i}",
+        pooler="pooled_dense",
+        transform="mlm_head/intermediate_dense",
+        blocks={
+            "query": "self_attention_layer/query",
+            "key": "self_attention_layer/key",
+            "value": "self_attention_layer/value",
+            "mixed": "self_attention_layer/attention_output",
+            "attention_norm": "self_attention_layer_norm",
+            "up": "feedforward_intermediate_dense",
+            "down": "feedforward_output_dense",
+            "output_norm": "feedforward_layer_norm",
+        },
+        norm_of_embeddings="embeddings_layer_norm",
+        norm_of_transform="mlm_head/intermediate_layer_norm",
+        kernel="kernel",
+        gamma="gamma",
+        beta="beta",
+        masked_lm_bias="mlm_head/output_bias",
+        heads={"classifier": ("logits/kernel", "logits/bias")},
         transposed=False,
         heads_transposed=False,
     ),
@@ -240,32 +346,38 @@ class _Reference:
 
     def dense(self, name: str, x: Array) -> Array:
         at = f"{name}{self.layout.separator}"
-        kernel = self.get(f"{at}{self.layout.kernel}")
-        kernel = kernel.T if self.layout.transposed else kernel
+        kernel = self.tensors[f"{at}{self.layout.kernel}"]
         rows = x.reshape(-1, x.shape[-1])  # one product reads the kernel once
-        return (rows @ kernel + self.get(f"{at}bias")).reshape(*x.shape[:-1], -1)
+        product = _by_columns if self.layout.transposed else _by_rows
+        y = product(rows, kernel) + self.get(f"{at}bias").reshape(-1)
+        return y.reshape(*x.shape[:-1], -1)
 
-    def norm(self, name: str, x: Array) -> Array:
+    def norm(self, name: str, x: Array, eps: float | None = None) -> Array:
         at = f"{name}{self.layout.separator}"
         centered = x - x.mean(-1, keepdims=True)
         variance = (centered**2).mean(-1, keepdims=True)
-        scaled = centered / np.sqrt(variance + self.config.layer_norm_eps)
+        scaled = centered / np.sqrt(variance + (eps or self.config.layer_norm_eps))
         gamma, beta = self.get(at + self.layout.gamma), self.get(at + self.layout.beta)
         return (scaled * gamma + beta).astype("float32")
 
-    def table(self, name: str) -> Array:
-        at = f"{self.layout.embeddings}{self.layout.separator}"
-        return self.get(f"{at}{name}_embeddings{self.layout.table}")
+    def table(self, name: str) -> Tensor:
+        return self.tensors[self.layout.tables[name]]
+
+    def look_up(self, name: str, ids: Array) -> Array:
+        return np.asarray(self.table(name).rows(ids), "float32")
 
     def embed(self, inputs: Mapping[str, Array]) -> Array:
         ids = inputs["input_ids"]
         positions = inputs.get("position_ids", np.arange(ids.shape[1]))
         total = (
-            self.table("word")[ids]
-            + self.table("position")[positions]
-            + self.table("token_type")[inputs["token_type_ids"]]
+            self.look_up("word", ids)
+            + self.look_up("position", positions)
+            + self.look_up("token_type", inputs["token_type_ids"])
         )
-        return self.norm(self.layout.norm_of_embeddings, total)
+        normed = self.norm(self.layout.norm_of_embeddings, total)
+        if self.config.embedding_size is None:
+            return normed
+        return self.dense(self.layout.projection, normed)
 
     def attention_bias(self, inputs: Mapping[str, Array]) -> Array:
         attended = inputs["attention_mask"][:, None, None, :] != 0  # batch 1 1 seq
@@ -300,21 +412,25 @@ class _Reference:
         x = x.swapaxes(1, 2)  # batch seq heads head_dim
         return x.reshape(*x.shape[:2], -1)
 
-    def activate(self, x: Array) -> Array:
-        return _ACTIVATIONS[ACTIVATIONS[self.config.hidden_act]](x)
+    def activate(self, x: Array, name: str | None = None) -> Array:
+        return _ACTIVATIONS[ACTIVATIONS[name or self.config.hidden_act]](x)
 
     # === Heads ===
 
     def masked_lm(self, hidden: Array) -> Array:
-        x = self.activate(self.dense(self.layout.transform, hidden))
-        x = self.norm(self.layout.norm_of_transform, x)
-        return x @ self.table("word").T + self.get(self.layout.masked_lm_bias)
+        config = self.config
+        x = self.dense(self.layout.transform, hidden)
+        x = self.activate(x, config.transform_act)
+        x = self.norm(self.layout.norm_of_transform, x, config.transform_eps)
+        logits = _by_columns(x, self.table("word"))
+        return logits + self.get(self.layout.masked_lm_bias)
 
     def head(self, head: str, found: Mapping[str, Array]) -> dict[str, Array]:
         per_token = head == "BertForTokenClassification"
         source = {
             "next_sentence": "pooled_output",
             "classifier": "sequence_output" if per_token else "pooled_output",
+            "token_classifier": "sequence_output",
             "qa": "sequence_output",
         }
         results: dict[str, Array] = {}
@@ -333,11 +449,31 @@ class _Reference:
 _NAMED = {
     "next_sentence": lambda x: {"nsp_logits": x},
     "classifier": lambda x: {"logits": x},
+    "token_classifier": lambda x: {"logits": x},
     "qa": lambda x: {"start_logits": x[..., 0], "end_logits": x[..., 1]},
 }
 
 
 # === Functions ===
+
+# Products with a matrix that is read piece by piece.
+
+
+def _by_columns(x: Array, weight: Tensor) -> Array:
+    """`x @ weight.T`, the weight `[out, in]`."""
+    pieces = (np.asarray(piece, "float32") for piece in weight.pieces())
+    return np.concatenate([x @ piece.T for piece in pieces], -1)
+
+
+def _by_rows(x: Array, weight: Tensor) -> Array:
+    """`x @ weight`, the weight `[in, out]`; heads may be an axis of either."""
+    total, at = np.float32(0), 0
+    outputs = math.prod(weight.shape) // x.shape[-1]
+    for piece in weight.pieces():
+        matrix = np.asarray(piece, "float32").reshape(-1, outputs)
+        total = total + x[..., at : at + len(matrix)] @ matrix
+        at += len(matrix)
+    return total
 
 
 def _softmax(x: Array) -> Array:

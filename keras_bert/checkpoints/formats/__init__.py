@@ -6,16 +6,30 @@ family's rows.
 """
 
 import importlib
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from keras_bert import families
+from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint
+from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError, MissingFileError, choose
 
-FORMATS = ("google", "huggingface", "keras")
+FORMATS = ("google", "huggingface", "keras", "model_garden", "keras_hub")
+READ_ONLY = ("huggingface_tf",)
+ALL = (*FORMATS, *READ_ONLY)
+# Their `gelu` is the tanh form, unless the model was trained with another.
+GELU_IN_DOUBT = ("google", "model_garden")
+# Where a masked-LM head may compute with other numbers than the encoder.
+OWN_TRANSFORM = ("keras", "keras_hub")
+BARE = ("google", "model_garden")  # a vocabulary there has no settings
 EXPECTED = (
-    "bert_model.ckpt.index (Google), model.safetensors or pytorch_model.bin "
-    "(Hugging Face), or model.weights.h5 (keras)"
+    "bert_model.ckpt.index (Google, Model Garden), saved_model.pb (TF-Hub), "
+    "model.safetensors, pytorch_model.bin or tf_model.h5 (Hugging Face), or "
+    "model.weights.h5 (keras, KerasHub)"
 )
 
 
@@ -25,8 +39,86 @@ def module(name: str) -> ModuleType:
     Raises:
         UnknownNameError: there is no such format.
     """
-    choose("format", name, FORMATS)
+    choose("format", name, ALL)
     return importlib.import_module(f"keras_bert.checkpoints.formats.{name}")
+
+
+def options(name: str) -> tuple[str, ...]:
+    """Returns the options a format's `write` knows.
+
+    Raises:
+        UnknownNameError: there is no such format.
+    """
+    return getattr(module(name), "OPTIONS", ())
+
+
+def settle(to: str, config: BertConfig, head: str) -> BertConfig:
+    """Leaves out of a config what its head has no use for; refuses what it has.
+
+    Args:
+        to: the format.
+        config: the model's config.
+        head: its class.
+
+    Raises:
+        CheckpointError: the format cannot say what the masked-LM head computes with.
+    """
+    plain = config.replace(masked_lm_act=None, masked_lm_layer_norm_eps=None)
+    if "masked_lm" not in families.of(config).HEADS[head] or config == plain:
+        return plain
+    if to in OWN_TRANSFORM:
+        return config
+    raise CheckpointError(
+        f"Expected a masked-LM head with the encoder's activation and epsilon "
+        f"({config.hidden_act}, {config.layer_norm_eps}), as the format {to!r} has it. "
+        f"Received one with {config.transform_act} and {config.transform_eps}. The "
+        "result would compute something else. Drop masked_lm (drop=['masked_lm'], "
+        "--drop masked_lm), or keep the model in the format 'keras'."
+    )
+
+
+def copy_tokenizer(
+    to: str,
+    tokenizer_files: Iterable[Path],
+    folder: Path,
+    config: BertConfig,
+    given: Mapping[str, bool] | None = None,
+) -> None:
+    """Gives a checkpoint its tokenizer, in the form its format has.
+
+    Args:
+        to: the format.
+        tokenizer_files: the source's.
+        folder: the checkpoint.
+        config: gives the longest row.
+        given: what the source says of its tokenizer elsewhere.
+    """
+    own = getattr(module(to), "copy_tokenizer", None)
+    if own is not None:
+        settings = files.tokenizer_settings(tokenizer_files, given)
+        own(tokenizer_files, folder, config, settings)
+        return
+    describe = to not in BARE
+    files.copy_tokenizer(
+        tokenizer_files, folder, config, describe=describe, given=given
+    )
+
+
+def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: BertConfig) -> None:
+    """Writes a tokenizer beside a model, in the form the format has.
+
+    Args:
+        to: the format.
+        tokenizer: has `save_pretrained`.
+        folder: the checkpoint.
+        config: the model's config.
+    """
+    if not hasattr(module(to), "copy_tokenizer"):
+        tokenizer.save_pretrained(folder)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        tokenizer.save_pretrained(Path(place))
+        copy_tokenizer(to, files.tokenizer_files(Path(place)), folder, config)
 
 
 def detect(path: str | Path) -> str:
@@ -40,7 +132,7 @@ def detect(path: str | Path) -> str:
         CheckpointError: no format, or more than one, fits.
     """
     path = Path(path)
-    found = [name for name in FORMATS if module(name).detect(path)]
+    found = [name for name in ALL if module(name).detect(path)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -75,12 +167,12 @@ def read(
     from keras_bert.checkpoints.accounting import head_class
 
     name = detect(path)
-    if gelu is not None and name != "google":
+    if gelu is not None and name not in GELU_IN_DOUBT:
         raise CheckpointError(
             f"The gelu option is for Google checkpoints. {path} is of the format "
             f"{name!r}, whose config names the form itself."
         )
-    options = {"gelu": gelu} if name == "google" else {}
+    options = {"gelu": gelu} if name in GELU_IN_DOUBT else {}
     checkpoint = module(name).read(Path(path), config_file=config_file, **options)
     if head is not None:
         checkpoint.head = head_class(head, checkpoint.config)
