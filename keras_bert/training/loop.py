@@ -8,8 +8,11 @@ checkpoints hold everything a run depends on, the position in the data included.
 import json
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,16 +123,16 @@ class Run:
             ConfigError: the directory holds a run with another plan.
             TrainingStopped: the loss is not finite; the message names the step and
                 the last good checkpoint.
+            KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after the step in hand
+                and a checkpoint; a second one stops at once, without.
         """
         self._set_up()
-        try:
-            with self._log, self._bar() as bar:
-                for step in range(self._start + 1, self.plan.steps + 1):
-                    self._one_step(step, bar)
-        except KeyboardInterrupt:
-            self._save(self._done)
-            logger.warning("Interrupted; the same command goes on from here.")
-            raise
+        with self._log, self._bar() as bar, _stop_signals() as received:
+            for step in range(self._start + 1, self.plan.steps + 1):
+                self._one_step(step, bar)
+                if received:
+                    self._save(step)
+                    raise KeyboardInterrupt(f"after step {step}, which is saved")
         return self.history
 
     # === Set-up ===
@@ -148,7 +151,7 @@ class Run:
         self._train_step = _train_step(strategy, self._objective, self.optimizer)
         self._evaluate_step = _evaluate_step(strategy, self._objective)
         self._schedule = self.plan.schedule()
-        self._start = self._done = self._restore(strategy)
+        self._start = self._restore(strategy)
         self.history = _kept_lines(self._metrics_file, self._start)
         self._log = _Log(self._metrics_file, self.directory / "tensorboard")
         self._began = time.monotonic()
@@ -236,7 +239,6 @@ class Run:
 
     def _one_step(self, step: int, bar: Any) -> None:
         self._pending.append(self._train_step(self._next_batch(step)))
-        self._done = step
         bar.update()
         last = step == self.plan.steps
         if _due(step, self.plan.log_every) or last:
@@ -281,6 +283,28 @@ class Run:
         line = {"step": step, "split": split, **line, "time": round(seconds, 3)}
         self.history.append(line)
         self._log.write(line)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects Ctrl-C and SIGTERM: in the midst of a step, state is not whole."""
+    received: list[int] = []
+
+    def receive(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        logger.warning("Stopping after this step; the same command goes on from it.")
+
+    # Python gives signals to its main thread alone.
+    main = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.signal(number, receive) for number in signals}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _numbered(variables: Sequence[Any]) -> Iterator[tuple[str, Any]]:
