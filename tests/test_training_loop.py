@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -142,19 +144,39 @@ class Killed(BaseException):
     """Nothing is saved on the way out."""
 
 
-def _break_off(run, step, error, monkeypatch):
-    """Runs until a step begins."""
+def _kill():
+    raise Killed
+
+
+def _press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _press_ctrl_c_twice():
+    _press_ctrl_c()
+    _press_ctrl_c()
+
+
+def _terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _break_off(run, step, act, monkeypatch):
+    """Runs, and acts in the midst of a step."""
     next_batch = Run._next_batch
 
-    def raise_there(self, number):
+    def act_there(self, number):
+        batch = next_batch(self, number)
         if number == step:
-            raise error
-        return next_batch(self, number)
+            act()
+        return batch
 
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_next_batch", raise_there)
-        with pytest.raises(error):
+        patch.setattr(Run, "_next_batch", act_there)
+        with pytest.raises((KeyboardInterrupt, Killed)):
             run()
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def _assert_same_run(actual, expected):
@@ -165,18 +187,20 @@ def _assert_same_run(actual, expected):
 
 
 @pytest.mark.parametrize(
-    "error, step, kept",
+    "act, step, kept",
     [
-        (KeyboardInterrupt, 8, {"ckpt-5", "ckpt-7"}),
+        (_press_ctrl_c, 7, {"ckpt-5", "ckpt-7"}),  # between two lines of the log
+        (_terminate, 8, {"ckpt-5", "ckpt-8"}),
+        (_press_ctrl_c_twice, 7, {"ckpt-5"}),
         # Steps 6 to 8 are in the log already, and are done and logged again.
-        (Killed, 9, {"ckpt-5"}),
+        (_kill, 9, {"ckpt-5"}),
     ],
 )
 def test_a_run_broken_off_goes_on_to_the_same_bits(
-    error, step, kept, whole, tmp_path, monkeypatch
+    act, step, kept, whole, tmp_path, monkeypatch
 ):
     run = _run(tmp_path / "run")
-    _break_off(run, step, error, monkeypatch)
+    _break_off(run, step, act, monkeypatch)
     assert {p.stem for p in (run.directory / "checkpoints").glob("*.index")} == kept
     again = _run(tmp_path / "run")
     again()
