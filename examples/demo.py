@@ -50,11 +50,11 @@ class Settings:
     max_predictions_per_seq: int = 10
     dupe_factor: int = 1
     batch_size: int = 64
-    steps: int = 1500
+    steps: int = 1700
     warmup_steps: int = 150
     learning_rate: float = 2e-3
     heldout_batches: int = 40
-    finetune_epochs: int = 8
+    finetune_epochs: int = 6
     finetune_rate: float = 5e-4
     seeds: tuple[int, ...] = (1, 2, 3)
 
