@@ -198,6 +198,11 @@ def _fitted(name):
     return model, history.history
 
 
+def _adds_the_same_to_all_scores(name: str, path: str) -> bool:
+    per_choice = name == "BertForMultipleChoice" and path == "classifier/bias"
+    return per_choice or path.endswith("key/bias")
+
+
 def test_fit_after_compile_without_arguments(name, model):
     if CASES[name].labels is None:
         pytest.skip("an encoder alone has nothing to learn")
@@ -206,6 +211,8 @@ def test_fit_after_compile_without_arguments(name, model):
     assert any("accuracy" in key for key in history)
     before = {w.path: ops.convert_to_numpy(w) for w in model.weights}
     for weight in trained.trainable_weights:
+        if _adds_the_same_to_all_scores(name, weight.path):
+            continue  # softmax cancels it: only rounding moves it, or does not
         moved = np.abs(ops.convert_to_numpy(weight) - before[weight.path]).max()
         assert moved > 0, f"{weight.path} got no gradient"
 
