@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import files, protobuf
 from keras_bert.checkpoints.checkpoint import PIECE, Tensor
 from keras_bert.checkpoints.crc32c import crc32c, crc32c_of, masked
 from keras_bert.errors import CheckpointError
@@ -117,14 +117,14 @@ def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
         CheckpointError: damaged, or of a kind that cannot be read.
     """
     table = dict(_read_table(path.read_bytes()))
-    header = _fields(table.pop(b"", b""))
-    shards = _number(header, 1)
-    if _number(header, 2):
+    header = protobuf.fields(table.pop(b"", b""))
+    shards = protobuf.number(header, 1)
+    if protobuf.number(header, 2):
         raise CheckpointError(
             f"Expected little-endian numbers in {path}. Received: big-endian."
         )
     return shards, {
-        key.decode(): _entry(key.decode(), _fields(value), path)
+        key.decode(): _entry(key.decode(), protobuf.fields(value), path)
         for key, value in table.items()
     }
 
@@ -135,14 +135,15 @@ def _entry(name: str, fields: dict[int, list], path: Path) -> Entry:
             f"Expected whole tensors in {path}. Received {name} in slices, as a "
             "partitioned variable is saved. Save it again without a partitioner."
         )
-    dims = [_fields(dim) for dim in _fields(_bytes(fields, 2)).get(2, [])]
+    shape = protobuf.fields(protobuf.raw(fields, 2))
+    dims = [protobuf.fields(dim) for dim in shape.get(2, [])]
     return Entry(
-        dtype=_number(fields, 1),
-        shape=tuple(_number(dim, 1) for dim in dims),
-        shard=_number(fields, 3),
-        offset=_number(fields, 4),
-        size=_number(fields, 5),
-        checksum=int.from_bytes(_bytes(fields, 6), "little"),
+        dtype=protobuf.number(fields, 1),
+        shape=tuple(protobuf.number(dim, 1) for dim in dims),
+        shard=protobuf.number(fields, 3),
+        offset=protobuf.number(fields, 4),
+        size=protobuf.number(fields, 5),
+        checksum=int.from_bytes(protobuf.raw(fields, 6), "little"),
     )
 
 
@@ -245,7 +246,7 @@ class _Stored:
         data = self.read(0, self.entry.size).tobytes()
         lengths, at = [], 0
         for _ in range(math.prod(self.entry.shape)):
-            length, at = _varint(data, at)
+            length, at = protobuf.varint(data, at)
             lengths.append(length)
         # The lengths enter the checksums as numbers, not as they are written.
         head = b"".join(struct.pack("<I", length) for length in lengths)
@@ -292,8 +293,8 @@ def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    offset, at = _varint(data, at)
-    size, at = _varint(data, at)
+    offset, at = protobuf.varint(data, at)
+    size, at = protobuf.varint(data, at)
     return (offset, size), at
 
 
@@ -316,71 +317,14 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("a block of impossible form")
     at, key = 0, b""
     while at < end:
-        shared, at = _varint(block, at)
-        own, at = _varint(block, at)
-        size, at = _varint(block, at)
+        shared, at = protobuf.varint(block, at)
+        own, at = protobuf.varint(block, at)
+        size, at = protobuf.varint(block, at)
         if shared > len(key) or at + own + size > end:
             raise ValueError("an entry of impossible form")
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + size]
         at += own + size
-
-
-# === Protocol buffers ===
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-    raise ValueError("a number of impossible form")
-
-
-def _fields(data: bytes) -> dict[int, list]:
-    """A message's fields by number: integers, or bytes."""
-    found: dict[int, list] = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        value, at = _value(data, at, tag & 7)
-        found.setdefault(tag >> 3, []).append(value)
-    return found
-
-
-def _value(data: bytes, at: int, wire: int) -> tuple[int | bytes, int]:
-    if wire == 0:
-        return _varint(data, at)
-    fixed = {1: 8, 5: 4}
-    if wire == 2:
-        size, at = _varint(data, at)
-    elif wire in fixed:
-        size = fixed[wire]
-    else:
-        raise ValueError("a message of impossible form")
-    if at + size > len(data):
-        raise ValueError("a message cut short")
-    return data[at : at + size], at + size
-
-
-def _number(fields: dict[int, list], number: int) -> int:
-    value = fields.get(number, [0])[-1]
-    # Negative numbers have ten bytes; none has a meaning here.
-    if not isinstance(value, int) or value >= 1 << 63:
-        raise ValueError("a number where none can be")
-    return value
-
-
-def _bytes(fields: dict[int, list], number: int) -> bytes:
-    value = fields.get(number, [b""])[-1]
-    if not isinstance(value, bytes):
-        raise ValueError("a message where none can be")
-    return value
 
 
 # === Writing ===
@@ -452,44 +396,25 @@ def _put_strings(file: Any, values: np.ndarray) -> int:
     texts = [bytes(value) for value in values.ravel().tolist()]
     head = b"".join(struct.pack("<I", len(text)) for text in texts)
     checksum = struct.pack("<I", masked(crc32c(head)))
-    file.write(b"".join(_as_varint(len(text)) for text in texts) + checksum)
+    file.write(b"".join(protobuf.as_varint(len(text)) for text in texts) + checksum)
     file.write(b"".join(texts))
     return masked(crc32c_of([head, checksum, *texts]))
 
 
 def _write_index(path: Path, shards: int, entries: Mapping[str, Entry]) -> None:
-    version = _message({1: 1})
-    table = {b"": _message({1: shards, 3: version})}
+    version = protobuf.message({1: 1})
+    table = {b"": protobuf.message({1: shards, 3: version})}
     for name, entry in entries.items():
         table[name.encode()] = _entry_message(entry)
     path.write_bytes(_write_table(sorted(table.items())))
 
 
 def _entry_message(entry: Entry) -> bytes:
-    dims = b"".join(_field(2, _message({1: size})) for size in entry.shape)
-    fields = {1: entry.dtype, 2: dims, 3: entry.shard, 4: entry.offset, 5: entry.size}
-    checksum = _as_varint(6 << 3 | 5) + struct.pack("<I", entry.checksum)
-    return _message(fields) + checksum
-
-
-def _message(fields: Mapping[int, int | bytes]) -> bytes:
-    """Encodes fields; zeros are left out, as proto3 does."""
-    kept = {number: value for number, value in fields.items() if value != 0}
-    return b"".join(_field(number, value) for number, value in kept.items())
-
-
-def _field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return _as_varint(number << 3) + _as_varint(value)
-    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + value
-
-
-def _as_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*encoded, value])
+    dims = [protobuf.message({1: size}) for size in entry.shape]
+    shape = b"".join(protobuf.field(2, dim) for dim in dims)
+    fields = {1: entry.dtype, 2: shape, 3: entry.shard, 4: entry.offset, 5: entry.size}
+    checksum = protobuf.as_varint(6 << 3 | 5) + struct.pack("<I", entry.checksum)
+    return protobuf.message(fields) + checksum
 
 
 def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -504,9 +429,9 @@ def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     data += block.finish()
     metaindex, index = _Block(RESTART), _Block(1)
     for key, offset, size in handles:
-        index.add(key, _as_varint(offset) + _as_varint(size))
+        index.add(key, protobuf.as_varint(offset) + protobuf.as_varint(size))
     footer = b"".join(
-        _as_varint(number)
+        protobuf.as_varint(number)
         for number in (
             len(data),
             metaindex.size,
@@ -538,7 +463,7 @@ class _Block:
             self.restarts.append(len(self.data))
             self.count = shared = 0
         for number in (shared, len(key) - shared, len(value)):
-            self.data += _as_varint(number)
+            self.data += protobuf.as_varint(number)
         self.data += key[shared:] + value
         self.count += 1
         self.key = key

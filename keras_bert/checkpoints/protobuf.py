@@ -5,8 +5,6 @@ Source: protobuf.dev/programming-guides/encoding.
 
 from collections.abc import Mapping
 
-from keras_bert.errors import CheckpointError
-
 FIXED = {1: 8, 5: 4}  # bytes of the wire types of fixed size
 DELIMITED = 2
 
@@ -24,14 +22,14 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if byte < 128:
             return value, at
-    raise CheckpointError("a number of impossible form")
+    raise ValueError("a number of impossible form")
 
 
 def fields(data: bytes) -> dict[int, list]:
     """Reads a message: numbers, or bytes, by field number.
 
     Raises:
-        CheckpointError: it is no message, or a part of one.
+        ValueError: it is no message, or a part of one.
 
     Example:
         >>> fields(message({1: 300, 2: b"name"}))
@@ -54,9 +52,9 @@ def _value(data: bytes, at: int, wire: int) -> tuple[int | bytes, int]:
     elif wire in FIXED:
         size = FIXED[wire]
     else:
-        raise CheckpointError("a message of impossible form")
+        raise ValueError("a message of impossible form")
     if at + size > len(data):
-        raise CheckpointError("a message cut short")
+        raise ValueError("a message cut short")
     return data[at : at + size], at + size
 
 
@@ -65,7 +63,7 @@ def number(fields: Mapping[int, list], key: int) -> int:
     value = fields.get(key, [0])[-1]
     # Negative numbers have ten bytes; none has a meaning in these files.
     if not isinstance(value, int) or value >= 1 << 63:
-        raise CheckpointError("a number where none can be")
+        raise ValueError("a number where none can be")
     return value
 
 
@@ -73,7 +71,7 @@ def raw(fields: Mapping[int, list], key: int) -> bytes:
     """Returns a field that is bytes or a message, empty if it is absent."""
     value = fields.get(key, [b""])[-1]
     if not isinstance(value, bytes):
-        raise CheckpointError("a message where none can be")
+        raise ValueError("a message where none can be")
     return value
 
 
@@ -86,8 +84,8 @@ def text(fields: Mapping[int, list], key: int) -> str:
 
 
 def message(values: Mapping[int, int | bytes]) -> bytes:
-    """Writes fields; zeros and nothing are left out, as proto3 does."""
-    return b"".join(field(key, value) for key, value in values.items() if value)
+    """Writes fields; zeros are left out, as proto3 does."""
+    return b"".join(field(key, value) for key, value in values.items() if value != 0)
 
 
 def field(key: int, value: int | bytes) -> bytes:

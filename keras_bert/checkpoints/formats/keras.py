@@ -4,28 +4,20 @@ The weights file is laid out as `model.save_weights` of Keras lays it out, so th
 Keras reads what is written here, and the other way round.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from keras_bert import families
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import files, hdf5
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
 from keras_bert.config import BertConfig
-from keras_bert.errors import CheckpointError
 
-WEIGHTS = "model.weights.h5"
-# Keras' own names where the weights are in several files.
-INDEX, SHARD = "model.weights.json", "model_{:05d}.weights.h5"
+WEIGHTS, INDEX, SHARD = hdf5.WEIGHTS, hdf5.INDEX, hdf5.SHARD
 ENDINGS = (".weights.h5", ".weights.json")
 STATE = "optimizer.weights.h5"
 OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 2 * 10**9
-MAX_INFLATION = 1000  # of compressed weights; beyond, a file means harm
 PROJECTION = "embedding_projection"  # only where the config has an embedding_size
 # Keras names a layer's group after its class, counting repeats in the model's order.
 GROUPS = {
@@ -86,16 +78,9 @@ def _projected(config: BertConfig) -> bool:
 def detect(path: Path) -> bool:
     """Whether a path is a directory of ours, or its weights file."""
     if path.is_dir():
-        path = _main(path)
+        path = hdf5.main_file(path)
     # KerasHub presets use the same file name with a config of another kind.
     return path.name.endswith(ENDINGS) and path.is_file() and _is_ours(path)
-
-
-def _main(folder: Path) -> Path:
-    """The weights file of a directory, or the index of its shards."""
-    return next(
-        (folder / n for n in (WEIGHTS, INDEX) if (folder / n).is_file()), folder
-    )
 
 
 def _is_ours(path: Path) -> bool:
@@ -113,12 +98,12 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     Raises:
         CheckpointError: damaged.
     """
-    main = _main(path) if path.is_dir() else path
+    main = hdf5.main_file(path) if path.is_dir() else path
     config, head = files.read_config(("config.json",), [main.parent], config_file)
-    shards = _shards(main)
+    shards = hdf5.shard_files(main)
     projected = _projected(config)
-    stored, named = _stored(shards)
-    dense = named.get(_group("classifier", projected)) or _dense(config, head)
+    stored = hdf5.read(shards)
+    dense = _layers(shards).get(_group("classifier", projected)) or _dense(config, head)
     ignored = {n: files.OPTIMIZER_STATE for n in stored if n.startswith(KERAS_STATE)}
     ours = {h5_name(path, projected): path for path in _paths(config, dense)}
     state = main.parent / STATE
@@ -129,20 +114,10 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         tensors={ours.get(k, k): t for k, t in stored.items() if k not in ignored},
         head=head,
         ignored=ignored,
-        optimizer=_stored([state])[0] if state.is_file() else {},
+        optimizer=hdf5.read([state]) if state.is_file() else {},
         files=[*shards, *([state] if state.is_file() else [])],
         tokenizer_files=files.tokenizer_files(main.parent),
     )
-
-
-def _shards(main: Path) -> list[Path]:
-    """The files that hold the weights: of an index, those that it names."""
-    if main.suffix != ".json":
-        return [main]
-    values = [
-        v if isinstance(v, list) else [v] for v in files.weight_map(main).values()
-    ]
-    return files.shard_paths(main, [name for names in values for name in names])
 
 
 def _paths(config: BertConfig, dense: str | None) -> Iterable[str]:
@@ -163,61 +138,17 @@ def _dense(config: BertConfig, head: str | None) -> str | None:
     return next((name for name in layers if GROUPS.get(name) == "dense"), None)
 
 
-def _stored(shards: Iterable[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All datasets by name, and which layers the groups of dense ones are."""
-    tensors: dict[str, Tensor] = {}
-    named: dict[str, str] = {}
-    for shard in shards:
-        more, layers = _open(shard)
-        twice = sorted(tensors.keys() & more.keys())
-        if twice:
-            raise CheckpointError(f"Found {', '.join(twice)} again in {shard}.")
-        tensors |= more
-        named |= layers
-    return tensors, named
-
-
-def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _layers(shards: Iterable[Path]) -> dict[str, str]:
+    """Which layers the groups of dense ones are, where the files say so."""
     import h5py
 
-    with files.readable(path):
-        file = h5py.File(path, "r")
-        found: list[h5py.Dataset] = []
-
-        def collect(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset):
-                found.append(item)
-
-        file.visititems(collect)
-        groups = {group: file.get(f"layers/{group}/vars") for group in DENSE}
-        names = {k: g.attrs.get("name") for k, g in groups.items() if g is not None}
-        tensors = {item.name.lstrip("/"): _tensor(item, path) for item in found}
-    return tensors, {k: name for k, name in names.items() if name in GROUPS}
-
-
-def _tensor(item: Any, path: Path) -> Tensor:
-    # HDF5 has no bfloat16: Keras stores the bits and says so.
-    is_bfloat16 = item.attrs.get("dtype") == "bfloat16"
-    dtype = files.dtype("bfloat16") if is_bfloat16 else item.dtype
-    _refuse_unreal(item, path)
-
-    def part(*rows: int) -> np.ndarray:
-        with files.readable(path):
-            values = item[slice(*rows)] if rows else item[()]
-            return np.asarray(values).view(dtype) if is_bfloat16 else np.asarray(values)
-
-    return Tensor(tuple(item.shape), dtype, part, part if item.shape else None)
-
-
-def _refuse_unreal(item: Any, path: Path) -> None:
-    """A dataset may claim any shape, and fill what the file lacks with zeros."""
-    claimed = math.prod(item.shape) * item.dtype.itemsize
-    stored = item.id.get_storage_size()
-    if item.external or item.is_virtual or claimed > MAX_INFLATION * stored:
-        raise CheckpointError(
-            f"Expected {item.name} of the shape {item.shape} to be stored in {path}. "
-            f"Received: {stored} of its {claimed} bytes. The file is damaged."
-        )
+    names: dict[str, str] = {}
+    for shard in shards:
+        with files.readable(shard), h5py.File(shard, "r") as file:
+            groups = {group: file.get(f"layers/{group}/vars") for group in DENSE}
+            found = {k: g.attrs.get("name") for k, g in groups.items() if g is not None}
+            names |= {k: name for k, name in found.items() if name in GROUPS}
+    return names
 
 
 # === Writing ===
@@ -257,7 +188,7 @@ def write(
     names = [SHARD.format(i) if many else WEIGHTS for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         held = {n: tensors[n] for group in shard for n in groups[group]}
-        _write_weights(folder / name, held, projected)
+        hdf5.write(folder / name, held, lambda n: h5_name(n, projected))
     if many:
         _write_index(folder, sizes, dict(zip(names, shards, strict=True)))
     if optimizer:
@@ -281,34 +212,10 @@ def _groups(tensors: Iterable[str], projected: bool) -> dict[str, list[str]]:
     return groups
 
 
-def _write_weights(path: Path, tensors: Mapping[str, Tensor], projected: bool) -> None:
-    import h5py
-
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    with h5py.File(path, "w") as file:
-        for name in files.progress(tensors, f"writing {path.name}", size):
-            dataset = _put(file, h5_name(name, projected), tensors[name])
-            dataset.parent.attrs["name"] = name.split("/")[-2]  # as Keras does
-
-
 def _write_state(path: Path, optimizer: Mapping[str, Tensor]) -> None:
     import h5py
 
     size = sum(tensor.nbytes for tensor in optimizer.values())
     with h5py.File(path, "w") as file:
         for name in files.progress(optimizer, f"writing {path.name}", size):
-            _put(file, name, optimizer[name])
-
-
-def _put(file: Any, name: str, tensor: Tensor) -> Any:
-    dataset = file.create_dataset(name, tensor.shape, tensor.dtype)
-    at = 0
-    for piece in tensor.pieces():
-        if not tensor.shape:
-            dataset[()] = piece
-            break
-        dataset[at : at + len(piece)] = piece
-        at += len(piece)
-    if tensor.dtype.name == "bfloat16":
-        dataset.attrs["dtype"] = "bfloat16"
-    return dataset
+            hdf5.put(file, name, optimizer[name])
