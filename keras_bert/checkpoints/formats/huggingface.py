@@ -331,6 +331,8 @@ def to_hf_config(config: BertConfig, head: str, dtype: str) -> dict[str, Any]:
     )
     if has_labels and config.id2label is None:
         config = config.replace(id2label=dict(enumerate(config.labels)))
+    if "qa" in families.of(config).HEADS[head]:
+        config = config.replace(id2label=None)  # would size the span's two outputs
     values = config.to_dict()
     values.pop("num_labels", None)  # counted from id2label
     quiet = ("problem_type", "output_hidden_states", "output_attentions")
