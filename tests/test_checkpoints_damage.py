@@ -172,6 +172,44 @@ def test_a_pickle_is_never_run(whole, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+def test_an_archive_that_unpacks_to_anything_is_not_opened(whole, tmp_path):
+    import zipfile
+
+    path = tmp_path / "bomb.bin"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(10**7))
+    config = whole["huggingface"] / "config.json"
+    with pytest.raises(CheckpointError, match="10000000 bytes in an archive of"):
+        formats.read(path, config_file=config)
+
+
+def test_a_tensor_of_more_than_its_storage(whole, tmp_path):
+    import torch
+
+    path = tmp_path / "wide.bin"
+    torch.save({WORDS: torch.zeros(1).expand(10**6, 10**6)}, path)
+    config = whole["huggingface"] / "config.json"
+    with pytest.raises(CheckpointError, match="4000000000000 bytes for 4"):
+        formats.read(path, config_file=config)
+
+
+def test_a_dataset_that_is_not_stored(whole, tmp_path):
+    source = shutil.copytree(whole["keras"], tmp_path / "unreal")
+    with h5py.File(source / "model.weights.h5", "a") as file:
+        del file["layers/pooler/dense/vars/1"]
+        file.create_dataset("layers/pooler/dense/vars/1", (10**12,), "f4")
+    with pytest.raises(CheckpointError, match=r"0 of its 4000000000000 bytes"):
+        formats.read(source)
+
+
+def test_json_without_end(whole, tmp_path):
+    source = shutil.copytree(whole["huggingface"], tmp_path / "deep")
+    (source / "model.safetensors").unlink()
+    (source / "model.safetensors.index.json").write_text("[" * 10**5)
+    with pytest.raises(CheckpointError, match="Expected JSON"):
+        formats.read(source)
+
+
 @pytest.mark.parametrize("content", [[1, 2], {"a": 3}])
 def test_a_torch_file_of_something_else(content, whole, tmp_path):
     import torch

@@ -113,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or too deep
         raise CheckpointError(f"Expected JSON in {path}. Received: {error}.") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"Expected a JSON object in {path}.")

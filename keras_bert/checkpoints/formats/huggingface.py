@@ -184,6 +184,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     # The format from before PyTorch 1.6 is no zip archive and cannot be mapped.
     mapped = zipfile.is_zipfile(path)
     with files.readable(path):
+        _refuse_inflation(path, mapped)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -199,6 +200,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"Received others: {', '.join(others[:5])}."
         )
     return {name: _from_torch(tensor, path) for name, tensor in state.items()}
+
+
+def _refuse_inflation(path: Path, zipped: bool) -> None:
+    """A zip archive may unpack to any size; PyTorch's own is never compressed."""
+    if not zipped:
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"{unpacked} bytes in an archive of {path.stat().st_size}")
 
 
 def _torch(path: Path) -> Any:
@@ -217,6 +228,12 @@ def _from_torch(tensor: Any, path: Path) -> Tensor:
     import torch
 
     tensor = tensor.detach()
+    claimed, stored = tensor.nbytes, tensor.untyped_storage().nbytes()
+    if claimed > stored:
+        raise CheckpointError(
+            f"Expected tensors as large as their storage in {path}. Received a shape "
+            f"of {claimed} bytes for {stored}."
+        )
     if tensor.dtype == torch.bfloat16:  # unknown to NumPy: pass the bits
         dtype = np.dtype(ml_dtypes.bfloat16)
         bits = tensor.contiguous().view(torch.int16)
