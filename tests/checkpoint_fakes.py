@@ -58,7 +58,7 @@ def fake_tensors(
     family, rng = families.of(config), np.random.default_rng(seed)
     rows = [
         row
-        for part in family.HEADS[head]
+        for part in dict.fromkeys((*family.body(config), *family.HEADS[head]))
         for row in expand(family.PARTS[part], config.num_hidden_layers)
     ]
     sizes = family.sizes(config)

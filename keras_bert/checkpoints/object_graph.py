@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_bert.checkpoints import protobuf
-from keras_bert.errors import CheckpointError
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -141,13 +140,13 @@ class ObjectGraph:
         """Reads a `TrackableObjectGraph`.
 
         Raises:
-            CheckpointError: it is damaged.
+            ValueError: it is damaged.
         """
         messages = protobuf.fields(data).get(1, [])
         graph = cls([_decode_node(protobuf.fields(message)) for message in messages])
         numbers = {n for node in graph.nodes for n in _numbers(node)}
         if max(numbers, default=0) >= len(graph.nodes):
-            raise CheckpointError("an object graph that names objects it has not")
+            raise ValueError("an object graph that names objects it has not")
         return graph
 
     def encode(self) -> bytes:

@@ -466,15 +466,20 @@ def _graph(
     put("save_counter", Tensor.of(np.array(1, "int64")))
     _number_layers(graph, config)
     _link_model(graph, put, tensors)
+    for last in ("kernel", "bias"):  # what is trained is the pretrainer's own
+        trained = graph.walk(0, f"{NEXT_SENTENCE}/{last}")
+        nodes |= {f"{POOLER}/{last}": trained} if trained is not None else {}
     for name, tensor in optimizer.items():
         weight, _, slot = name.rpartition("/")
         slot = THEIR_SLOTS.get(slot, slot)
         if not weight:
             put("optimizer/iter" if name == STEP else f"optimizer/{name}", tensor)
         else:
-            key = f"{weight}/.OPTIMIZER_SLOT/optimizer/{slot}{SUFFIX}"
+            node = nodes[weight]
+            of = graph.nodes[node].key.removesuffix(SUFFIX)
+            key = f"{of}/.OPTIMIZER_SLOT/optimizer/{slot}{SUFFIX}"
             stored[key] = tensor
-            graph.add_slot("optimizer", nodes[weight], slot, key)
+            graph.add_slot("optimizer", node, slot, key)
     return graph, stored
 
 
