@@ -1,0 +1,263 @@
+"""Checks that other libraries open what conversions write, each in its environment.
+
+For every library a virtual environment is made (or taken, if it is there already),
+random checkpoints of every head are written, and a script of `tools/peers/` opens
+them there, with nothing of this package, and compares what the library computes with
+the NumPy reference.
+
+    python tools/peer_check.py                         # all of them: gigabytes, minutes
+    python tools/peer_check.py transformers-4.57 --environments ~/peers
+    python tools/peer_check.py google --google-code ~/src/bert
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import venv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_bert import axes, families
+from keras_bert.checkpoints import convert, formats, reference
+from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.table import expand
+from keras_bert.config import BertConfig
+
+SCRIPTS = Path(__file__).parent / "peers"
+TOLERANCE = 5e-6
+GOOGLE_COMMIT = "eedf5716ce1268e56f0a50264a88cafad334ac61"
+GOOGLE_FILES = (
+    "modeling.py",
+    "tokenization.py",
+    "optimization.py",
+    "run_pretraining.py",
+    "run_classifier.py",
+    "run_squad.py",
+)
+TENSORFLOW = ("tf-models-official==2.20.0", "setuptools<81")
+# Heads a peer has; each script tells how it names them.
+ALL = tuple(families.of(BertConfig()).HEADS)
+GOOGLES = (
+    "BertModel",
+    "BertForPreTraining",
+    "BertForSequenceClassification",
+    "BertForQuestionAnswering",
+)
+MODEL_GARDENS = (*GOOGLES, "BertForTokenClassification")
+
+
+class Peer(NamedTuple):
+    """A library, and what is asked of it.
+
+    Attributes:
+        environment: name of its virtual environment; two may share one.
+        requirements: what is installed there.
+        script: of `tools/peers/`.
+        format: of the checkpoints.
+        heads: model classes.
+        variants: options of `convert`, by name.
+    """
+
+    environment: str
+    requirements: tuple[str, ...]
+    script: str
+    format: str
+    heads: tuple[str, ...]
+    variants: dict[str, dict]
+
+
+HUGGING_FACE = {
+    "safetensors": {},
+    "sharded": {"max_shard_size": 5_000},
+    "bin": {"file_format": "bin"},
+}
+ONE_AND_MANY = {"one file": {}, "shards": {"max_shard_size": 5_000}}
+PEERS = {
+    "transformers-4.57": Peer(
+        "transformers-4.57",
+        ("transformers==4.57.6", "torch"),
+        "transformers_open.py",
+        "huggingface",
+        ALL,
+        HUGGING_FACE,
+    ),
+    "google": Peer(
+        "tensorflow-2.20",
+        TENSORFLOW,
+        "google_restore.py",
+        "google",
+        GOOGLES,
+        ONE_AND_MANY,
+    ),
+    "model_garden": Peer(
+        "tensorflow-2.20",
+        TENSORFLOW,
+        "model_garden_restore.py",
+        "model_garden",
+        MODEL_GARDENS,
+        ONE_AND_MANY,
+    ),
+}
+
+# === Checkpoints ===
+
+
+def write_cases(peer: Peer, folder: Path) -> None:
+    """Writes a checkpoint, inputs and expected outputs for every head and variant."""
+    config = BertConfig(
+        vocab_size=37,
+        hidden_size=15,
+        num_attention_heads=3,
+        num_hidden_layers=2,
+        intermediate_size=22,
+        max_position_embeddings=11,
+        hidden_act="gelu_new",
+        num_labels=7,
+    )
+    for head in peer.heads:
+        source = folder / "sources" / head
+        source.mkdir(parents=True)
+        save(source, "keras", config, head, _random(config, head))
+        for name, options in peer.variants.items():
+            case = folder / "cases" / f"{head}, {name}"
+            case.parent.mkdir(exist_ok=True)
+            convert(source, case, peer.format, **options)
+            _write_expected(case, head)
+
+
+def _random(config: BertConfig, head: str) -> dict[str, Tensor]:
+    family, rng = families.of(config), np.random.default_rng(0)
+    sizes = family.sizes(config)
+    slots = [
+        row.slots["keras"]
+        for part in family.HEADS[head]
+        for row in expand(family.PARTS[part], config.num_hidden_layers)
+    ]
+    return {
+        slot.name: Tensor.of(
+            rng.normal(scale=0.2, size=axes.shape(slot.axes, sizes)).astype("float32")
+        )
+        for slot in slots
+    }
+
+
+def _write_expected(case: Path, head: str) -> None:
+    opened = formats.read(case)
+    inputs = reference.probe(opened.config)
+    del inputs["position_ids"]  # not every library takes them
+    expected = reference.outputs(opened, head, inputs)
+    np.savez(case / "inputs.npz", **inputs)
+    np.savez(case / "expected.npz", **expected)
+    (case / "head").write_text(head)
+
+
+# === Environments ===
+
+
+def environment(peer: Peer, folder: Path) -> Path:
+    """Returns the Python of a peer's environment, made first if it is not there."""
+    place = folder / peer.environment
+    python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        print(f"Installing {', '.join(peer.requirements)} into {place} …", flush=True)
+        venv.create(place, with_pip=True)
+        command = [python, "-m", "pip", "install", "-q", *peer.requirements]
+        subprocess.run(command, check=True)
+    return python
+
+
+def google_code(given: str | None, folder: Path) -> Path:
+    """Returns a directory with Google's modules, downloaded at one commit."""
+    if given:
+        return Path(given)
+    place = folder / f"google-research-bert-{GOOGLE_COMMIT[:7]}"
+    place.mkdir(parents=True, exist_ok=True)
+    base = "https://raw.githubusercontent.com/google-research/bert"
+    for name in GOOGLE_FILES:
+        if not (place / name).exists():
+            address = f"{base}/{GOOGLE_COMMIT}/{name}"
+            urllib.request.urlretrieve(address, place / name)
+    return place
+
+
+# === The check ===
+
+
+def check(name: str, environments: Path, code: str | None) -> list[dict]:
+    """Runs one peer on its checkpoints; returns what it said of each."""
+    peer = PEERS[name]
+    python = environment(peer, environments)
+    arguments = [google_code(code, environments)] if name == "google" else []
+    with tempfile.TemporaryDirectory() as folder:
+        write_cases(peer, Path(folder))
+        command = [python, SCRIPTS / peer.script, Path(folder) / "cases", *arguments]
+        settings = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(
+            command, env=os.environ | settings, capture_output=True, text=True
+        )
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return [{"peer": name, **json.loads(line)} for line in lines]
+
+
+def table(results: Iterable[dict]) -> str:
+    """Returns the results as a table in Markdown."""
+    rows = [
+        "| opened by | what | keys missing | unexpected | largest difference |",
+        "|---|---|---|---|---|",
+    ]
+    for result in results:
+        cells = (
+            result["version"],
+            result["case"],
+            ", ".join(result["missing"]) or "none",
+            ", ".join(result["unexpected"]) or "none",
+            f"{result['difference']:.1e}",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def failed(result: dict) -> bool:
+    """Whether a peer found other keys, or computed something else."""
+    wrong = result["missing"] or result["unexpected"]
+    return bool(wrong) or not result["difference"] <= TOLERANCE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("peers", nargs="*", help=f"of {', '.join(PEERS)}; all if none")
+    parser.add_argument(
+        "--environments",
+        default=str(Path.home() / ".cache" / "keras_bert" / "peers"),
+        help="directory of the virtual environments; kept for the next time",
+    )
+    parser.add_argument("--google-code", help="a copy of google-research/bert")
+    return parser
+
+
+def main() -> int:
+    """Checks the peers and prints the table; 1 if one of them differs."""
+    args = _parser().parse_args()
+    unknown = set(args.peers) - set(PEERS)
+    if unknown:
+        print(f"Unknown: {', '.join(unknown)}; known are {', '.join(PEERS)}.")
+        return 2
+    names = args.peers or list(PEERS)
+    places = Path(args.environments).expanduser().absolute(), args.google_code
+    results = [result for name in names for result in check(name, *places)]
+    print(table(results))
+    return int(not results or any(map(failed, results)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
