@@ -64,8 +64,9 @@ class BertConfig:
         num_hidden_layers: transformer blocks.
         num_attention_heads: heads per block.
         intermediate_size: width of the feed-forward layer.
-        hidden_act: activation of the feed-forward layer and, unless `masked_lm_act`
-            is set, of the masked-LM transform; `"gelu"` is the exact erf form, `"gelu_new"` the tanh form.
+        hidden_act: activation of the feed-forward layer and, unless
+            `masked_lm_act` is set, of the masked-LM transform; `"gelu"` is the exact
+            erf form, `"gelu_new"` the tanh form.
         hidden_dropout_prob: dropout after embeddings, attention output and
             feed-forward output, between 0 and 1.
         attention_probs_dropout_prob: dropout on attention probabilities.

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
@@ -37,7 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predicts every example, prints the scores and writes what was asked for."""
     from keras_bert import tasks
+    from keras_bert.tokenization.tokenizer import refuse_existing
 
+    outputs = [args.output, args.predictions]
+    refuse_existing([Path(name) for name in outputs if name], args.overwrite)
     examples = tasks.read_examples(
         args.data, text=args.text, text_pair=args.text_pair, label=args.label
     )

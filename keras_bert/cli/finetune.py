@@ -28,6 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--regression", action="store_true", help="the labels are numbers"
     )
+    parser.add_argument(
+        "--ignore-mismatched-sizes",
+        action="store_true",
+        help="start a new head where the checkpoint's has other labels",
+    )
     parser.add_argument("--epochs", type=float, default=3, help="passes over the data")
     parser.add_argument(
         "--warmup", type=float, default=0.1, help="share of the steps that warm up"
@@ -78,7 +83,11 @@ def _model(args: argparse.Namespace, labels: Sequence[str] | None) -> Any:
         else {"id2label": dict(enumerate(labels))}
     )
     return keras_bert.BertForSequenceClassification.from_pretrained(
-        args.model, dtype=args.dtype, seed=args.seed, **head
+        args.model,
+        dtype=args.dtype,
+        seed=args.seed,
+        ignore_mismatched_sizes=args.ignore_mismatched_sizes,
+        **head,
     )
 
 

@@ -272,8 +272,6 @@ class RecordWriter:
         self._writers: dict[Path, tf.io.TFRecordWriter] = {}
 
     def __enter__(self) -> "RecordWriter":
-        for path in self.paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def write(self, examples: Sequence[bytes], part: int = 0) -> None:
@@ -300,6 +298,7 @@ class RecordWriter:
         if partial not in self._writers:
             import tensorflow as tf
 
+            partial.parent.mkdir(parents=True, exist_ok=True)
             self._writers[partial] = tf.io.TFRecordWriter(str(partial))
         return self._writers[partial]
 

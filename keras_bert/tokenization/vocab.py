@@ -124,7 +124,10 @@ def train_vocab(
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     if not counts:
-        raise InputError("Expected text to learn a vocabulary from, received none.")
+        raise InputError(
+            "Expected text to learn a vocabulary from; there are no words in it. Check "
+            "that the files are UTF-8 text and not empty."
+        )
     alphabet = _alphabet(counts, limit_alphabet)
     first = _reserved(unused) + _pieces_of_alphabet(counts, alphabet)
     if len(first) > vocab_size:
