@@ -24,7 +24,7 @@ from keras_bert.errors import CheckpointError, MissingExtraError, choose
 HUB = "hf://"
 # The hub holds the same weights in several forms: the others only where needed.
 HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
-HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "*.ckpt*")
+HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "tf_model.h5", "*.ckpt*")
 log = logging.getLogger(__name__)
 
 
@@ -251,7 +251,7 @@ def save_pretrained(
     Args:
         model: has `config`, `parts_held` and `weights`.
         path: the directory; it appears whole or not at all.
-        format: "keras", "huggingface" or "google".
+        format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         tokenizer: has `save_pretrained`; written beside the weights.
         overwrite: replace an existing checkpoint directory.
         file_format: of Hugging Face weights, "safetensors" or "bin".

@@ -12,6 +12,12 @@ HELP = "convert a checkpoint into another format"
 
 # The converters' names for things: a format, and the directory it goes to.
 KINDS = {"tf": "google", "pt": "huggingface", "keras": "keras"}
+# A converter reads its own kind, in every format there is of it.
+READ = {
+    "tf": ("google", "model_garden", "huggingface_tf"),
+    "pt": ("huggingface",),
+    "keras": ("keras", "keras_hub"),
+}
 DIRECTORIES = {"google": "tf", "huggingface": "pytorch", "keras": "keras"}
 NAMES = {"tf": "TensorFlow", "pt": "PyTorch", "keras": "Keras"}
 
@@ -161,7 +167,7 @@ def _run(args: argparse.Namespace, source: str, target: str) -> None:
 
     path, to = Path(args.source), KINDS[target]
     found = formats.detect(path)
-    if found != KINDS[source]:
+    if found not in READ[source]:
         raise CheckpointError(
             f"Expected a {NAMES[source]} checkpoint at {path}. Received: one of the "
             f"format {found!r}. Use `keras-bert convert --to {to}`."

@@ -304,8 +304,9 @@ class BertPreTrainedModel(keras.Model):
         """Loads a checkpoint of any format, recognized by what is in its files.
 
         Args:
-            path: our own directory, a Google TF1 checkpoint (directory or prefix),
-                a Hugging Face directory, or `hf://org/name`.
+            path: our own directory, a checkpoint of Google's TF1 code or of the
+                Model Garden (directory or prefix), a TF-Hub SavedModel, a Hugging
+                Face directory, a KerasHub preset, or `hf://org/name`.
             dtype: dtype policy of the model.
             seed: seed of a head that the checkpoint does not hold.
             ignore_mismatched_sizes: make a new head where the checkpoint's has
@@ -346,7 +347,8 @@ class BertPreTrainedModel(keras.Model):
 
         Args:
             path: the directory; it appears whole or not at all.
-            format: "keras" (our own), "huggingface" or "google".
+            format: "keras" (our own), "huggingface", "google", "model_garden" or
+                "keras_hub".
             tokenizer: written beside the weights.
             overwrite: replace the directory if it is there.
             **options: what the format knows, such as `file_format="bin"`.

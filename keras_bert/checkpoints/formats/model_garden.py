@@ -12,7 +12,7 @@ Source: tensorflow/models `official/nlp/modeling/{networks,models}/bert_*.py`,
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,7 @@ IMPORTANCE = "_token_importance_embed"
 SLOTS = {"m": "adam_m", "v": "adam_v"}
 THEIR_SLOTS = {googles: name for name, googles in SLOTS.items()}
 STEP = "global_step"
+THEIR_COUNTERS = {STEP: "iter"}
 # How a SavedModel's file holds the name of an operation, and what it tells.
 ACTIVATIONS = {b"\x12\x03Erf": "gelu", b"\x12\x04Relu": "relu"}
 
@@ -443,73 +444,94 @@ def write(
     values, warnings = google.to_google_config(config, head)
     files.write_json(folder / "bert_config.json", values)
     tensors, more = placeholder.fill(tensors, config, FORMAT, LIBRARY)
-    graph, stored = _graph(config, tensors, optimizer or {})
-    stored[KEY] = Tensor.of(np.array(graph.encode(), object))
-    bundle.write(folder / PREFIX, stored, max_shard_size)
+    program = _Program(config, tensors)
+    program.add_optimizer(optimizer or {})
+    bundle.write(folder / PREFIX, program.stored(), max_shard_size)
     google.write_note(folder)
     return [*warnings, *more, *_unheld(tensors)]
 
 
-def _graph(
-    config: BertConfig, tensors: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]
-) -> tuple[ObjectGraph, dict[str, Tensor]]:
-    """The objects of a Model Garden program that has these weights."""
-    graph, stored = ObjectGraph(), {}
-    keys = KEYS if any(n.startswith(MASKED_LM) for n in tensors) else {}
+class _Program:
+    """The objects of a Model Garden program that has these weights.
 
-    def put(path: str, tensor: Tensor) -> int:
-        key = keys.get(path, path) + SUFFIX
-        stored[key] = tensor
-        return graph.add(path, key)
+    Args:
+        config: the model's config.
+        tensors: by the names of `BertEncoderV2` and of the models on it.
+    """
 
-    nodes = {name: put(name, tensor) for name, tensor in tensors.items()}
-    put("save_counter", Tensor.of(np.array(1, "int64")))
-    _number_layers(graph, config)
-    _link_model(graph, put, tensors)
-    for last in ("kernel", "bias"):  # what is trained is the pretrainer's own
-        trained = graph.walk(0, f"{NEXT_SENTENCE}/{last}")
-        nodes |= {f"{POOLER}/{last}": trained} if trained is not None else {}
-    for name, tensor in optimizer.items():
-        weight, _, slot = name.rpartition("/")
-        slot = THEIR_SLOTS.get(slot, slot)
-        if not weight:
-            put("optimizer/iter" if name == STEP else f"optimizer/{name}", tensor)
+    def __init__(self, config: BertConfig, tensors: Mapping[str, Tensor]):
+        self.graph, self.tensors = ObjectGraph(), tensors
+        self.values: dict[str, Tensor] = {}
+        masked = any(name.startswith(f"{MASKED_LM}/") for name in tensors)
+        self.keys = KEYS if masked else {}
+        self.nodes = {name: self.put(name, tensor) for name, tensor in tensors.items()}
+        self.put("save_counter", Tensor.of(np.array(1, "int64")))
+        self.number_layers(config)
+        self.make_model()
+
+    def put(self, path: str, tensor: Tensor) -> int:
+        """Makes a variable."""
+        key = self.keys.get(path, path) + SUFFIX
+        self.values[key] = tensor
+        return self.graph.add(path, key)
+
+    def link(self, path: str, target: str) -> None:
+        """Gives an object a second path, if it is there."""
+        node = self.graph.walk(0, target)
+        if node is not None:
+            self.graph.link(path, node)
+
+    def number_layers(self, config: BertConfig) -> None:
+        """Gives the encoder's layers `BertEncoder`'s names too."""
+        projected = config.embedding_size is not None
+        for name, number in numbered_names(config.num_hidden_layers, projected).items():
+            self.link(f"{ENCODER}/{number}", f"{ENCODER}/{name}")
+
+    def make_model(self) -> None:
+        """Makes the root's `model`: the encoder, a classifier, or a pretrainer."""
+        tops = {"/".join(name.split("/")[:2]) for name in self.tensors}
+        if f"{MODEL}/layer_with_weights-1" in tops:
+            self.link(f"{MODEL}/layer_with_weights-0", ENCODER)
+        elif {name.split("/")[0] for name in tops} == {ENCODER}:
+            self.link(MODEL, ENCODER)
         else:
-            node = nodes[weight]
-            of = graph.nodes[node].key.removesuffix(SUFFIX)
-            key = f"{of}/.OPTIMIZER_SLOT/optimizer/{slot}{SUFFIX}"
-            stored[key] = tensor
-            graph.add_slot("optimizer", node, slot, key)
-    return graph, stored
+            self.link(f"{MODEL}/encoder_network", ENCODER)
+            self.link(f"{MODEL}/{MASKED_LM}", MASKED_LM)
+            self.share()
 
+    def share(self) -> None:
+        """What a pretrainer has beside its encoder: the same table, its own pooler."""
+        if self.keys:
+            table = f"{ENCODER}/{V2[0]}/embeddings"
+            self.link(f"{MASKED_LM}/embedding_table", table)
+        if f"{MODEL}/{SENTENCE_HEAD}/out_proj/kernel" in self.tensors:
+            for last in ("kernel", "bias"):
+                name = f"{POOLER}/{last}"
+                path = f"{NEXT_SENTENCE}/{last}"
+                # An optimizer's slots belong to what is trained.
+                self.nodes[name] = self.put(path, self.tensors[name])
+            self.link(f"{MODEL}/{SENTENCE_HEAD}/dense", NEXT_SENTENCE)
 
-def _number_layers(graph: ObjectGraph, config: BertConfig) -> None:
-    """Gives the encoder's layers `BertEncoder`'s names too."""
-    projected = config.embedding_size is not None
-    for name, number in numbered_names(config.num_hidden_layers, projected).items():
-        graph.link(f"{ENCODER}/{number}", graph.walk(0, f"{ENCODER}/{name}"))
+    def add_optimizer(self, optimizer: Mapping[str, Tensor]) -> None:
+        """Makes an optimizer with slots `<weight>/<slot>`, and counters."""
+        for name, tensor in optimizer.items():
+            weight, _, slot = name.rpartition("/")
+            if weight:
+                self.add_slot(self.nodes[weight], THEIR_SLOTS.get(slot, slot), tensor)
+            else:
+                self.put(f"optimizer/{THEIR_COUNTERS.get(name, name)}", tensor)
 
+    def add_slot(self, node: int, slot: str, tensor: Tensor) -> None:
+        """Makes a slot of a variable."""
+        of = str(self.graph.nodes[node].key).removesuffix(SUFFIX)
+        key = f"{of}/.OPTIMIZER_SLOT/optimizer/{slot}{SUFFIX}"
+        self.values[key] = tensor
+        self.graph.add_slot("optimizer", node, slot, key)
 
-def _link_model(graph: ObjectGraph, put: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Makes the root's `model`, whose encoder is the root's."""
-    encoder, model = graph.walk(0, ENCODER), graph.walk(0, MODEL)
-    masked_lm = graph.walk(0, MASKED_LM)
-    if model is None and masked_lm is None:
-        graph.link(MODEL, encoder)
-        return
-    if graph.walk(0, f"{MODEL}/layer_with_weights-1") is not None:
-        graph.link(f"{MODEL}/layer_with_weights-0", encoder)
-        return
-    graph.link(f"{MODEL}/encoder_network", encoder)
-    if masked_lm is not None:
-        graph.link(f"{MODEL}/{MASKED_LM}", masked_lm)
-        table = graph.walk(0, f"{ENCODER}/{V2[0]}/embeddings")
-        graph.link(f"{MASKED_LM}/embedding_table", table)
-    if graph.walk(0, f"{MODEL}/{SENTENCE_HEAD}") is not None:
-        for last in ("kernel", "bias"):
-            put(f"{NEXT_SENTENCE}/{last}", tensors[f"{POOLER}/{last}"])
-        pooler = graph.walk(0, NEXT_SENTENCE)
-        graph.link(f"{MODEL}/{SENTENCE_HEAD}/dense", pooler)
+    def stored(self) -> dict[str, Tensor]:
+        """Returns what the checkpoint holds, by key."""
+        graph = Tensor.of(np.array(self.graph.encode(), object))
+        return {**self.values, KEY: graph}
 
 
 def _unheld(names: Iterable[str]) -> list[str]:
