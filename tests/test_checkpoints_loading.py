@@ -57,28 +57,33 @@ def _assert_same_weights(one, other):
 # === Models have the variables the table says ===
 
 
+@pytest.mark.parametrize("embedding_size", [None, 9])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_table_names_every_variable_of_a_model(head):
-    config = tiny_config()
+def test_the_table_names_every_variable_of_a_model(head, embedding_size):
+    config = tiny_config(embedding_size=embedding_size)
     model = getattr(keras_bert, head)(config)
+    body = families.of(config).body(config)
+    assert ("embedding_projection" in body) == (embedding_size is not None)
     rows = [
         row
-        for part in model.parts
+        for part in dict.fromkeys((*body, *model.parts))
         for row in expand(families.of(config).PARTS[part], config.num_hidden_layers)
     ]
     assert set(model.parts) == set(bert.HEADS[head])
     assert {r.slots["keras"].name for r in rows} == {v.path for v in model.weights}
 
 
+@pytest.mark.parametrize("embedding_size", [None, 9])
 @pytest.mark.parametrize("head", HEADS)
-def test_keras_own_weights_file_has_the_same_layout(head, tmp_path):
-    model = getattr(keras_bert, head)(tiny_config(), seed=3)
+def test_keras_own_weights_file_has_the_same_layout(head, embedding_size, tmp_path):
+    config = tiny_config(embedding_size=embedding_size)
+    model = getattr(keras_bert, head)(config, seed=3)
     model.save_pretrained(tmp_path / "ours")
     model.save_weights(tmp_path / "theirs.weights.h5")
     ours = _datasets(tmp_path / "ours" / keras_format.WEIGHTS)
     assert_same_bits(ours, _datasets(tmp_path / "theirs.weights.h5"))
 
-    other = getattr(keras_bert, head)(tiny_config(), seed=4)
+    other = getattr(keras_bert, head)(config, seed=4)
     other.load_weights(tmp_path / "ours" / keras_format.WEIGHTS)
     _assert_same_weights(model, other)
 

@@ -210,7 +210,8 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _sizes(config: BertConfig) -> dict[str, int | str]:
-    return {name: getattr(config, name) for name in SIZES}
+    own = {"embedding_size": config.embedding_size} if config.embedding_size else {}
+    return {name: getattr(config, name) for name in SIZES} | own
 
 
 def _labels(config: BertConfig, parts: list[str]) -> dict[str, int]:

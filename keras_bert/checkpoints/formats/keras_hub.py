@@ -110,9 +110,9 @@ def _is_of_task(name: str) -> bool:
 
 def detect(path: Path) -> bool:
     """Whether a path is a preset's directory, or its weights file."""
-    folder = path if path.is_dir() else path.parent
-    config = folder / CONFIG
-    named = path.is_dir() or path.name in (WEIGHTS, TASK_WEIGHTS)
+    main = hdf5.main_file(path) if path.is_dir() else path
+    named = main.name in (WEIGHTS, TASK_WEIGHTS, hdf5.INDEX) and main.is_file()
+    config = main.parent / CONFIG
     return named and config.is_file() and "registered_name" in files.read_json(config)
 
 

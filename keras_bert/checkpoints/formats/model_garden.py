@@ -24,6 +24,7 @@ from keras_bert.checkpoints.object_graph import KEY, SUFFIX, ObjectGraph
 from keras_bert.checkpoints.table import MAX_LAYERS, expand
 from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError
+from keras_bert.families import bert
 
 FORMAT = "model_garden"
 PREFIX = "bert_model.ckpt"
@@ -66,7 +67,7 @@ ACTIVATIONS = {b"\x12\x03Erf": "gelu", b"\x12\x04Relu": "relu"}
 
 def detect(path: Path) -> bool:
     """Whether a path is a Model Garden checkpoint, or a SavedModel."""
-    if path.is_dir() and (path / SAVED_MODEL).is_file():
+    if _saved_model(path) is not None:
         return True
     return google.is_prefix(path) and object_graph.is_in(google.find_prefix(path))
 
@@ -87,19 +88,18 @@ def read(
     Raises:
         CheckpointError: damaged, or without a BERT encoder.
     """
-    saved_model = path / SAVED_MODEL if path.is_dir() else path
-    is_saved_model = saved_model.name == SAVED_MODEL and saved_model.is_file()
-    prefix = _variables(saved_model) if is_saved_model else google.find_prefix(path)
+    saved_model = _saved_model(path)
+    prefix = google.find_prefix(path) if saved_model is None else _variables(path)
     places = (prefix.parent, prefix.parent.absolute().parent)
     stored = bundle.read(prefix)
     with files.readable(prefix):
         graph = ObjectGraph.decode(stored.pop(KEY).load().item())
     found = _find(graph, stored, prefix)
     config, declared = _config(found, places, config_file, gelu)
-    if is_saved_model and gelu is None:
+    if saved_model is not None and gelu is None:
         config = _with_activation(config, saved_model)
-    tensors, ignored = found.tensors, found.ignored
-    ignored |= placeholder.find(tensors, config, FORMAT)
+    tensors = found.tensors
+    ignored = found.ignored | placeholder.find(tensors, config, FORMAT)
     return Checkpoint(
         path=path,
         format=FORMAT,
@@ -118,8 +118,15 @@ def read(
     )
 
 
-def _variables(saved_model: Path) -> Path:
-    return saved_model.parent / "variables" / "variables"
+def _saved_model(path: Path) -> Path | None:
+    """The file that makes a directory a SavedModel, if it is there."""
+    file = path / SAVED_MODEL
+    return file if file.is_file() else None
+
+
+def _variables(path: Path) -> Path:
+    """The prefix of a SavedModel's variables."""
+    return path / "variables" / "variables"
 
 
 def _tokenizer_settings(stored: Mapping[str, Tensor]) -> dict[str, bool]:
@@ -191,9 +198,8 @@ def _find(graph: ObjectGraph, stored: Mapping[str, Tensor], prefix: Path) -> _Fo
         first, _, rest = name.partition("/")
         paths = spelling.paths(rest) if first == ENCODER else [rest]
         ways = (graph.walk(starts[first], p) for p in paths if first in starts)
-        node = next((n for n in ways if n is not None and _value(graph, n)), None)
-        if node is not None:
-            nodes[name] = node
+        found = [n for n in ways if n is not None and _value(graph, n)]
+        nodes |= {name: found[0]} if found else {}
     ignored = _replace_pooler(graph, nodes, starts)
     optimizer = _optimizer(graph, nodes)
     weights = {*nodes.values(), *ignored, *optimizer}
@@ -267,8 +273,6 @@ def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
 
 def _names(layers: int) -> Iterator[str]:
     """Names of all weights there may be."""
-    from keras_bert.families import bert
-
     for part in bert.PARTS.values():
         for row in expand(part, min(layers, MAX_LAYERS)):
             if FORMAT in row.slots:
