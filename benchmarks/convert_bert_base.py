@@ -5,7 +5,7 @@ it, and prints CPU seconds and peak memory: imports, conversion, certificate and
 
     python benchmarks/convert_bert_base.py            # base: 440 MB
     python benchmarks/convert_bert_base.py --size large --format bin
-    python benchmarks/convert_bert_base.py --peer     # beside transformers' own code
+    python benchmarks/convert_bert_base.py --peer …/bin/python    # and transformers 4
 """
 
 import argparse
@@ -93,13 +93,17 @@ def measured(command: list[str]) -> Mapping[str, float]:
     return json.loads(subprocess.check_output(starter))
 
 
-# The peer: the TF1 reader of transformers 4 is gone in 5, so what is measured is
-# loading what was just written, which is the part of its work that is left.
+# What the converter of transformers 4 does, which 5 no longer has.
 PEER = textwrap.dedent(
     """
     import sys
-    from transformers import BertForPreTraining
-    BertForPreTraining.from_pretrained(sys.argv[1])
+    from transformers import BertConfig, BertForPreTraining
+    from transformers.models.bert.modeling_bert import load_tf_weights_in_bert
+    folder = sys.argv[1]
+    config = BertConfig.from_json_file(f"{folder}/bert_config.json")
+    model = BertForPreTraining(config)
+    load_tf_weights_in_bert(model, config, f"{folder}/bert_model.ckpt")
+    model.save_pretrained(f"{folder}/peer")
     """
 )
 
@@ -112,7 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, default=3, help="the least CPU is printed")
     parser.add_argument(
-        "--peer", action="store_true", help="load with transformers too"
+        "--peer",
+        metavar="PYTHON",
+        help="of an environment with transformers 4, torch and tensorflow: measures "
+        "its converter too",
     )
     return parser
 
@@ -122,6 +129,7 @@ def main() -> None:
     args = _parser().parse_args()
     script = str(ROOT / "converters" / "tf_to_pt.py")
     versions = {"python": platform.python_version(), "numpy": np.__version__}
+    what = f"tf_to_pt.py, {args.size}, {args.format}"
     with tempfile.TemporaryDirectory() as folder:
         source, config = Path(folder), SIZES[args.size]
         save(source, "google", config, HEAD, dict(random_tensors(config)))
@@ -135,10 +143,10 @@ def main() -> None:
         ]
         runs = [measured(convert) for _ in range(args.runs)]
         best = min(runs, key=lambda run: run["cpu_s"])
-        print(json.dumps({"what": f"tf_to_pt.py, {args.size}", **best, **versions}))
+        print(json.dumps({"what": what, **best, **versions}))
         if args.peer:
-            load = [sys.executable, "-c", PEER, str(source / "pytorch")]
-            print(json.dumps({"what": "transformers, loading it", **measured(load)}))
+            peer = measured([args.peer, "-c", PEER, folder])
+            print(json.dumps({"what": f"transformers 4, {args.size}", **peer}))
 
 
 if __name__ == "__main__":

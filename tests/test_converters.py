@@ -152,11 +152,12 @@ def _imported(nodes) -> list[str]:
     return names
 
 
-def test_pt_to_keras_needs_neither_tensorflow_nor_torch(tmp_path, monkeypatch):
-    source = write_fake(tmp_path / "pt", "huggingface")
-    for name in ("tensorflow", "torch", "keras"):
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_no_script_needs_a_framework(source, target, tmp_path, monkeypatch):
+    ckpt = write_fake(tmp_path / "ckpt", KINDS[source])
+    for name in ("tensorflow", "torch", "keras", "jax", "transformers", "safetensors"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert _script("pt", "keras")([str(source)]) == 0
+    assert _script(source, target)([str(ckpt)]) == 0
 
 
 # === The commands ===

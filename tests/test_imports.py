@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "tasks": _WORKERS | {"training"},
     "tokenization": set(),
     "training": _WORKERS,
+    "verification": {"checkpoints"},
 }
 # `from_pretrained` and `save_pretrained` load files, `compile()` without arguments
 # takes our optimizer; both import inside the function.
