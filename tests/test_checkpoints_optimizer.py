@@ -66,7 +66,8 @@ def test_slots_lie_as_their_weights_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "case", ["google_tf1_pretraining", "google_tf1_classifier", "google_tf1_optimizer/end"]
+    "case",
+    ["google_tf1_pretraining", "google_tf1_classifier", "google_tf1_optimizer/end"],
 )
 def test_state_of_googles_own_training(case, tmp_path):
     source = shared("goldens", case)
