@@ -416,6 +416,10 @@ def _point_outside(graph, arrays):
     graph.nodes[0].children["far"] = 99_999
 
 
+def _without_a_tensor(graph, arrays):
+    del arrays[f"encoder/_pooler_layer/bias{SUFFIX}"]
+
+
 def _no_encoder(graph, arrays):
     return ObjectGraph([Node(key=f"x{SUFFIX}")])
 
@@ -424,6 +428,7 @@ def _no_encoder(graph, arrays):
     "change, message",
     [
         (_point_outside, "names objects it has not"),
+        (_without_a_tensor, r"objects in .* have. Missing: encoder/_pooler_layer/bias"),
         (_no_encoder, "the encoder of a Model Garden BERT"),
     ],
 )

@@ -92,8 +92,7 @@ def read(
     prefix = google.find_prefix(path) if saved_model is None else _variables(path)
     places = (prefix.parent, prefix.parent.absolute().parent)
     stored = bundle.read(prefix)
-    with files.readable(prefix):
-        graph = ObjectGraph.decode(stored.pop(KEY).load().item())
+    graph = _graph(stored, prefix)
     found = _find(graph, stored, prefix)
     config, declared = _config(found, places, config_file, gelu)
     if saved_model is not None and gelu is None:
@@ -116,6 +115,20 @@ def read(
         or sorted(path.glob("assets/*vocab*.txt")),
         tokenizer_settings=_tokenizer_settings(stored),
     )
+
+
+def _graph(stored: dict[str, Tensor], prefix: Path) -> ObjectGraph:
+    """Takes the graph of objects from what is stored."""
+    with files.readable(prefix):
+        graph = ObjectGraph.decode(stored.pop(KEY).load().item())
+    keys = (node.key for node in graph.nodes if node.key is not None)
+    missing = [key.removesuffix(SUFFIX) for key in keys if key not in stored]
+    if missing:
+        raise CheckpointError(
+            f"Expected the tensors that the objects in {prefix} have. Missing: "
+            f"{', '.join(missing[:10])}. The file is damaged; copy it again."
+        )
+    return graph
 
 
 def _saved_model(path: Path) -> Path | None:
