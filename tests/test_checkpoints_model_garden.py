@@ -421,7 +421,7 @@ def _without_a_tensor(graph, arrays):
 
 
 def _no_encoder(graph, arrays):
-    return ObjectGraph([Node(key=f"x{SUFFIX}")])
+    return ObjectGraph([Node()])
 
 
 @pytest.mark.parametrize(
