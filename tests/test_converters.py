@@ -16,7 +16,6 @@ from checkpoint_fakes import (
     values,
     write_fake,
 )
-from conftest import shared
 
 from keras_bert.checkpoints import formats
 from keras_bert.checkpoints.inspection import compare, inspect
