@@ -148,7 +148,7 @@ CASES = {
     "not JSON": Case(
         _CONVERT,
         ["JSON"],
-        errors.CheckpointError,
+        errors.ConfigError,
         _write("huggingface/config.json", "{"),
     ),
     # Vocabulary and ids
