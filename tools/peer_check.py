@@ -5,7 +5,7 @@ random checkpoints of every head are written, and a script of `tools/peers/` ope
 them there, with nothing of this package, and compares what the library computes with
 the NumPy reference.
 
-    python tools/peer_check.py                         # all of them: gigabytes, minutes
+    python tools/peer_check.py --google-code ~/src/bert  # all: gigabytes, minutes
     python tools/peer_check.py transformers-4.57 --environments ~/peers
     python tools/peer_check.py google --google-code ~/src/bert
 """
@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import venv
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,18 +29,11 @@ from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.table import expand
 from keras_bert.config import BertConfig
+from keras_bert.errors import MissingFileError
 
 SCRIPTS = Path(__file__).parent / "peers"
 TOLERANCE = 5e-6
 GOOGLE_COMMIT = "eedf5716ce1268e56f0a50264a88cafad334ac61"
-GOOGLE_FILES = (
-    "modeling.py",
-    "tokenization.py",
-    "optimization.py",
-    "run_pretraining.py",
-    "run_classifier.py",
-    "run_squad.py",
-)
 TENSORFLOW = ("tf-models-official==2.20.0", "setuptools<81")
 # Heads a peer has; each script tells how it names them.
 ALL = tuple(families.of(BertConfig()).HEADS)
@@ -174,17 +166,18 @@ def environment(peer: Peer, folder: Path) -> Path:
     return python
 
 
-def google_code(given: str | None, folder: Path) -> Path:
-    """Returns a directory with Google's modules, downloaded at one commit."""
-    if given:
-        return Path(given)
-    place = folder / f"google-research-bert-{GOOGLE_COMMIT[:7]}"
-    place.mkdir(parents=True, exist_ok=True)
-    base = "https://raw.githubusercontent.com/google-research/bert"
-    for name in GOOGLE_FILES:
-        if not (place / name).exists():
-            address = f"{base}/{GOOGLE_COMMIT}/{name}"
-            urllib.request.urlretrieve(address, place / name)
+def google_code(given: str | None) -> Path:
+    """Returns the directory with Google's modules, a checkout of google-research/bert.
+
+    Raises:
+        MissingFileError: none was named, or it is not one.
+    """
+    place = Path(given or "").expanduser()
+    if not given or not (place / "modeling.py").is_file():
+        raise MissingFileError(
+            "Expected a checkout of google-research/bert, at "
+            f"{GOOGLE_COMMIT[:7]}, named with --google-code. Received: {given}."
+        )
     return place
 
 
@@ -195,7 +188,7 @@ def check(name: str, environments: Path, code: str | None) -> list[dict]:
     """Runs one peer on its checkpoints; returns what it said of each."""
     peer = PEERS[name]
     python = environment(peer, environments)
-    arguments = [google_code(code, environments)] if name == "google" else []
+    arguments = [google_code(code)] if name == "google" else []
     with tempfile.TemporaryDirectory() as folder:
         write_cases(peer, Path(folder))
         command = [python, SCRIPTS / peer.script, Path(folder) / "cases", *arguments]
@@ -253,6 +246,12 @@ def main() -> int:
         print(f"Unknown: {', '.join(unknown)}; known are {', '.join(PEERS)}.")
         return 2
     names = args.peers or list(PEERS)
+    try:
+        if "google" in names:
+            google_code(args.google_code)  # before the others take minutes
+    except MissingFileError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     places = Path(args.environments).expanduser().absolute(), args.google_code
     results = [result for name in names for result in check(name, *places)]
     print(table(results))
