@@ -233,6 +233,7 @@ class Run:
             unit="step",
             disable=not self.show_progress,
             dynamic_ncols=True,
+            smoothing=0,  # an evaluation must not look like a slow step
         )
 
     # === Steps ===
