@@ -61,7 +61,9 @@ class Settings:
 
 SETTINGS = {
     False: Settings(),
-    True: Settings(fast=True, steps=500, warmup_steps=50, seeds=(1,)),
+    True: Settings(
+        fast=True, steps=400, warmup_steps=50, finetune_epochs=5, seeds=(1,)
+    ),
 }
 # Two passes over the text do not overfit, so dropout would only slow learning.
 PRETRAINING_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
