@@ -527,7 +527,11 @@ def test_shutdown_frees_the_port_with_a_connection_open(directory):
 
 @only_double
 def test_a_server_that_never_started_closes(directory):
-    Server({NAME: directory}).close()
+    server = Server({NAME: directory})
+    server.close()
+    port = int(server.url.rsplit(":", 1)[1])
+    with Server({NAME: directory}, port) as again:  # its place is free again
+        assert again.url == server.url
 
 
 @only_double
