@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Iterable
 
 from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.predict import write_lines
 from keras_bert.errors import InputError
 
 PAIR_MARK = "|||"  # of Google's script
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         max_length=args.max_length,
         batch_size=args.batch_size,
     )
-    _write((json.dumps(row, ensure_ascii=False) + "\n" for row in rows), args)
+    write_lines((json.dumps(row, ensure_ascii=False) + "\n" for row in rows), args)
 
 
 def _read(args: argparse.Namespace) -> tuple[list[str], list[str] | None]:
@@ -75,17 +74,3 @@ def _lines(args: argparse.Namespace) -> list[str]:
     from keras_bert.tokenization.files import read_lines
 
     return [line for line in read_lines(args.input) if line.strip()]
-
-
-def _write(lines: Iterable[str], args: argparse.Namespace) -> None:
-    if not args.output:
-        sys.stdout.writelines(lines)
-        return
-    from keras_bert.outputs import new_file
-
-    with (
-        new_file(args.output, args.overwrite) as path,
-        path.open("w", encoding="utf-8") as file,
-    ):
-        file.writelines(lines)
-    print(f"Wrote {args.output}")

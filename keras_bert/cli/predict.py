@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Answers every text, in order."""
     texts, pairs = _read(args)
-    _write(_answers(texts, pairs, args), args)
+    write_lines(_answers(texts, pairs, args), args)
 
 
 def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Iterator:
@@ -112,7 +112,8 @@ def _text_row(line: str) -> tuple[str, str | None]:
 # === Writing ===
 
 
-def _write(lines: Iterable[str], args: argparse.Namespace) -> None:
+def write_lines(lines: Iterable[str], args: argparse.Namespace) -> None:
+    """Writes lines to `--output`, whole or not at all, or to the terminal."""
     if not args.output:
         sys.stdout.writelines(lines)
         return
