@@ -189,6 +189,17 @@ def test_reference_torture_inputs(uncased):
         assert uncased.text_to_ids(text) == [int(number) for number in ids.split()]
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(texts, max_size=6), st.booleans())
+def test_many_texts_at_once(strings, lower):
+    tokenizer = BertTokenizer(VOCAB, lower)
+    ids, splits = tokenizer.texts_to_ids(iter(strings))
+    assert (ids.dtype, splits.dtype) == (np.int32, np.int64)
+    rows = [ids[a:b].tolist() for a, b in zip(splits, splits[1:], strict=False)]
+    assert rows == [tokenizer.text_to_ids(text) for text in strings]
+    assert splits[-1] == len(ids)
+
+
 # Batches
 
 

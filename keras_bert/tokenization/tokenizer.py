@@ -213,6 +213,26 @@ class BertTokenizer:
         """Returns the ids of a text, no special tokens added; the fastest way."""
         return self._wordpiece.ids(text)
 
+    def texts_to_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the ids of many texts in one row, no special tokens added.
+
+        The fastest way for a corpus: the work per text is shared by all.
+
+        Args:
+            texts: strings; a line end counts as any other space.
+
+        Returns:
+            ids: int32 `(tokens,)`, the ids of all texts in order.
+            splits: int64 `(texts + 1,)`; text `i` has `ids[splits[i]:splits[i + 1]]`.
+
+        Example:
+            >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "run", "##ning"]
+            >>> ids, splits = BertTokenizer(vocab).texts_to_ids(["Running", "", "run"])
+            >>> ids.tolist(), splits.tolist()
+            ([4, 5, 4], [0, 2, 2, 3])
+        """
+        return self._wordpiece.ragged_ids(texts)
+
     def tokenize(self, text: str) -> list[str]:
         """Returns the tokens of a text, no special tokens added.
 

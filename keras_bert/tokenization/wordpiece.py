@@ -6,7 +6,7 @@ several times faster than cutting them in native code. The memories are bounded.
 Source: `WordpieceTokenizer` in google-research/bert, tokenization.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -40,6 +40,14 @@ class WordPiece:
     def ids(self, text: str) -> list[int]:
         """Returns the ids of a text."""
         return list(chain.from_iterable(map(self._chunk_ids, chunks(text))))
+
+    def ragged_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the ids of all texts in one row, and where each text begins."""
+        rows = [self.ids(text) for text in texts]
+        splits = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=splits[1:])
+        ids = np.fromiter(chain.from_iterable(rows), np.int32, splits[-1])
+        return ids, splits
 
     def spans(self, texts: Sequence[str]) -> np.ndarray:
         """Returns the ids of a text given in parts, and where they came from.
