@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def test_many_texts_at_once(strings, lower):
     tokenizer = BertTokenizer(VOCAB, lower)
     ids, splits = tokenizer.texts_to_ids(iter(strings))
     assert (ids.dtype, splits.dtype) == (np.int32, np.int64)
-    rows = [ids[a:b].tolist() for a, b in zip(splits, splits[1:], strict=False)]
+    rows = [ids[a:b].tolist() for a, b in pairwise(splits)]
     assert rows == [tokenizer.text_to_ids(text) for text in strings]
     assert splits[-1] == len(ids)
 

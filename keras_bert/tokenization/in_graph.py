@@ -214,7 +214,7 @@ def _code_point_table(rules: WordRules) -> tuple[np.ndarray, list[tuple[int, ...
     index = np.zeros(_CODE_POINTS, np.int16)
     rows = {(_ITSELF,): 0}
     for char in _characters():
-        parts = expand.__wrapped__(rules, char).replace(char, _PLACEHOLDER)
+        parts = expand(rules, char).replace(char, _PLACEHOLDER)
         row = tuple(_ITSELF if part == _PLACEHOLDER else ord(part) for part in parts)
         index[ord(char)] = rows.setdefault(row, len(rows))
     return index, list(rows)

@@ -104,10 +104,18 @@ class WordRules(NamedTuple):
                 for match in _ASCII_WORD.finditer(text)
             ]
         chars, origins = self._in_context(text)
-        parts = [expand(self, char) for char in chars]
+        table = expansions(self)
+        parts = [table[ord(char)] for char in chars]
         spread = list(chain.from_iterable(map(repeat, origins, map(len, parts))))
         words = _WORD.finditer("".join(parts))
         return [Word(word[0], spread[word.start() : word.end()]) for word in words]
+
+    def words(self, text: str) -> list[str]:
+        """Returns the words of a text; `split` without origins, and faster."""
+        if text.isascii() and text.isalnum():
+            return [self._cased(text)]
+        chars, _ = self._in_context(text)
+        return "".join(chars).translate(expansions(self)).split()
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.do_lower_case else text
@@ -115,6 +123,8 @@ class WordRules(NamedTuple):
     def _in_context(self, text: str) -> tuple[Sequence[str], Sequence[int]]:
         """Settles what depends on a character's neighbors: two rare cases."""
         chars, origins = text, range(len(text))
+        if text.isascii():
+            return chars, origins
         if self.do_lower_case and "Σ" in text:
             chars = _with_final_sigmas(text)
         if self.strips_accents and len(_SPACING_MARK.findall(text)) > 1:
@@ -122,7 +132,6 @@ class WordRules(NamedTuple):
         return chars, origins
 
 
-@cache
 def expand(rules: WordRules, char: str) -> str:
     """Returns what a character becomes, with spaces where words end.
 
@@ -145,6 +154,30 @@ def expand(rules: WordRules, char: str) -> str:
     text = "".join(f" {c} " if is_punctuation(c) else c for c in text)
     apart = rules.tokenize_chinese_chars and is_chinese(char)
     return f" {text} " if apart else text
+
+
+class Expansions(dict[int, str]):
+    """Code point to what it becomes, as `str.translate` wants it; fills itself.
+
+    Args:
+        rules: which normalizations apply.
+
+    Example:
+        >>> "Ça?".translate(Expansions(WordRules()))
+        'ca ? '
+    """
+
+    def __init__(self, rules: WordRules) -> None:
+        super().__init__()
+        self._rules = rules
+
+    def __missing__(self, code: int) -> str:
+        text = self[code] = expand(self._rules, chr(code))
+        return text
+
+
+# One table for equal rules, however many tokenizers there are.
+expansions = cache(Expansions)
 
 
 def _with_final_sigmas(text: str) -> str:
@@ -175,7 +208,9 @@ def _mark_class(item: tuple[str, int]) -> int:
 
 def chunks(text: str) -> list[str]:
     """Returns the runs of text between whitespace."""
-    return _DROPPED_SPACE.sub("", text).split()
+    if not text.isprintable():
+        text = _DROPPED_SPACE.sub("", text)
+    return text.split()
 
 
 def chunk_spans(text: str) -> Iterator[tuple[str, int]]:

@@ -83,8 +83,8 @@ def count_words(lines: Iterable[str], rules: WordRules) -> Counter[str]:
         seen.update(chunks(line))
     counts: Counter[str] = Counter()
     for chunk, count in seen.items():
-        for word in rules.split(chunk):
-            counts[word.text] += count
+        for word in rules.words(chunk):
+            counts[word] += count
     return counts
 
 

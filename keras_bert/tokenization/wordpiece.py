@@ -6,9 +6,9 @@ several times faster than cutting them in native code. The memories are bounded.
 Source: `WordpieceTokenizer` in google-research/bert, tokenization.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,27 @@ from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
 
 MAX_WORD_LENGTH = 200  # characters; Google's limit, a longer word is unknown
 _REMEMBERED = 1 << 17
+
+
+class _Memory(dict[str, Any]):
+    """Remembers what a function returned, and forgets it all when full.
+
+    Args:
+        function: of one string.
+
+    A dict subclass is looked up in native code, several times faster than
+    `functools.lru_cache`, and relearning the words of running text costs little.
+    """
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, text: str) -> Any:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        found = self[text] = self._function(text)
+        return found
 
 
 class WordPiece:
@@ -33,21 +54,24 @@ class WordPiece:
         self._longest = max(map(len, vocab), default=0)
         self._first = vocab
         self._inside = {t[2:]: i for t, i in vocab.items() if t.startswith("##")}
-        self._word = lru_cache(_REMEMBERED)(self._cut_word)
-        self._chunk_ids = lru_cache(_REMEMBERED)(self._cut_chunk_to_ids)
-        self._chunk = lru_cache(_REMEMBERED)(self._cut_chunk)
+        self._word_ids = _Memory(self._cut_word_to_ids)
+        self._chunk_ids = _Memory(self._cut_chunk_to_ids)
+        self._chunk = _Memory(self._cut_chunk)
 
     def ids(self, text: str) -> list[int]:
         """Returns the ids of a text."""
-        return list(chain.from_iterable(map(self._chunk_ids, chunks(text))))
+        found = map(self._chunk_ids.__getitem__, chunks(text))
+        return list(chain.from_iterable(found))
 
     def ragged_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ids of all texts in one row, and where each text begins."""
-        rows = [self.ids(text) for text in texts]
-        splits = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum([len(row) for row in rows], out=splits[1:])
-        ids = np.fromiter(chain.from_iterable(rows), np.int32, splits[-1])
-        return ids, splits
+        ids: list[int] = []
+        splits = [0]
+        recall = self._chunk_ids.__getitem__
+        for text in texts:
+            ids.extend(chain.from_iterable(map(recall, chunks(text))))
+            splits.append(len(ids))
+        return np.array(ids, np.int32), np.array(splits, np.int64)
 
     def spans(self, texts: Sequence[str]) -> np.ndarray:
         """Returns the ids of a text given in parts, and where they came from.
@@ -63,7 +87,7 @@ class WordPiece:
         counts = [len(chunks) for chunks in found]
         parts = np.repeat(np.arange(len(found), dtype=np.int32), counts)
         begins = np.array([begin for _, begin in chain(*found)], np.int32)
-        pieces = [self._chunk(chunk) for chunk, _ in chain(*found)]
+        pieces = [self._chunk[chunk] for chunk, _ in chain(*found)]
         sizes = np.array([len(piece) // 3 for piece in pieces], np.int64)
         table = np.empty((sizes.sum(), 4), np.int32)
         flat = np.fromiter(chain.from_iterable(pieces), np.int32, 3 * len(table))
@@ -73,32 +97,35 @@ class WordPiece:
         return table
 
     def _cut_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
-        words = [word.text for word in self._rules.split(chunk)]
-        return tuple(chain.from_iterable(ids for ids, _ in map(self._word, words)))
+        words = self._rules.words(chunk)
+        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
 
     def _cut_chunk(self, chunk: str) -> tuple[int, ...]:
         """The ids of a chunk, each followed by where it begins and ends."""
         return tuple(
             number
             for text, origins in self._rules.split(chunk)
-            for piece in _located(*self._word(text), origins)
+            for piece in _located(*self._cut_word(text), origins)
             for number in piece
         )
 
-    def _cut_word(self, word: str) -> tuple[list[int], list[int]]:
+    def _cut_word_to_ids(self, word: str) -> tuple[int, ...]:
+        return tuple(self._cut_word(word)[0])
+
+    def _cut_word(self, word: str) -> tuple[Sequence[int], Sequence[int]]:
         """Returns the ids of a word and where each piece ends in it."""
-        unknown = [self._unk_id], [len(word)]
-        if len(word) > MAX_WORD_LENGTH:
-            return unknown
+        if word in self._first and len(word) <= MAX_WORD_LENGTH:
+            return (self._first[word],), (len(word),)  # most words of running text
         ids, ends, start, vocab = [], [], 0, self._first
-        while start < len(word):
+        while start < len(word) <= MAX_WORD_LENGTH:
             end = self._longest_match(word, start, vocab)
             if end == start:
-                return unknown
+                break
             ids.append(vocab[word[start:end]])
             ends.append(end)
             start, vocab = end, self._inside
-        return ids, ends
+        whole = start == len(word)
+        return (ids, ends) if whole else ((self._unk_id,), (len(word),))
 
     def _longest_match(self, word: str, start: int, vocab: Mapping[str, int]) -> int:
         end = min(len(word), start + self._longest)
