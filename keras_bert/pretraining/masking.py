@@ -4,7 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_bert.errors import InputError, choose
+from keras_bert.pretraining.draws import uniform
 from keras_bert.tokenization import BertTokenizer
+
+UNITS = ("token", "word", "ngram", "span")
 
 
 class MaskingSettings(NamedTuple):
@@ -13,16 +17,45 @@ class MaskingSettings(NamedTuple):
     Attributes:
         max_predictions: masked positions of a row, at most.
         probability: the share of a row's tokens, special ones included.
-        whole_words: hide all pieces of a word together, in the same way.
+        unit: what is hidden together, in the same way: "token", one at a time;
+            "word", all pieces of a word; "ngram", up to `max_ngram` words in a row,
+            `k` of them with weight `1/k`; "span", words in a row whose number is
+            drawn from a geometric distribution, as in SpanBERT.
+        max_ngram: words of an n-gram, at most.
+        span_end: the chance of a span to end after each of its words.
+        max_span: words of a span, at most.
+        whole_words: n-grams and spans count words; if False, pieces.
         hidden: of the chosen, the share that becomes [MASK].
-        kept: the share that stays as it is; the rest becomes a random word.
+        kept: the share that stays as it is; the rest becomes random words.
     """
 
     max_predictions: int = 20
     probability: float = 0.15
-    whole_words: bool = False
+    unit: str = "token"
+    max_ngram: int = 3
+    span_end: float = 0.2
+    max_span: int = 10
+    whole_words: bool = True
     hidden: float = 0.8
     kept: float = 0.1
+
+    def length_weights(self) -> np.ndarray:
+        """Returns how often units of 1, 2, … words are drawn; the sum is 1.
+
+        Raises:
+            UnknownNameError: there is no such unit.
+
+        Example:
+            >>> MaskingSettings(unit="ngram").length_weights().round(3).tolist()
+            [0.545, 0.273, 0.182]
+        """
+        weights = {
+            "token": np.ones(1),
+            "word": np.ones(1),
+            "ngram": 1 / np.arange(1, self.max_ngram + 1),
+            "span": (1 - self.span_end) ** np.arange(self.max_span),
+        }[choose("masking unit", self.unit, UNITS)]
+        return weights / weights.sum()
 
 
 class Vocabulary(NamedTuple):
@@ -31,14 +64,14 @@ class Vocabulary(NamedTuple):
     Attributes:
         mask_id: the id of [MASK].
         continues: bool `(vocab,)`: the token continues a word (`##`).
+        maskable: bool `(vocab,)`: the token is not a special one.
         replacements: the ids random words are drawn from.
-        never_masked: ids of special tokens.
     """
 
     mask_id: int
     continues: np.ndarray
+    maskable: np.ndarray
     replacements: np.ndarray
-    never_masked: np.ndarray
 
     @classmethod
     def of(cls, tokenizer: BertTokenizer) -> "Vocabulary":
@@ -48,17 +81,15 @@ class Vocabulary(NamedTuple):
             InputError: the vocabulary has no [MASK].
         """
         tokens = tokenizer.tokens
-        special = set(tokenizer.all_special_ids)
-        words = [
-            index
-            for index, token in enumerate(tokens)
-            if index not in special and token and not token.startswith("[unused")
-        ]
+        maskable = np.ones(len(tokens), bool)
+        maskable[sorted(tokenizer.all_special_ids)] = False
+        unused = [not t or t.startswith("[unused") for t in tokens]
+        words = (maskable & ~np.array(unused, bool)).nonzero()[0].astype(np.int32)
         return cls(
             tokenizer.mask_token_id,
             np.array([token.startswith("##") for token in tokens]),
-            np.array(words or [tokenizer.mask_token_id], np.int32),
-            np.array(sorted(special), np.int32),
+            maskable,
+            words if len(words) else np.array([tokenizer.mask_token_id], np.int32),
         )
 
 
@@ -81,87 +112,223 @@ class MaskedRows(NamedTuple):
 def mask_rows(
     input_ids: np.ndarray,
     lengths: np.ndarray,
+    continues: np.ndarray,
+    keys: np.ndarray,
     vocabulary: Vocabulary,
     settings: MaskingSettings,
-    rng: np.random.Generator,
 ) -> MaskedRows:
     """Chooses tokens of each row and hides them.
 
+    Units are taken in random order until the row's budget is used up. One that
+    does not fit any more, or meets a special token or one already taken, ends
+    there, at a word's edge; if nothing is left of it, it is passed over.
+
     Args:
         input_ids: int32 `(rows, seq)`.
-        lengths: int32 `(rows,)`, special tokens included.
+        lengths: int `(rows,)`, special tokens included.
+        continues: bool `(rows, seq)`: the token belongs to the word of the one
+            before it.
+        keys: uint64 `(rows,)`: what the draws of a row depend on.
         vocabulary: of the ids.
         settings: how many, and how.
-        rng: the source of all draws.
 
     Returns:
         The rows masked; the input is left as it is.
 
-    Source: `create_masked_lm_predictions` in google-research/bert,
-    create_pretraining_data.py; here what happens is drawn per word, and [UNK]
-    is never chosen, and random words are never special or unused tokens.
+    Raises:
+        InputError: an id is not in the vocabulary.
+
+    Source: `create_masked_lm_predictions` in google-research/bert and in
+    tensorflow/models (n-grams), create_pretraining_data.py; Joshi et al. 2020,
+    "SpanBERT", section 3.1. Here what happens is drawn per unit, words are never
+    split, [UNK] is never chosen, and random words are never special or unused.
     """
-    seq = np.arange(input_ids.shape[1])
-    candidates = (seq < lengths[:, None]) & ~np.isin(input_ids, vocabulary.never_masked)
-    begins = candidates.copy()
-    if settings.whole_words:
-        # A piece whose word begins before the row stands for that word.
-        begins &= ~vocabulary.continues[input_ids] | ~np.roll(candidates, 1, axis=1)
-    words = np.where(candidates, begins.cumsum(1) - 1, -1)  # (rows, seq)
-    sizes = _sizes(words)  # (rows, words)
+    seq = input_ids.shape[1]
+    maskable = _maskable(input_ids, vocabulary) & (np.arange(seq) < lengths[:, None])
     budget = np.minimum(
         settings.max_predictions,
         np.maximum(1, np.rint(lengths * settings.probability).astype(np.int64)),
     )
-    chosen_words = _choose(sizes, budget, rng)
-    chosen = candidates & np.take_along_axis(chosen_words, words, axis=1)
-    action = np.take_along_axis(rng.random(sizes.shape), words, axis=1)
-    masked = np.where(
-        chosen & (action < settings.hidden), vocabulary.mask_id, input_ids
+    pick = _pick_tokens if settings.unit == "token" else _pick_units
+    positions, units = pick(maskable, continues, keys, budget, settings)
+    return _hide(input_ids, positions, units, keys, vocabulary, settings)
+
+
+def _maskable(input_ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    try:
+        return vocabulary.maskable.take(input_ids)
+    except IndexError as error:
+        raise InputError(
+            f"Expected ids below {len(vocabulary.maskable)}, the size of the "
+            f"vocabulary, received {input_ids.max()}. Use the vocabulary the data was "
+            "made with."
+        ) from error
+
+
+def _ranked(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Lists the positions of candidates by their scores; what follows is void.
+
+    A score and its position make one integer, since sorting those is several
+    times faster than `argsort`.
+    """
+    seq = scores.shape[1]
+    bits = seq.bit_length()
+    both = (scores * 2.0 ** (62 - bits)).astype(np.int64) << bits
+    both |= np.arange(seq)
+    both[~candidates] = np.iinfo(np.int64).max
+    both.sort(axis=1)
+    return both & ((1 << bits) - 1)
+
+
+def _pick_tokens(
+    maskable: np.ndarray,
+    continues: np.ndarray,
+    keys: np.ndarray,
+    budget: np.ndarray,
+    settings: MaskingSettings,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes single tokens: `_pick_units` where every unit is one token.
+
+    Returns:
+        Positions `(rows, predictions)`, ascending, `seq` in padding; and for each
+        the number of its unit, counted from the left.
+    """
+    rows, seq = maskable.shape
+    width = settings.max_predictions
+    column = np.arange(min(width, seq))
+    order = _ranked(uniform(keys, "mask order", seq), maskable)[:, :width]
+    count = np.minimum(budget, maskable.sum(1))[:, None]
+    positions = np.full((rows, width), seq)
+    positions[:, : len(column)] = np.sort(np.where(column < count, order, seq), axis=1)
+    return positions, np.broadcast_to(np.arange(width), positions.shape)
+
+
+def _pick_units(
+    maskable: np.ndarray,
+    continues: np.ndarray,
+    keys: np.ndarray,
+    budget: np.ndarray,
+    settings: MaskingSettings,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes words, n-grams or spans.
+
+    Returns:
+        As `_pick_tokens`.
+    """
+    rows, seq = maskable.shape
+    # A piece whose word begins before the row stands for that word.
+    before = np.zeros_like(maskable)
+    before[:, 1:] = maskable[:, :-1]
+    begins = maskable & ~(before & continues & settings.whole_words)
+    order = _ranked(uniform(keys, "mask order", seq), begins)
+    weights = settings.length_weights()
+    drawn = uniform(keys, "mask length", seq)[begins] if len(weights) > 1 else 0.0
+    lengths = weights.cumsum().searchsorted(drawn, side="right") + 1
+    words = _Words(maskable, begins)
+    words.take_in_order(order, begins.sum(1), lengths, len(weights), budget)
+    return words.columns(settings.max_predictions)
+
+
+class _Words:
+    """The words of all rows in one list, and the unit each was taken for."""
+
+    def __init__(self, maskable: np.ndarray, begins: np.ndarray) -> None:
+        self.maskable = maskable
+        self.of_token = begins.ravel().cumsum() - 1  # (rows * seq,)
+        self.starts = begins.ravel().nonzero()[0]  # (words,)
+        sizes = np.bincount(self.of_token[maskable.ravel()], minlength=len(self.starts))
+        self.edges = np.concatenate([[0], sizes.cumsum()])  # counted in maskable tokens
+        self.unit = np.full(len(self.starts), -1)
+
+    def take_in_order(
+        self,
+        order: np.ndarray,
+        counts: np.ndarray,
+        lengths: np.ndarray | int,
+        longest: int,
+        budget: np.ndarray,
+    ) -> None:
+        """Takes units that begin at the positions in `order`.
+
+        Args:
+            order: int `(rows, seq)`, positions.
+            counts: int `(rows,)`: how many of them there are.
+            lengths: words of the unit that begins with each word.
+            longest: of the lengths.
+            budget: int `(rows,)`: tokens to take.
+        """
+        seq = order.shape[1]
+        step = np.arange(longest)
+        limits = np.minimum(lengths, self._words_to_the_end_of_their_run())
+        edges = np.pad(self.edges, (0, longest), "edge")
+        unit = np.pad(self.unit, (0, longest))
+        left, made = budget.copy(), np.zeros_like(budget)
+        rows = np.arange(len(order))
+        for rank in range(counts.max(initial=0)):
+            rows = rows[(left[rows] > 0) & (rank < counts[rows])]
+            first = self.of_token[rows * seq + order[rows, rank]]
+            window = first[:, None] + step  # (rows, longest)
+            tokens = edges[window + 1] - edges[first][:, None]
+            taken = (step < limits[first][:, None]) & (unit[window] < 0)
+            taken &= tokens <= left[rows][:, None]
+            taken = np.logical_and.accumulate(taken, axis=1)
+            number = np.broadcast_to(made[rows][:, None], window.shape)
+            unit[window[taken]] = number[taken]
+            left[rows] -= edges[first + taken.sum(1)] - edges[first]
+            made[rows] += taken[:, 0]
+        self.unit = unit[: len(self.unit)]
+
+    def _words_to_the_end_of_their_run(self) -> np.ndarray:
+        """Counts the words from each on that stand side by side in its row."""
+        ends = self.starts + np.diff(self.edges)
+        next_start = np.append(self.starts[1:], -1)
+        last = (ends != next_start) | (ends % self.maskable.shape[1] == 0)
+        lasts = last.nonzero()[0]
+        runs = np.diff(lasts, prepend=-1)
+        return np.repeat(lasts, runs) - np.arange(len(self.starts)) + 1
+
+    def columns(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Lists the positions taken `(rows, width)`, and their units."""
+        count, seq = self.maskable.shape
+        units = np.append(self.unit, -1)[self.of_token].reshape(count, seq)
+        rows, taken = (self.maskable & (units >= 0)).nonzero()
+        per_row = np.bincount(rows, minlength=count)
+        rank = np.arange(len(rows)) - np.repeat(per_row.cumsum() - per_row, per_row)
+        positions = np.full((count, width), seq)
+        positions[rows, rank] = taken
+        numbers = np.full((count, width), -1)
+        numbers[rows, rank] = units[rows, taken]
+        changes = np.diff(numbers, axis=1) != 0
+        return positions, np.pad(changes.cumsum(1), ((0, 0), (1, 0)))
+
+
+def _hide(
+    input_ids: np.ndarray,
+    positions: np.ndarray,
+    units: np.ndarray,
+    keys: np.ndarray,
+    vocabulary: Vocabulary,
+    settings: MaskingSettings,
+) -> MaskedRows:
+    """Draws what happens to each unit, and does it."""
+    width = positions.shape[1]
+    real = positions < input_ids.shape[1]
+    positions = np.where(real, positions, 0)
+    ids = np.where(real, np.take_along_axis(input_ids, positions, axis=1), 0)
+    action = np.take_along_axis(uniform(keys, "mask action", width), units, axis=1)
+    word = uniform(keys, "mask word", width) * len(vocabulary.replacements)
+    shown = np.where(
+        action < settings.hidden + settings.kept,
+        ids,
+        vocabulary.replacements.take(word.astype(np.int64)),
     )
-    replaced = chosen & (action >= settings.hidden + settings.kept)
-    masked[replaced] = rng.choice(vocabulary.replacements, int(replaced.sum()))
-    return MaskedRows(masked, *_columns(input_ids, chosen, settings.max_predictions))
-
-
-def _sizes(words: np.ndarray) -> np.ndarray:
-    """Counts the tokens of each word `(rows, words)` from `(rows, seq)` numbers."""
-    rows, width = len(words), words.shape[1]
-    flat = (words + np.arange(rows)[:, None] * width)[words >= 0]
-    return np.bincount(flat, minlength=rows * width).reshape(rows, width)
-
-
-def _choose(
-    sizes: np.ndarray, budget: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Takes words in random order; one that no longer fits is passed over."""
-    scores = np.where(sizes > 0, rng.random(sizes.shape), 2.0)
-    order = scores.argsort(1)
-    ranked = np.take_along_axis(sizes, order, axis=1)
-    taken = np.zeros_like(ranked, bool)
-    left = budget.copy()
-    for rank in range(ranked.shape[1]):
-        size = ranked[:, rank]
-        taken[:, rank] = (size > 0) & (size <= left)
-        left -= size * taken[:, rank]
-        if not left.any():
-            break
-    chosen = np.zeros_like(taken)
-    np.put_along_axis(chosen, order, taken, axis=1)
-    return chosen
-
-
-def _columns(
-    input_ids: np.ndarray, chosen: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lists the chosen positions, their tokens and weights `(rows, predictions)`."""
-    rows, positions = chosen.nonzero()
-    counts = chosen.sum(1)
-    rank = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
-    columns = [
-        np.zeros((len(chosen), width), t) for t in (np.int32, np.int32, np.float32)
-    ]
-    values = positions, input_ids[rows, positions], 1.0
-    for column, value in zip(columns, values, strict=True):
-        column[rows, rank] = value
-    return tuple(columns)
+    shown[action < settings.hidden] = vocabulary.mask_id
+    masked = input_ids.copy()
+    rows, columns = real.nonzero()
+    masked[rows, positions[rows, columns]] = shown[rows, columns]
+    return MaskedRows(
+        masked,
+        positions.astype(np.int32),
+        ids.astype(np.int32),
+        real.astype(np.float32),
+    )
