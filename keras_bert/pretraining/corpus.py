@@ -1,101 +1,152 @@
-"""Text files to documents: one sentence a line, a blank line between documents."""
+"""Documents to blocks of tokens, and their store on disk."""
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_bert.errors import MissingExtraError
+from keras_bert.pretraining.draws import text_key
 from keras_bert.tokenization import BertTokenizer
+from keras_bert.tokenization.rules import is_chinese
 
-Document = list[str]
-
-
-class Block(NamedTuple):
-    """Neighboring documents that are worked on together.
-
-    Attributes:
-        index: the number of the block in the corpus.
-        documents: each a list of sentences.
-        size: bytes of text, for progress.
-    """
-
-    index: int
-    documents: list[Document]
-    size: int
+Document = list[str]  # its sentences
+Words = Callable[[str], Iterator[str]]
 
 
 class TokenizedBlock(NamedTuple):
     """Documents as token ids in one row.
 
     Attributes:
-        tokens: int32 `(tokens,)`, all sentences of all documents in order.
-        sentences: for each document the places in `tokens` where its sentences
-            begin, and where the last one ends.
+        tokens: int32 `(tokens,)`: all sentences of all documents in order.
+        continues: bool `(tokens,)`: the token belongs to the word before it.
+        sentences: int64 `(sentences + 1,)`: where sentences begin in `tokens`, and
+            where the last one ends; none is empty.
+        documents: int64 `(documents + 1,)`: where documents begin in `sentences`.
+        keys: uint64 `(documents,)`: of the documents' texts.
     """
 
     tokens: np.ndarray
-    sentences: list[list[int]]
+    continues: np.ndarray
+    sentences: np.ndarray
+    documents: np.ndarray
+    keys: np.ndarray
 
 
-def documents(lines: Iterable[str]) -> Iterator[Document]:
-    """Yields the documents of a text, never holding more than one.
+def tokenize_documents(
+    documents: list[Document], tokenizer: BertTokenizer, words: Words | None = None
+) -> tuple[TokenizedBlock, Counter[str]]:
+    """Returns the tokens of documents, and what was found.
 
-    Args:
-        lines: one sentence each; an empty one ends a document.
-
-    Example:
-        >>> list(documents(["One.", "Two.", "", "", "Other."]))
-        [['One.', 'Two.'], ['Other.']]
-    """
-    stripped = (line.strip() for line in lines)
-    for filled, group in groupby(stripped, bool):
-        if filled:
-            yield list(group)
-
-
-def blocks(source: Iterable[Document], size: int) -> Iterator[Block]:
-    """Yields runs of documents, by their text alone.
-
-    A block has at least two documents, since the second half of a pair is often
-    taken from another document; only a corpus of one document gives a single one.
+    Sentences and documents without tokens are left out, and counted.
 
     Args:
-        source: the documents.
-        size: bytes of text after which a block is full.
+        documents: lists of sentences.
+        tokenizer: the tokenizer.
+        words: cuts Chinese text into words, so that their characters belong
+            together; None takes every character for a word.
     """
-    filled: list[Block] = []
-    documents: list[Document] = []
-    held = index = 0
-    for document in source:
-        documents.append(document)
-        held += sum(len(line.encode("utf-8", "replace")) + 1 for line in document)
-        if held >= size and len(documents) > 1:
-            # One block waits for the next, in case that has too few documents.
-            yield from filled
-            filled = [Block(index, documents, held)]
-            documents, held, index = [], 0, index + 1
-    last = Block(index, documents, held)
-    yield from [_joined(*filled, last)] if len(documents) < 2 else [*filled, last]
+    lines = list(chain.from_iterable(documents))
+    tokens, splits = tokenizer.texts_to_ids(lines)
+    filled = np.append(0, (np.diff(splits) > 0).cumsum())
+    ends = np.append(0, np.cumsum([len(document) for document in documents]))
+    bounds = filled[ends.astype(np.int64)]  # documents, in sentences with tokens
+    kept = np.diff(bounds) > 0
+    keys = [text_key("\n".join(x).encode("utf-8", "replace")) for x in documents]
+    block = TokenizedBlock(
+        tokens,
+        _continues(tokens, lines, tokenizer, words),
+        np.unique(splits),
+        np.unique(bounds),
+        np.array(keys, np.uint64)[kept],
+    )
+    return block, Counter(
+        documents=len(block.keys),
+        sentences=len(block.sentences) - 1,
+        tokens=len(tokens),
+        unknown_tokens=int((tokens == tokenizer.unk_token_id).sum()),
+        documents_without_tokens=int(len(kept) - kept.sum()),
+        sentences_without_tokens=len(lines) - int(filled[-1]),
+    )
 
 
-def _joined(first: Block, second: Block | None = None) -> Block:
-    if second is None:
-        return first
-    documents = first.documents + second.documents
-    return Block(first.index, documents, first.size + second.size)
+def chinese_words() -> Words:
+    """Returns jieba's segmentation of Chinese text into words.
+
+    Raises:
+        MissingExtraError: jieba is not installed.
+    """
+    try:
+        import jieba
+    except ImportError as error:
+        raise MissingExtraError("chinese", "whole words of Chinese text") from error
+    jieba.setLogLevel("ERROR")
+    return jieba.cut
 
 
-def tokenize_block(block: Block, tokenizer: BertTokenizer) -> TokenizedBlock:
-    """Returns the token ids of a block; sentences without tokens are left out."""
-    ids: list[int] = []
-    sentences = []
-    for document in block.documents:
-        starts = [len(ids)]
-        for line in document:
-            ids += tokenizer.text_to_ids(line)
-            if len(ids) > starts[-1]:
-                starts.append(len(ids))
-        if len(starts) > 1:
-            sentences.append(starts)
-    return TokenizedBlock(np.array(ids, np.int32), sentences)
+def _continues(
+    tokens: np.ndarray,
+    lines: list[str],
+    tokenizer: BertTokenizer,
+    words: Words | None,
+) -> np.ndarray:
+    pieces = np.array([token.startswith("##") for token in tokenizer.tokens])
+    continues = pieces[tokens]
+    if words is not None:
+        inside = (_inside_words(line, tokenizer, words) for line in lines)
+        continues |= np.fromiter(chain.from_iterable(inside), bool, len(tokens))
+    return continues
+
+
+def _inside_words(line: str, tokenizer: BertTokenizer, words: Words) -> Iterator[bool]:
+    """Tells of each token whether it is a Chinese character inside a word."""
+    row = tokenizer(line, truncation=False, return_offsets_mapping=True)
+    begins = set(np.cumsum([0, *map(len, words(line))]).tolist())
+    for begin, _ in row["offset_mapping"][0, 1:-1].tolist():  # [CLS] and [SEP] aside
+        yield is_chinese(line[begin]) and begin not in begins
+
+
+class BlockStore:
+    """Tokenized blocks on disk, so that text is tokenized once.
+
+    A block is there whole or not at all.
+
+    Args:
+        folder: where; it is made.
+        vocab_size: of the tokenizer; ids below 65,536 take two bytes.
+    """
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        self.folder = folder
+        self._dtype = np.uint16 if vocab_size <= 1 << 16 else np.int32
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __contains__(self, number: int) -> bool:
+        return self._file(number).exists()
+
+    def save(self, number: int, block: TokenizedBlock, counts: Counter[str]) -> None:
+        """Writes a block and what was counted in it."""
+        partial = self._file(number).with_suffix(".partial")
+        compact = block._replace(tokens=block.tokens.astype(self._dtype))
+        with partial.open("wb") as file:
+            np.savez(file, **compact._asdict(), counts=json.dumps(counts))
+        os.replace(partial, self._file(number))
+
+    def load(self, number: int) -> TokenizedBlock:
+        """Reads a block."""
+        with np.load(self._file(number)) as file:
+            block = TokenizedBlock(*(file[name] for name in TokenizedBlock._fields))
+        return block._replace(tokens=block.tokens.astype(np.int32))
+
+    def counts(self, number: int) -> Counter[str]:
+        """Reads what was counted in a block."""
+        with np.load(self._file(number)) as file:
+            return Counter(json.loads(str(file["counts"])))
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.npz"

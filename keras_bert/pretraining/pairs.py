@@ -1,165 +1,251 @@
-"""Documents to sentence pairs, and those to rows of token ids.
+"""Objectives: which texts make a row, and what is asked about them.
 
-A sentence pair is two spans of the block's tokens, so that pairs cost a few
-numbers each and rows are made for many at once.
+A text is a span of a block's tokens, so that an instance costs a few numbers and
+rows are made for many at once. What is drawn for a row is keyed by the document and
+the sentence it begins with.
 """
 
-import random
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_bert.pretraining.corpus import TokenizedBlock
+from keras_bert.pretraining.draws import mix, uniform
+from keras_bert.pretraining.rows import Pieces
+
+# Begin and end of the first and of the second text; label; sentence it begins with.
+Piece = tuple[int, int, int, int, int, int]
+
+# What is drawn for each sentence, in case a row begins with it: is the row short,
+# how short, where is it cut, which label, which other document, which sentence of it.
+_SHORT, _LENGTH, _CUT, _LABEL, _DOCUMENT, _SENTENCE = range(6)
 
 
-class Pair(NamedTuple):
-    """Two half-open spans of tokens, and whether the second is a random one."""
-
-    start_a: int
-    end_a: int
-    start_b: int
-    end_b: int
-    is_random: bool
-
-
-class PairRows(NamedTuple):
-    """Model rows of sentence pairs, before masking.
+class Corpus(NamedTuple):
+    """A block in Python's own numbers, which loops read faster.
 
     Attributes:
-        input_ids: int32 `(rows, seq)`, 0 in padding.
-        token_type_ids: int32 `(rows, seq)`.
-        lengths: int32 `(rows,)`, special tokens included.
-        next_sentence_labels: int32 `(rows,)`, 1 for a random second text.
+        bounds: where sentences begin in the tokens, and the last one's end.
+        documents: where documents begin in the sentences, and the last one's end.
+        drawn: for each sentence what is drawn for a row that begins with it.
+        room: tokens of a row beside the special ones.
+        short: how often a row aims at a shorter, random length.
     """
 
-    input_ids: np.ndarray
-    token_type_ids: np.ndarray
-    lengths: np.ndarray
-    next_sentence_labels: np.ndarray
+    bounds: list[int]
+    documents: list[int]
+    drawn: list[list[float]]
+    room: int
+    short: float
+
+    def target(self, first: int) -> int:
+        """Returns how many tokens a row aims at."""
+        drawn = self.drawn[first]
+        if drawn[_SHORT] >= self.short:
+            return self.room
+        return 2 + int(drawn[_LENGTH] * (self.room - 1))
+
+    def end(self, first: int, size: int, last: int) -> int:
+        """Returns the sentence before which there are `size` tokens, or `last`."""
+        return bisect_left(self.bounds, self.bounds[first] + size, first + 1, last)
 
 
-def sentence_pairs(
-    block: TokenizedBlock, *, room: int, short_seq_prob: float, rng: random.Random
-) -> Iterator[Pair]:
-    """Yields the pairs of every document of a block.
+def next_sentence(corpus: Corpus) -> Iterator[Piece]:
+    """Pairs with the next text or with a random one of another document.
 
-    Sentences fill a row until it is full; a random cut makes the two texts. In
-    half of the pairs, and in those of one sentence, the second text is replaced
-    by one from another document of the block, and what it replaced is used
-    again. Pairs may be longer than `room`.
-
-    Args:
-        block: at least two documents, or no second text can be random.
-        room: tokens of a row beside the special ones.
-        short_seq_prob: how often a row aims at a shorter, random length.
-        rng: the source of all draws.
+    Sentences fill a row until it is full, and a random cut makes the two texts. In
+    half of the pairs, and in those of one sentence, the second text is replaced by
+    a random one, and what it replaced is used again.
 
     Source: `create_instances_from_document` in google-research/bert,
-    create_pretraining_data.py; here every row draws its own target length, and
-    the other document is never the same one.
+    create_pretraining_data.py; here every row draws its own target length, and the
+    other document is never the same one.
     """
-    for index in range(len(block.sentences)):
-        yield from _document_pairs(block.sentences, index, room, short_seq_prob, rng)
+    bounds, documents, drawn = corpus.bounds, corpus.documents, corpus.drawn
+    for document in range(len(documents) - 1):
+        first, last = documents[document : document + 2]
+        while first < last:
+            target = corpus.target(first)
+            end = corpus.end(first, target, last)
+            cut = first + 1 + int(drawn[first][_CUT] * (end - first - 1))
+            start, middle = bounds[first], bounds[cut]
+            if cut < end and (drawn[first][_LABEL] >= 0.5 or len(documents) == 2):
+                yield start, middle, middle, bounds[end], 0, first
+                first = end
+                continue
+            if len(documents) > 2:
+                size = max(1, target - (middle - start))
+                yield start, middle, *_other(corpus, first, document, size), 1, first
+            first = cut
 
 
-def _document_pairs(
-    documents: list[list[int]],
-    index: int,
+def _other(corpus: Corpus, first: int, document: int, size: int) -> tuple[int, int]:
+    """Draws a text of `size` tokens or a little more from another document."""
+    drawn, documents = corpus.drawn[first], corpus.documents
+    other = int(drawn[_DOCUMENT] * (len(documents) - 2))
+    start, last = documents[other + (other >= document) :][:2]
+    start += int(drawn[_SENTENCE] * (last - start))
+    end = corpus.end(start, size, last)
+    return corpus.bounds[start], corpus.bounds[end]
+
+
+def sentence_order(corpus: Corpus) -> Iterator[Piece]:
+    """Pairs of neighboring texts, in half of them the second one first.
+
+    A row of one sentence is cut within it; one of a single token makes no pair.
+
+    Source: Lan et al. 2020, section 3.1.
+    """
+    bounds, documents, drawn = corpus.bounds, corpus.documents, corpus.drawn
+    for first, last in pairwise(documents):
+        while first < last:
+            end = corpus.end(first, corpus.target(first), last)
+            start, stop = bounds[first], bounds[end]
+            places = (
+                bounds[first : end + 1]
+                if end - first > 1
+                else [*range(start, stop + 1)]
+            )
+            middle = places[1 + int(drawn[first][_CUT] * (len(places) - 2))]
+            if middle < stop and drawn[first][_LABEL] >= 0.5:
+                yield start, middle, middle, stop, 0, first
+            elif middle < stop:
+                yield middle, stop, start, middle, 1, first
+            first = end
+
+
+def full_sentences(corpus: Corpus) -> Iterator[Piece]:
+    """Single texts of as many sentences as fit, across documents.
+
+    The last sentence of a document is the [SEP] behind it.
+
+    Source: Liu et al. 2019, section 4.2, FULL-SENTENCES.
+    """
+    bounds, first, last = corpus.bounds, 0, corpus.documents[-1]
+    separators = {end - 1 for end in corpus.documents[1:]}
+    while first < last:
+        if first in separators:
+            first += 1
+            continue
+        stop = bounds[first] + corpus.target(first)
+        end = max(first + 1, bisect_right(bounds, stop, first + 1, last + 1) - 1)
+        text_end = bounds[end - 1 if end - 1 in separators else end]
+        yield bounds[first], text_end, text_end, text_end, 0, first
+        first = end
+
+
+class Objective(NamedTuple):
+    """How rows are made of documents.
+
+    Attributes:
+        make: yields the pieces of a block.
+        special_tokens: of a row.
+        labeled: whether there is a question beside the masked tokens.
+        joined: documents follow each other in one row of tokens, [SEP] between.
+    """
+
+    make: Callable[[Corpus], Iterator[Piece]]
+    special_tokens: int = 3
+    labeled: bool = True
+    joined: bool = False
+
+
+OBJECTIVES = {
+    "nsp": Objective(next_sentence),
+    "sop": Objective(sentence_order),
+    "none": Objective(full_sentences, special_tokens=2, labeled=False, joined=True),
+}
+
+
+def pieces_of(
+    block: TokenizedBlock,
+    objective: Objective,
+    keys: np.ndarray,
     room: int,
     short_seq_prob: float,
-    rng: random.Random,
-) -> Iterator[Pair]:
-    starts, first, last = documents[index], 0, len(documents[index]) - 1
-    while first < last:
-        short = rng.random() < short_seq_prob
-        target = rng.randint(2, room) if short else room
-        end = min(last, bisect_left(starts, starts[first] + target, lo=first + 1))
-        cut = rng.randint(first + 1, end - 1) if end - first > 1 else end
-        span_a = starts[first], starts[cut]
-        if cut < end and rng.random() >= 0.5:
-            yield Pair(*span_a, starts[cut], starts[end], False)
-            first = end
-            continue
-        if len(documents) > 1:
-            other = documents[_other(index, len(documents), rng)]
-            room_b = max(1, target - (span_a[1] - span_a[0]))
-            yield Pair(*span_a, *_random_span(other, room_b, rng), True)
-        first = cut
-
-
-def _other(index: int, count: int, rng: random.Random) -> int:
-    other = rng.randrange(count - 1)
-    return other + (other >= index)
-
-
-def _random_span(starts: list[int], size: int, rng: random.Random) -> tuple[int, int]:
-    """Sentences from a random one on, until there are `size` tokens."""
-    first = rng.randrange(len(starts) - 1)
-    end = bisect_left(starts, starts[first] + size, lo=first + 1)
-    return starts[first], starts[min(end, len(starts) - 1)]
-
-
-def truncate(spans: np.ndarray, room: int, rng: np.random.Generator) -> np.ndarray:
-    """Shortens pairs to `room` tokens.
-
-    The longer text gives up tokens one by one, each from its front or its back
-    by the toss of a coin; of equal texts the second one gives.
+) -> Pieces:
+    """Makes the pieces of a block for one pass over it.
 
     Args:
-        spans: int `(pairs, 4)`: begin and end of the first and second text.
-        room: tokens that fit.
-        rng: the source of all draws.
+        block: the documents; see `joined` for objectives that need them so.
+        objective: one of `OBJECTIVES`.
+        keys: uint64 `(documents,)`: of every draw about a document.
+        room: tokens of a row beside the special ones.
+        short_seq_prob: how often a row aims at a shorter, random length.
 
     Returns:
-        int `(pairs, 4)`.
-
-    Source: `truncate_seq_pair` in google-research/bert,
-    create_pretraining_data.py.
+        The pieces, none longer than a row.
     """
-    lengths = spans[:, 1::2] - spans[:, ::2]  # (pairs, 2)
+    sizes = np.diff(block.documents)
+    within = np.arange(sizes.sum()) - np.repeat(block.documents[:-1], sizes)
+    sentence_keys = mix(np.repeat(keys, sizes), within)
+    drawn = uniform(sentence_keys, "texts", 6).tolist()
+    bounds, documents = block.sentences.tolist(), block.documents.tolist()
+    made = list(objective.make(Corpus(bounds, documents, drawn, room, short_seq_prob)))
+    table = np.array(made, np.int64).reshape(-1, 6)
+    row_keys = sentence_keys[table[:, 5]]
+    return Pieces(
+        truncate(table[:, :4], room, row_keys), table[:, 4].astype(np.int32), row_keys
+    )
+
+
+def truncate(spans: np.ndarray, room: int, keys: np.ndarray) -> np.ndarray:
+    """Shortens texts to `room` tokens together.
+
+    The longer text gives up tokens, of equal texts the second one. How many of them
+    from its front and how many from its back is drawn, every split equally likely.
+
+    Args:
+        spans: int64 `(pieces, 4)`: begin and end of the first and second text.
+        room: tokens that fit.
+        keys: uint64 `(pieces,)`.
+
+    Returns:
+        int64 `(pieces, 4)`.
+
+    Source: `truncate_seq_pair` in google-research/bert, create_pretraining_data.py,
+    which tosses a coin for every token and so keeps the middle.
+    """
+    lengths = spans[:, 1::2] - spans[:, ::2]  # (pieces, 2)
     keep_b = np.minimum(lengths[:, 1], np.maximum(room // 2, room - lengths[:, 0]))
     keep_a = np.minimum(lengths[:, 0], room - keep_b)
     removed = lengths - np.stack([keep_a, keep_b], axis=1)
-    front = rng.binomial(removed, 0.5)
+    front = (uniform(keys, "truncation", 2) * (removed + 1)).astype(np.int64)
     shortened = spans.copy()
     shortened[:, ::2] += front
     shortened[:, 1::2] -= removed - front
     return shortened
 
 
-def pair_rows(
-    tokens: np.ndarray,
-    pairs: list[Pair],
-    *,
-    max_seq_length: int,
-    cls_id: int,
-    sep_id: int,
-    rng: np.random.Generator,
-) -> PairRows:
-    """Makes rows `[CLS] A [SEP] B [SEP]` of pairs.
+def joined(block: TokenizedBlock, sep_id: int, room: int) -> TokenizedBlock:
+    """Puts [SEP] behind every document, as a sentence of its own.
+
+    Sentences that are longer than a row are cut into several.
 
     Args:
-        tokens: the token ids the pairs point into.
-        pairs: the pairs.
-        max_seq_length: the width of a row.
-        cls_id: the id of [CLS].
+        block: the documents.
         sep_id: the id of [SEP].
-        rng: the source of truncation's draws.
+        room: tokens of a row beside the special ones.
     """
-    table = np.array(pairs, np.int64).reshape(-1, 5)
-    spans = truncate(table[:, :4], max_seq_length - 3, rng)
-    start_a, end_a, start_b, end_b = spans.T[:, :, None]  # each (rows, 1)
-    first_sep = end_a - start_a + 1
-    last_sep = first_sep + end_b - start_b + 1
-    column = np.arange(max_seq_length)
-    in_b = column > first_sep
-    source = np.where(in_b, column - first_sep - 1 + start_b, column - 1 + start_a)
-    ids = tokens[np.clip(source, 0, len(tokens) - 1)]  # (rows, seq)
-    ids[:, 0] = cls_id
-    ids[(column == first_sep) | (column == last_sep)] = sep_id
-    ids[column > last_sep] = 0
-    types = (in_b & (column <= last_sep)).astype(np.int32)
-    lengths = (last_sep[:, 0] + 1).astype(np.int32)
-    return PairRows(ids, types, lengths, table[:, 4].astype(np.int32))
+    ends = block.sentences[block.documents[1:]]
+    documents = np.arange(len(ends))
+    shift = np.repeat(documents, np.diff(block.documents))  # [SEP]s before a sentence
+    starts = block.sentences[:-1] + shift
+    lengths = np.diff(block.sentences)
+    long = lengths > room
+    cuts = [
+        np.arange(start + room, start + length, room)
+        for start, length in zip(starts[long], lengths[long], strict=True)
+    ]
+    total = len(block.tokens) + len(ends)
+    sentences = np.unique(np.concatenate([starts, ends + documents, *cuts, [total]]))
+    return TokenizedBlock(
+        np.insert(block.tokens, ends, sep_id).astype(np.int32),
+        np.insert(block.continues, ends, False),
+        sentences,
+        np.append(0, np.searchsorted(sentences, ends + documents) + 1),
+        block.keys,
+    )

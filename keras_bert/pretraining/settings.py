@@ -1,0 +1,106 @@
+"""What pretraining records are made like."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from keras_bert.errors import ConfigError, choose
+from keras_bert.pretraining.masking import UNITS, MaskingSettings
+from keras_bert.pretraining.pairs import OBJECTIVES, Objective
+from keras_bert.pretraining.records import NAMINGS
+
+FORMS = ("static", "compact")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """What records are made like; names and defaults are Google's where it has them.
+
+    Args:
+        max_seq_length: tokens of a row.
+        max_predictions_per_seq: masked positions of a row, at most.
+        masked_lm_prob: the share of a row's tokens that is masked.
+        short_seq_prob: how often a text is made shorter than it could be.
+        dupe_factor: passes over the corpus, each paired and masked anew.
+        random_seed: of every draw.
+        objective: "nsp" (is the second text the next one), "sop" (are the two in
+            order) or "none" (full sentences, masked tokens only).
+        masking: what is masked together: "token", "word", "ngram" or "span".
+        max_ngram_size: words of an n-gram, at most.
+        chinese_whole_words: words of Chinese text are jieba's, not characters.
+        pieces_per_row: above 1, up to so many short texts share a row.
+        form: "static" records are masked when they are made, "compact" ones, of
+            a third of the bytes, whenever they are read.
+        naming: the records' field names, "google" or "model_garden".
+
+    Raises:
+        ConfigError: a value is out of its range, or two contradict each other.
+        UnknownNameError: a name is not one of the known ones.
+    """
+
+    max_seq_length: int = 128
+    max_predictions_per_seq: int = 20
+    masked_lm_prob: float = 0.15
+    short_seq_prob: float = 0.1
+    dupe_factor: int = 10
+    random_seed: int = 12345
+    objective: str = "nsp"
+    masking: str = "token"
+    max_ngram_size: int = 3
+    chinese_whole_words: bool = False
+    pieces_per_row: int = 1
+    form: str = "static"
+    naming: str = "google"
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(
+                    f"Expected {name} from {low} to {high}, received {value}."
+                )
+        for name, known in _NAMES.items():
+            choose(name, getattr(self, name), known)
+        if self.chinese_whole_words and self.masking == "token":
+            raise ConfigError(
+                "chinese_whole_words changes nothing when single tokens are masked; "
+                'choose masking="word", "ngram" or "span".'
+            )
+
+    @property
+    def masking_settings(self) -> MaskingSettings:
+        """The part of the settings that masking takes."""
+        return MaskingSettings(
+            max_predictions=self.max_predictions_per_seq,
+            probability=self.masked_lm_prob,
+            unit=self.masking,
+            max_ngram=self.max_ngram_size,
+        )
+
+    @property
+    def texts(self) -> Objective:
+        """How rows are made of documents."""
+        return OBJECTIVES[self.objective]
+
+    @property
+    def room(self) -> int:
+        """Tokens of a row beside the special ones."""
+        return self.max_seq_length - self.texts.special_tokens
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "max_seq_length": (5, math.inf),
+    "max_predictions_per_seq": (1, math.inf),
+    "masked_lm_prob": (0, 1),
+    "short_seq_prob": (0, 1),
+    "dupe_factor": (1, math.inf),
+    "random_seed": (0, math.inf),
+    "max_ngram_size": (1, math.inf),
+    "pieces_per_row": (1, math.inf),
+}
+_NAMES: dict[str, Any] = {
+    "objective": OBJECTIVES,
+    "masking": UNITS,
+    "form": FORMS,
+    "naming": NAMINGS,
+}
