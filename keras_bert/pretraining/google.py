@@ -80,8 +80,8 @@ def columns(
     labels = [[one.input_ids[place] for place in one.positions] for one in made]
     return {
         "input_ids": _padded([one.masked_ids for one in made], seq),
-        "input_mask": real.astype(np.int32),
-        "segment_ids": (real & (np.arange(seq) >= firsts)).astype(np.int32),
+        "attention_mask": real.astype(np.int32),
+        "token_type_ids": (real & (np.arange(seq) >= firsts)).astype(np.int32),
         "masked_lm_positions": _padded([one.positions for one in made], predictions),
         "masked_lm_ids": _padded(labels, predictions),
         "masked_lm_weights": (np.arange(predictions) < chosen).astype(np.float32),
