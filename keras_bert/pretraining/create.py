@@ -8,8 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from keras_bert.errors import ConfigError, InputError, choose
+from keras_bert.features import record_fields
 from keras_bert.pretraining import google
-from keras_bert.pretraining.records import RecordFiles, encode_examples
+from keras_bert.pretraining.records import RecordWriter, encode_examples
 from keras_bert.pretraining.run import Run
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import BLOCK_BYTES, Source, TextFiles
@@ -134,7 +135,8 @@ def _google(
         raise ConfigError("The google policy reads text files, not other sources.")
     files = expand(inputs)
     _check_size(files, limit_mb)
-    with RecordFiles(outputs, overwrite=overwrite) as writer:
+    keys = {field.name: field.key(settings.naming) for field in record_fields()}
+    with RecordWriter(outputs, overwrite=overwrite) as writer:
         rng = random.Random(settings.random_seed)
         lines = tqdm(read_lines(files), "reading", unit=" lines", disable=not progress)
         made = google.instances(lines, tokenizer, flags, rng)
@@ -142,7 +144,7 @@ def _google(
         for start in tqdm(steps, "records", disable=not progress):
             some = made[start : start + _GOOGLE_STEP]
             columns = google.columns(some, flags)
-            writer.write(encode_examples(columns, settings.naming))
+            writer.write(encode_examples({keys[n]: c for n, c in columns.items()}))
         if not made:
             raise InputError(
                 f"Expected text in {', '.join(map(str, files))}, found none. Write one "

@@ -108,7 +108,15 @@ class RecordMaker:
 
     def _compact(self, block: TokenizedBlock, pieces: Pieces, places: Places) -> Batch:
         continues = block.continues if self.settings.chinese_whole_words else None
-        records = encode_compact(block.tokens, continues, pieces, places)
+        records = encode_compact(
+            block.tokens,
+            continues,
+            pieces,
+            places,
+            width=self.settings.max_seq_length,
+            slots=self.settings.pieces_per_row,
+            labeled=self.settings.texts.labeled,
+        )
         return Batch(records, Counter(_counts(pieces, places)))
 
     def _mask_counts(self, rows: Rows, masked: MaskedRows) -> dict[str, int]:

@@ -29,7 +29,7 @@ from keras_bert.pretraining.corpus import (
 from keras_bert.pretraining.draws import mix
 from keras_bert.pretraining.making import RecordMaker
 from keras_bert.pretraining.processes import run_tasks
-from keras_bert.pretraining.records import RecordFile
+from keras_bert.pretraining.records import RecordWriter
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import RawBlock, Source
 from keras_bert.tokenization import BertTokenizer
@@ -246,7 +246,7 @@ class _MakeShard(NamedTuple):
 
     def __call__(self, shard: int) -> Iterator[int]:
         counts: Counter[str] = Counter()
-        with RecordFile(self.shards.outputs[shard], overwrite=True) as file:
+        with RecordWriter([self.shards.outputs[shard]], overwrite=True) as file:
             for number_of_pass in range(self.maker.settings.dupe_factor):
                 for block, part in self._order(shard, number_of_pass):
                     found = self._write(file, number_of_pass, block, part)
@@ -260,7 +260,7 @@ class _MakeShard(NamedTuple):
         return [units[place] for place in drawn[:, 0].argsort(kind="stable")]
 
     def _write(
-        self, file: RecordFile, number_of_pass: int, block: int, part: int
+        self, file: RecordWriter, number_of_pass: int, block: int, part: int
     ) -> Counter[str]:
         counts: Counter[str] = Counter()
         tokens = self.store.load(block)
