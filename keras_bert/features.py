@@ -50,25 +50,60 @@ SERVED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class RecordField(NamedTuple):
-    """One field of a pretraining record in Google's form.
+    """One field of a pretraining record.
 
     Attributes:
-        name: the TFRecord key.
-        axis: "seq" or "predictions"; None for a single value.
+        name: what it is called here; the model's input, where it is one.
+        axis: "seq", "predictions" or "pieces" (1 unless rows are packed).
         dtype: "int64" or "float32", as stored.
+        packed: only records of packed rows have it.
+        label: only records that say how two texts belong together have it.
     """
 
     name: str
-    axis: str | None
+    axis: str
     dtype: str = "int64"
+    packed: bool = False
+    label: bool = False
+
+    def key(self, naming: str) -> str:
+        """Returns the TFRecord key, in the "google" or "model_garden" naming.
+
+        Example:
+            >>> PRETRAINING_RECORD[0].key("model_garden")
+            'input_word_ids'
+        """
+        return getattr(INPUTS.get(self.name), naming, None) or self.name
 
 
+NAMINGS = ("google", "model_garden")
 PRETRAINING_RECORD = (
     RecordField("input_ids", "seq"),
-    RecordField("input_mask", "seq"),
-    RecordField("segment_ids", "seq"),
+    RecordField("attention_mask", "seq"),
+    RecordField("token_type_ids", "seq"),
+    RecordField("position_ids", "seq", packed=True),
+    RecordField("cls_positions", "pieces", packed=True),
     RecordField("masked_lm_positions", "predictions"),
     RecordField("masked_lm_ids", "predictions"),
     RecordField("masked_lm_weights", "predictions", "float32"),
-    RecordField("next_sentence_labels", None),
+    RecordField("next_sentence_labels", "pieces", label=True),
+    RecordField("next_sentence_weights", "pieces", "float32", packed=True, label=True),
 )
+
+
+def record_fields(packed: bool = False, labeled: bool = True) -> list[RecordField]:
+    """Lists the fields of static pretraining records.
+
+    Args:
+        packed: rows hold several texts or pairs.
+        labeled: records say how two texts belong together.
+
+    Example:
+        >>> [field.name for field in record_fields(labeled=False)][-1]
+        'masked_lm_weights'
+    """
+    return [
+        field
+        for field in PRETRAINING_RECORD
+        if packed >= field.packed and labeled >= field.label
+    ]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_bert.errors import InputError, choose
+from keras_bert.errors import choose
 from keras_bert.pretraining.draws import uniform
 from keras_bert.tokenization import BertTokenizer
 
@@ -135,16 +135,14 @@ def mask_rows(
     Returns:
         The rows masked; the input is left as it is.
 
-    Raises:
-        InputError: an id is not in the vocabulary.
-
     Source: `create_masked_lm_predictions` in google-research/bert and in
     tensorflow/models (n-grams), create_pretraining_data.py; Joshi et al. 2020,
     "SpanBERT", section 3.1. Here what happens is drawn per unit, words are never
     split, [UNK] is never chosen, and random words are never special or unused.
     """
     seq = input_ids.shape[1]
-    maskable = _maskable(input_ids, vocabulary) & (np.arange(seq) < lengths[:, None])
+    maskable = vocabulary.maskable.take(input_ids)
+    maskable &= np.arange(seq) < lengths[:, None]
     budget = np.minimum(
         settings.max_predictions,
         np.maximum(1, np.rint(lengths * settings.probability).astype(np.int64)),
@@ -152,17 +150,6 @@ def mask_rows(
     pick = _pick_tokens if settings.unit == "token" else _pick_units
     positions, units = pick(maskable, continues, keys, budget, settings)
     return _hide(input_ids, positions, units, keys, vocabulary, settings)
-
-
-def _maskable(input_ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    try:
-        return vocabulary.maskable.take(input_ids)
-    except IndexError as error:
-        raise InputError(
-            f"Expected ids below {len(vocabulary.maskable)}, the size of the "
-            f"vocabulary, received {input_ids.max()}. Use the vocabulary the data was "
-            "made with."
-        ) from error
 
 
 def _ranked(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -215,7 +202,7 @@ def _pick_units(
     Returns:
         As `_pick_tokens`.
     """
-    rows, seq = maskable.shape
+    seq = maskable.shape[1]
     # A piece whose word begins before the row stands for that word.
     before = np.zeros_like(maskable)
     before[:, 1:] = maskable[:, :-1]

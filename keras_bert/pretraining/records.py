@@ -1,253 +1,364 @@
-"""TFRecords of pretraining examples: written without TensorFlow, read with it.
+"""TFRecords of pretraining examples, written without TensorFlow.
 
-An example is a `tf.train.Example` in Google's form, see
-`keras_bert.features.PRETRAINING_RECORD`.
+A static record is masked and ready for the model: a `tf.train.Example` with the
+fields of `keras_bert.features.PRETRAINING_RECORD`. A compact one holds the tokens of
+a row's texts and is masked whenever it is read:
+
+    ids_u16 or ids_u32   bytes   the tokens, without special ones, little-endian
+    pieces               int64   for each piece the lengths of its two texts
+    labels               int64   for each piece; absent without a sentence objective
+    shape                int64   the row's length; in packed rows also pieces, at most
+    continues            bytes   one bit a token: it belongs to the word before it;
+                                 absent where `##` says so
 """
 
-import glob
-import math
+import gzip
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, NamedTuple
 
+import google_crc32c
 import numpy as np
 
-from keras_bert.errors import ExistingOutputError, InputError, MissingFileError
-from keras_bert.features import INPUTS, PRETRAINING_RECORD, RecordField
+from keras_bert.errors import ExistingOutputError
+from keras_bert.features import NAMINGS, record_fields
+from keras_bert.pretraining.masking import MaskedRows
+from keras_bert.pretraining.packing import Places
+from keras_bert.pretraining.rows import Pieces, Rows
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+__all__ = [
+    "COMPACT_IDS",
+    "NAMINGS",
+    "CompactRows",
+    "Ragged",
+    "RecordWriter",
+    "decode_compact",
+    "encode_compact",
+    "encode_examples",
+    "encode_static",
+    "static_columns",
+    "write_records",
+]
 
-_FEATURE_NAMES = {
-    feature.google: name for name, feature in INPUTS.items() if feature.google
-}
-OUTPUTS = ("prediction_logits", "seq_relationship_logits")
+COMPACT_IDS = {"ids_u16": np.dtype("<u2"), "ids_u32": np.dtype("<u4")}
+_GZIP_LEVEL = 6
 
 
-def dataset(
-    pattern: str | Path | Sequence[str | Path],
-    batch_size: int,
+class Ragged(NamedTuple):
+    """Rows of different lengths: all values in one row, and where each row ends."""
+
+    values: np.ndarray
+    ends: np.ndarray
+
+    def split(self) -> list[bytes]:
+        """Returns each row's bytes."""
+        size = self.values.itemsize
+        flat, ends = self.values.tobytes(), (self.ends * size).tolist()
+        return [flat[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+Column = np.ndarray | Ragged | list[bytes]
+
+
+# Static records
+
+
+def encode_static(
+    rows: Rows,
+    masked: MaskedRows,
     *,
-    seed: int = 0,
-    shuffle: bool = True,
-    repeat: bool = False,
-    shuffle_buffer: int = 10_000,
-    drop_remainder: bool = True,
-) -> "tf.data.Dataset":
-    """Reads records into batches as the pretraining model takes them.
-
-    Equal files and seed give equal batches in equal order.
+    naming: str = "google",
+    packed: bool = False,
+    labeled: bool = True,
+) -> list[bytes]:
+    """Serializes masked rows.
 
     Args:
-        pattern: the files: names, glob patterns, comma-separated lists of them.
-        batch_size: examples per batch.
-        seed: of the order of files and of examples.
-        shuffle: shuffle files, and examples within a buffer, anew in each pass.
-        repeat: begin again after the last example.
-        shuffle_buffer: examples held for shuffling.
-        drop_remainder: leave out a last batch that is not full, so that shapes
-            are static.
+        rows: the rows before masking.
+        masked: the rows after it.
+        naming: of the fields, "google" or "model_garden".
+        packed: rows hold several pieces.
+        labeled: pieces have labels.
 
     Returns:
-        A dataset of `(features, labels, weights)`. Features, int32: `input_ids`,
-        `attention_mask`, `token_type_ids` `(batch, seq)`, `masked_lm_positions`
-        `(batch, predictions)`. Labels: `prediction_logits` `(batch, predictions)`
-        token ids, `seq_relationship_logits` `(batch,)`, 1 for a random second
-        text. Weights, float32, by the same names.
-
-    Raises:
-        MissingFileError: no file matches.
-        InputError: a file is not a TFRecord of pretraining examples.
-
-    Example:
-        >>> data = dataset("records/*.tfrecord", 32, seed=1)  # doctest: +SKIP
-        >>> model.fit(data)  # doctest: +SKIP
-
-    Source: `input_fn_builder` in google-research/bert, run_pretraining.py.
+        One message per row.
     """
-    import tensorflow as tf
-
-    files = [str(file) for file in record_files(pattern)]
-    spec = _parsing_spec(record_lengths(files[0]))
-    data = tf.data.Dataset.from_tensor_slices(files)
-    if shuffle:
-        data = data.shuffle(len(files), seed=seed, reshuffle_each_iteration=True)
-    data = data.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=4,
-        block_length=16,
-        num_parallel_calls=4,
-        deterministic=True,
-    )
-    if shuffle:
-        data = data.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=True)
-    data = data.repeat() if repeat else data
-    data = data.batch(batch_size, drop_remainder=drop_remainder)
-    data = data.map(
-        lambda rows: as_model_batch(tf.io.parse_example(rows, spec)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return data.prefetch(tf.data.AUTOTUNE)
+    columns = static_columns(rows, masked)
+    fields = record_fields(packed, labeled)
+    return encode_examples({f.key(naming): columns[f.name] for f in fields})
 
 
-def as_model_batch(fields: Mapping[str, Any]) -> tuple[dict, dict, dict]:
-    """Sorts the fields of parsed records into features, labels and weights."""
-    import tensorflow as tf
-
-    integers = {name: tf.cast(value, tf.int32) for name, value in fields.items()}
-    features = {ours: integers[theirs] for theirs, ours in _FEATURE_NAMES.items()}
-    next_sentence = integers["next_sentence_labels"]
-    labels = (integers["masked_lm_ids"], next_sentence)
-    weights = fields["masked_lm_weights"], tf.ones_like(next_sentence, tf.float32)
-    by_output = (
-        dict(zip(OUTPUTS, values, strict=True)) for values in (labels, weights)
-    )
-    return features, *by_output
-
-
-def record_files(pattern: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Lists record files, sorted within each pattern.
-
-    Raises:
-        MissingFileError: a name or pattern matches nothing.
-    """
-    patterns = [pattern] if isinstance(pattern, str | Path) else pattern
-    files: list[Path] = []
-    for name in (name for item in patterns for name in str(item).split(",")):
-        found = sorted(glob.glob(name.strip()))
-        if not found:
-            raise MissingFileError(
-                f"Expected record files at {name!r}, found none. Make them with "
-                "`keras-bert data`."
-            )
-        files += map(Path, found)
-    return files
-
-
-def record_lengths(file: str | Path) -> dict[str, int]:
-    """Reads how many values each field of a file's first record holds.
-
-    Raises:
-        InputError: the file holds no pretraining example.
-    """
-    import tensorflow as tf
-
-    example = tf.train.Example()
-    try:
-        for record in tf.data.TFRecordDataset(str(file)).take(1):
-            example.ParseFromString(record.numpy())
-    except Exception as error:  # TensorFlow's and protobuf's own classes
-        raise InputError(f"{file} is not a TFRecord of examples: {error}.") from error
-    found = {
-        name: len(value.float_list.value or value.int64_list.value)
-        for name, value in example.features.feature.items()
-    }
-    missing = [field.name for field in PRETRAINING_RECORD if field.name not in found]
-    if missing:
-        raise InputError(
-            f"Expected pretraining records in {file}; its first lacks "
-            f"{', '.join(missing)}. Make them with `keras-bert data`."
-        )
-    return found
-
-
-def _parsing_spec(lengths: Mapping[str, int]) -> dict[str, Any]:
-    import tensorflow as tf
-
+def static_columns(rows: Rows, masked: MaskedRows) -> dict[str, np.ndarray]:
+    """Returns the fields of static records by their names here."""
     return {
-        field.name: tf.io.FixedLenFeature(
-            [] if field.axis is None else [lengths[field.name]], field.dtype
-        )
-        for field in PRETRAINING_RECORD
+        **rows._asdict(),
+        "input_ids": masked.input_ids,
+        "masked_lm_positions": masked.positions,
+        "masked_lm_ids": masked.ids,
+        "masked_lm_weights": masked.weights,
+        "next_sentence_labels": rows.labels,
+        "next_sentence_weights": rows.label_weights,
     }
 
 
-# Writing
+# Compact records
 
 
-def encode_examples(columns: Mapping[str, np.ndarray]) -> list[bytes]:
+def encode_compact(
+    tokens: np.ndarray,
+    continues: np.ndarray | None,
+    pieces: Pieces,
+    places: Places,
+    *,
+    width: int,
+    slots: int = 1,
+    labeled: bool = True,
+) -> list[bytes]:
+    """Serializes rows that are laid out and masked when they are read.
+
+    Args:
+        tokens: int32 `(tokens,)`: what the pieces point into.
+        continues: bool `(tokens,)`: the token belongs to the word before it; None
+            where the vocabulary's `##` says so.
+        pieces: the texts.
+        places: row and slot of each piece.
+        width: tokens of a row.
+        slots: pieces of a row, at most.
+        labeled: pieces have labels.
+
+    Returns:
+        One message per row.
+    """
+    order = np.lexsort((places.slots, places.rows))
+    spans = pieces.spans[order]
+    starts, sizes = spans[:, ::2].ravel(), (spans[:, 1::2] - spans[:, ::2]).ravel()
+    ends = sizes.cumsum()
+    source = np.arange(sizes.sum()) + np.repeat(starts - ends + sizes, sizes)
+    last = np.bincount(places.rows).cumsum()  # of each row's pieces
+    row_ends = ends[2 * last - 1]
+    ids = tokens[source]
+    key = "ids_u16" if ids.max(initial=0) < 1 << 16 else "ids_u32"
+    shape = [width] if slots == 1 else [width, slots]
+    columns: dict[str, Column] = {
+        key: Ragged(ids.astype(COMPACT_IDS[key]), row_ends).split(),
+        "pieces": Ragged(sizes, 2 * last),
+        "shape": np.tile(shape, (len(last), 1)),
+    }
+    if labeled:
+        columns["labels"] = Ragged(pieces.labels[order], last)
+    if continues is not None:
+        columns["continues"] = _bits(Ragged(continues[source], row_ends))
+    return encode_examples(columns)
+
+
+class CompactRows(NamedTuple):
+    """What compact records hold, as `keras_bert.pretraining.rows.lay_out` takes it.
+
+    Attributes:
+        tokens: int32 `(tokens,)`, of all rows.
+        continues: bool `(tokens,)`, or None where records do not say.
+        spans: int64 `(pieces, 4)`, in `tokens`.
+        places: row and slot of each piece.
+    """
+
+    tokens: np.ndarray
+    continues: np.ndarray | None
+    spans: np.ndarray
+    places: Places
+
+
+def decode_compact(
+    ids: Mapping[str, Sequence[bytes]], continues: Sequence[bytes], pieces: Ragged
+) -> CompactRows:
+    """Undoes `encode_compact` for the fields of a batch.
+
+    Args:
+        ids: by `COMPACT_IDS`' keys; each row has bytes under one of them.
+        continues: of each row; all empty if records do not have it.
+        pieces: the lengths of texts, two for each piece.
+    """
+    decoded = [
+        np.frombuffer(row, dtype)
+        for rows in zip(*(ids[key] for key in COMPACT_IDS), strict=True)
+        for row, dtype in zip(rows, COMPACT_IDS.values(), strict=True)
+        if row
+    ]
+    ends = pieces.values.cumsum()
+    spans = np.stack([ends - pieces.values, ends], axis=1).reshape(-1, 4)
+    counts = np.diff(pieces.ends, prepend=0) // 2  # pieces of each row
+    rows = np.repeat(np.arange(len(counts)), counts)
+    slots = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+    sizes = [len(row) for row in decoded]
+    flags = [
+        np.unpackbits(np.frombuffer(row, np.uint8), count=size, bitorder="little")
+        for row, size in zip(continues, sizes, strict=True)
+        if row
+    ]
+    return CompactRows(
+        np.concatenate(decoded).astype(np.int32),
+        np.concatenate(flags).astype(bool) if flags else None,
+        spans,
+        Places(rows, slots),
+    )
+
+
+def _bits(flags: Ragged) -> list[bytes]:
+    """Packs each row's flags, eight in a byte."""
+    sizes = np.diff(flags.ends, prepend=0)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    columns = np.arange(len(rows)) - np.repeat(flags.ends - sizes, sizes)
+    table = np.zeros((len(sizes), sizes.max(initial=0)), bool)
+    table[rows, columns] = flags.values
+    packed = np.packbits(table, axis=1, bitorder="little")
+    used = -(-sizes // 8)
+    return [row[:n].tobytes() for row, n in zip(packed, used.tolist(), strict=True)]
+
+
+# tf.train.Example
+
+
+def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
     """Serializes many examples at once, as `tf.train.Example` messages.
 
     Args:
-        columns: for each field of `PRETRAINING_RECORD` an array with one row per
-            example; integers are not negative.
+        columns: for each key one row per example: a float32 or integer array
+            `(examples, values)`, integers of different numbers in a row as
+            `Ragged`, or a list of bytes. Integers are not negative.
 
     Returns:
         One message per row. Fields stand in the order of their names, as in
         TensorFlow's deterministic form.
+
+    Example:
+        >>> encode_examples({"a": np.array([[5]])})
+        [b'\\n\\n\\n\\x08\\n\\x01a\\x12\\x03\\x1a\\x01\\x05']
+
+    Source: tensorflow/core/example/{example,feature}.proto; "Encoding" in the
+    documentation of Protocol Buffers.
     """
-    fields = sorted(PRETRAINING_RECORD)
-    encoded = [
-        _encode_feature(field, np.asarray(columns[field.name])) for field in fields
-    ]
-    return [_message(1, b"".join(features)) for features in zip(*encoded, strict=True)]
+    entries = [_entries(key, columns[key]) for key in sorted(columns)]
+    parts: list[list[bytes]] = []
+    for kind, run in groupby(entries, type):
+        neighbors = list(run)
+        tables = kind is np.ndarray
+        parts += [_split(np.concatenate(neighbors, 1))] if tables else neighbors
+    joined = map(b"".join, zip(*parts, strict=True))
+    return [_head(10, len(row)) + row for row in joined]
 
 
-def _encode_feature(field: RecordField, values: np.ndarray) -> list[bytes]:
-    """One map entry per row: the name, and a list of floats or integers."""
-    values = values.reshape(len(values), math.prod(values.shape[1:]))
-    if field.dtype == "float32":
-        packed = [row.tobytes() for row in values.astype("<f4")]
-    else:
-        packed = _varints(values)
-    return [_head(field, len(row)) + row for row in packed]
+def _entries(key: str, column: Column) -> np.ndarray | list[bytes]:
+    """One map entry per row; of one length as a table of bytes, else as a list."""
+    if isinstance(column, list):
+        return _with_heads(key, 1, column)
+    if isinstance(column, Ragged):
+        return _with_heads(key, 3, _varints(column))
+    column = column.reshape(len(column), -1)
+    if column.dtype.kind == "f":
+        return _with_head(key, 2, column.astype("<f4").view(np.uint8))
+    if column.max(initial=0) < 128:
+        return _with_head(key, 3, column.astype(np.uint8))
+    ends = np.arange(1, len(column) + 1) * column.shape[1]
+    return _with_heads(key, 3, _varints(Ragged(column.ravel(), ends)))
+
+
+def _with_head(key: str, kind: int, values: np.ndarray) -> np.ndarray:
+    head = np.frombuffer(_entry_head(key, kind, values.shape[1]), np.uint8)
+    heads = np.broadcast_to(head, (len(values), len(head)))
+    return np.concatenate([heads, values], axis=1)
+
+
+def _with_heads(key: str, kind: int, values: list[bytes]) -> list[bytes]:
+    return [_entry_head(key, kind, len(row)) + row for row in values]
+
+
+def _split(table: np.ndarray) -> list[bytes]:
+    flat, width = table.tobytes(), table.shape[1]
+    return [flat[start : start + width] for start in range(0, len(flat), width)]
 
 
 @cache
-def _head(field: RecordField, size: int) -> bytes:
-    """What stands before `size` bytes of packed values, in a map entry."""
-    list_kind = 2 if field.dtype == "float32" else 3
-    values = b"\0" * size  # only their number matters
-    feature = _message(list_kind, _message(1, values))
-    entry = _message(1, _message(1, field.name.encode()) + _message(2, feature))
-    return entry[: len(entry) - size]
+def _entry_head(key: str, kind: int, size: int) -> bytes:
+    """What stands before `size` bytes of values in a map entry.
+
+    Args:
+        key: the name of the feature.
+        kind: 1 bytes, 2 floats, 3 integers: the field of `tf.train.Feature`.
+        size: in bytes.
+    """
+    values = _head(10, size)
+    feature = _head(kind << 3 | 2, len(values) + size) + values
+    name = _head(10, len(key.encode())) + key.encode()
+    rest = name + _head(18, len(feature) + size) + feature
+    return _head(10, len(rest) + size) + rest
 
 
-def _varints(values: np.ndarray) -> list[bytes]:
+@cache
+def _head(tag: int, size: int) -> bytes:
+    """What stands before a field of `size` bytes."""
+    octets = [tag]
+    while size > 0x7F:
+        octets.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*octets, size])
+
+
+def _varints(column: Ragged) -> list[bytes]:
     """Encodes rows of small non-negative integers as varints, 7 bits a byte."""
-    values = values.astype(np.uint32)
-    octets_needed = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
-    if octets_needed == 1:
-        return [row.tobytes() for row in values.astype(np.uint8)]
-    shifts = np.arange(0, 7 * octets_needed, 7, dtype=np.uint32)
-    parts = values[..., None] >> shifts  # (rows, values, octets)
-    used = parts > 0
-    used[..., 0] = True
-    more = np.zeros_like(used)
-    more[..., :-1] = used[..., 1:]
-    octets = ((parts & 0x7F) | (more * np.uint32(0x80))).astype(np.uint8)
-    ends = used.sum((1, 2)).cumsum()
-    flat = octets[used].tobytes()
-    return [flat[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    rest = column.values.astype(np.uint32)
+    width = max(1, -(-int(rest.max(initial=0)).bit_length() // 7))
+    octets = np.empty((len(rest), width), np.uint8)
+    used = np.ones((len(rest), width), bool)
+    sizes = np.ones(len(rest), np.uint8)
+    for place in range(width):
+        higher = rest >> 7
+        more = higher > 0
+        octets[:, place] = rest & 0x7F | more.view(np.uint8) << 7
+        if place + 1 < width:
+            used[:, place + 1] = more
+            sizes += more
+        rest = higher
+    ends = sizes.cumsum(dtype=np.int64)[column.ends - 1]
+    return Ragged(octets[used], ends).split()
 
 
-def _message(field: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return bytes([field << 3 | 2]) + _varint(len(content)) + content
+# Files
 
 
-def _varint(number: int) -> bytes:
-    octets = []
-    while number > 0x7F:
-        octets.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*octets, number])
+def write_records(
+    path: str | Path, batches: Iterable[Sequence[bytes]], *, overwrite: bool = False
+) -> int:
+    """Writes a TFRecord file that appears whole, or not at all.
+
+    Args:
+        path: the file; compressed if its name ends in `.gz`.
+        batches: serialized records.
+        overwrite: replace a file that is there already.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        ExistingOutputError: the file is there and `overwrite` is False.
+
+    Example:
+        >>> write_records("a.tfrecord", [encode_examples(columns)])  # doctest: +SKIP
+        1024
+    """
+    with RecordWriter([path], overwrite=overwrite) as writer:
+        return sum(writer.write(records) for records in batches)
 
 
 class RecordWriter:
-    """Writes records into files that appear whole, or not at all.
-
-    Records go round over the files. They can come in several parts at once;
-    a file holds its records of part 0, then those of part 1, and so on.
+    """Writes records in turn into files that appear together, or not at all.
 
     Args:
-        paths: the files; their directories are made.
-        parts: how many parts.
+        paths: the files; compressed if the name ends in `.gz`. Their directories
+            are made.
         overwrite: replace files that are there already.
 
     Raises:
@@ -258,9 +369,7 @@ class RecordWriter:
         ...     writer.write(encode_examples(columns))
     """
 
-    def __init__(
-        self, paths: Sequence[str | Path], parts: int = 1, overwrite: bool = False
-    ) -> None:
+    def __init__(self, paths: Sequence[str | Path], overwrite: bool = False) -> None:
         self.paths = [Path(path) for path in paths]
         existing = [path for path in self.paths if path.exists()]
         if existing and not overwrite:
@@ -268,52 +377,67 @@ class RecordWriter:
                 f"{existing[0]} exists already; choose another name or pass "
                 "overwrite=True (--overwrite)."
             )
-        self._next = [count() for _ in range(parts)]
-        self._writers: dict[Path, tf.io.TFRecordWriter] = {}
+        self._turn = count()
 
     def __enter__(self) -> "RecordWriter":
+        self._open_files = ExitStack()
+        self._files = [self._open(path) for path in self.paths]
         return self
 
-    def write(self, examples: Sequence[bytes], part: int = 0) -> None:
-        """Appends serialized examples to a part."""
-        for example in examples:
-            path = self.paths[next(self._next[part]) % len(self.paths)]
-            self._writer(path, part).write(example)
+    def write(self, records: Sequence[bytes]) -> int:
+        """Appends serialized records, one to each file in turn; counts them."""
+        turns = [next(self._turn) % len(self._files) for _ in records]
+        framed = _framed(records)
+        for turn, record in zip(turns, framed, strict=True):
+            self._files[turn].write(record)
+        return len(records)
 
     def __exit__(self, error: type | None, *_: object) -> None:
-        for writer in self._writers.values():
-            writer.close()
         try:
+            self._open_files.close()
             if error is None:
-                self._publish()
+                for path in self.paths:
+                    os.replace(_partial(path), path)
         finally:
-            for path in self._writers:
-                path.unlink(missing_ok=True)
+            for path in self.paths:
+                _partial(path).unlink(missing_ok=True)
 
-    def _partial(self, path: Path, part: int) -> Path:
-        return path.with_name(f".{path.name}.partial-{part}")
-
-    def _writer(self, path: Path, part: int) -> "tf.io.TFRecordWriter":
-        partial = self._partial(path, part)
-        if partial not in self._writers:
-            import tensorflow as tf
-
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            self._writers[partial] = tf.io.TFRecordWriter(str(partial))
-        return self._writers[partial]
-
-    def _publish(self) -> None:
-        for path in self.paths:
-            self._writer(path, 0).close()  # a file without records is there, empty
-            for part in range(1, len(self._next)):
-                _append(self._partial(path, 0), self._partial(path, part))
-        for path in self.paths:
-            os.replace(self._partial(path, 0), path)
+    def _open(self, path: Path) -> IO[bytes]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._open_files.enter_context(_partial(path).open("wb"))
+        if path.suffix != ".gz":
+            return file
+        # Without name and time in its header, equal records make equal files.
+        packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)
+        return self._open_files.enter_context(packed)
 
 
-def _append(file: Path, more: Path) -> None:
-    """Moves the content of `more` behind that of `file`."""
-    if more.exists():
-        with file.open("ab") as target, more.open("rb") as source:
-            shutil.copyfileobj(source, target)
-        more.unlink()
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _framed(records: Sequence[bytes]) -> list[bytes]:
+    """Puts records into the frames of a TFRecord file.
+
+    Source: tensorflow/core/lib/io/record_writer.h.
+    """
+    checksums = np.array([google_crc32c.value(record) for record in records], np.uint32)
+    tails = _masked(checksums).tobytes()
+    return [
+        _frame_head(len(record)) + record + tails[4 * i : 4 * i + 4]
+        for i, record in enumerate(records)
+    ]
+
+
+@cache
+def _frame_head(size: int) -> bytes:
+    length = struct.pack("<Q", size)
+    return (
+        length + _masked(np.array([google_crc32c.value(length)], np.uint32)).tobytes()
+    )
+
+
+def _masked(checksums: np.ndarray) -> np.ndarray:
+    """Rotates and shifts checksums: the CRC of data that holds one is no good."""
+    rotated = checksums >> np.uint32(15) | checksums << np.uint32(17)
+    return (rotated + np.uint32(0xA282EAD8)).astype("<u4")
