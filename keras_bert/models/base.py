@@ -246,11 +246,14 @@ class BertPreTrainedModel(keras.Model):
             loss, metrics, weighted_metrics: as for Keras; None takes the head's.
             **kwargs: further arguments of Keras' `compile`.
         """
-        if optimizer is None:
-            # Named exception to the direction of imports, as for loading.
-            from keras_bert.training.optimizers import AdamW
+        # Named exception to the direction of imports, as for loading.
+        from keras_bert.training.optimizers import AdamW, scale_float16
 
+        if optimizer is None:
             optimizer = AdamW(learning_rate=5e-5)
+        if kwargs.pop("auto_scale_loss", True):
+            optimizer = scale_float16(keras.optimizers.get(optimizer), self.policy)
+        kwargs["auto_scale_loss"] = False  # Keras asks for the global policy alone
         default = loss is None and metrics is None and weighted_metrics is None
         kwargs.setdefault("jit_compile", _jit_by_default())
         if default:

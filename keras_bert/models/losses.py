@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 Tensor = Any
+Shape = tuple[Any, ...]  # integers, or scalar tensors where a graph knows no better
 
 IGNORED = -100  # labels of this value have no part in loss and accuracy
 
@@ -39,8 +40,9 @@ def spread(weights: Tensor, values: Tensor) -> Tensor:
 class WeightedMean(keras.losses.Loss):
     """A loss that is `sum(weights * values) / sum(weights)` over all replicas.
 
-    Subclasses define `values(labels, outputs)`, which returns the values and
-    which of them count, two tensors of one shape.
+    Subclasses define `each(labels, outputs)`, the values, and `counts(labels,
+    shape)`, which of them count: it follows from the labels and the shape of the
+    outputs alone, so that a batch can be counted before the model has seen it.
     """
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight=None) -> Tensor:
@@ -52,31 +54,42 @@ class WeightedMean(keras.losses.Loss):
         return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)
 
     def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the values and which of them count, two tensors of one shape."""
+        return self.each(labels, outputs), self.counts(labels, ops.shape(outputs))
+
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         raise NotImplementedError
 
     def get_config(self) -> dict:
         return {"name": self.name}
 
 
-def _as_wide(labels: Tensor, logits: Tensor) -> bool:
+def _as_wide(labels: Tensor, shape: Shape) -> bool:
     """Tells labels that are each on or off from numbers of classes."""
-    same_rank = len(labels.shape) == len(logits.shape)
-    return same_rank and labels.shape[-1] == logits.shape[-1]
+    return len(labels.shape) == len(shape) and labels.shape[-1] == shape[-1]
 
 
-def _classes(labels: Tensor, logits: Tensor) -> Tensor:
+def _classes(labels: Tensor, shape: Shape) -> Tensor:
     """Gives integer labels the shape of the logits without their last axis."""
-    return ops.reshape(ops.cast(labels, "int32"), ops.shape(logits)[:-1])
+    return ops.reshape(ops.cast(labels, "int32"), shape[:-1])
 
 
-def _next_tokens(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Puts the logits that predict a label at its place; the first has none.
+def _next_tokens(labels: Tensor) -> Tensor:
+    """Drops the first label, which nothing predicts.
 
     Labels keep their places, so that weights stay theirs.
     """
     labels = ops.cast(labels, "int32")
     none = ops.full_like(labels[:, :1], IGNORED)
-    return ops.concatenate([none, labels[:, 1:]], axis=1), ops.roll(logits, 1, axis=1)
+    return ops.concatenate([none, labels[:, 1:]], axis=1)
+
+
+def _predicting(logits: Tensor) -> Tensor:
+    """Puts the logits that predict a label at its place."""
+    return ops.roll(logits, 1, axis=1)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -96,12 +109,12 @@ class Crossentropy(WeightedMean):
     def __init__(self, name: str = "crossentropy"):
         super().__init__(name=name)
 
-    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        labels = _classes(labels, outputs)
-        values = ops.sparse_categorical_crossentropy(
-            ops.maximum(labels, 0), outputs, from_logits=True
-        )
-        return values, ops.cast(labels != IGNORED, "float32")
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        labels = ops.maximum(_classes(labels, ops.shape(outputs)), 0)
+        return ops.sparse_categorical_crossentropy(labels, outputs, from_logits=True)
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return ops.cast(_classes(labels, shape) != IGNORED, "float32")
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -116,8 +129,11 @@ class NextTokenCrossentropy(Crossentropy):
     def __init__(self, name: str = "next_token_crossentropy"):
         super().__init__(name=name)
 
-    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        return super().values(*_next_tokens(labels, outputs))
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        return super().each(_next_tokens(labels), _predicting(outputs))
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return super().counts(_next_tokens(labels), shape)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -127,10 +143,12 @@ class SquaredError(WeightedMean):
     def __init__(self, name: str = "squared_error"):
         super().__init__(name=name)
 
-    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         labels = ops.reshape(ops.cast(labels, "float32"), ops.shape(outputs))
-        values = ops.square(labels - outputs)
-        return values, ops.ones_like(values)
+        return ops.square(labels - outputs)
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return ops.ones(shape, "float32")
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -140,12 +158,14 @@ class BinaryCrossentropy(WeightedMean):
     def __init__(self, name: str = "binary_crossentropy"):
         super().__init__(name=name)
 
-    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         labels = ops.cast(labels, "float32")
         # max(x, 0) - x z + log(1 + exp(-|x|)): no overflow for any logit.
         values = ops.relu(outputs) - outputs * labels
-        values = values + ops.softplus(-ops.abs(outputs))
-        return values, ops.ones_like(values)
+        return values + ops.softplus(-ops.abs(outputs))
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return ops.ones(shape, "float32")
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -158,10 +178,14 @@ class ClassificationLoss(WeightedMean):
     def __init__(self, name: str = "classification_loss"):
         super().__init__(name=name)
 
-    def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        wide = _as_wide(labels, outputs)
-        kind = BinaryCrossentropy if wide else Crossentropy
-        return kind().values(labels, outputs)
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        return self._kind(labels, ops.shape(outputs)).each(labels, outputs)
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return self._kind(labels, shape).counts(labels, shape)
+
+    def _kind(self, labels: Tensor, shape: Shape) -> WeightedMean:
+        return (BinaryCrossentropy if _as_wide(labels, shape) else Crossentropy)()
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -178,10 +202,10 @@ class Accuracy(keras.metrics.Mean):
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Returns which answers are right, and which count."""
         logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
-        if _as_wide(labels, logits):
+        if _as_wide(labels, ops.shape(logits)):
             right = ops.cast((logits > 0) == (labels > 0), "float32")
             return right, ops.ones_like(right)
-        labels = _classes(labels, logits)
+        labels = _classes(labels, ops.shape(logits))
         best = ops.cast(ops.argmax(logits, axis=-1), "int32")
         return (
             ops.cast(best == labels, "float32"),
@@ -200,6 +224,5 @@ class NextTokenAccuracy(Accuracy):
     """Accuracy of a left-to-right model: position i predicts label i + 1."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        return super().values(
-            *_next_tokens(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
-        )
+        labels, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        return super().values(_next_tokens(labels), _predicting(logits))

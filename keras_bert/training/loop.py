@@ -19,7 +19,8 @@ from typing import Any
 
 from keras_bert.errors import ConfigError, InputError, KerasBertError
 from keras_bert.models import BertPreTrainedModel
-from keras_bert.training.optimizers import AdamW, dense, global_norm, sum_over_replicas
+from keras_bert.training.accumulation import gradients
+from keras_bert.training.optimizers import AdamW, scale_float16
 from keras_bert.training.schedules import LinearWarmupDecay
 from keras_bert.training.step import Objective, averages
 
@@ -41,6 +42,8 @@ class Plan:
         weight_decay: see `AdamW`.
         bias_correction: see `AdamW`; Google's optimizer has none.
         clip_norm: largest global norm of the gradient.
+        gradient_accumulation_steps: parts a batch is computed in, to save memory;
+            the steps are the same but for rounding.
         log_every: steps between lines of the log; 0: only at the end.
         evaluate_every: steps between evaluations on held-out data; 0: only at the end.
         checkpoint_every: steps between checkpoints; one is written at the end too.
@@ -56,6 +59,7 @@ class Plan:
     weight_decay: float = 0.01
     bias_correction: bool = True
     clip_norm: float | None = 1.0
+    gradient_accumulation_steps: int = 1
     log_every: int = 10
     evaluate_every: int = 0
     checkpoint_every: int = 1000
@@ -64,6 +68,11 @@ class Plan:
     def __post_init__(self):
         if self.steps < 1:
             raise ConfigError(f"Expected steps of 1 or more. Received: {self.steps}.")
+        if self.gradient_accumulation_steps < 1:
+            raise ConfigError(
+                "Expected gradient_accumulation_steps of 1 or more. "
+                f"Received: {self.gradient_accumulation_steps}."
+            )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ConfigError(
                 f"Expected warmup_steps from 0 to steps={self.steps}. "
@@ -145,10 +154,15 @@ class Run:
         self._claim()
         strategy = tf.distribute.get_strategy()
         with strategy.scope():
-            self.optimizer = self.plan.optimizer()
+            self.optimizer = scale_float16(self.plan.optimizer(), self.model.policy)
             self.optimizer.build(self.model.trainable_variables)
         self._objective = Objective(self.model)
-        self._train_step = _train_step(strategy, self._objective, self.optimizer)
+        self._train_step = _train_step(
+            strategy,
+            self._objective,
+            self.optimizer,
+            self.plan.gradient_accumulation_steps,
+        )
         self._evaluate_step = _evaluate_step(strategy, self._objective)
         self._schedule = self.plan.schedule()
         self._start = self._restore(strategy)
@@ -348,21 +362,24 @@ def _progress(line: dict) -> str:
 # === Steps as TensorFlow functions ===
 
 
-def _train_step(strategy: Any, objective: Objective, optimizer: AdamW) -> Any:
+def _train_step(
+    strategy: Any, objective: Objective, optimizer: AdamW, parts: int
+) -> Any:
     import tensorflow as tf
 
     variables = objective.model.trainable_variables
 
     def on_replica(batch):
-        with tf.GradientTape() as tape:
-            loss, sums = objective(batch, training=True)
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        gradients = [dense(g) for g in gradients]
-        norm = global_norm(sum_over_replicas(gradients))
-        optimizer.apply(gradients, variables)
+        found, loss, sums = gradients(
+            objective, batch, variables, parts, optimizer.scale_loss
+        )
+        optimizer.apply(found, variables)
         replicas = strategy.num_replicas_in_sync
         # The losses are shares of one total: they add up over the replicas.
-        sums |= {"loss": (loss, 1.0 / replicas), "grad_norm": (norm, 1.0)}
+        sums |= {
+            "loss": (loss, 1.0 / replicas),
+            "grad_norm": (optimizer.gradient_norm, 1.0),
+        }
         return tf.nest.map_structure(tf.convert_to_tensor, sums)
 
     return _reduced(strategy, on_replica)

@@ -1,16 +1,86 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules, each with a warm-up as in Google's code."""
+
+import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_bert.errors import ConfigError
+
+Tensor = Any
+
+
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from zero to the peak, then goes as a subclass says.
+
+    Progress is counted from step 0, not from the end of the warm-up, so where the
+    two meet the rate steps from the peak to what the decay has reached, exactly as
+    in Google's code.
+
+    Args:
+        peak: the highest rate.
+        total_steps: steps after which the rate stays as it is.
+        warmup_steps: steps of the rise.
+
+    Raises:
+        ConfigError: a number of steps that cannot be.
+    """
+
+    def __init__(self, peak: float, total_steps: int, warmup_steps: int = 0):
+        if total_steps < 1 or warmup_steps < 0:
+            raise ConfigError(
+                "Expected total_steps of 1 or more and warmup_steps of 0 or more. "
+                f"Received: {total_steps} and {warmup_steps}."
+            )
+        self.peak = peak
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+
+    def after_warmup(self, progress: Tensor) -> Tensor:
+        """Returns the rate after a share of the steps, 0 to 1."""
+        raise NotImplementedError
+
+    def __call__(self, step: Any) -> Tensor:
+        step = ops.cast(step, "float32")
+        total = float(self.total_steps)
+        decayed = self.after_warmup(ops.minimum(step, total) / total)
+        if not self.warmup_steps:
+            return decayed
+        rising = self.peak * (step / float(self.warmup_steps))
+        return ops.where(step < self.warmup_steps, rising, decayed)
+
+    def get_config(self) -> dict:
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+class _WithEnd(WarmupSchedule):
+    """Falls from the peak to the rate it ends with."""
+
+    def __init__(
+        self, peak: float, total_steps: int, warmup_steps: int = 0, end: float = 0.0
+    ):
+        super().__init__(peak, total_steps, warmup_steps)
+        self.end = end
+
+    def share(self, progress: Tensor) -> Tensor:
+        """Returns how much of the way from the end up to the peak is left."""
+        raise NotImplementedError
+
+    def after_warmup(self, progress: Tensor) -> Tensor:
+        return self.end + (self.peak - self.end) * self.share(progress)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "end": self.end}
+
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+class LinearWarmupDecay(WarmupSchedule):
     """Rises linearly to the peak, then falls linearly to zero.
-
-    The decay is counted from step 0, not from the end of the warm-up, so at the
-    join the rate steps down from the peak to what the decay has reached, exactly
-    as in Google's code.
 
     Args:
         peak: the highest rate.
@@ -25,23 +95,92 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     Source: `create_optimizer` in Google's `optimization.py`.
     """
 
-    def __init__(self, peak: float, total_steps: int, warmup_steps: int = 0):
-        self.peak = peak
-        self.total_steps = total_steps
-        self.warmup_steps = warmup_steps
+    def after_warmup(self, progress: Tensor) -> Tensor:
+        return self.peak * (1.0 - progress)
 
-    def __call__(self, step):
-        step = ops.cast(step, "float32")
-        total = float(self.total_steps)
-        decayed = self.peak * (1.0 - ops.minimum(step, total) / total)
-        if not self.warmup_steps:
-            return decayed
-        rising = self.peak * (step / float(self.warmup_steps))
-        return ops.where(step < self.warmup_steps, rising, decayed)
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class PolynomialWarmupDecay(_WithEnd):
+    """Rises linearly to the peak, then falls as a power of the steps left.
+
+    Args:
+        peak: the highest rate.
+        total_steps: steps after which the rate is `end`.
+        warmup_steps: steps of the rise.
+        end: the last rate.
+        power: 1 is linear; LAMB's authors took 0.5 for BERT.
+
+    Example:
+        >>> rate = PolynomialWarmupDecay(1e-3, total_steps=4, power=0.5)
+        >>> [round(float(rate(step)), 6) for step in (0, 3, 4)]
+        [0.001, 0.0005, 0.0]
+
+    Source: `tf.train.polynomial_decay` as Google's `optimization.py` calls it.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        end: float = 0.0,
+        power: float = 1.0,
+    ):
+        super().__init__(peak, total_steps, warmup_steps, end)
+        self.power = power
+
+    def share(self, progress: Tensor) -> Tensor:
+        return ops.power(1.0 - progress, self.power)
 
     def get_config(self) -> dict:
-        return {
-            "peak": self.peak,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-        }
+        return {**super().get_config(), "power": self.power}
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class CosineWarmupDecay(_WithEnd):
+    """Rises linearly to the peak, then falls along half a cosine.
+
+    Args:
+        peak: the highest rate.
+        total_steps: steps after which the rate is `end`.
+        warmup_steps: steps of the rise.
+        end: the last rate.
+
+    Example:
+        >>> rate = CosineWarmupDecay(1e-3, total_steps=6)
+        >>> [round(float(rate(step)), 6) for step in (0, 2, 3, 6)]
+        [0.001, 0.00075, 0.0005, 0.0]
+
+    Source: Loshchilov & Hutter 2016 (arXiv:1608.03983), without restarts.
+    """
+
+    def share(self, progress: Tensor) -> Tensor:
+        return 0.5 * (1.0 + ops.cos(math.pi * progress))
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class ConstantWithWarmup(WarmupSchedule):
+    """Rises linearly to the peak and stays there.
+
+    Args:
+        peak: the highest rate.
+        total_steps: steps of the run; the rate does not depend on them.
+        warmup_steps: steps of the rise.
+
+    Example:
+        >>> rate = ConstantWithWarmup(1e-3, total_steps=10, warmup_steps=4)
+        >>> [round(float(rate(step)), 6) for step in (0, 2, 4, 10)]
+        [0.0, 0.0005, 0.001, 0.001]
+    """
+
+    def after_warmup(self, progress: Tensor) -> Tensor:
+        return self.peak * ops.ones_like(progress)
+
+
+# By the names that `get_scheduler` of Hugging Face has for their shapes.
+SCHEDULES: dict[str, type[WarmupSchedule]] = {
+    "linear": LinearWarmupDecay,
+    "polynomial": PolynomialWarmupDecay,
+    "cosine": CosineWarmupDecay,
+    "constant": ConstantWithWarmup,
+}

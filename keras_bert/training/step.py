@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.models.losses import Accuracy, WeightedMean, spread
+from keras_bert.training.optimizers import sum_over_replicas
 
 Tensor = Any
 
@@ -54,28 +55,54 @@ class Objective:
         }
 
     def __call__(
-        self, batch: tuple, training: bool
+        self,
+        batch: tuple,
+        training: bool,
+        totals: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """Runs the model on a batch.
 
         Args:
             batch: `(features, labels)` or `(features, labels, weights)`.
             training: with dropout.
+            totals: sum of weights by output, for a part of a larger batch; None
+                takes the batch's own.
 
         Returns:
             The total loss, this replica's share of it; and for each quantity its
             weighted sum and the sum of weights.
         """
-        features, labels, *rest = batch
+        features, labels, weights = _unpacked(batch)
         outputs = by_output(self.model(features, training=training))
-        labels, weights = by_output(labels), by_output(rest[0] if rest else None)
-        total, sums = 0.0, {"tokens": (_real_tokens(self.model, features), 1.0)}
-        for name, loss in self.losses.items():
+        totals = self.totals(batch) if totals is None else totals
+        loss, sums = 0.0, {"tokens": (_real_tokens(self.model, features), 1.0)}
+        for name in self.losses:
             weight = weights.get(name)
-            share = loss(labels[name], outputs[name], weight)
-            total = total + self.loss_weights.get(name, 1.0) * share
             sums |= self._sums(name, labels[name], outputs[name], weight)
-        return total, sums
+            share = sums[log_name(name, "loss")][0] / totals[name]
+            loss = loss + self.loss_weights.get(name, 1.0) * share
+        return loss, sums
+
+    def totals(self, batch: tuple) -> dict[str, Tensor]:
+        """Returns what the loss of each output is divided by.
+
+        That is the sum of weights over all replicas, or 1 where there are none. It
+        follows from labels and weights alone.
+
+        Args:
+            batch: this replica's share, `(features, labels[, weights])`.
+        """
+        _, labels, weights = _unpacked(batch)
+        outputs = by_output(self.model.output)
+        sums = []
+        for name, loss in self.losses.items():
+            given = ops.convert_to_tensor(labels[name])
+            counts = loss.counts(given, _shape_for(given, outputs[name]))
+            sums.append(_weigh(counts, counts, weights.get(name))[1])
+        return {
+            name: ops.where(total > 0, total, 1.0)
+            for name, total in zip(self.losses, sum_over_replicas(sums), strict=True)
+        }
 
     def total(self, line: Mapping[str, float]) -> float:
         """Returns the total loss that follows from the means of its parts."""
@@ -93,6 +120,16 @@ class Objective:
             right, counts = self.accuracies[name].values(labels, outputs)
             sums[log_name(name, "accuracy")] = _weigh(right, counts, weight)
         return sums
+
+
+def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    features, labels, *rest = batch
+    return features, by_output(labels), by_output(rest[0] if rest else None)
+
+
+def _shape_for(labels: Tensor, output: Tensor) -> tuple:
+    """The shape of an output for these labels; an axis that varies counts as 1."""
+    return (*ops.shape(labels)[: len(output.shape) - 1], output.shape[-1] or 1)
 
 
 def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,115 @@
+"""The model with the average of its weights over time.
+
+The averages are Keras' own (`use_ema=True`, `ema_momentum` of an optimizer), kept
+among the optimizer's variables and so in every checkpoint. Keras swaps them with
+the weights by additions and subtractions, which changes the last bits of both; an
+evaluation must not change the run, so here values are put aside and put back.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import keras
+
+from keras_bert.errors import ConfigError
+
+
+@contextmanager
+def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Gives a model its averaged weights; afterwards it has its own, bit by bit.
+
+    Evaluate, save or export the model inside.
+
+    Args:
+        optimizer: the model's, with `use_ema=True`.
+
+    Raises:
+        ConfigError: the optimizer keeps no averages.
+
+    Example:
+        >>> from keras_bert.training.optimizers import AdamW
+        >>> optimizer = AdamW(0.5, weight_decay=0.0, use_ema=True, ema_momentum=0.5)
+        >>> weight = keras.Variable([0.0])
+        >>> for _ in range(2):
+        ...     optimizer.apply([keras.ops.ones(1)], [weight])
+        >>> with averaged_weights(optimizer):
+        ...     print(round(float(weight[0]), 4))
+        -0.75
+        >>> round(float(weight[0]), 4)
+        -1.0
+    """
+    pairs = _pairs(optimizer)
+    with _scope(optimizer):
+        own = [variable.numpy() for variable, _ in pairs]
+        try:
+            for variable, average in pairs:
+                variable.assign(average.numpy())
+            yield
+        finally:
+            for (variable, _), value in zip(pairs, own, strict=True):
+                variable.assign(value)
+
+
+def _pairs(optimizer: Any) -> list[tuple[keras.Variable, keras.Variable]]:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.use_ema or not optimizer.built:
+        raise ConfigError(
+            "Expected a built optimizer with use_ema=True. Received: "
+            f"use_ema={optimizer.use_ema}, built={optimizer.built}."
+        )
+    averages = optimizer._model_variables_moving_average
+    pairs = zip(optimizer._trainable_variables, averages, strict=True)
+    return [(variable, average) for variable, average in pairs if average is not None]
+
+
+def _scope(optimizer: Any) -> Any:
+    strategy = getattr(optimizer, "_distribution_strategy", None)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+class EvaluateAveraged(keras.callbacks.Callback):
+    """Evaluates the averaged weights in `fit`, and lets training go on with its own.
+
+    When `fit` ends, the model has the averaged weights, as with Keras.
+
+    Args:
+        until_next_epoch: keep them from the end of an epoch to the start of the
+            next, so that a `ModelCheckpoint` saves what was evaluated. It has to
+            come after this callback.
+
+    Example:
+        >>> model.compile(AdamW(use_ema=True))  # doctest: +SKIP
+        >>> model.fit(..., callbacks=[EvaluateAveraged()])  # doctest: +SKIP
+    """
+
+    def __init__(self, until_next_epoch: bool = False):
+        super().__init__()
+        self.until_next_epoch = until_next_epoch
+        self._training = False
+        self._swapped = ExitStack()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._training = True
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._swap()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        if not (self._training and self.until_next_epoch):
+            self._swapped.close()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.until_next_epoch:
+            self._swap()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._swapped.close()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._training = False
+        self._swapped.pop_all()  # Keras has put the averages there to stay
+
+    def _swap(self) -> None:
+        self._swapped.close()
+        self._swapped.enter_context(averaged_weights(self.model.optimizer))

@@ -1,0 +1,98 @@
+"""Freezing the lower part of an encoder for a while, and thawing it layer by layer.
+
+An optimizer of `keras_bert.training.optimizers` holds one number for each weight,
+1 or 0: a frozen weight neither moves nor decays, its slots stay as they are, its
+gradient has no part in the norm that is clipped, and when it thaws its bias
+correction starts from its own first update. That works in a compiled model, under
+a strategy and on every backend, without another trace, and is in every checkpoint.
+The gradients of frozen weights are still computed and their slots still kept: what
+stays frozen for the whole run is better left out with Keras' `layer.trainable =
+False` before `compile`, which saves both.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import ConfigError
+from keras_bert.training.optimizers import SummedGradientOptimizer
+from keras_bert.training.parameters import depths, part
+
+
+def freeze(
+    optimizer: SummedGradientOptimizer, config: BertConfig, layers: int | None
+) -> None:
+    """Freezes the embeddings and the first layers, and thaws all else.
+
+    Args:
+        optimizer: built, of this package.
+        config: of the model.
+        layers: number of layers that are frozen, with the embeddings; None freezes
+            nothing.
+
+    Raises:
+        ConfigError: the encoder has fewer layers, or the optimizer cannot.
+
+    Example:
+        >>> freeze(model.optimizer, model.config, layers=2)  # doctest: +SKIP
+    """
+    _check(optimizer, config, layers)
+    lowest = -1 if layers is None else layers
+    frozen = {name for name, depth in depths(config).items() if depth <= lowest}
+    optimizer.moving.assign([float(part(p) not in frozen) for p in optimizer.paths])
+
+
+def _check(optimizer: Any, config: BertConfig, layers: int | None) -> None:
+    if not isinstance(optimizer, SummedGradientOptimizer) or not optimizer.built:
+        raise ConfigError(
+            "Expected a built optimizer of keras_bert.training.optimizers to freeze "
+            f"weights in. Received: {type(optimizer).__name__}."
+        )
+    if layers is not None and not 0 <= layers <= config.num_hidden_layers:
+        raise ConfigError(
+            f"Expected 0 to {config.num_hidden_layers} layers to freeze "
+            f"(num_hidden_layers). Received: {layers}."
+        )
+
+
+def layers_frozen(epoch: int, layers: int) -> int | None:
+    """Returns how many layers are frozen when one thaws every epoch, topmost first.
+
+    Args:
+        epoch: from 0.
+        layers: that are frozen, with the embeddings, in epoch 0.
+
+    Returns:
+        As `freeze` takes it. The embeddings thaw last, an epoch after the first
+        layer.
+
+    Example:
+        >>> [layers_frozen(epoch, 2) for epoch in range(4)]
+        [2, 1, 0, None]
+
+    Source: Howard & Ruder 2018 (arXiv:1801.06146), section 3.3.
+    """
+    return layers - epoch if epoch <= layers else None
+
+
+class GradualUnfreezing(keras.callbacks.Callback):
+    """Freezes the embeddings and layers, and thaws one of them every epoch of `fit`.
+
+    Args:
+        layers: that are frozen in epoch 0, with the embeddings; None: all.
+
+    Example:
+        >>> model.fit(..., callbacks=[GradualUnfreezing()])  # doctest: +SKIP
+    """
+
+    def __init__(self, layers: int | None = None):
+        super().__init__()
+        self.layers = layers
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        config, optimizer = self.model.config, self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        layers = config.num_hidden_layers if self.layers is None else self.layers
+        freeze(optimizer, config, layers_frozen(epoch, layers))
