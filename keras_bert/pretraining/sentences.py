@@ -1,0 +1,150 @@
+"""Running text to sentences: one search for stops, and a table of abbreviations."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+# Stops of scripts in which a stop is nothing else, so that no space need follow:
+# Chinese and Japanese, Devanagari and its neighbors, Arabic and Urdu, Ethiopic,
+# Burmese, Khmer, Tibetan, Armenian.
+_PLAIN_STOPS = "。！？｡．।॥؟۔።፧။។៕།༎։"
+_STOPS = re.compile(f"[.!?…{_PLAIN_STOPS}]+")
+# What may stand between a stop and the end of its sentence: closing quotes and
+# brackets, marks of footnotes. “ opens in Chinese what it closes in German.
+_CLOSING = "\"'”’»›)\\]}」』）］】》〉"
+_AFTER_STOP = re.compile(rf"(?:[{_CLOSING}“‘]|\[\d+\])*")
+_AFTER_PLAIN_STOP = re.compile(rf"(?:[{_CLOSING}]|\[\d+\])*")
+# The next word, behind a few opening quotes, brackets or dashes.
+_NEXT = re.compile(r"\s+(?:(?:[^\w\s]|_){1,3}\s?){0,2}(\w*)")
+_DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_]{1,2}")
+_ROMAN = re.compile(r"[IVXLCDM]+")
+_LONGEST_WORD = 24
+
+_BLANK_LINE = re.compile(r"\n\s*\n")
+
+
+def _table(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+# A period after these never ends a sentence ...
+_TITLES = _table(
+    "mr mrs ms messrs dr prof mme mlle hr fr dra sra srta st ste mt ft gen col maj capt "
+    "cpt cmdr lt sgt cpl adm rev hon sen rep gov pres supt insp e.g i.e eg ie cf vs viz "
+    "approx ca bzw z.b d.h u.a vgl sog p.ej"
+)
+# ... nor after these if a number follows ...
+_NUMBERED = _table(
+    "no nos nr num fig figs p pp s vol vols ch chap sec sect art eq op ex par abs bd "
+    "jan feb mar apr jun jul aug sep sept oct nov dec"
+)
+# ... and after these only if a word follows that often begins a sentence.
+_ENDINGS = _table(
+    "inc ltd co corp bros plc llc jr sr esq etc al dept univ assn ave blvd rd est "
+    "usw bspw evtl ggf inkl ph.d m.d"
+)
+_BEGINNINGS = _table(
+    "a after all although an and another as at because before both but by despite "
+    "during each every few for from he her here his how however i if in it its many "
+    "most my no nobody not nothing now of on once one or other our perhaps several she "
+    "since so some such that the their then there these they this those though thus to "
+    "today two under until we what when where whether which while who whose why with "
+    "yes yet you your"
+)
+
+
+def split_sentences(text: str, wrapped: bool = False) -> list[str]:
+    """Splits running text into sentences.
+
+    A sentence ends at a run of stops, with the closing quotes, brackets and marks
+    of footnotes that follow it at once,
+
+    - where the script's stop is nothing else (`。`, `।`, `؟` ...), unless a digit
+      follows;
+    - at `.`, `!`, `?`, `…` where whitespace follows and then no small letter; text
+      without any capital has no such condition.
+
+    A single period does not end it after a title or the like (`Mr.`, `e.g.`), an
+    abbreviation before its number (`No. 5`), and a number that begins the sentence
+    (`1. First`). After initials (`J.`, `U.S.`, `p.m.`), numbers of up to two
+    digits (ordinals in many languages) and abbreviations that end names (`Inc.`)
+    it does only before a word that often begins an English sentence. In doubt two
+    sentences stay together.
+
+    Args:
+        text: the text; nothing of it is lost but whitespace between sentences.
+        wrapped: lines are cut at some width, and only blank lines end a paragraph;
+            otherwise every line is a paragraph. A paragraph's end ends a sentence.
+
+    Returns:
+        The sentences, none of them blank, without whitespace around them.
+
+    Example:
+        >>> split_sentences('Mr. Fogg left the U.S. at 3.14. "Why?" he asked. So?')
+        ['Mr. Fogg left the U.S. at 3.14.', '"Why?" he asked.', 'So?']
+        >>> split_sentences("今天下雨。“好的。”他说。")
+        ['今天下雨。', '“好的。”', '他说。']
+    """
+    paragraphs = _BLANK_LINE.split(text) if wrapped else text.split("\n")
+    return [sentence for part in paragraphs for sentence in _sentences(part)]
+
+
+def _sentences(paragraph: str) -> Iterator[str]:
+    for begin, end in pairwise([0, *_ends(paragraph), len(paragraph)]):
+        if sentence := paragraph[begin:end].strip():
+            yield sentence
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Yields where sentences end."""
+    has_capitals = not text.islower()
+    begin = 0
+    for stops in _STOPS.finditer(text):
+        end = _end_at(text, stops, begin, has_capitals)
+        if end is not None:
+            yield end
+            begin = end
+
+
+def _end_at(text: str, stops: re.Match, begin: int, has_capitals: bool) -> int | None:
+    """Returns where the sentence from `begin` ends if it ends at these stops."""
+    mark = stops.group()
+    if mark[-1] in _PLAIN_STOPS:
+        end = _AFTER_PLAIN_STOP.match(text, stops.end()).end()
+        return None if text[end : end + 1].isdecimal() else end
+    end = _AFTER_STOP.match(text, stops.end()).end()
+    following = _NEXT.match(text, end)
+    if following is None:
+        return None
+    word = following.group(1)
+    if has_capitals and word[:1].islower():
+        return None
+    if mark == "." and not _period_ends(text, begin, stops.start(), word):
+        return None
+    return end
+
+
+def _period_ends(text: str, begin: int, period: int, following: str) -> bool:
+    """Whether a single period ends a sentence, by the words around it."""
+    near = text[max(begin, period - _LONGEST_WORD) : period]
+    before = near.rsplit(None, 1)
+    if not before or text[period - 1].isspace():
+        return True
+    word = before[-1].lstrip("\"'([{“‘«„¿¡").lower()
+    if word in _TITLES:
+        return False
+    if word in _NUMBERED and (following[:1].isdigit() or _ROMAN.fullmatch(following)):
+        return False
+    if word.isdecimal() and period - begin < _LONGEST_WORD and near.strip() == word:
+        return False
+    short_number = word.isdecimal() and len(word) <= 2
+    if short_number or word in _ENDINGS or _is_initials(word):
+        return following.lower() in _BEGINNINGS
+    return True
+
+
+def _is_initials(word: str) -> bool:
+    """Whether a word is a single letter, or letters with periods between them."""
+    return (len(word) == 1 and word.isalpha()) or (
+        "." in word and _DOTTED.fullmatch(word) is not None
+    )
