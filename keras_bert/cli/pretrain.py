@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes the model beside the run's log and checkpoints."""
-    from keras_bert.pretraining.records import dataset
+    from keras_bert.pretraining.reading import dataset
     from keras_bert.tokenization import BertTokenizer
     from keras_bert.training.loop import Run
 
