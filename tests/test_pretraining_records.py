@@ -1,82 +1,94 @@
-"""Records: their bytes, files that appear whole, batches, Google's policy, the CLI."""
+"""Records: their bytes, both forms, files that appear whole."""
 
 import gzip
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from keras_bert import BertTokenizer
-from keras_bert.cli import main
-from keras_bert.errors import (
-    ConfigError,
-    ExistingOutputError,
-    InputError,
-    MissingFileError,
-    UnknownNameError,
+from keras_bert.errors import ExistingOutputError
+from keras_bert.features import PRETRAINING_RECORD, record_fields
+from keras_bert.pretraining.draws import mix
+from keras_bert.pretraining.masking import MaskedRows
+from keras_bert.pretraining.packing import Places, pack
+from keras_bert.pretraining.records import (
+    COMPACT_IDS,
+    NAMINGS,
+    Ragged,
+    RecordWriter,
+    decode_compact,
+    encode_compact,
+    encode_examples,
+    encode_static,
+    write_records,
 )
-from keras_bert.features import PRETRAINING_RECORD
-from keras_bert.pretraining import DataSettings, create_pretraining_data, dataset
-from keras_bert.pretraining.create import output_names
-from keras_bert.pretraining.records import RecordWriter, encode_examples
+from keras_bert.pretraining.rows import (
+    Pieces,
+    Rows,
+    SpecialIds,
+    lay_out,
+    piece_lengths,
+)
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = [f"{a}{b}" for a in "bcdfghjklm" for b in "aeiou"]
-VOCAB = [*SPECIAL, *WORDS, *(f"##{word}" for word in WORDS)]
-SMALL = DataSettings(max_seq_length=37, max_predictions_per_seq=7, dupe_factor=2)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> BertTokenizer:
-    return BertTokenizer(VOCAB)
+WIDTH, PREDICTIONS, SLOTS = 37, 7, 3
 
 
-@pytest.fixture
-def corpus(tmp_path) -> Path:
-    """Forty documents of made-up words in two files."""
-    rng = np.random.default_rng(11)
-
-    def sentence() -> str:
-        sizes = rng.integers(1, 4, rng.integers(2, 15))
-        return " ".join("".join(rng.choice(WORDS, size)) for size in sizes)
-
-    for name in ("a.txt", "b.txt"):
-        documents = [
-            [sentence() for _ in range(rng.integers(1, 13))] for _ in range(20)
-        ]
-        text = "\n\n".join("\n".join(lines) for lines in documents)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+def random_pieces(
+    count: int, seed: int, vocab_size: int = 199
+) -> tuple[np.ndarray, np.ndarray, Pieces]:
+    """Tokens, which of them continue words, and short pieces, a third without B."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 13, (count, 2))
+    sizes[rng.random(count) < 0.3, 1] = 0
+    starts = rng.integers(0, 400, (count, 2))
+    spans = np.stack([starts, starts + sizes], axis=2).reshape(count, 4)
+    labels = rng.integers(0, 2, count).astype(np.int32)
+    tokens = rng.integers(5, vocab_size, 500).astype(np.int32)
+    pieces = Pieces(spans, labels, mix(seed, np.arange(count)))
+    return tokens, rng.random(500) < 0.3, pieces
 
 
-def examples(*paths: Path) -> list[tf.train.Example]:
-    records = tf.data.TFRecordDataset([str(path) for path in paths])
-    return [tf.train.Example.FromString(record.numpy()) for record in records]
+def random_rows(packed: bool, seed: int = 1) -> tuple[Rows, MaskedRows]:
+    """Rows, and numbers in the places of what masking gives."""
+    tokens, continues, pieces = random_pieces(29, seed)
+    slots = SLOTS if packed else 1
+    places = pack(piece_lengths(pieces.spans), WIDTH, slots)
+    rows = lay_out(tokens, continues, pieces, WIDTH, SpecialIds(2, 3), places, slots)
+    rng = np.random.default_rng(seed)
+    shape = len(rows.input_ids), PREDICTIONS
+    return rows, MaskedRows(
+        rows.input_ids + 1,
+        rng.integers(0, WIDTH, shape).astype(np.int32),
+        rng.integers(0, 40_000, shape).astype(np.int32),
+        rng.integers(0, 2, shape).astype(np.float32),
+    )
 
 
-def values(example: tf.train.Example, name: str) -> list:
-    feature = example.features.feature[name]
-    return list(feature.int64_list.value or feature.float_list.value)
+def feature(values: np.ndarray | bytes) -> tf.train.Feature:
+    if isinstance(values, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[values]))
+    if values.dtype.kind == "f":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values.tolist()))
 
 
-def digest(folder: Path) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-    }
+def serialized(columns: dict[str, np.ndarray | bytes]) -> bytes:
+    """What TensorFlow writes for one example."""
+    features = {key: feature(values) for key, values in columns.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
 
 
 # Bytes
 
 
-@pytest.mark.parametrize("largest", [1, 127, 128, 30521, 2**31 - 1])
+@pytest.mark.parametrize("largest", [1, 127, 128, 16383, 16384, 30521, 2**31 - 1])
 def test_examples_are_what_tensorflow_writes(largest):
     rng = np.random.default_rng(largest)
-    sizes = {"seq": 37, "predictions": 7, None: 1}
+    sizes = {"seq": 37, "predictions": 7, "pieces": 3}
     columns = {
         field.name: rng.random((5, sizes[field.axis]), np.float32)
         if field.dtype == "float32"
@@ -84,296 +96,222 @@ def test_examples_are_what_tensorflow_writes(largest):
         for field in PRETRAINING_RECORD
     }
     for row, encoded in enumerate(encode_examples(columns)):
-        features = {}
-        for field in PRETRAINING_RECORD:
-            data = columns[field.name][row].tolist()
-            features[field.name] = (
-                tf.train.Feature(float_list=tf.train.FloatList(value=data))
-                if field.dtype == "float32"
-                else tf.train.Feature(int64_list=tf.train.Int64List(value=data))
-            )
-        example = tf.train.Example(features=tf.train.Features(feature=features))
-        assert encoded == example.SerializeToString(deterministic=True)
+        expected = {name: values[row] for name, values in columns.items()}
+        assert encoded == serialized(expected)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_examples_of_rows_of_different_lengths(data):
+    integers = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=300)
+    rows = data.draw(st.lists(st.tuples(integers, st.binary(min_size=1)), min_size=1))
+    numbers = [np.array(row[0]) for row in rows]
+    texts = [row[1] for row in rows]
+    ends = np.cumsum([len(row) for row in numbers])
+    columns = {"numbers": Ragged(np.concatenate(numbers), ends), "a text": texts}
+    expected = [
+        serialized({"numbers": number, "a text": text})
+        for number, text in zip(numbers, texts, strict=True)
+    ]
+    assert encode_examples(columns) == expected
+
+
+# Static records
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("labeled", [False, True])
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_static_records(naming, packed, labeled):
+    rows, masked = random_rows(packed)
+    values = {
+        "input_ids": masked.input_ids,
+        "attention_mask": rows.attention_mask,
+        "token_type_ids": rows.token_type_ids,
+        "position_ids": rows.position_ids,
+        "cls_positions": rows.cls_positions,
+        "masked_lm_positions": masked.positions,
+        "masked_lm_ids": masked.ids,
+        "masked_lm_weights": masked.weights,
+        "next_sentence_labels": rows.labels,
+        "next_sentence_weights": rows.label_weights,
+    }
+    fields = record_fields(packed, labeled)
+    made = encode_static(rows, masked, naming=naming, packed=packed, labeled=labeled)
+    assert len(made) == len(rows.input_ids)
+    for row, record in enumerate(made):
+        expected = {field.key(naming): values[field.name][row] for field in fields}
+        assert record == serialized(expected)
+
+
+def test_names_of_google():
+    """The features of run_pretraining.py in google-research/bert."""
+    assert {field.key("google") for field in record_fields()} == {
+        "input_ids",
+        "input_mask",
+        "segment_ids",
+        "masked_lm_positions",
+        "masked_lm_ids",
+        "masked_lm_weights",
+        "next_sentence_labels",
+    }
+
+
+@pytest.mark.parametrize("v2_feature_names", [False, True])
+@pytest.mark.parametrize("position_id", [False, True])
+def test_what_the_model_gardens_loader_asks_for(v2_feature_names, position_id):
+    """By its options `use_v2_feature_names` and `use_position_id`."""
+    naming = "model_garden" if v2_feature_names else "google"
+    ids, types = (
+        ("input_word_ids", "input_type_ids")
+        if v2_feature_names
+        else ("input_ids", "segment_ids")
+    )
+    seq = tf.io.FixedLenFeature([WIDTH], tf.int64)
+    predictions = tf.io.FixedLenFeature([PREDICTIONS], tf.int64)
+    spec = {
+        "input_mask": seq,
+        ids: seq,
+        types: seq,
+        "masked_lm_positions": predictions,
+        "masked_lm_ids": predictions,
+        "masked_lm_weights": tf.io.FixedLenFeature([PREDICTIONS], tf.float32),
+    }
+    if position_id:
+        spec["position_ids"] = seq
+    else:
+        spec["next_sentence_labels"] = tf.io.FixedLenFeature([1], tf.int64)
+    rows, masked = random_rows(packed=position_id)
+    records = encode_static(rows, masked, naming=naming, packed=position_id)
+    parsed = [tf.io.parse_single_example(record, spec) for record in records]
+    np.testing.assert_array_equal([one[ids] for one in parsed], masked.input_ids)
+    np.testing.assert_array_equal([one[types] for one in parsed], rows.token_type_ids)
+
+
+# Compact records
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(0, 99),
+    st.sampled_from([1, SLOTS]),
+    st.booleans(),
+    st.sampled_from([100, 1 << 16, 1 << 20]),
+)
+def test_compact_records_give_rows_back(count, seed, slots, says, vocab_size):
+    tokens, continues, pieces = random_pieces(count, seed, vocab_size)
+    places = pack(piece_lengths(pieces.spans), WIDTH, slots)
+    records = encode_compact(
+        tokens, continues if says else None, pieces, places, width=WIDTH, slots=slots
+    )
+    found = [tf.train.Example.FromString(record).features.feature for record in records]
+    in_records = np.concatenate([one["labels"].int64_list.value for one in found])
+    lengths = [one["pieces"].int64_list.value for one in found]
+    key = next(name for name in COMPACT_IDS if name in found[0])
+    ids, flags = (
+        [b"".join(one[name].bytes_list.value) for one in found]
+        for name in (key, "continues")
+    )
+    given_ids = {name: [b""] * len(found) for name in COMPACT_IDS} | {key: ids}
+    ends = np.cumsum([len(one) for one in lengths])
+    got = decode_compact(given_ids, flags, Ragged(np.concatenate(lengths), ends))
+    assert (got.continues is None) == (not says)
+    shape = [WIDTH] if slots == 1 else [WIDTH, slots]
+    assert all(one["shape"].int64_list.value == shape for one in found)
+    no_keys = np.zeros(count, np.uint64)
+    ours = lay_out(
+        got.tokens,
+        np.zeros(len(got.tokens), bool) if got.continues is None else got.continues,
+        Pieces(got.spans, in_records.astype(np.int32), no_keys),
+        WIDTH,
+        SpecialIds(2, 3),
+        got.places,
+        slots,
+    )
+    expected = lay_out(
+        tokens,
+        continues & says,
+        pieces._replace(keys=no_keys),
+        WIDTH,
+        SpecialIds(2, 3),
+        places,
+        slots,
+    )
+    for name, column in expected._asdict().items():
+        np.testing.assert_array_equal(getattr(ours, name), column, name)
+
+
+def test_compact_records_are_small():
+    tokens, _, pieces = random_pieces(50, 3)
+    spans = np.tile([0, 60, 100, 165], (50, 1))
+    places = Places(np.arange(50), np.zeros(50, np.int64))
+    full = pieces._replace(spans=spans)
+    compact = encode_compact(tokens, None, full, places, width=128)
+    assert max(map(len, compact)) < 2 * 125 + 80
+    unlabeled = encode_compact(tokens, None, full, places, width=128, labeled=False)
+    assert b"labels" not in unlabeled[0]
 
 
 # Files
 
 
-def test_parts_follow_each_other_in_each_file(tmp_path):
-    paths = [tmp_path / "deep" / name for name in "ab"]
-    with RecordWriter(paths, parts=2) as writer:
-        writer.write([b"x", b"y", b"z"], part=1)
-        writer.write([b"1", b"2", b"3"], part=0)
+def records_of(path: Path, kind: str = "") -> list[bytes]:
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(path), kind)]
+
+
+def test_files_are_what_tensorflow_writes(tmp_path):
+    rng = np.random.default_rng(5)
+    records = [rng.bytes(size) for size in (0, 1, 7, 37, 900, 900, 70_000)]
+    with tf.io.TFRecordWriter(str(tmp_path / "expected")) as file:
+        for record in records:
+            file.write(record)
+    assert write_records(tmp_path / "ours", [records[:3], [], records[3:]]) == 7
+    expected = (tmp_path / "expected").read_bytes()
+    assert (tmp_path / "ours").read_bytes() == expected
+    write_records(tmp_path / "ours.gz", [records])
+    assert gzip.decompress((tmp_path / "ours.gz").read_bytes()) == expected
+    assert records_of(tmp_path / "ours.gz", "GZIP") == records
+
+
+def test_equal_records_make_equal_compressed_files(tmp_path):
+    for name in ("a.gz", "b.gz"):
+        write_records(tmp_path / name, [[b"x" * 100]])
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_records_go_round(tmp_path):
+    paths = [tmp_path / "deep" / name for name in ("a", "b.gz", "c")]
+    with RecordWriter(paths) as writer:
+        writer.write([b"1", b"2"])
+        writer.write([b"3", b"4", b"5"])
         assert not any(path.exists() for path in paths)
-    for path, expected in zip(paths, (b"13xz", b"2y"), strict=True):
-        records = tf.data.TFRecordDataset(str(path))
-        assert b"".join(record.numpy() for record in records) == expected
-    assert sorted(path.parent.iterdir()) == paths
+    assert [records_of(path, "GZIP" * (path.suffix == ".gz")) for path in paths] == [
+        [b"1", b"4"],
+        [b"2", b"5"],
+        [b"3"],
+    ]
+    assert sorted(paths[0].parent.iterdir()) == paths
+
+
+def test_files_that_are_there_stay(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"mine")
     with pytest.raises(ExistingOutputError, match="overwrite"):
-        RecordWriter(paths)
+        write_records(path, [[b"x"]])
+    assert path.read_bytes() == b"mine"
+    assert write_records(path, [[b"x"]], overwrite=True) == 1
+    assert records_of(path) == [b"x"]
 
 
-def test_interrupted_writing_leaves_nothing(tmp_path):
+def test_interrupted_writing_leaves_what_was(tmp_path):
+    (tmp_path / "a").write_bytes(b"mine")
+    paths = [tmp_path / "a", tmp_path / "b.gz"]
     with (
         pytest.raises(KeyboardInterrupt),
-        RecordWriter([tmp_path / "a", tmp_path / "b"], parts=2) as writer,
+        RecordWriter(paths, overwrite=True) as writer,
     ):
-        writer.write([b"x"] * 5, part=1)
+        writer.write([b"x"] * 5)
         raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
-
-
-def test_output_names():
-    assert [str(p) for p in output_names("x/a,b@2")] == [
-        "x/a",
-        "b-00000-of-00002",
-        "b-00001-of-00002",
-    ]
-
-
-# Default policy
-
-
-def test_every_record(corpus, tokenizer):
-    out = corpus / "out.tfrecord"
-    files = str(corpus / "*.txt")
-    count = create_pretraining_data(files, out, tokenizer, SMALL, progress=False)
-    made = examples(out)
-    assert len(made) == count > 100
-    for example in made:
-        ids, mask = values(example, "input_ids"), values(example, "input_mask")
-        types, length = values(example, "segment_ids"), sum(mask)
-        assert len(ids) == len(mask) == len(types) == 37
-        assert mask == [1] * length + [0] * (37 - length)
-        assert ids[0] == tokenizer.cls_token_id
-        assert ids.count(tokenizer.sep_token_id) == 2
-        assert not any(ids[length:]) and not any(types[length:])
-        weights = values(example, "masked_lm_weights")
-        places = values(example, "masked_lm_positions")
-        labels = values(example, "masked_lm_ids")
-        assert len(weights) == len(places) == len(labels) == 7
-        assert sum(weights) == min(7, max(1, round(length * 0.15)))
-        padding = int(sum(weights))
-        assert not any(places[padding:]) and not any(labels[padding:])
-        assert values(example, "next_sentence_labels") in ([0], [1])
-
-
-def test_records_do_not_depend_on_workers(corpus, tokenizer):
-    files = [corpus / "a.txt", corpus / "b.txt"]
-    for workers in (1, 2):
-        create_pretraining_data(
-            files,
-            corpus / f"out{workers}" / "r@3",
-            tokenizer,
-            SMALL,
-            workers=workers,
-            block_bytes=1000,
-            progress=False,
-        )
-    assert digest(corpus / "out1") == digest(corpus / "out2")
-    assert len(digest(corpus / "out1")) == 3
-
-
-def test_seed_decides_the_bytes(corpus, tokenizer):
-    def made(seed: int) -> bytes:
-        settings = DataSettings(max_seq_length=37, dupe_factor=1, random_seed=seed)
-        out = corpus / "out.tfrecord"
-        create_pretraining_data(
-            corpus / "a.txt", out, tokenizer, settings, overwrite=True, progress=False
-        )
-        return out.read_bytes()
-
-    assert made(1) == made(1) != made(2)
-
-
-def test_passes_differ_and_shards_hold_all(corpus, tokenizer):
-    create_pretraining_data(
-        corpus / "a.txt", corpus / "one", tokenizer, SMALL, progress=False
-    )
-    create_pretraining_data(
-        corpus / "a.txt", corpus / "part@3", tokenizer, SMALL, progress=False
-    )
-    one = [example.SerializeToString() for example in examples(corpus / "one")]
-    parts = examples(*sorted(corpus.glob("part-*")))
-    assert sorted(one) == sorted(example.SerializeToString() for example in parts)
-    assert len(set(one)) > 0.95 * len(one)
-
-
-# Google's policy
-
-
-@pytest.mark.parametrize("case", ["sample_default", "alice_wwm", "moby_cased"])
-def test_google_policy_gives_googles_records(case, tmp_path):
-    folder = shared("goldens", "google_pretraining_data", case)
-    about = json.loads((folder / "case.json").read_text())
-    names = about["outputs"]
-    status = main(
-        [
-            "data",
-            "--policy=google",
-            f"--input_file={folder / 'input.txt'}",
-            f"--output_file={','.join(str(tmp_path / name) for name in names)}",
-            f"--vocab_file={shared('data', 'vocab', about['vocab'])}",
-            f"--do_lower_case={about['do_lower_case']}",
-            *about["flags"].split(),
-        ]
-    )
-    assert status == 0
-    for name in names:
-        expected, got = examples(folder / name), examples(tmp_path / name)
-        assert len(got) == len(expected) > 50
-        assert got == expected
-
-
-def test_google_policy_limits_its_input(corpus, tokenizer):
-    with pytest.raises(InputError, match="holds the corpus in memory"):
-        create_pretraining_data(
-            corpus / "a.txt", corpus / "o", tokenizer, policy="google", limit_mb=0.001
-        )
-    assert not (corpus / "o").exists()
-
-
-# Reading
-
-
-@pytest.fixture
-def records(corpus, tokenizer) -> str:
-    create_pretraining_data(
-        corpus / "a.txt", corpus / "r@3", tokenizer, SMALL, progress=False
-    )
-    return str(corpus / "r-*")
-
-
-def test_batches_as_the_model_takes_them(records):
-    data = dataset(records, 5, seed=1)
-    features, labels, weights = data.element_spec
-    shapes = {name: (spec.shape, spec.dtype) for name, spec in features.items()}
-    assert shapes == {
-        "input_ids": ((5, 37), tf.int32),
-        "attention_mask": ((5, 37), tf.int32),
-        "token_type_ids": ((5, 37), tf.int32),
-        "masked_lm_positions": ((5, 7), tf.int32),
-    }
-    assert labels.keys() == weights.keys()
-    assert labels["prediction_logits"].shape == (5, 7)
-    assert labels["seq_relationship_logits"].shape == (5,)
-    assert weights["prediction_logits"].dtype == tf.float32
-    features, labels, weights = next(iter(data))
-    assert (weights["seq_relationship_logits"].numpy() == 1).all()
-    real = weights["prediction_logits"].numpy() > 0
-    assert (labels["prediction_logits"].numpy()[real] >= len(SPECIAL)).all()
-    np.testing.assert_array_equal(
-        features["attention_mask"], (features["input_ids"].numpy() > 0).astype(int)
-    )
-
-
-def test_order_follows_the_seed(records):
-    def ids(**arguments) -> list[bytes]:
-        batches = dataset(records, 4, drop_remainder=False, **arguments)
-        rows = (row for batch in batches for row in batch[0]["input_ids"].numpy())
-        return [row.tobytes() for row in rows]
-
-    first = ids(seed=1)
-    assert first == ids(seed=1)
-    assert first != ids(seed=2) != ids(shuffle=False)
-    assert sorted(first) == sorted(ids(seed=2)) == sorted(ids(shuffle=False))
-
-
-def test_repeat(records):
-    once = sum(1 for _ in dataset(records, 4))
-    taken = [1 for _ in dataset(records, 4, repeat=True).take(2 * once)]
-    assert len(taken) == 2 * once
-
-
-def test_files_that_are_no_records(tmp_path, corpus):
-    with pytest.raises(MissingFileError, match="keras-bert data"):
-        dataset(tmp_path / "none-*", 3)
-    with pytest.raises(InputError, match="not a TFRecord"):
-        dataset(corpus / "a.txt", 3)
-    with RecordWriter([tmp_path / "other"]) as writer:
-        writer.write([tf.train.Example().SerializeToString()])
-    with pytest.raises(InputError, match="lacks input_ids"):
-        dataset(tmp_path / "other", 3)
-
-
-# Settings and the command line
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"max_seq_length": 4}, {"masked_lm_prob": 1.5}, {"dupe_factor": 0}],
-)
-def test_settings_out_of_range(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        DataSettings(**wrong)
-
-
-def test_unknown_policy(corpus, tokenizer):
-    with pytest.raises(UnknownNameError, match="default, google"):
-        create_pretraining_data(corpus / "a.txt", corpus / "o", tokenizer, policy="x")
-
-
-def command(folder: Path, *flags: str) -> list[str]:
-    vocab = folder / "vocab.txt"
-    if not vocab.exists():
-        vocab.write_text("\n".join(VOCAB))
-    outputs = f"--output_file={folder / 'o' / 'a'},{folder / 'o' / 'b'}"
-    return ["data", f"--vocab_file={vocab}", outputs, "--dupe_factor=1", *flags]
-
-
-def test_command_reads_lists_patterns_and_gzip(corpus, capsys):
-    with gzip.open(corpus / "c.txt.gz", "wt") as file:
-        file.write((corpus / "a.txt").read_text())
-    files = f"--input_file={corpus / 'a.t*'},{corpus / 'c.txt.gz'}"
-    assert main(command(corpus, files, "--nodo_lower_case")) == 0
-    assert "records to" in capsys.readouterr().out
-    counts = [len(examples(corpus / "o" / name)) for name in "ab"]
-    assert counts[0] - counts[1] in (0, 1)
-    assert main(command(corpus, files)) == 2
-    assert "exists already" in capsys.readouterr().err
-    assert main(command(corpus, files, "--overwrite", "--do_whole_word_mask")) == 0
-
-
-def one_document(folder: Path) -> None:
-    (folder / "x.txt").write_text("ba\nbe\nbi\n")
-
-
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        (lambda folder: None, "found none"),
-        (lambda folder: (folder / "x.txt").write_text(""), "none that makes a record"),
-        (lambda folder: (folder / "x.txt").write_text("\n \n\n"), "none that makes"),
-        (one_document, "at least two documents"),
-        (
-            lambda folder: (folder / "vocab.txt").write_text(
-                "\n".join(t for t in VOCAB if t != "[MASK]")
-            ),
-            "[MASK]",
-        ),
-        (lambda folder: (folder / "vocab.txt").write_text(""), "empty"),
-    ],
-)
-def test_what_cannot_be_used_gives_one_line_and_no_files(
-    tmp_path, capsys, prepare, message
-):
-    if "MASK" in message or message == "empty":
-        one_document(tmp_path)
-    prepare(tmp_path)
-    assert main(command(tmp_path, f"--input_file={tmp_path / 'x.txt'}")) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("Error:") and message in error
-    assert not list(tmp_path.glob("o/*"))
-
-
-def test_vocab_command(corpus, capsys):
-    output = corpus / "vocabulary" / "vocab.txt"
-    arguments = ["vocab", str(corpus / "*.txt"), "--vocab-size", "90"]
-    assert main([*arguments, "--output", str(output)]) == 0
-    said = capsys.readouterr().out
-    assert "90 tokens" in said and "0.0000% unknown" in said
-    first = output.read_bytes()
-    assert main([*arguments, "--output", str(output)]) == 2
-    assert main([*arguments, "--output", str(corpus / "folder")]) == 0
-    assert (corpus / "folder" / "vocab.txt").read_bytes() == first
-    assert BertTokenizer.from_pretrained(corpus / "folder").vocab_size == 90
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"mine"

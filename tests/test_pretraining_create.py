@@ -1,0 +1,259 @@
+"""Text to records: both policies, settings, the command line."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import shared
+
+from keras_bert import BertTokenizer
+from keras_bert.cli import main
+from keras_bert.errors import (
+    ConfigError,
+    InputError,
+    UnknownNameError,
+)
+from keras_bert.pretraining import DataSettings, create_pretraining_data
+from keras_bert.pretraining.create import output_names
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [f"{a}{b}" for a in "bcdfghjklm" for b in "aeiou"]
+VOCAB = [*SPECIAL, *WORDS, *(f"##{word}" for word in WORDS)]
+SMALL = DataSettings(max_seq_length=37, max_predictions_per_seq=7, dupe_factor=2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BertTokenizer:
+    return BertTokenizer(VOCAB)
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    """Forty documents of made-up words in two files."""
+    rng = np.random.default_rng(11)
+
+    def sentence() -> str:
+        sizes = rng.integers(1, 4, rng.integers(2, 15))
+        return " ".join("".join(rng.choice(WORDS, size)) for size in sizes)
+
+    for name in ("a.txt", "b.txt"):
+        documents = [
+            [sentence() for _ in range(rng.integers(1, 13))] for _ in range(20)
+        ]
+        text = "\n\n".join("\n".join(lines) for lines in documents)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def examples(*paths: Path) -> list[tf.train.Example]:
+    records = tf.data.TFRecordDataset([str(path) for path in paths])
+    return [tf.train.Example.FromString(record.numpy()) for record in records]
+
+
+def values(example: tf.train.Example, name: str) -> list:
+    feature = example.features.feature[name]
+    return list(feature.int64_list.value or feature.float_list.value)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
+
+
+def test_output_names():
+    assert [str(p) for p in output_names("x/a,b@2")] == [
+        "x/a",
+        "b-00000-of-00002",
+        "b-00001-of-00002",
+    ]
+
+
+# Default policy
+
+
+def test_every_record(corpus, tokenizer):
+    out = corpus / "out.tfrecord"
+    files = str(corpus / "*.txt")
+    count = create_pretraining_data(files, out, tokenizer, SMALL, progress=False)
+    made = examples(out)
+    assert len(made) == count > 100
+    for example in made:
+        ids, mask = values(example, "input_ids"), values(example, "input_mask")
+        types, length = values(example, "segment_ids"), sum(mask)
+        assert len(ids) == len(mask) == len(types) == 37
+        assert mask == [1] * length + [0] * (37 - length)
+        assert ids[0] == tokenizer.cls_token_id
+        assert ids.count(tokenizer.sep_token_id) == 2
+        assert not any(ids[length:]) and not any(types[length:])
+        weights = values(example, "masked_lm_weights")
+        places = values(example, "masked_lm_positions")
+        labels = values(example, "masked_lm_ids")
+        assert len(weights) == len(places) == len(labels) == 7
+        assert sum(weights) == min(7, max(1, round(length * 0.15)))
+        padding = int(sum(weights))
+        assert not any(places[padding:]) and not any(labels[padding:])
+        assert values(example, "next_sentence_labels") in ([0], [1])
+
+
+def test_records_do_not_depend_on_workers(corpus, tokenizer):
+    files = [corpus / "a.txt", corpus / "b.txt"]
+    for workers in (1, 2):
+        create_pretraining_data(
+            files,
+            corpus / f"out{workers}" / "r@3",
+            tokenizer,
+            SMALL,
+            workers=workers,
+            block_bytes=1000,
+            progress=False,
+        )
+    assert digest(corpus / "out1") == digest(corpus / "out2")
+    assert len(digest(corpus / "out1")) == 3
+
+
+def test_seed_decides_the_bytes(corpus, tokenizer):
+    def made(seed: int) -> bytes:
+        settings = DataSettings(max_seq_length=37, dupe_factor=1, random_seed=seed)
+        out = corpus / "out.tfrecord"
+        create_pretraining_data(
+            corpus / "a.txt", out, tokenizer, settings, overwrite=True, progress=False
+        )
+        return out.read_bytes()
+
+    assert made(1) == made(1) != made(2)
+
+
+def test_passes_differ_and_shards_hold_all(corpus, tokenizer):
+    create_pretraining_data(
+        corpus / "a.txt", corpus / "one", tokenizer, SMALL, progress=False
+    )
+    create_pretraining_data(
+        corpus / "a.txt", corpus / "part@3", tokenizer, SMALL, progress=False
+    )
+    one = [example.SerializeToString() for example in examples(corpus / "one")]
+    parts = examples(*sorted(corpus.glob("part-*")))
+    assert sorted(one) == sorted(example.SerializeToString() for example in parts)
+    assert len(set(one)) > 0.95 * len(one)
+
+
+# Google's policy
+
+
+@pytest.mark.parametrize("case", ["sample_default", "alice_wwm", "moby_cased"])
+def test_google_policy_gives_googles_records(case, tmp_path):
+    folder = shared("goldens", "google_pretraining_data", case)
+    about = json.loads((folder / "case.json").read_text())
+    names = about["outputs"]
+    status = main(
+        [
+            "data",
+            "--policy=google",
+            f"--input_file={folder / 'input.txt'}",
+            f"--output_file={','.join(str(tmp_path / name) for name in names)}",
+            f"--vocab_file={shared('data', 'vocab', about['vocab'])}",
+            f"--do_lower_case={about['do_lower_case']}",
+            *about["flags"].split(),
+        ]
+    )
+    assert status == 0
+    for name in names:
+        expected, got = examples(folder / name), examples(tmp_path / name)
+        assert len(got) == len(expected) > 50
+        assert got == expected
+
+
+def test_google_policy_limits_its_input(corpus, tokenizer):
+    with pytest.raises(InputError, match="holds the corpus in memory"):
+        create_pretraining_data(
+            corpus / "a.txt", corpus / "o", tokenizer, policy="google", limit_mb=0.001
+        )
+    assert not (corpus / "o").exists()
+
+
+# Settings and the command line
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_seq_length": 4}, {"masked_lm_prob": 1.5}, {"dupe_factor": 0}],
+)
+def test_settings_out_of_range(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        DataSettings(**wrong)
+
+
+def test_unknown_policy(corpus, tokenizer):
+    with pytest.raises(UnknownNameError, match="default, google"):
+        create_pretraining_data(corpus / "a.txt", corpus / "o", tokenizer, policy="x")
+
+
+def command(folder: Path, *flags: str) -> list[str]:
+    vocab = folder / "vocab.txt"
+    if not vocab.exists():
+        vocab.write_text("\n".join(VOCAB))
+    outputs = f"--output_file={folder / 'o' / 'a'},{folder / 'o' / 'b'}"
+    return ["data", f"--vocab_file={vocab}", outputs, "--dupe_factor=1", *flags]
+
+
+def test_command_reads_lists_patterns_and_gzip(corpus, capsys):
+    with gzip.open(corpus / "c.txt.gz", "wt") as file:
+        file.write((corpus / "a.txt").read_text())
+    files = f"--input_file={corpus / 'a.t*'},{corpus / 'c.txt.gz'}"
+    assert main(command(corpus, files, "--nodo_lower_case")) == 0
+    assert "records to" in capsys.readouterr().out
+    counts = [len(examples(corpus / "o" / name)) for name in "ab"]
+    assert counts[0] - counts[1] in (0, 1)
+    assert main(command(corpus, files)) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(command(corpus, files, "--overwrite", "--do_whole_word_mask")) == 0
+
+
+def one_document(folder: Path) -> None:
+    (folder / "x.txt").write_text("ba\nbe\nbi\n")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: None, "found none"),
+        (lambda folder: (folder / "x.txt").write_text(""), "none that makes a record"),
+        (lambda folder: (folder / "x.txt").write_text("\n \n\n"), "none that makes"),
+        (one_document, "at least two documents"),
+        (
+            lambda folder: (folder / "vocab.txt").write_text(
+                "\n".join(t for t in VOCAB if t != "[MASK]")
+            ),
+            "[MASK]",
+        ),
+        (lambda folder: (folder / "vocab.txt").write_text(""), "empty"),
+    ],
+)
+def test_what_cannot_be_used_gives_one_line_and_no_files(
+    tmp_path, capsys, prepare, message
+):
+    if "MASK" in message or message == "empty":
+        one_document(tmp_path)
+    prepare(tmp_path)
+    assert main(command(tmp_path, f"--input_file={tmp_path / 'x.txt'}")) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("Error:") and message in error
+    assert not list(tmp_path.glob("o/*"))
+
+
+def test_vocab_command(corpus, capsys):
+    output = corpus / "vocabulary" / "vocab.txt"
+    arguments = ["vocab", str(corpus / "*.txt"), "--vocab-size", "90"]
+    assert main([*arguments, "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert "90 tokens" in said and "0.0000% unknown" in said
+    first = output.read_bytes()
+    assert main([*arguments, "--output", str(output)]) == 2
+    assert main([*arguments, "--output", str(corpus / "folder")]) == 0
+    assert (corpus / "folder" / "vocab.txt").read_bytes() == first
+    assert BertTokenizer.from_pretrained(corpus / "folder").vocab_size == 90
