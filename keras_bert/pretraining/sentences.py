@@ -29,9 +29,9 @@ def _table(words: str) -> frozenset[str]:
 
 # A period after these never ends a sentence ...
 _TITLES = _table(
-    "mr mrs ms messrs dr prof mme mlle hr fr dra sra srta st ste mt ft gen col maj capt "
-    "cpt cmdr lt sgt cpl adm rev hon sen rep gov pres supt insp e.g i.e eg ie cf vs viz "
-    "approx ca bzw z.b d.h u.a vgl sog p.ej"
+    "mr mrs ms messrs dr prof mme mlle hr fr dra sra srta st ste mt ft gen col maj "
+    "capt cpt cmdr lt sgt cpl adm rev hon sen rep gov pres supt insp e.g i.e eg ie cf "
+    "vs viz approx ca bzw z.b d.h u.a vgl sog p.ej"
 )
 # ... nor after these if a number follows ...
 _NUMBERED = _table(
