@@ -1,42 +1,61 @@
 """`keras-bert data`: text to pretraining records, by the flags of Google's script."""
 
 import argparse
+from collections import Counter
 from dataclasses import fields
+from inspect import signature
 
+from keras_bert.errors import ConfigError
+from keras_bert.features import NAMINGS
 from keras_bert.pretraining.create import (
     GOOGLE_LIMIT_MB,
     POLICIES,
-    DataSettings,
     create_pretraining_data,
 )
+from keras_bert.pretraining.masking import UNITS
+from keras_bert.pretraining.pairs import OBJECTIVES
+from keras_bert.pretraining.settings import FORMS, DataSettings
+from keras_bert.pretraining.sources import SOURCES, Source, describe_oddities
 from keras_bert.tokenization import BertTokenizer
 
 _HELP = {
     "max_seq_length": "tokens of a row",
     "max_predictions_per_seq": "masked positions of a row, at most",
     "masked_lm_prob": "share of a row's tokens that is masked",
-    "short_seq_prob": "how often a row is made shorter than it could be",
+    "short_seq_prob": "how often a text is made shorter than it could be",
     "dupe_factor": "passes over the corpus, each paired and masked anew",
-    "do_whole_word_mask": "mask all pieces of a word together",
     "random_seed": "seed of every draw",
+    "objective": "next sentence, sentence order, or full sentences without a question",
+    "masking": "what is masked together",
+    "max_ngram_size": "words of an n-gram, at most, with --masking=ngram",
+    "chinese_whole_words": "words of Chinese text are jieba's; needs [chinese]",
+    "pieces_per_row": "above 1, up to so many short texts share a row",
+    "form": "masked now (static), or whenever they are read (compact)",
+    "naming": "field names of the records",
 }
+_CHOICES = {
+    "objective": tuple(OBJECTIVES),
+    "masking": UNITS,
+    "form": FORMS,
+    "naming": NAMINGS,
+}
+# Flags of other scripts that set one of ours.
+_ALIASES = {
+    "do_whole_word_mask": ("masking", "word"),
+    "use_v2_feature_names": ("naming", "model_garden"),
+}
+_SOURCE_OPTIONS = ("field", "split", "per_file", "wrapped")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments: Google's flags by their names, and a few more."""
     add = parser.add_argument
-    add("--input_file", required=True, help="text: names, patterns, comma list, .gz")
-    add(
-        "--output_file", required=True, help="records: comma list; name@4 makes 4 files"
-    )
+    add("--input_file", help="text: names, patterns, comma list, .gz; or a TFDS name")
+    add("--output_file", help="records: comma list; name@4 makes 4 files; .gz packs")
     add("--vocab_file", required=True, help="vocab.txt, or a tokenizer's directory")
     _add_bool(parser, "do_lower_case", None, "lower-case; default True for a vocab.txt")
-    for field in fields(DataSettings):
-        if field.type is bool:
-            _add_bool(parser, field.name, field.default, _HELP[field.name])
-        else:
-            text = _HELP[field.name]
-            add(f"--{field.name}", type=field.type, default=field.default, help=text)
+    _add_settings(parser)
+    _add_source(parser)
     add("--policy", choices=POLICIES, default="default", help="rules of the draws")
     add("--workers", type=int, default=1, help="processes (default policy)")
     add(
@@ -46,24 +65,114 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="input the google policy takes; it holds the corpus in memory",
     )
     add("--overwrite", action="store_true", help="replace existing records")
+    add("--inspect", metavar="RECORDS", help="print records as text, and statistics")
+    add("--picture", metavar="PNG", help="with --inspect, draw the statistics")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Makes the records and says how many."""
+    """Makes the records and says what was counted, or inspects them."""
     lower = {} if args.do_lower_case is None else {"do_lower_case": args.do_lower_case}
     tokenizer = BertTokenizer.from_pretrained(args.vocab_file, **lower)
-    values = {field.name: getattr(args, field.name) for field in fields(DataSettings)}
-    written = create_pretraining_data(
-        args.input_file,
+    if args.inspect:
+        _inspect(args, tokenizer)
+        return
+    if not (args.input_file and args.output_file):
+        raise ConfigError("Expected --input_file and --output_file, or --inspect.")
+    counts = create_pretraining_data(
+        args.input_file if args.policy == "google" else _source(args),
         args.output_file,
         tokenizer,
-        DataSettings(**values),
+        _settings(args),
         policy=args.policy,
         workers=args.workers,
         limit_mb=args.google_limit_mb,
         overwrite=args.overwrite,
     )
-    print(f"Wrote {written:,} records to {args.output_file}.")
+    print(f"Wrote {counts['records']:,} records to {args.output_file}.")
+    for line in _report(counts):
+        print(line)
+
+
+def _inspect(args: argparse.Namespace, tokenizer: BertTokenizer) -> None:
+    from keras_bert.pretraining import inspection
+
+    found = inspection.inspect_records(args.inspect, tokenizer)
+    print(inspection.format_inspection(found))
+    if args.picture:
+        inspection.draw(found, args.picture, overwrite=args.overwrite)
+        print(f"Drew {args.picture}.")
+
+
+# Settings
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    for field in fields(DataSettings):
+        text, default = _HELP[field.name], field.default
+        if field.type is bool:
+            _add_bool(parser, field.name, default, text)
+        else:
+            choices = _CHOICES.get(field.name)
+            name = f"--{field.name}"
+            parser.add_argument(
+                name, type=field.type, default=default, choices=choices, help=text
+            )
+    for alias, (name, value) in _ALIASES.items():
+        _add_bool(parser, alias, False, f"the same as --{name}={value}")
+
+
+def _settings(args: argparse.Namespace) -> DataSettings:
+    values = {field.name: getattr(args, field.name) for field in fields(DataSettings)}
+    values |= {name: value for a, (name, value) in _ALIASES.items() if getattr(args, a)}
+    return DataSettings(**values)
+
+
+# Sources
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--source",
+        choices=tuple(SOURCES),
+        default="text",
+        help="sentences on lines (text), running text (documents), JSON lines, TFDS",
+    )
+    add("--field", help="of JSON lines and TFDS: where the text is; default text")
+    add("--split", help="of TFDS; default train")
+    _add_bool(parser, "per_file", None, "of documents: a file is one document")
+    _add_bool(parser, "wrapped", None, "running text has line ends inside sentences")
+
+
+def _source(args: argparse.Namespace) -> Source:
+    kind = SOURCES[args.source]
+    given = {n: getattr(args, n) for n in _SOURCE_OPTIONS}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in signature(kind).parameters:
+            raise ConfigError(f"--source={args.source} does not take --{name}.")
+    return kind(args.input_file, **given)
+
+
+# Report
+
+
+def _report(counts: Counter[str]) -> list[str]:
+    lines = []
+    if counts["documents"]:
+        lines.append(
+            f"From {counts['documents']:,} documents, {counts['sentences']:,} "
+            f"sentences, {counts['tokens']:,} tokens "
+            f"({counts['unknown_tokens'] / counts['tokens']:.3%} unknown)."
+        )
+    if counts["predictions"]:
+        shares = (counts[k] / counts["predictions"] for k in ("masked", "kept"))
+        masked, kept = shares
+        lines.append(
+            f"Masked {counts['predictions']:,} tokens: {masked:.1%} [MASK], "
+            f"{kept:.1%} kept, {1 - masked - kept:.1%} random."
+        )
+    return lines + describe_oddities(counts)
 
 
 def _add_bool(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_bert.errors import ConfigError, choose
+from keras_bert.features import NAMINGS
 from keras_bert.pretraining.masking import UNITS, MaskingSettings
 from keras_bert.pretraining.pairs import OBJECTIVES, Objective
-from keras_bert.pretraining.records import NAMINGS
 
 FORMS = ("static", "compact")
 
