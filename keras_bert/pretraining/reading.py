@@ -10,9 +10,11 @@ import numpy as np
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import INPUTS, NAMINGS, RecordField, record_fields
 from keras_bert.pretraining.draws import mix
+from keras_bert.pretraining.examples import RecordFile, decode_examples
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.records import (
     COMPACT_IDS,
+    CompactRows,
     Ragged,
     decode_compact,
     static_columns,
@@ -214,21 +216,15 @@ def record_form(files: Sequence[str | Path]) -> RecordForm:
 
 
 def _first_example(files: Sequence[str | Path]) -> dict[str, list]:
-    import tensorflow as tf
-
-    example = tf.train.Example()
-    data = tf.data.Dataset.from_tensor_slices([str(file) for file in files])
-    try:
-        for record in data.flat_map(_records_of).take(1):
-            example.ParseFromString(record.numpy())
-    except Exception as error:  # TensorFlow's and protobuf's own classes
+    firsts = (RecordFile(file).first() for file in files)
+    record = next((first for first in firsts if first is not None), None)
+    if record is None:
         raise InputError(
-            f"{files[0]} is not a TFRecord of examples: {error}."
-        ) from error
-    return {
-        name: list(getattr(value, value.WhichOneof("kind")).value)
-        for name, value in example.features.feature.items()
-    }
+            f"{files[0]} is not a TFRecord of examples: it holds none. Make records "
+            "with `keras-bert data`."
+        )
+    columns = decode_examples([record]).items()
+    return {k: list(c if isinstance(c, list) else c.values) for k, c in columns}
 
 
 def _records_of(file: "tf.Tensor") -> "tf.data.Dataset":
@@ -271,7 +267,7 @@ def _parse_compact(
             "they are read. Pass the one they were made with."
         )
     form.sizes["predictions"] = masking.max_predictions
-    make = _RowMaker(form, tokenizer, masking, seed)
+    make = RowMaker(form, tokenizer, masking, seed)
     text = tf.io.FixedLenFeature([], tf.string, "")
     spec = dict.fromkeys((*COMPACT_IDS, "continues"), text)
     spec |= dict.fromkeys(("pieces", "labels"), tf.io.RaggedFeature(tf.int64))
@@ -296,7 +292,7 @@ def _parse_compact(
     return parse
 
 
-class _RowMaker:
+class RowMaker:
     """Lays compact rows out and masks them: the fields of static records."""
 
     def __init__(
@@ -322,8 +318,19 @@ class _RowMaker:
     ) -> list[np.ndarray]:
         ids = dict(zip(COMPACT_IDS, (ids_u16, ids_u32), strict=True))
         compact = decode_compact(ids, continues, Ragged(pieces, piece_ends))
+        return self.make(compact, labels, mix(self.seed, draw, compact.places.rows))
+
+    def make(
+        self, compact: CompactRows, labels: np.ndarray, keys: np.ndarray
+    ) -> list[np.ndarray]:
+        """Makes the fields of a batch, in the order of `RecordForm.fields`.
+
+        Args:
+            compact: the rows.
+            labels: of each piece; not used if records have none.
+            keys: of each piece, uint64; all masks follow from them.
+        """
         self._check(compact.tokens)
-        keys = mix(self.seed, draw, compact.places.rows)
         labels = labels if self.form.labeled else np.zeros(len(keys), np.int64)
         rows = lay_out(
             compact.tokens,
