@@ -128,13 +128,19 @@ def as_model_batch(fields: Mapping[str, Any]) -> tuple[dict, Any, Any]:
         name: tf.cast(value, tf.int32) if value.dtype.is_integer else value
         for name, value in fields.items()
     }
+    if "next_sentence_labels" in fields:
+        ones = tf.ones_like(fields["next_sentence_labels"], tf.float32)
+        fields = {"next_sentence_weights": ones, **fields}
+    return sort_fields(fields)
+
+
+def sort_fields(fields: Mapping[str, Any]) -> tuple[dict, Any, Any]:
+    """Sorts fields of the right types, weights of sentences included."""
     features = {name: value for name, value in fields.items() if name in INPUTS}
     tokens = fields["masked_lm_ids"], fields["masked_lm_weights"]
     if "next_sentence_labels" not in fields:
         return features, *tokens
-    labels = fields["next_sentence_labels"]
-    ones = tf.ones_like(labels, tf.float32)
-    sentences = labels, fields.get("next_sentence_weights", ones)
+    sentences = fields["next_sentence_labels"], fields["next_sentence_weights"]
     by_output = (
         dict(zip(OUTPUTS, values, strict=True))
         for values in zip(tokens, sentences, strict=True)
