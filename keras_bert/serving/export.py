@@ -226,12 +226,7 @@ def _in_graph(tokenizer: BertTokenizer, max_length: int, config) -> InGraphToken
             f"Received: {len(tokenizer)} tokens. Pass the tokenizer the model was "
             "trained with."
         )
-    in_graph = InGraphTokenizer.from_tokenizer(tokenizer, max_length)
-    # Traced once, where every text of every signature would trace it again: a third
-    # of the graph, and of the time to write and to load it.
-    spec = tf.TensorSpec([None], tf.string, name="texts")
-    in_graph.tokenize = tf.function(in_graph.tokenize, [spec], autograph=False)
-    return in_graph
+    return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
 
 
 def _check_length(max_length: int | None, config) -> int:

@@ -1,32 +1,48 @@
 """The tokenizer as TensorFlow operations, for graphs that take strings.
 
-A table made from Python's Unicode data rewrites each code point, and
-tensorflow-text cuts the resulting words. The answer is that of the host
-tokenizer; the one exception is text in which two spacing combining marks stand
-in non-canonical order, which no known language writes.
+tensorflow-text's normalizer, given our own table, rewrites the text, and its
+tokenizer cuts it: two operations for ordinary text. The answer is that of the host
+tokenizer; the one exception is text in which two spacing combining marks stand in
+non-canonical order, which no known language writes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import groupby
-from unicodedata import category
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from keras_bert.errors import InputError
+from keras_bert.tokenization.normalizer import characters, normalizer_model
+from keras_bert.tokenization.patterns import final_sigma_pattern, ordinary_text
+from keras_bert.tokenization.rows import layout, rows_of
 from keras_bert.tokenization.rules import WordRules, expand, is_chinese, is_removed
 from keras_bert.tokenization.tokenizer import BertTokenizer
 from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
 
-_CODE_POINTS = 0x110000
-_ITSELF = -1  # in the table: the code point that was looked up
-_PLACEHOLDER = "\0"  # stands for it while the table is made
-_SIGMA, _FINAL_SIGMA = "Σ", "ς"
-_PLAIN_TEXT = r"[ -~\t\r\n]*"  # ASCII without control characters
-# Stands for a word that is too long; cleaning leaves it in no word.
-_TOO_LONG = "\ufffd"
+# Cleaning leaves it in no text, and so no word that holds it is in a vocabulary.
+_NO_CHARACTER = "\ufffd"
+_PRIVATE = range(0x100000, 0x10FFFE)
+# Assigned and yet to be assigned punctuation; what lies above is ideographs, tags
+# and private use.
+_LETTERS_AND_SIGNS = 0x20000
+
+
+class Tokens(NamedTuple):
+    """The tokens of a batch of texts.
+
+    Attributes:
+        ids: int32 ragged `(batch, tokens)`.
+        begins: where each token begins in its text, in code points, int64, ragged
+            as `ids`; None unless asked for.
+        ends: where it ends.
+    """
+
+    ids: tf.RaggedTensor
+    begins: tf.RaggedTensor | None = None
+    ends: tf.RaggedTensor | None = None
 
 
 class InGraphTokenizer(tf.Module):
@@ -63,16 +79,24 @@ class InGraphTokenizer(tf.Module):
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
         host = BertTokenizer(vocab, **rules._asdict(), **special_tokens)
         self.max_length = max_length
-        self._special_ids = host.cls_token_id, host.sep_token_id, host.pad_token_id
-        self._lower = do_lower_case
-        index, rows = _code_point_table(rules)
+        self._special_ids = host.pad_token_id, host.cls_token_id, host.sep_token_id
+        self._unknown_id = host.unk_token_id
+        self._ordinary = ordinary_text(rules)
+        self._sigmas = final_sigma_pattern() if do_lower_case else None
+        apart = _separated_anyway(rules)
+        stand_ins = _stand_ins(host.tokens, apart)
+        lengths, inside = _sizes(host.tokens)
         with tf.init_scope():  # constants of no graph, whoever makes this object
-            self._index = tf.constant(index)
-            self._rows = tf.ragged.constant(rows, tf.int32)
-        self._context = _final_sigma_pattern() if do_lower_case else None
-        unknown = host.special_tokens["unk_token"]
-        self._cut_words = _wordpiece(host.tokens, unknown, whole_words=True)
-        self._cut_ascii = _wordpiece(host.tokens, unknown, whole_words=False)
+            table = normalizer_model(rules, _changes(apart, stand_ins))
+            self._normalizer = tf_text.FastBertNormalizer(
+                model_buffer=tf.constant(table)
+            )
+            self._wordpiece = _wordpiece(host, stand_ins)
+            self._lengths, self._inside = tf.constant(lengths), tf.constant(inside)
+        texts = tf.TensorSpec([None], tf.string, name="texts")
+        # Traced once, where every function that encodes text would trace it again.
+        self._ids = tf.function(self._ids_of, [texts], autograph=False)
+        self._tokens = tf.function(self._tokens_of, [texts], autograph=False)
 
     @classmethod
     def from_tokenizer(
@@ -96,176 +120,248 @@ class InGraphTokenizer(tf.Module):
         """Returns the ids of texts, no special tokens added.
 
         Args:
-            texts: strings in UTF-8 `(batch,)`.
+            texts: strings in UTF-8 `(batch,)`; bytes that are not UTF-8 are dropped.
 
         Returns:
             int32 ragged `(batch, tokens)`.
         """
-        texts = tf.convert_to_tensor(texts, tf.string)
-        plain = tf.reduce_all(tf.strings.regex_full_match(texts, _PLAIN_TEXT))
-        values, splits = tf.cond(
-            plain, lambda: self._ascii_ids(texts), lambda: self._ids(texts)
+        return self._ids(tf.convert_to_tensor(texts, tf.string))
+
+    def tokenize_with_offsets(self, texts: tf.Tensor) -> Tokens:
+        """Returns the ids of texts and where in the text each token stands.
+
+        Args:
+            texts: strings in UTF-8 `(batch,)`.
+
+        Returns:
+            The ids, and the begin and end of each in code points.
+        """
+        return self._tokens(tf.convert_to_tensor(texts, tf.string))
+
+    def _ids_of(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        ordinary = self._is_ordinary(texts)
+
+        def any_text() -> tf.RaggedTensor:
+            clean = self._clean(texts, ordinary)
+            ids = self._wordpiece.tokenize(self._normalizer.normalize(clean))
+            return self._unknown_if_too_long(Tokens(ids)).ids
+
+        return tf.cond(
+            tf.reduce_all(ordinary),
+            lambda: self._wordpiece.tokenize(self._normalizer.normalize(texts)),
+            any_text,
         )
-        return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+    def _tokens_of(self, texts: tf.Tensor) -> Tokens:
+        texts = self._clean(texts, self._is_ordinary(texts))
+        normal, origins = self._normalizer.normalize_with_offsets(texts)
+        ids, begins, ends = self._wordpiece.tokenize_with_offsets(normal)
+        rows = ids.value_rowids()
+        bytes_before = tf.cumsum(tf.strings.length(texts), exclusive=True)
+        # Where a byte of all texts lies, from where a byte of a normal text does.
+        shift = tf.gather(tf.cast(bytes_before, tf.int64), rows)
+        starts = tf.gather(origins.row_starts(), rows)
+        chars = _char_of_byte(texts)
+        first = tf.gather(chars, tf.gather(bytes_before, rows))
+
+        def place(values: tf.Tensor) -> tf.Tensor:
+            return tf.gather(chars, shift + tf.gather(origins.values, starts + values))
+
+        tokens = Tokens(
+            ids,
+            ids.with_values(place(begins.values) - first),
+            ids.with_values(place(ends.values - 1) + 1 - first),
+        )
+        return self._unknown_if_too_long(tokens)
+
+    def _is_ordinary(self, texts: tf.Tensor) -> tf.Tensor:
+        return tf.strings.regex_full_match(texts, self._ordinary)
+
+    def _clean(self, texts: tf.Tensor, ordinary: tf.Tensor) -> tf.Tensor:
+        """Drops bytes that are not UTF-8, and writes final sigmas as such."""
+        rows = tf.where(~ordinary)  # (rows, 1)
+        some = tf.gather_nd(texts, rows)
+        some = tf.strings.unicode_transcode(some, "UTF-8", "UTF-8")
+        if self._sigmas:
+            some = tf.strings.regex_replace(some, *self._sigmas)
+        return tf.tensor_scatter_nd_update(texts, rows, some)
+
+    def _unknown_if_too_long(self, tokens: Tokens) -> Tokens:
+        """Makes words of more than 200 characters one unknown token each."""
+        ids = tokens.ids.values
+        rows = tokens.ids.value_rowids()
+        begins_word = ~tf.gather(self._inside, ids)
+        word = tf.cumsum(tf.cast(begins_word, tf.int32)) - 1
+        length = tf.math.segment_sum(tf.gather(self._lengths, ids), word)
+        too_long = tf.gather(length > MAX_WORD_LENGTH, word)
+        kept = begins_word | ~too_long
+        count = tokens.ids.nrows()
+
+        def keep(values: tf.Tensor) -> tf.RaggedTensor:
+            return tf.RaggedTensor.from_value_rowids(
+                values[kept], rows[kept], count, validate=False
+            )
+
+        found = Tokens(keep(tf.where(too_long, self._unknown_id, ids)))
+        if tokens.ends is None:
+            return found
+        ends = tf.gather(tf.math.segment_max(tokens.ends.values, word), word)
+        ends = tf.where(too_long, ends, tokens.ends.values)
+        return found._replace(begins=keep(tokens.begins.values), ends=keep(ends))
 
     def encode(
         self,
         texts: tf.Tensor,
         text_pairs: tf.Tensor | None = None,
         max_length: int | tf.Tensor | None = None,
+        *,
+        padding: bool | str = True,
+        truncation: bool | str = True,
+        stride: int = 0,
+        return_offsets_mapping: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """Returns model inputs for texts or pairs of texts.
+        """Returns model inputs for texts or pairs of texts, as the host tokenizer does.
 
         Args:
             texts: strings in UTF-8 `(batch,)`.
             text_pairs: the second texts, `(batch,)`.
-            max_length: the most tokens of a row; the longer text of a pair gives
-                up tokens first. None takes the constructor's.
+            max_length: the most tokens of a row. None takes the constructor's.
+            padding: True pads to the longest row, "max_length" to `max_length`.
+            truncation: True or "longest_first" takes tokens from the end of the
+                longer text; "only_first" and "only_second" cut that text alone.
+            stride: above 0, a text that is too long becomes several rows, each of
+                which begins with the last `stride` tokens of the one before. Of a
+                pair the second text is cut, unless `truncation` is "only_first".
+            return_offsets_mapping: also return where each token came from.
 
         Returns:
-            `input_ids`, `attention_mask` and `token_type_ids`, int32
-            `(batch, seq)`, padded to the longest row.
+            `input_ids`, `attention_mask` and `token_type_ids`, int32 `(rows, seq)`.
+            With `stride` also `overflow_to_sample_mapping` `(rows,)`, the text each
+            row belongs to; on request `offset_mapping` `(rows, seq, 2)`, begin and
+            end of each token in code points of its text, zeros for special tokens.
+
+        Raises:
+            tf.errors.InvalidArgumentError: when it runs, if the text that is not to
+                be cut leaves no room for the other.
         """
         max_length = self.max_length if max_length is None else max_length
-        first = self.tokenize(texts)
-        if text_pairs is None:
-            return self._assemble([_take(first, max_length - 2)])
-        second = self.tokenize(text_pairs)
-        lengths = first.row_lengths(), second.row_lengths()
-        keep = _longest_first(*lengths, tf.cast(max_length - 3, tf.int64))
-        return self._assemble([_take(first, keep[0]), _take(second, keep[1])])
-
-    def _assemble(self, texts: list[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
-        cls_id, sep_id, pad_id = self._special_ids
-        column = tf.ones_like(texts[0].row_lengths(), tf.int32)[:, None]
-        ids, types = [column * cls_id], [column * 0]
-        for segment, text in enumerate(texts):
-            ids += [text, column * sep_id]
-            types += [text * 0 + segment, column * segment]
-        input_ids = tf.concat(ids, axis=1)
-        return {
-            "input_ids": input_ids.to_tensor(pad_id),
-            "attention_mask": tf.ones_like(input_ids).to_tensor(),
-            "token_type_ids": tf.concat(types, axis=1).to_tensor(),
+        read = self.tokenize_with_offsets if return_offsets_mapping else self._only_ids
+        parts = [read(part) for part in (texts, text_pairs) if part is not None]
+        rows = rows_of([part.ids for part in parts], max_length, truncation, stride)
+        width = rows.longest if padding is True else max_length
+        table = layout(rows, width)
+        special = tf.constant(self._special_ids)
+        batch = {
+            "input_ids": table.take(special, [part.ids for part in parts]),
+            "attention_mask": table.mask,
+            "token_type_ids": table.types,
         }
+        if return_offsets_mapping:
+            zeros = tf.zeros_like(special, tf.int64)
+            places = [
+                table.take(zeros, [getattr(part, name) for part in parts])
+                for name in ("begins", "ends")
+            ]
+            batch["offset_mapping"] = tf.cast(tf.stack(places, -1), tf.int32)
+        if stride:
+            batch["overflow_to_sample_mapping"] = tf.cast(rows.samples, tf.int32)
+        return batch
 
-    def _ascii_ids(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        texts = tf.strings.lower(texts) if self._lower else texts
-        ids = self._cut_ascii(texts)
-        return ids.values, ids.row_splits
+    def _only_ids(self, texts: tf.Tensor) -> Tokens:
+        return Tokens(self.tokenize(texts))
 
-    def _ids(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if self._context:
-            texts = tf.strings.regex_replace(texts, *self._context)
-        codes = tf.strings.unicode_decode(texts, "UTF-8")
-        words = tf.strings.split(self._expand(codes))  # (batch, words)
-        too_long = tf.strings.length(words.values, "UTF8_CHAR") > MAX_WORD_LENGTH
-        words = words.with_values(tf.where(too_long, _TOO_LONG, words.values))
-        ids = self._cut_words(words).merge_dims(1, 2)
-        return ids.values, ids.row_splits
 
-    def _expand(self, codes: tf.RaggedTensor) -> tf.Tensor:
-        """Rewrites code points `(batch, chars)` into strings of spaced words."""
-        row = tf.gather(self._index, codes.values)
-        expanded = tf.gather(self._rows, tf.cast(row, tf.int32))  # (all chars, parts)
-        source = tf.repeat(codes.values, expanded.row_lengths())
-        values = tf.where(expanded.values == _ITSELF, source, expanded.values)
-        splits = tf.gather(expanded.row_splits, codes.row_splits)
-        normalized = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-        return tf.strings.unicode_encode(normalized, "UTF-8")
+# === What the vocabulary and the rules come to, computed once ===
 
 
 def _wordpiece(
-    tokens: Sequence[str], unknown: str, whole_words: bool
-) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    # In whole words the limit is one of characters, applied beforehand; in plain
-    # ASCII text a byte is a character.
-    limit = 4 * MAX_WORD_LENGTH if whole_words else MAX_WORD_LENGTH
+    host: BertTokenizer, stand_ins: Mapping[str, str]
+) -> tf_text.FastWordpieceTokenizer:
+    unknown = host.special_tokens["unk_token"]
+    renamed = str.maketrans(dict(stand_ins))
+    tokens = _reachable_once([token.translate(renamed) for token in host.tokens])
+    tokens[host.unk_token_id] = unknown
     try:
-        tokenizer = tf_text.FastWordpieceTokenizer(
-            vocab=_reachable_once(tokens),
+        return tf_text.FastWordpieceTokenizer(
+            vocab=tokens,
             suffix_indicator="##",
-            max_bytes_per_word=limit,
+            # The limit is one of characters, and applied afterwards.
+            max_bytes_per_word=4 * MAX_WORD_LENGTH,
             token_out_type=tf.int32,
             unknown_token=unknown,
-            no_pretokenization=whole_words,
             support_detokenization=False,
         )
     except RuntimeError as error:
         raise InputError(
             f"This vocabulary cannot be put in a graph: {error}."
         ) from error
-    return tokenizer.tokenize
 
 
 def _reachable_once(tokens: Sequence[str]) -> list[str]:
     """Keeps the last of equal tokens, whose id counts; fills the other places."""
     last = {token: index for index, token in enumerate(tokens)}
-    # The filler holds a space, so that no word can match it.
+    # The filler holds a space, and so does no word: nothing can match it.
     return [
-        token if token and last[token] == index else f"[no token] {index}"
+        token
+        if last[token] == index and token and not any(map(_in_no_word, token))
+        else f"[no token] {index}"
         for index, token in enumerate(tokens)
     ]
 
 
-@cache
-def _code_point_table(rules: WordRules) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Returns each code point's row number, and the rows: what they become."""
-    index = np.zeros(_CODE_POINTS, np.int16)
-    rows = {(_ITSELF,): 0}
-    for char in _characters():
-        parts = expand(rules, char).replace(char, _PLACEHOLDER)
-        row = tuple(_ITSELF if part == _PLACEHOLDER else ord(part) for part in parts)
-        index[ord(char)] = rows.setdefault(row, len(rows))
-    return index, list(rows)
+def _in_no_word(char: str) -> bool:
+    return char.isspace() or is_removed(char)
+
+
+def _sizes(tokens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how many characters tokens stand for, and whether inside a word."""
+    inside = np.array([token.startswith("##") and token != "##" for token in tokens])
+    lengths = np.array([len(token) for token in tokens], np.int32)
+    return lengths - 2 * inside.astype(np.int32), inside
 
 
 @cache
-def _characters() -> list[str]:
-    """The characters that rules may change: those in use, and the CJK blocks."""
-    chars = map(chr, range(_CODE_POINTS))
-    unused = ("Cn", "Co", "Cs")
-    return [c for c in chars if category(c) not in unused or is_chinese(c)]
+def _separated_anyway(rules: WordRules) -> frozenset[str]:
+    """The characters tensorflow-text makes words of, and the rules do not.
 
-
-@cache
-def _final_sigma_pattern() -> tuple[str, str]:
-    """Returns a pattern for sigmas that end a word, and what to write for them.
-
-    Lower-casing a sigma looks at its neighbors: whether there are cased letters
-    on either side, beyond characters that do not count. Python's own answers
-    tell which characters are which.
+    They are punctuation of a later Unicode version than Python's, and ideographs
+    where the rules leave them in words.
     """
-    cased, ignored = [], []
-    for char in _characters():
-        if f"1{char}Σ".lower().endswith(_FINAL_SIGMA):
-            cased.append(ord(char))
-        elif is_removed(char) or f"A{char}Σ".lower().endswith(_FINAL_SIGMA):
-            ignored.append(ord(char))
-    letter, skip = _char_class(cased), _char_class(ignored)
-    pattern = f"([{letter}][{skip}]*){_SIGMA}([{skip}]*)([^{letter}{skip}]|$)"
-    return pattern, rf"\1{_FINAL_SIGMA}\2\3"
+    codes = range(1, _LETTERS_AND_SIGNS)
+    chars = [char for char in map(chr, codes) if expand(rules, char) == char != " "]
+    chars = [char for char in chars if not "\ud800" <= char <= "\udfff"]
+    asked = tf_text.FastWordpieceTokenizer(
+        ["[UNK]", "a", "##a"], token_out_type=tf.int32
+    )
+    with tf.init_scope():
+        ids = asked.tokenize(tf.constant([f"0{char}0" for char in chars]))
+        several = ids.row_lengths().numpy() > 1
+    apart = {char for char, found in zip(chars, several, strict=True) if found}
+    ideographs = () if rules.tokenize_chinese_chars else characters()
+    return frozenset(apart.union(filter(is_chinese, ideographs)))
 
 
-def _char_class(codes: Iterable[int]) -> str:
-    """Writes sorted code points as ranges of a regular expression."""
-    numbered = enumerate(codes)
-    runs = [list(run) for _, run in groupby(numbered, lambda item: item[1] - item[0])]
-    return "".join(rf"\x{{{run[0][1]:x}}}-\x{{{run[-1][1]:x}}}" for run in runs)
+def _stand_ins(tokens: Iterable[str], apart: frozenset[str]) -> dict[str, str]:
+    """Gives private characters to those of the vocabulary that would be set apart."""
+    letters = set().union(*tokens)
+    if letters.isdisjoint(apart):
+        return {}
+    private = {char for char in letters if ord(char) in _PRIVATE}
+    held = sorted(private | letters & apart)
+    return dict(zip(held, map(chr, _PRIVATE), strict=False))
 
 
-def _take(ragged: tf.RaggedTensor, keep: tf.Tensor | int) -> tf.RaggedTensor:
-    """Keeps the first `keep` values of each row; a number or `(batch,)`."""
-    keep = tf.minimum(ragged.row_lengths(), tf.cast(keep, tf.int64))
-    positions = tf.ragged.range(ragged.row_lengths())
-    kept = positions.values < tf.repeat(keep, ragged.row_lengths())
-    values = tf.boolean_mask(ragged.values, kept)
-    return tf.RaggedTensor.from_row_lengths(values, keep, validate=False)
+def _changes(apart: frozenset[str], stand_ins: Mapping[str, str]) -> dict[str, str]:
+    """What the normalizer does beside following the rules."""
+    private = map(chr, _PRIVATE if stand_ins else ())
+    return {char: stand_ins.get(char, _NO_CHARACTER) for char in (*apart, *private)}
 
 
-def _longest_first(
-    first: tf.Tensor, second: tf.Tensor, room: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`keras_bert.tokenization.truncation.longest_first` on tensors `(batch,)`."""
-    second = tf.minimum(second, tf.maximum(room // 2, room - first))
-    return tf.minimum(first, room - second), second
+# === Offsets ===
+
+
+def _char_of_byte(texts: tf.Tensor) -> tf.Tensor:
+    """Returns for each byte of all texts the number of its character, int64."""
+    data = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+    begins_char = tf.bitwise.bitwise_and(data, 0xC0) != 0x80
+    return tf.cumsum(tf.cast(begins_char, tf.int64)) - 1

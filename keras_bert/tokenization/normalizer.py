@@ -1,0 +1,111 @@
+"""The rules of words as data for tensorflow-text's normalizer.
+
+`FastBertNormalizer` rewrites text code point by code point, from a table that it
+can be given: a trie of UTF-8 sequences whose values are places in a pool of
+strings. Its own tables follow other rules than Google's; this one is made from
+`rules.expand`.
+
+Sources: fast_bert_normalizer_model.fbs and darts_clone_trie_wrapper.h in
+tensorflow/text, which define the form.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from unicodedata import category
+
+import flatbuffers
+import numpy as np
+
+from keras_bert.tokenization.rules import WordRules, expand, is_chinese
+
+_CHANGED = 1 << 30
+_LENGTH_BITS = 6
+_OFFSET_SHIFT = 10
+_HAS_VALUE, _IS_VALUE = 1 << 8, 1 << 31
+_ROOT, _NODES, _NODE = 256, 512, 64  # a node has a child for each 10xxxxxx byte
+
+
+def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray:
+    """Returns the model of a normalizer that follows the rules of words.
+
+    What tensorflow-text's tokenizer separates by itself stays as it is: ASCII
+    whitespace and punctuation, and ideographs.
+
+    Args:
+        rules: what each character becomes.
+        changes: characters that become something else.
+
+    Returns:
+        uint8 `(bytes,)`, for `tensorflow_text.FastBertNormalizer`.
+    """
+    table = {char: text.encode() for char, text in _expansions(rules).items()}
+    table |= {char: text.encode() for char, text in changes.items()}
+    pool, values = bytearray(), {}
+    places: dict[bytes, int] = {}
+    for char, text in table.items():
+        if text not in places:
+            places[text] = len(pool)
+            pool += text
+        place = places[text] << _LENGTH_BITS if text else 0
+        values[char.encode()] = _CHANGED | place | len(text)
+    nul = values.pop(b"\0")  # the format keeps it beside the trie
+    return _serialize(_double_array(values), nul, pool)
+
+
+@cache
+def _expansions(rules: WordRules) -> dict[str, str]:
+    found = ((char, expand(rules, char)) for char in characters())
+    return {c: text for c, text in found if text != c and not _separate(c, text)}
+
+
+def _separate(char: str, text: str) -> bool:
+    known = char.isascii() or is_chinese(char)
+    return known and text == (" " if char.isspace() else f" {char} ")
+
+
+@cache
+def characters() -> list[str]:
+    """The characters that rules may change: those in use, and the CJK blocks."""
+    # Planes 4 to 13 are empty, 15 and 16 for private use.
+    chars = map(chr, [*range(0x40000), *range(0xE0000, 0xF0000)])
+    unused = ("Cn", "Co", "Cs")
+    return [c for c in chars if category(c) not in unused or is_chinese(c)]
+
+
+def _double_array(values: Mapping[bytes, int]) -> np.ndarray:
+    """Packs UTF-8 sequences and their values into a double-array trie.
+
+    A unit holds the byte that leads to it and, xor its own index, where its
+    children are: the child of byte b lies at that place xor b, its value at that
+    place itself.
+    """
+    inner = sorted({key[:i] for key in values for i in range(1, len(key))})
+    base = {prefix: _NODES + _NODE * i for i, prefix in enumerate(inner)}
+    base[b""] = _ROOT
+    end = _NODES + -(-len(inner) // 4) * 4 * _NODE  # xor stays within 256 units
+    leaves = {v: end + i for i, v in enumerate(dict.fromkeys(values.values()))}
+    units = np.zeros(end + len(leaves), np.uint32)
+    units[0] = _ROOT << _OFFSET_SHIFT
+    for prefix in inner:
+        _link(units, base[prefix[:-1]], prefix[-1], base[prefix], 0)
+    for key, value in values.items():
+        _link(units, base[key[:-1]], key[-1], leaves[value], _HAS_VALUE)
+    units[end:] = [_IS_VALUE | value for value in leaves]
+    return units
+
+
+def _link(units: np.ndarray, base: int, byte: int, target: int, flag: int) -> None:
+    place = base ^ byte
+    units[place] = (place ^ target) << _OFFSET_SHIFT | flag | byte
+
+
+def _serialize(units: np.ndarray, nul: int, pool: bytes) -> np.ndarray:
+    builder = flatbuffers.Builder(units.nbytes + len(pool) + 100)
+    trie = builder.CreateNumpyVector(units)
+    strings = builder.CreateByteVector(bytes(pool))
+    builder.StartObject(4)  # the first field, what tables to build, is not read
+    builder.PrependUOffsetTRelativeSlot(1, trie, 0)
+    builder.PrependInt32Slot(2, nul, 0)
+    builder.PrependUOffsetTRelativeSlot(3, strings, 0)
+    builder.Finish(builder.EndObject())
+    return np.frombuffer(bytes(builder.Output()), np.uint8)

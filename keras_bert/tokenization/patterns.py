@@ -1,0 +1,55 @@
+"""Regular expressions, in RE2's form, of text that needs special care in a graph."""
+
+from collections.abc import Iterable
+from functools import cache
+from itertools import groupby
+
+from keras_bert.tokenization.normalizer import characters
+from keras_bert.tokenization.rules import WordRules, expand, is_chinese, is_removed
+from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
+
+_SIGMA, _FINAL_SIGMA = "Σ", "ς"
+_LONGEST_EXPANSION = 3  # characters one may become: a Hangul syllable is three letters
+
+
+@cache
+def ordinary_text(rules: WordRules) -> str:
+    """Returns a pattern of texts that normalizer and tokenizer suffice for.
+
+    They are valid UTF-8, have no sigma whose form depends on its neighbors, and
+    certainly no word that is too long.
+    """
+    stops = [char for char in map(chr, range(128)) if " " in expand(rules, char)]
+    if rules.tokenize_chinese_chars:
+        stops += filter(is_chinese, characters())
+    stop = _char_class(map(ord, stops))
+    others = _char_class([*range(0xD800, 0xE000)])
+    others += _SIGMA if rules.do_lower_case else ""
+    run = f"[^{stop}{others}]{{0,{MAX_WORD_LENGTH // _LONGEST_EXPANSION}}}"
+    return f"(?:{run}[{stop}])*{run}"
+
+
+@cache
+def final_sigma_pattern() -> tuple[str, str]:
+    """Returns a pattern for sigmas that end a word, and what to write for them.
+
+    Lower-casing a sigma looks at its neighbors: whether there are cased letters
+    on either side, beyond characters that do not count. Python's own answers
+    tell which characters are which.
+    """
+    cased, ignored = [], []
+    for char in characters():
+        if f"1{char}Σ".lower().endswith(_FINAL_SIGMA):
+            cased.append(ord(char))
+        elif is_removed(char) or f"A{char}Σ".lower().endswith(_FINAL_SIGMA):
+            ignored.append(ord(char))
+    letter, skip = _char_class(cased), _char_class(ignored)
+    pattern = f"([{letter}][{skip}]*){_SIGMA}([{skip}]*)([^{letter}{skip}]|$)"
+    return pattern, rf"\1{_FINAL_SIGMA}\2\3"
+
+
+def _char_class(codes: Iterable[int]) -> str:
+    """Writes sorted code points as ranges of a regular expression."""
+    numbered = enumerate(codes)
+    runs = [list(run) for _, run in groupby(numbered, lambda item: item[1] - item[0])]
+    return "".join(rf"\x{{{run[0][1]:x}}}-\x{{{run[-1][1]:x}}}" for run in runs)

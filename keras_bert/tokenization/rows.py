@@ -1,0 +1,170 @@
+"""Rows of a batch inside a graph: truncation, windows, special tokens, padding.
+
+The same rows as `keras_bert.tokenization.truncation` makes on the host.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_bert.errors import InputError, choose
+from keras_bert.tokenization.truncation import TRUNCATION
+
+_PAD, _CLS, _SEP, _SPECIAL = range(4)  # places in the pool a row is gathered from
+
+
+class Rows(NamedTuple):
+    """Which tokens each row holds.
+
+    Attributes:
+        samples: the text, or pair, a row belongs to, int64 `(rows,)`.
+        begins: for each text of a pair, where its tokens begin in the pool of
+            `Layout.take`, int64 `(rows,)`.
+        lengths: for each, how many they are, int64 `(rows,)`.
+    """
+
+    samples: tf.Tensor
+    begins: Sequence[tf.Tensor]
+    lengths: Sequence[tf.Tensor]
+
+    @property
+    def longest(self) -> tf.Tensor:
+        """Tokens of the longest row, special ones included; 0 without rows."""
+        totals = sum(self.lengths) + len(self.lengths) + 1
+        return tf.maximum(tf.reduce_max(totals), 0)
+
+
+def rows_of(
+    texts: Sequence[tf.RaggedTensor],
+    max_length: int | tf.Tensor,
+    truncation: bool | str,
+    stride: int,
+) -> Rows:
+    """Makes texts, or pairs of texts, fit rows of `max_length` tokens.
+
+    Args:
+        texts: the ids of the first texts, and of the second, ragged `(batch, tokens)`.
+        max_length: tokens of a row, special ones included.
+        truncation: see `BertTokenizer.__call__`.
+        stride: tokens that neighboring windows share; 0 makes one row of a text.
+    """
+    if truncation and truncation is not True:
+        choose("truncation", truncation, TRUNCATION)
+    if stride and not truncation:
+        raise InputError("stride needs truncation; received truncation=False.")
+    # The pool: special tokens, all tokens of the first texts, those of the second.
+    sizes = [_SPECIAL, *(len_of(ids.values) for ids in texts)]
+    begins = [ids.row_starts() + sum(sizes[: i + 1]) for i, ids in enumerate(texts)]
+    lengths = [ids.row_lengths() for ids in texts]
+    room = tf.cast(max_length, tf.int64) - len(texts) - 1
+    if stride:
+        return _windows(begins, lengths, room, stride, truncation == "only_first")
+    if truncation:
+        lengths = _kept(lengths, room, truncation)
+    return Rows(tf.range(len_of(begins[0])), begins, lengths)
+
+
+def len_of(tensor: tf.Tensor) -> tf.Tensor:
+    """The length of a vector, int64."""
+    return tf.size(tensor, tf.int64)
+
+
+def _kept(
+    lengths: list[tf.Tensor], room: tf.Tensor, truncation: bool | str
+) -> list[tf.Tensor]:
+    if len(lengths) == 1:
+        return [tf.minimum(lengths[0], room)]
+    kept = _KEEP["longest_first" if truncation is True else truncation](*lengths, room)
+    message = f"truncation={truncation!r} cannot make a pair fit max_length"
+    checks = [tf.debugging.assert_non_negative(length, message) for length in kept]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return [tf.identity(length) for length in kept]
+
+
+def _longest_first(
+    first: tf.Tensor, second: tf.Tensor, room: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`keras_bert.tokenization.truncation.longest_first` on tensors `(batch,)`."""
+    second = tf.minimum(second, tf.maximum(room // 2, room - first))
+    return tf.minimum(first, room - second), second
+
+
+_KEEP: dict[str, Callable] = {
+    "longest_first": _longest_first,
+    "only_first": lambda a, b, room: (tf.minimum(a, room - b), b),
+    "only_second": lambda a, b, room: (a, tf.minimum(b, room - a)),
+}
+
+
+def _windows(
+    begins: list[tf.Tensor],
+    lengths: list[tf.Tensor],
+    room: tf.Tensor,
+    stride: int,
+    only_first: bool,
+) -> Rows:
+    moving = 0 if only_first else len(lengths) - 1
+    room -= sum(lengths) - lengths[moving]  # (batch,)
+    too_long = lengths[moving] > room
+    step = tf.where(too_long, room - stride, 1)
+    message = f"stride={stride} must be smaller than the room for the text in a row"
+    check = tf.debugging.assert_positive(step, message)
+    with tf.control_dependencies([] if check is None else [check]):
+        after_first = tf.maximum(lengths[moving] - room, 0)
+    count = 1 + tf.where(too_long, -(-after_first // step), 0)
+    samples = tf.repeat(tf.range(len_of(count)), count)  # (rows,)
+    number = tf.range(len_of(samples)) - tf.gather(
+        tf.cumsum(count, exclusive=True), samples
+    )
+    skipped = number * tf.gather(step, samples)
+    begins = [tf.gather(begin, samples) for begin in begins]
+    lengths = [tf.gather(length, samples) for length in lengths]
+    begins[moving] += skipped
+    lengths[moving] = tf.minimum(lengths[moving] - skipped, tf.gather(room, samples))
+    return Rows(samples, begins, lengths)
+
+
+class Layout(NamedTuple):
+    """Rows as one rectangle.
+
+    Attributes:
+        index: what stands at each place, in the pool of `take`, `(rows, seq)`.
+        mask: 1 for tokens, 0 for padding, int32 `(rows, seq)`.
+        types: 0 for the first text, 1 for the second, int32 `(rows, seq)`.
+    """
+
+    index: tf.Tensor
+    mask: tf.Tensor
+    types: tf.Tensor
+
+    def take(self, special: tf.Tensor, texts: Sequence[tf.RaggedTensor]) -> tf.Tensor:
+        """Returns a value for each place `(rows, seq)`.
+
+        Args:
+            special: the values of [PAD], [CLS] and [SEP].
+            texts: those of the texts' tokens, ragged as their ids.
+        """
+        pool = tf.concat([special, *(text.values for text in texts)], 0)
+        return tf.gather(pool, self.index)
+
+
+def layout(rows: Rows, width: int | tf.Tensor) -> Layout:
+    """Lays rows out: [CLS] text [SEP], and for pairs text [SEP] once more.
+
+    Args:
+        rows: the rows.
+        width: places of a row, at least those the longest row needs.
+    """
+    place = tf.range(tf.cast(width, tf.int64))[None]  # (1, seq)
+    index = tf.cast(tf.where(place == 0, _CLS, _PAD), tf.int64)
+    types = tf.zeros_like(place, tf.int32)
+    end = tf.constant(0, tf.int64)
+    for segment, (begin, length) in enumerate(zip(*rows[1:], strict=True)):
+        first = end + 1  # (rows, 1) from here on
+        end = first + length[:, None]
+        index = tf.where(place == end, tf.constant(_SEP, tf.int64), index)
+        inside = (place >= first) & (place < end)
+        index = tf.where(inside, begin[:, None] + place - first, index)
+        types = tf.where((place >= first) & (place <= end), segment, types)
+    return Layout(index, tf.cast(place <= end, tf.int32), types)
