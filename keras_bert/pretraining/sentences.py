@@ -10,9 +10,9 @@ from itertools import pairwise
 _PLAIN_STOPS = "。！？｡．।॥؟۔።፧။។៕།༎։"
 _STOPS = re.compile(f"[.!?…{_PLAIN_STOPS}]+")
 # What may stand between a stop and the end of its sentence: closing quotes and
-# brackets, marks of footnotes. “ opens in Chinese what it closes in German.
+# brackets, emphasis, marks of footnotes. “ opens in Chinese what it closes in German.
 _CLOSING = "\"'”’»›)\\]}」』）］】》〉"
-_AFTER_STOP = re.compile(rf"(?:[{_CLOSING}“‘]|\[\d+\])*")
+_AFTER_STOP = re.compile(rf"(?:[{_CLOSING}“‘_*]|\s»(?!\w)|\[\d+\])*")
 _AFTER_PLAIN_STOP = re.compile(rf"(?:[{_CLOSING}]|\[\d+\])*")
 # The next word, behind a few opening quotes, brackets or dashes.
 _NEXT = re.compile(r"\s+(?:(?:[^\w\s]|_){1,3}\s?){0,2}(\w*)")

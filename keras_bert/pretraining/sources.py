@@ -226,13 +226,12 @@ class _Files(Source):
                 size, done = raw.tell() - done, raw.tell()
                 part = Part(file, line, run.data, run.begins, run.ends)
                 line += run.data.count(b"\n")
-                blank = not run.data.strip()
-                if not blank or (run.is_last and not filled):
-                    filled = True
-                    count = self._count(part)
-                    yield _Piece(part, size, len(run.data), count)
-                else:
-                    yield _Piece(None, size, 0, 0)
+                kept = bool(run.data.strip()) or (run.is_last and not filled)
+                filled |= kept
+                yield self._piece(part, size) if kept else _Piece(None, size, 0, 0)
+
+    def _piece(self, part: Part, size: int) -> "_Piece":
+        return _Piece(part, size, len(part.data), self._count(part))
 
     def _count(self, part: Part) -> int:
         """Counts documents, up to two."""
