@@ -3,6 +3,10 @@
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +18,13 @@ from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.errors import (
     ConfigError,
+    ExistingOutputError,
     InputError,
     UnknownNameError,
 )
-from keras_bert.pretraining import DataSettings, create_pretraining_data
+from keras_bert.pretraining import DataSettings, create_pretraining_data, run
 from keras_bert.pretraining.create import output_names
+from keras_bert.pretraining.sources import TextFiles
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"{a}{b}" for a in "bcdfghjklm" for b in "aeiou"]
@@ -54,6 +60,17 @@ def examples(*paths: Path) -> list[tf.train.Example]:
     return [tf.train.Example.FromString(record.numpy()) for record in records]
 
 
+def records(*paths: Path) -> list[bytes]:
+    """Reads the records of files, compressed or not."""
+    return [
+        record.numpy()
+        for path in paths
+        for record in tf.data.TFRecordDataset(
+            str(path), "GZIP" if path.suffix == ".gz" else ""
+        )
+    ]
+
+
 def values(example: tf.train.Example, name: str) -> list:
     feature = example.features.feature[name]
     return list(feature.int64_list.value or feature.float_list.value)
@@ -80,9 +97,16 @@ def test_output_names():
 def test_every_record(corpus, tokenizer):
     out = corpus / "out.tfrecord"
     files = str(corpus / "*.txt")
-    count = create_pretraining_data(files, out, tokenizer, SMALL, progress=False)
+    counts = create_pretraining_data(files, out, tokenizer, SMALL, progress=False)
     made = examples(out)
-    assert len(made) == count > 100
+    assert len(made) == counts["records"] == counts["pieces"] > 100
+    assert counts["documents"] == 40 and not counts["unknown_tokens"]
+    masked = sum(sum(values(example, "masked_lm_weights")) for example in made)
+    assert masked == counts["predictions"]
+    assert masked == sum(counts[kind] for kind in ("masked", "kept", "replaced"))
+    assert counts["record_tokens"] == sum(sum(values(e, "input_mask")) for e in made)
+    labels = sum(values(example, "next_sentence_labels")[0] for example in made)
+    assert labels == counts["random_or_swapped"]
     for example in made:
         ids, mask = values(example, "input_ids"), values(example, "input_mask")
         types, length = values(example, "segment_ids"), sum(mask)
@@ -101,20 +125,178 @@ def test_every_record(corpus, tokenizer):
         assert values(example, "next_sentence_labels") in ([0], [1])
 
 
-def test_records_do_not_depend_on_workers(corpus, tokenizer):
-    files = [corpus / "a.txt", corpus / "b.txt"]
-    for workers in (1, 2):
-        create_pretraining_data(
-            files,
-            corpus / f"out{workers}" / "r@3",
-            tokenizer,
-            SMALL,
-            workers=workers,
-            block_bytes=1000,
-            progress=False,
-        )
-    assert digest(corpus / "out1") == digest(corpus / "out2")
-    assert len(digest(corpus / "out1")) == 3
+def make(corpus, tokenizer, folder: str, names: str = "r@3", **options) -> Path:
+    """Makes records of both files in small blocks."""
+    out = corpus / folder
+    options = {"block_bytes": 1000, "progress": False, "settings": SMALL} | options
+    source = TextFiles(corpus / "*.txt", options.pop("block_bytes"))
+    create_pretraining_data(source, out / names, tokenizer, **options)
+    return out
+
+
+def test_bytes_do_not_depend_on_workers(corpus, tokenizer):
+    one, two = (
+        digest(make(corpus, tokenizer, f"o{workers}", workers=workers))
+        for workers in (1, 2)
+    )
+    assert one == two and len(one) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"objective": "sop", "masking": "word"},
+        {"objective": "none", "naming": "model_garden"},
+        {"pieces_per_row": 4},
+        {"form": "compact", "pieces_per_row": 3},
+    ],
+)
+def test_instances_do_not_depend_on_files(corpus, tokenizer, changes):
+    settings = replace(SMALL, **changes)
+    for names in ("r", "r@7", "r@2.gz"):
+        make(corpus, tokenizer, names, names, settings=settings)
+    one = sorted(records(corpus / "r" / "r"))
+    assert one == sorted(records(*(corpus / "r@7").iterdir()))
+    assert one == sorted(records(*(corpus / "r@2.gz").iterdir()))
+    sizes = [len(records(file)) for file in (corpus / "r@7").iterdir()]
+    assert 3 * min(sizes) > max(sizes)
+
+
+def test_draws_do_not_depend_on_other_documents(corpus, tokenizer):
+    """A document's own pairs are the same in another corpus and order."""
+    settings = replace(SMALL, objective="sop", short_seq_prob=0.5)
+    make(corpus, tokenizer, "all", settings=settings, block_bytes=1000)
+    (corpus / "b.txt").rename(corpus / "0.txt")
+    make(corpus, tokenizer, "turned", settings=settings, block_bytes=777)
+    one, other = (
+        sorted(records(*(corpus / name).iterdir())) for name in ("all", "turned")
+    )
+    assert one == other
+
+
+# Runs that were killed
+
+
+class Killed(BaseException):
+    """Stands for what no code catches."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_runs_go_on_where_they_were(corpus, tokenizer, workers, monkeypatch):
+    steps = count_steps(monkeypatch)
+    whole = digest(make(corpus, tokenizer, "whole"))
+    blocks = steps.total // 3  # each is told once of its tokens and twice of records
+    assert blocks > 5
+    finished = set()
+    for stop in (1, blocks // 2, blocks + 1, blocks // 2, blocks // 2):
+        steps.stop_at(stop)
+        with pytest.raises(Killed):
+            make(corpus, tokenizer, "killed", workers=workers)
+        shards = set((corpus / "killed").glob("r-*"))
+        assert finished <= shards
+        finished = shards
+    steps.stop_at(None)
+    make(corpus, tokenizer, "killed", workers=workers)
+    assert digest(corpus / "killed") == whole
+    # What was done was not done again.
+    assert steps.total <= 2 * blocks
+
+
+def test_a_run_that_goes_on_does_not_read_again(corpus, tokenizer, monkeypatch):
+    steps = count_steps(monkeypatch)
+    steps.stop_at(16)
+    with pytest.raises(Killed):
+        make(corpus, tokenizer, "killed")
+    steps.stop_at(None)
+    monkeypatch.setattr(TextFiles, "blocks", None)
+    make(corpus, tokenizer, "killed")
+    assert len(digest(corpus / "killed")) == 3
+
+
+def test_another_run_begins_anew(corpus, tokenizer, monkeypatch):
+    steps = count_steps(monkeypatch)
+    steps.stop_at(18)
+    with pytest.raises(Killed):
+        make(corpus, tokenizer, "killed")
+    steps.stop_at(None)
+    other = replace(SMALL, random_seed=3)
+    with pytest.raises(ExistingOutputError, match="exists already"):
+        make(corpus, tokenizer, "killed", settings=other)
+    make(corpus, tokenizer, "killed", settings=other, overwrite=True)
+    assert digest(corpus / "killed") == digest(
+        make(corpus, tokenizer, "whole", settings=other)
+    )
+    with pytest.raises(ExistingOutputError, match="exists already"):
+        make(corpus, tokenizer, "killed", settings=other)
+
+
+class Steps:
+    """Counts what a run tells, and stops it."""
+
+    def __init__(self) -> None:
+        self.total, self._stop = 0, None
+
+    def stop_at(self, step: int | None) -> None:
+        self.total, self._stop = 0, step
+
+    def __call__(self, told):
+        for each in told:
+            self.total += 1
+            if self.total == self._stop:
+                raise Killed
+            yield each
+
+
+def count_steps(monkeypatch) -> Steps:
+    steps, run_tasks = Steps(), run.run_tasks
+    monkeypatch.setattr(run, "run_tasks", lambda *given: steps(run_tasks(*given)))
+    return steps
+
+
+@pytest.mark.slow
+def test_kill_minus_9(corpus, tokenizer):
+    """A process is killed again and again, wherever it happens to be."""
+    vocab = tokenizer.save_vocabulary(corpus / "vocab.txt")
+    settings = {f"--{n}": getattr(SMALL, n) for n in ("max_seq_length", "dupe_factor")}
+    command = [
+        *(sys.executable, "-m", "keras_bert", "data", f"--vocab_file={vocab}"),
+        *(f"--input_file={corpus / '*.txt'}", "--max_predictions_per_seq=7"),
+        *(f"{name}={value}" for name, value in settings.items()),
+    ]
+    for name in ("a.txt", "b.txt"):  # long enough to be killed in
+        text = (corpus / name).read_text()
+        (corpus / name).write_text("\n\n".join([text] * 60))
+
+    def start(folder: str, *more: str) -> subprocess.Popen:
+        return subprocess.Popen([*command, f"--output_file={corpus / folder / 'r@5'}"])
+
+    assert start("whole").wait() == 0
+    killed, finished = 0, set()
+    while not finished or (corpus / "killed" / ".r-00000-of-00005.work").exists():
+        process = start("killed")
+        time.sleep(0.4 + 0.1 * killed)
+        process.kill()
+        process.wait()
+        killed += 1
+        shards = set((corpus / "killed").glob("r-*"))
+        assert finished <= shards
+        finished = shards
+    assert killed > 2
+    assert digest(corpus / "killed") == digest(corpus / "whole")
+
+
+def test_faulty_text_is_counted(tmp_path, tokenizer, capsys):
+    text = b"ba\xff\xfe be\nbi\n\n\x00\n\nbo bu\xc3\n\n" + b"ba " * 500_000 + b"\nbe\n"
+    (tmp_path / "x.txt").write_bytes(text)
+    vocab = tokenizer.save_vocabulary(tmp_path / "vocab.txt")
+    arguments = [f"--input_file={tmp_path / 'x.txt'}", f"--vocab_file={vocab}"]
+    output = f"--output_file={tmp_path / 'o'}"
+    assert main(["data", *arguments, output, "--dupe_factor=1"]) == 0
+    said = capsys.readouterr().out
+    assert "3 sequences that are not UTF-8" in said
+    assert "1 NUL bytes" in said and "1 lines of more than 1,048,576" in said
+    assert "From 3 documents, 6 sentences, 500,006 tokens" in said
 
 
 def test_seed_decides_the_bytes(corpus, tokenizer):

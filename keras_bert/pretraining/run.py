@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from keras_bert.errors import ExistingOutputError, InputError
+from keras_bert.errors import ExistingOutputError, InputError, KerasBertError
 from keras_bert.pretraining.corpus import (
     BlockStore,
     chinese_words,
@@ -84,10 +84,14 @@ class Run:
         Raises:
             InputError: there is nothing to make records from.
         """
-        found = self._tokenized()
-        _check(found, self.settings)
+        try:
+            found = self._tokenized()
+            _check(found, self.settings)
+        except KerasBertError:  # nothing that going on could mend
+            shutil.rmtree(self.work)
+            raise
         made = self._make_shards(found["blocks"], found["bytes"])
-        shutil.rmtree(self.work)
+        self._clear()
         return found + made
 
     def _begin(self, overwrite: bool) -> None:
@@ -121,6 +125,12 @@ class Run:
         if not file.exists():
             _write_json(file, self._tokenize())
         return Counter(_read_json(file))
+
+    def _clear(self) -> None:
+        """Removes the work folder, in an order that can be stopped anywhere."""
+        shutil.rmtree(self.store.folder)
+        (self.work / "plan.json").unlink()
+        shutil.rmtree(self.work)
 
     # First step: text to blocks of tokens
 
