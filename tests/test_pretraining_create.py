@@ -23,7 +23,7 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.pretraining import DataSettings, create_pretraining_data, run
-from keras_bert.pretraining.create import output_names
+from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.sources import TextFiles
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -161,6 +161,30 @@ def test_instances_do_not_depend_on_files(corpus, tokenizer, changes):
     assert one == sorted(records(*(corpus / "r@2.gz").iterdir()))
     sizes = [len(records(file)) for file in (corpus / "r@7").iterdir()]
     assert 3 * min(sizes) > max(sizes)
+
+
+def test_instances_on_beam(corpus, tokenizer, capsys):
+    """Two processes of Beam's DirectRunner make what one process makes."""
+    make(corpus, tokenizer, "o", "r@2", block_bytes=4 << 20)
+    flags = [f"--{n}={getattr(SMALL, n)}" for n in ("max_seq_length", "dupe_factor")]
+    command = [
+        *("data", "--max_predictions_per_seq=7", *flags, "--runner=DirectRunner"),
+        f"--vocab_file={tokenizer.save_vocabulary(corpus / 'vocab')}",
+        f"--input_file={corpus / '*.txt'}",
+        f"--output_file={corpus / 'beam' / 'r@3'}",
+        "--beam_options=--direct_running_mode=multi_processing --direct_num_workers=2",
+    ]
+    assert main(command) == 0
+    shards = sorted((corpus / "beam").iterdir())
+    assert [shard.name[1:] for shard in shards] == [
+        f"-0000{i}-of-00003" for i in range(3)
+    ]
+    one = sorted(records(*(corpus / "o").iterdir()))
+    assert one == sorted(records(*shards))
+    said = capsys.readouterr().out
+    assert f"Wrote {len(one)} records" in said and "From 40 documents" in said
+    assert main(command) == 2
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_draws_do_not_depend_on_other_documents(corpus, tokenizer):

@@ -1,6 +1,7 @@
 """`keras-bert data`: text to pretraining records, by the flags of Google's script."""
 
 import argparse
+import shlex
 from collections import Counter
 from dataclasses import fields
 from inspect import signature
@@ -44,6 +45,7 @@ _ALIASES = {
     "do_whole_word_mask": ("masking", "word"),
     "use_v2_feature_names": ("naming", "model_garden"),
 }
+_BEAM = ("--default_sdk_harness_log_level=WARNING",)
 _SOURCE_OPTIONS = ("field", "split", "per_file", "wrapped")
 
 
@@ -64,6 +66,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=GOOGLE_LIMIT_MB,
         help="input the google policy takes; it holds the corpus in memory",
     )
+    add(
+        "--runner", help="run on Apache Beam: DirectRunner, FlinkRunner, SparkRunner, …"
+    )
+    add("--beam_options", default="", help="flags of Beam and its runner, in quotes")
     add("--overwrite", action="store_true", help="replace existing records")
     add("--inspect", metavar="RECORDS", help="print records as text, and statistics")
     add("--picture", metavar="PNG", help="with --inspect, draw the statistics")
@@ -78,7 +84,14 @@ def run(args: argparse.Namespace) -> None:
         return
     if not (args.input_file and args.output_file):
         raise ConfigError("Expected --input_file and --output_file, or --inspect.")
-    counts = create_pretraining_data(
+    counts = (_on_beam if args.runner else _here)(args, tokenizer)
+    print(f"Wrote {counts['records']:,} records to {args.output_file}.")
+    for line in _report(counts):
+        print(line)
+
+
+def _here(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]:
+    return create_pretraining_data(
         args.input_file if args.policy == "google" else _source(args),
         args.output_file,
         tokenizer,
@@ -88,9 +101,21 @@ def run(args: argparse.Namespace) -> None:
         limit_mb=args.google_limit_mb,
         overwrite=args.overwrite,
     )
-    print(f"Wrote {counts['records']:,} records to {args.output_file}.")
-    for line in _report(counts):
-        print(line)
+
+
+def _on_beam(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]:
+    from keras_bert.pretraining.beam import create_on_beam
+
+    if args.policy == "google":
+        raise ConfigError("The google policy runs on one process, not on Beam.")
+    return create_on_beam(
+        _source(args),
+        args.output_file,
+        tokenizer,
+        _settings(args),
+        [f"--runner={args.runner}", *_BEAM, *shlex.split(args.beam_options)],
+        overwrite=args.overwrite,
+    )
 
 
 def _inspect(args: argparse.Namespace, tokenizer: BertTokenizer) -> None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from keras_bert.errors import ConfigError, InputError, choose
 from keras_bert.features import record_fields
 from keras_bert.pretraining import google
+from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.records import RecordWriter, encode_examples
 from keras_bert.pretraining.run import Run
 from keras_bert.pretraining.settings import DataSettings
@@ -95,27 +96,6 @@ def create_pretraining_data(
         progress=progress,
     )
     return run()
-
-
-def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Lists the files that output names, comma lists and `name@count` stand for.
-
-    Example:
-        >>> [path.name for path in output_names("a.tfrecord,b@2,c@1.gz")]
-        ['a.tfrecord', 'b-00000-of-00002', 'b-00001-of-00002', 'c-00000-of-00001.gz']
-    """
-    items = [output_files] if isinstance(output_files, str | Path) else output_files
-    names = [name for item in items for name in str(item).split(",") if name]
-    return [Path(shard) for name in names for shard in _shards(name)]
-
-
-def _shards(name: str) -> list[str]:
-    suffix = ".gz" if name.endswith(".gz") else ""
-    stem, at, count = name.removesuffix(suffix).rpartition("@")
-    if not (at and count.isdecimal() and int(count)):
-        return [name]
-    total = int(count)
-    return [f"{stem}-{i:05d}-of-{total:05d}{suffix}" for i in range(total)]
 
 
 # Google's policy

@@ -86,7 +86,7 @@ class Run:
         """
         try:
             found = self._tokenized()
-            _check(found, self.settings)
+            check_found(found, self.settings)
         except KerasBertError:  # nothing that going on could mend
             shutil.rmtree(self.work)
             raise
@@ -281,7 +281,7 @@ class _MakeShard(NamedTuple):
         return counts
 
 
-def _check(found: Counter[str], settings: DataSettings) -> None:
+def check_found(found: Counter[str], settings: DataSettings) -> None:
     """Refuses a corpus that no records can be made of."""
     if not found["documents"]:
         raise InputError(

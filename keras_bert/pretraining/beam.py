@@ -1,0 +1,148 @@
+"""The default policy on Apache Beam, for corpora beyond one machine.
+
+The functions are those of `run.py`, and the instances are the same: every draw is
+keyed by the seed, the pass and the document, and blocks depend on the input alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_bert.errors import ExistingOutputError, MissingExtraError
+from keras_bert.pretraining.corpus import chinese_words, tokenize_documents
+from keras_bert.pretraining.making import RecordMaker
+from keras_bert.pretraining.names import split_shards
+from keras_bert.pretraining.run import check_found
+from keras_bert.pretraining.settings import DataSettings
+from keras_bert.pretraining.sources import Source
+from keras_bert.tokenization import BertTokenizer
+
+try:
+    import apache_beam as beam
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.metrics import Metrics
+    from apache_beam.options.pipeline_options import PipelineOptions
+except ImportError as error:
+    raise MissingExtraError("beam", "pipelines on Apache Beam") from error
+
+_COUNTERS = "keras_bert"
+
+
+def create_on_beam(
+    source: Source,
+    output: str | Path,
+    tokenizer: BertTokenizer,
+    settings: DataSettings,
+    options: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Counter[str]:
+    """Makes records in a Beam pipeline.
+
+    Args:
+        source: the text; workers have to reach its files.
+        output: `name@4` stands for `name-00000-of-00004` and so on, a name alone for
+            one such file; it may be anywhere Beam can write to.
+        tokenizer: the tokenizer.
+        settings: what records are made like.
+        options: flags of the pipeline and its runner, `--runner=FlinkRunner` and so
+            on.
+        overwrite: replace files that are there already.
+
+    Returns:
+        What was counted; see `create_pretraining_data`.
+
+    Raises:
+        ExistingOutputError: an output exists and `overwrite` is False.
+        InputError: there is nothing to make records from.
+
+    Example:
+        >>> create_on_beam(
+        ...     TextFiles("corpus/*.txt"), "records@4", tokenizer, DataSettings(),
+        ...     ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+        ... )  # doctest: +SKIP
+    """
+    stem, shards, suffix = split_shards(str(output))
+    _refuse_existing(f"{stem}-*-of-*{suffix}", overwrite)
+    pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
+    passes = range(settings.dupe_factor)
+    # Beam would take named tuples for rows of a table; Any leaves them what they are.
+    _ = (
+        pipeline
+        | "groups" >> beam.Create(source.groups()).with_output_types(Any)
+        | "spread groups" >> beam.Reshuffle()
+        | "read" >> beam.FlatMap(source.blocks).with_output_types(Any)
+        | "spread blocks" >> beam.Reshuffle()
+        | "tokenize" >> beam.ParDo(_Tokenize(source, tokenizer, settings))
+        | "passes"
+        >> beam.FlatMap(
+            lambda block: [(block, number) for number in passes]
+        ).with_output_types(Any)
+        | "spread passes" >> beam.Reshuffle()
+        | "make" >> beam.ParDo(_MakeRecords(tokenizer, settings))
+        | "write"
+        >> beam.io.WriteToTFRecord(
+            stem, file_name_suffix=suffix, num_shards=shards or 1
+        )
+    )
+    result = pipeline.run()
+    result.wait_until_finish()
+    counts = _counted(result)
+    check_found(counts, settings)
+    return counts
+
+
+class _Counting(beam.DoFn):
+    """Adds counts to the pipeline's counters."""
+
+    def count(self, counts: Counter[str]) -> None:
+        for name, number in counts.items():
+            if " at " not in name:  # a place in a file, not a count
+                Metrics.counter(_COUNTERS, name).inc(number)
+
+
+class _Tokenize(_Counting):
+    def __init__(
+        self, source: Source, tokenizer: BertTokenizer, settings: DataSettings
+    ) -> None:
+        self._source, self._tokenizer = source, tokenizer
+        self._chinese = settings.chinese_whole_words
+
+    def process(self, raw: Any) -> Iterator[Any]:
+        words = chinese_words() if self._chinese else None
+        documents, odd = self._source.documents(raw)
+        block, found = tokenize_documents(documents, self._tokenizer, words)
+        self.count(odd + found + Counter(blocks=1, bytes=raw.size))
+        yield block
+
+
+class _MakeRecords(_Counting):
+    def __init__(self, tokenizer: BertTokenizer, settings: DataSettings) -> None:
+        self._made_of = tokenizer, settings
+
+    def setup(self) -> None:
+        self._maker = RecordMaker(*self._made_of)
+
+    def process(self, item: Any) -> Iterator[bytes]:
+        block, number_of_pass = item
+        for batch in self._maker.batches(block, number_of_pass):
+            self.count(batch.counts)
+            yield from batch.records
+
+
+def _refuse_existing(pattern: str, overwrite: bool) -> None:
+    [match] = FileSystems.match([pattern])
+    if match.metadata_list and not overwrite:
+        raise ExistingOutputError(
+            f"{match.metadata_list[0].path} exists already; choose another name or "
+            "pass overwrite=True (--overwrite)."
+        )
+
+
+def _counted(result: Any) -> Counter[str]:
+    found: Iterable[Any] = result.metrics().query()["counters"]
+    counts: Counter[str] = Counter()
+    for each in found:
+        if each.key.metric.namespace == _COUNTERS:
+            counts[each.key.metric.name] += each.result
+    return counts
