@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -223,6 +224,10 @@ class _Rows:
         self.kept = self.chosen & ~self.hidden & (self.ids == self.original)
         special = np.isin(self.original, tokenizer.all_special_ids)
         self.is_text = (self.pieces > 0) & ~special
+        follows = np.pad(self.is_text, ((0, 0), (1, 0)))[:, :-1] & self.is_text
+        marked = np.array([token.startswith("##") for token in self.tokens])
+        # What continues a word that was cut off stands for one.
+        self.continues = follows & marked[self.original]
 
     def _check_ids(self) -> None:
         largest = max(self.ids.max(), self.original.max())
@@ -244,21 +249,23 @@ class _Rows:
         columns = (self.pieces[row] == number).nonzero()[0]
         labels = self.fields.get("next_sentence_labels")
         return InstancePiece(
-            _joined([self._shown(row, column) for column in columns]),
+            "".join(self._shown(row, column) for column in columns).strip(),
             len(columns),
             int(self.chosen[row, columns].sum()),
             None if labels is None else int(labels[row, number - 1]),
         )
 
     def _shown(self, row: int, column: int) -> str:
-        """Returns a token, marked if it is to be predicted."""
+        """Returns a token, marked if it is to be predicted, with a space before it."""
         before = self.tokens[self.original[row, column]]
+        joined = self.continues[row, column]
+        space = "" if joined else " "
         if not self.chosen[row, column]:
-            return before
+            return space + (before.removeprefix("##") if joined else before)
+        after = self.tokens[self.ids[row, column]]
         if self.hidden[row, column]:
-            return f"[{before}→MASK]"
-        mark = "=" if self.kept[row, column] else "→"
-        return f"[{before}{mark}{self.tokens[self.ids[row, column]]}]"
+            return f"{space}[{before}→MASK]"
+        return f"{space}[{before}{'=' if self.kept[row, column] else '→'}{after}]"
 
     # Counts
 
@@ -300,19 +307,8 @@ class _Rows:
 
     def _words(self) -> tuple[np.ndarray, np.ndarray]:
         """Counts the tokens of each word, and those of them to be predicted."""
-        piece = np.array([token.startswith("##") for token in self.tokens])
-        continues = self.is_text & piece[self.original]
-        # What continues no word of this row stands for one.
-        continues[:, 1:] &= self.is_text[:, :-1]
-        continues[:, 0] = False
-        words = (~continues).cumsum()[self.is_text.ravel()]
+        words = (~self.continues).cumsum()[self.is_text.ravel()]
         return np.bincount(words), np.bincount(words, self.chosen[self.is_text])
-
-
-def _joined(shown: Sequence[str]) -> str:
-    """Joins tokens; those that continue a word to what stands before them."""
-    text = " ".join(shown)
-    return text.replace(" ##", "").replace(" [##", "[##")
 
 
 def _sum(counts: Statistics, rows: _Rows) -> Statistics:
@@ -413,17 +409,20 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{share:.1%}"
 
 
-def _bars(counts: np.ndarray, name: str) -> str:
+def _bars(counts: np.ndarray, unit: str) -> str:
     """Draws counts by number as bars of characters."""
     edges, sums = _binned(counts)
-    longest = max(sums.max(), 1)
-    digits = len(str(edges[-1]))
+    ranges = [_range(low, high - 1) for low, high in pairwise(edges)]
+    longest, digits = max(sums.max(), 1), max(map(len, ranges))
     lines = [
-        f"{low:>{digits}}–{high - 1:<{digits}} {'█' * -(-_BAR * n // longest):<{_BAR}}"
-        f" {n:,}"
-        for low, high, n in zip(edges, edges[1:], sums.tolist(), strict=False)
+        f"{numbers:>{digits}} {'█' * -(-_BAR * count // longest):<{_BAR}} {count:,}"
+        for numbers, count in zip(ranges, sums.tolist(), strict=True)
     ]
-    return "\n".join([f"Pieces by {name}", *lines])
+    return "\n".join([f"Pieces by {unit}", *lines])
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first}–{last}" if last > first else f"{first}"
 
 
 def _binned(counts: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -493,9 +492,9 @@ def _draw_labels(axes: "Axes", s: Statistics) -> None:
         _draw_shares(axes, counts, (_BLUE, _ORANGE))
         axes.set(title="Labels", ylabel="%")
         return
-    most = int(s.pieces.nonzero()[0].max(initial=1))
-    axes.bar(range(1, most + 1), s.pieces[1 : most + 1], color=_BLUE)
-    axes.set(title="Pieces of rows", xlabel="pieces", ylabel="rows")
+    found = s.pieces.nonzero()[0].tolist()
+    _draw_shares(axes, {str(n): int(s.pieces[n]) for n in found}, (_BLUE,))
+    axes.set(title="Pieces in a row", ylabel="% of rows")
 
 
 def _draw_shares(axes: "Axes", counts: dict[str, int], colors: Sequence[str]) -> None:
