@@ -179,7 +179,7 @@ class ClassificationLoss(WeightedMean):
         super().__init__(name=name)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        return self._kind(labels, ops.shape(outputs)).each(labels, outputs)
+        return self._kind(labels, outputs.shape).each(labels, outputs)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return self._kind(labels, shape).counts(labels, shape)
@@ -202,7 +202,7 @@ class Accuracy(keras.metrics.Mean):
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Returns which answers are right, and which count."""
         logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
-        if _as_wide(labels, ops.shape(logits)):
+        if _as_wide(labels, logits.shape):
             right = ops.cast((logits > 0) == (labels > 0), "float32")
             return right, ops.ones_like(right)
         labels = _classes(labels, ops.shape(logits))

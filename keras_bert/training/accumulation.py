@@ -91,7 +91,7 @@ def _added_up(one_part: Callable, batches: tuple, parts: int) -> Any:
     import tensorflow as tf
 
     # Traced once, called twice: the first part tells what there is to add to.
-    one_part = tf.function(one_part)
+    one_part = tf.function(one_part, autograph=False)
 
     def of(number: Any) -> Any:
         return one_part(tf.nest.map_structure(lambda x: x[number], batches))

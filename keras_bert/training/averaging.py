@@ -7,10 +7,11 @@ evaluation must not change the run, so here values are put aside and put back.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_bert.errors import ConfigError
 
@@ -39,16 +40,25 @@ def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         >>> round(float(weight[0]), 4)
         -1.0
     """
+    own = _take_averages(optimizer)
+    try:
+        yield
+    finally:
+        _put_back(optimizer, own)
+
+
+def _take_averages(optimizer: Any) -> list[np.ndarray]:
+    """Gives the model its averaged weights, and returns its own."""
     pairs = _pairs(optimizer)
+    own = [variable.numpy() for variable, _ in pairs]
+    _put_back(optimizer, [average.numpy() for _, average in pairs])
+    return own
+
+
+def _put_back(optimizer: Any, values: list[np.ndarray]) -> None:
     with _scope(optimizer):
-        own = [variable.numpy() for variable, _ in pairs]
-        try:
-            for variable, average in pairs:
-                variable.assign(average.numpy())
-            yield
-        finally:
-            for (variable, _), value in zip(pairs, own, strict=True):
-                variable.assign(value)
+        for (variable, _), value in zip(_pairs(optimizer), values, strict=True):
+            variable.assign(value)
 
 
 def _pairs(optimizer: Any) -> list[tuple[keras.Variable, keras.Variable]]:
@@ -87,29 +97,34 @@ class EvaluateAveraged(keras.callbacks.Callback):
         super().__init__()
         self.until_next_epoch = until_next_epoch
         self._training = False
-        self._swapped = ExitStack()
+        self._own: list[np.ndarray] | None = None  # while the averages are there
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._training = True
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self._swap()
+        self._take()
 
     def on_test_end(self, logs: Any = None) -> None:
         if not (self._training and self.until_next_epoch):
-            self._swapped.close()
+            self._give_back()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.until_next_epoch:
-            self._swap()
+            self._take()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._swapped.close()
+        self._give_back()
 
     def on_train_end(self, logs: Any = None) -> None:
         self._training = False
-        self._swapped.pop_all()  # Keras has put the averages there to stay
+        self._own = None  # Keras has put the averages there to stay
 
-    def _swap(self) -> None:
-        self._swapped.close()
-        self._swapped.enter_context(averaged_weights(self.model.optimizer))
+    def _take(self) -> None:
+        if self._own is None:
+            self._own = _take_averages(self.model.optimizer)
+
+    def _give_back(self) -> None:
+        if self._own is not None:
+            _put_back(self.model.optimizer, self._own)
+            self._own = None

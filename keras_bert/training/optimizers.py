@@ -192,11 +192,11 @@ class SummedGradientOptimizer(keras.optimizers.Optimizer):
         grads = sum_over_replicas(list(grads))
         norm, finite = self._measure(grads, indices)
         moving = self.moving * _members(indices, len(self.paths))
+        grads = self._unscale_and_clip(grads, norm)
         if self._scaling is not None:
             # Zeros: what is not finite would survive a multiplication by zero.
             grads = [ops.where(finite, g, ops.zeros_like(g)) for g in grads]
             moving = moving * ops.cast(finite, moving.dtype)
-        grads = self._unscale_and_clip(grads, norm)
         count = self._counts + moving
         self._note(norm, finite, count)
         step = Step(ops.convert_to_tensor(learning_rate), moving, count)
@@ -232,7 +232,7 @@ class SummedGradientOptimizer(keras.optimizers.Optimizer):
 
     def _note(self, norm: Tensor, finite: Tensor, count: Tensor) -> None:
         if self._scaling is not None:
-            norm = ops.where(finite, norm, self.gradient_norm)
+            norm = ops.where(finite, norm, ops.convert_to_tensor(self.gradient_norm))
             self._scaling.update(finite)
         self.gradient_norm.assign(norm)
         self._counts.assign(count)

@@ -1,0 +1,235 @@
+"""Over which devices a run is computed: one switch, one small class for each setting.
+
+A class starts the devices and says how the steps run on them. On TensorFlow that is a
+`tf.distribute` strategy, on JAX a mesh of devices with the axes "data" and "model".
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from keras_bert import axes, families
+from keras_bert.config import BertConfig
+from keras_bert.errors import ConfigError, choose
+
+logger = logging.getLogger(__name__)
+
+# Which axes of weights are cut, and hence lie across the devices that share a copy;
+# the two matrices of a block's halves then meet without a word between devices.
+CUT = ("vocab", "heads", "mlp")
+
+
+class OnTensorFlow:
+    """The devices of a `tf.distribute` strategy; here, whichever is in scope."""
+
+    def __init__(self, shards: int = 1) -> None:
+        self.strategy = self._start()
+
+    def _start(self) -> Any:
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy()
+
+    def scope(self) -> AbstractContextManager:
+        """Returns the context in which the model is made."""
+        return self.strategy.scope()
+
+    def steps(self, *arguments: Any) -> Any:
+        """Returns the steps of a run, see `TensorFlowSteps`."""
+        from keras_bert.training.tensorflow_steps import TensorFlowSteps
+
+        return TensorFlowSteps(self.strategy, *arguments)
+
+
+class Mirrored(OnTensorFlow):
+    """All devices of this machine, each with a copy of the weights."""
+
+    def _start(self) -> Any:
+        import tensorflow as tf
+
+        # By itself it would take one CPU however many there are.
+        devices = tf.config.list_logical_devices
+        names = [device.name for device in devices("GPU") or devices("CPU")]
+        return tf.distribute.MirroredStrategy(names)
+
+
+class MultiWorker(OnTensorFlow):
+    """All devices of the machines that the variable `TF_CONFIG` lists."""
+
+    def _start(self) -> Any:
+        import tensorflow as tf
+
+        if "TF_CONFIG" not in os.environ:
+            raise ConfigError(
+                "Expected the variable TF_CONFIG to name the workers, as in "
+                '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, '
+                '"task": {"type": "worker", "index": 0}}. Received: none.'
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+class TPU(OnTensorFlow):
+    """The cores of the TPU that the variable `TPU_NAME` names, or of this machine."""
+
+    def _start(self) -> Any:
+        import tensorflow as tf
+
+        name = os.environ.get("TPU_NAME", "local")
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
+            tf.config.experimental_connect_to_cluster(resolver)
+            tf.tpu.experimental.initialize_tpu_system(resolver)
+        except Exception as error:  # of many classes: no such name, kernel, machine
+            raise ConfigError(
+                f"Expected a TPU named {name!r} (TPU_NAME). TensorFlow says: {error} "
+                "See docs/tpu.md."
+            ) from error
+        return tf.distribute.TPUStrategy(resolver)
+
+
+class OnJax:
+    """One device of JAX."""
+
+    name: ClassVar[str] = "one"
+
+    def __init__(self, shards: int = 1) -> None:
+        import jax
+
+        _join_processes()
+        devices = self._devices(jax)
+        if len(devices) % shards:
+            raise ConfigError(
+                "Expected a number of devices that model_shards divides. Received: "
+                f"{len(devices)} devices, model_shards={shards}."
+            )
+        grid = np.array(devices).reshape(-1, shards)
+        self.mesh = jax.sharding.Mesh(grid, ("data", "model"))
+
+    def _devices(self, jax: Any) -> list:
+        return jax.local_devices()[:1]
+
+    def scope(self) -> AbstractContextManager:
+        """Returns the context in which the model is made."""
+        return nullcontext()
+
+    def steps(self, *arguments: Any) -> Any:
+        """Returns the steps of a run, see `JaxSteps`."""
+        from keras_bert.training.jax_steps import JaxSteps
+
+        return JaxSteps(self.mesh, *arguments)
+
+
+class AllOnJax(OnJax):
+    """All devices of all processes; weights are whole on each, or cut."""
+
+    def _devices(self, jax: Any) -> list:
+        return jax.devices()
+
+
+def _join_processes() -> None:
+    """Joins the other processes of a run, if the environment names them."""
+    import jax
+
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    if jax.distributed.is_initialized() or not (address or pod):
+        return
+    numbers = (os.environ.get(f"JAX_{key}") for key in ("NUM_PROCESSES", "PROCESS_ID"))
+    count, number = (None if text is None else int(text) for text in numbers)
+    jax.distributed.initialize(address, count, number)
+
+
+DISTRIBUTIONS: dict[str, dict[str, type]] = {
+    "tensorflow": {
+        "one": OnTensorFlow,
+        "mirrored": Mirrored,
+        "multi_worker": MultiWorker,
+        "tpu": TPU,
+    },
+    "jax": {"one": OnJax, "data_parallel": AllOnJax, "model_parallel": AllOnJax},
+}
+NAMES = sorted({name for table in DISTRIBUTIONS.values() for name in table})
+
+
+def distribution(name: str, shards: int = 1) -> OnTensorFlow | OnJax:
+    """Starts the devices of a run, once in a process.
+
+    Call it before anything is computed, and make the model in its `scope()`.
+
+    Args:
+        name: "one"; on TensorFlow "mirrored", "multi_worker" or "tpu"; on JAX
+            "data_parallel" or "model_parallel". JAX joins other processes where
+            `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` are set.
+        shards: devices that share one copy of the weights, for "model_parallel".
+
+    Raises:
+        ConfigError: the backend has no such distribution, or the devices do not fit.
+
+    Example:
+        >>> with distribution("mirrored").scope():  # doctest: +SKIP
+        ...     model = BertForPreTraining(config)
+    """
+    choose("distribution", name, NAMES)
+    backend = keras.backend.backend()
+    known = DISTRIBUTIONS.get(backend, {})
+    if name not in known:
+        raise ConfigError(
+            f"Expected a distribution of the backend {backend!r}: "
+            f"{', '.join(known) or 'none; use model.fit there'}. Received: {name!r}. "
+            "KERAS_BACKEND chooses the backend."
+        )
+    if name == "one":
+        return known[name](shards)  # on TensorFlow the scope that is open counts
+    return _started(known[name], shards)
+
+
+@cache
+def _started(kind: type, shards: int) -> OnTensorFlow | OnJax:
+    return kind(shards)
+
+
+# === Where weights are cut ===
+
+
+def cuts(
+    config: BertConfig, parts: tuple[str, ...], shards: int
+) -> Mapping[str, tuple[str | None, ...]]:
+    """Says over which mesh axis each dimension of each weight lies.
+
+    Args:
+        config: of the model.
+        parts: that the model holds.
+        shards: devices that share a copy. An axis that they do not divide stays
+            whole; `resize_token_embeddings(pad_to_multiple_of=...)` helps with "vocab".
+
+    Returns:
+        By a weight's path, for each dimension "model" or None.
+
+    Example:
+        >>> found = cuts(BertConfig(num_hidden_layers=1), ("encoder",), 2)
+        >>> found["layer_0/attention/query/kernel"]
+        (None, 'model')
+
+    Source: Shoeybi et al. 2019 (arXiv:1909.08053), section 3.
+    """
+    family = families.of(config)
+    sizes = family.sizes(config)
+    return {
+        row.slots["keras"].name.format(i=i): tuple(
+            "model" if _is_cut(group, sizes, shards) else None
+            for group in axes.groups(row.slots["keras"].axes)
+        )
+        for part in parts
+        for row in family.PARTS[part]
+        for i in range(config.num_hidden_layers)
+    }
+
+
+def _is_cut(group: list[str], sizes: Mapping[str, int], shards: int) -> bool:
+    return group[0] in CUT and sizes[group[0]] % shards == 0

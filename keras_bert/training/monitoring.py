@@ -1,0 +1,234 @@
+"""What shows how a run goes: log, TensorBoard, the share of the machine in use."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_bert.models import BertPreTrainedModel
+
+# === The log ===
+
+
+def kept_lines(file: Path, last_step: int) -> list[dict]:
+    """Reads a log, without lines of steps that a resumed run will do again.
+
+    Args:
+        file: a `metrics.jsonl`; need not be there. Its last line may be cut off.
+        last_step: the last step that counts.
+    """
+    lines = []
+    if file.exists():
+        for text in file.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
+                lines.append(json.loads(text))
+    return [line for line in lines if line["step"] <= last_step]
+
+
+class Log:
+    """Writes lines to `metrics.jsonl` and, where it is installed, to TensorBoard.
+
+    Args:
+        folder: the run's directory.
+        lines: of the run so far; the file is written anew with these.
+        start: steps done before.
+    """
+
+    def __init__(self, folder: Path, lines: Sequence[Mapping], start: int) -> None:
+        file = folder / "metrics.jsonl"
+        partial = file.with_name(f".{file.name}.partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        os.replace(partial, file)
+        self._file = file.open("a", encoding="utf-8")
+        self._folder, self._start = folder / "tensorboard", start
+        self._events: dict[str, Callable] = {}
+
+    def write(self, line: Mapping) -> None:
+        """Appends a line: `step`, `split` and numbers."""
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        split = line["split"]
+        if split not in self._events:
+            self._events[split] = _events(self._folder / split, self._start)
+        self._events[split](line)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.close()
+
+
+def _events(folder: Path, start: int) -> Callable[[Mapping], None]:
+    """Returns a function that adds a line to a new event file.
+
+    These parts of TensorBoard need no TensorFlow, and do not load it.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+    except ImportError:
+        return lambda line: None
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
+    writer = RecordWriter((folder / name).open("wb"))
+
+    def add(**what: Any) -> None:
+        writer.write(Event(wall_time=time.time(), **what).SerializeToString())
+        writer.flush()
+
+    def add_line(line: Mapping) -> None:
+        numbers = {k: v for k, v in line.items() if k not in ("step", "split", "time")}
+        values = [Summary.Value(tag=k, simple_value=v) for k, v in numbers.items()]
+        add(step=line["step"], summary=Summary(value=values))
+
+    add(file_version="brain.Event:2")
+    # What an interrupted run wrote after its last checkpoint is done again.
+    add(step=start + 1, session_log=SessionLog(status=SessionLog.START))
+    return add_line
+
+
+# === The progress line ===
+
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "mlm_accuracy": "mlm {:.1%}",
+    "nsp_accuracy": "nsp {:.1%}",
+    "accuracy": "accuracy {:.1%}",
+    "grad_norm": "norm {:.2f}",
+    "learning_rate": "lr {:.1e}",
+    "tokens_per_second": "{:,.0f} tokens/s",
+    "matmul_share": "{:.0%} of matmul",
+}
+_BAR = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {remaining} left, {postfix}"
+
+
+def progress(line: Mapping[str, float]) -> str:
+    """Returns the numbers of a line as the progress line shows them.
+
+    Example:
+        >>> progress({"loss": 6.25, "mlm_accuracy": 0.125, "learning_rate": 1e-4})
+        'loss 6.250, mlm 12.5%, lr 1.0e-04'
+    """
+    return ", ".join(
+        form.format(line[name]) for name, form in _SHOWN.items() if name in line
+    )
+
+
+@contextmanager
+def bar(steps: int, start: int, shown: bool) -> Iterator[Any]:
+    """Draws the progress line of a run.
+
+    Args:
+        steps: of the run.
+        start: steps done before.
+        shown: draw it at all.
+    """
+    from tqdm import tqdm
+
+    with tqdm(
+        total=steps,
+        initial=start,
+        unit="step",
+        disable=not shown,
+        dynamic_ncols=True,
+        smoothing=0,  # an evaluation must not look like a slow step
+        bar_format=_BAR,
+    ) as drawn:
+        yield drawn
+
+
+# === The share of the machine ===
+
+
+class Work(NamedTuple):
+    """What a step takes and what the machine gives.
+
+    Attributes:
+        step: floating-point operations of a training step's matrix products.
+        limit: operations a second of one device, in a large matrix product.
+        devices: that compute a step together.
+    """
+
+    step: float
+    limit: float
+    devices: int
+
+    def share(self, seconds: float, steps: int = 1) -> float:
+        """Returns the share of the limit that steps reached in some seconds."""
+        return self.step * steps / max(seconds, 1e-9) / (self.limit * self.devices)
+
+
+def training_operations(
+    model: BertPreTrainedModel, shapes: Mapping[str, Sequence[int]]
+) -> float:
+    """Counts the operations of a training step's matrix products.
+
+    Padding is computed and so counts; what is computed twice to save memory does not.
+    The backward pass takes twice the forward pass.
+
+    Args:
+        model: the model.
+        shapes: of the batch's features.
+
+    Example:
+        >>> from keras_bert import BertConfig, BertModel
+        >>> config = BertConfig(
+        ...     vocab_size=37, hidden_size=8, num_hidden_layers=1,
+        ...     num_attention_heads=2, intermediate_size=16)
+        >>> model = BertModel(config, add_pooling_layer=False)
+        >>> training_operations(model, {"input_ids": (2, 4)})
+        27648.0
+    """
+    c = model.config
+    *rows, seq = shapes["input_ids"]
+    tokens = float(np.prod(rows)) * seq
+    layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    attention = 2 * seq * c.hidden_size
+    products = tokens * c.num_hidden_layers * (layer + attention)
+    if "masked_lm" in model.parts_held:
+        masked = float(np.prod(shapes.get("masked_lm_positions", (*rows, seq))))
+        products += masked * c.embedding_width * (c.hidden_size + c.vocab_size)
+    return 3 * 2 * products
+
+
+def matmul_limit(dtype: str, seconds: float = 0.02) -> float:
+    """Measures how many operations a second one device does in a matrix product.
+
+    Args:
+        dtype: of the matrices, as the model computes.
+        seconds: about as long is a product that is measured, on a fast device less.
+
+    Returns:
+        Operations a second, the best of a few products.
+    """
+    size = 256
+    while True:
+        matrix = ops.ones((size, size), dtype)
+        best = min(_time(matrix) for _ in range(4))
+        if best > seconds or size >= 8192:
+            return 2.0 * size**3 / best
+        size *= 2
+
+
+def _time(matrix: Any) -> float:
+    began = time.perf_counter()
+    corner = ops.matmul(matrix, matrix)[:1, :1]
+    ops.convert_to_numpy(ops.cast(corner, "float32"))  # waits for it
+    return time.perf_counter() - began
+
+
+def work(
+    model: BertPreTrainedModel, shapes: Mapping[str, Sequence[int]], devices: int
+) -> Work:
+    """Measures the machine for a model and the shapes of its batches."""
+    limit = matmul_limit(keras.dtype_policies.get(model.policy).compute_dtype)
+    return Work(training_operations(model, shapes), limit, devices)

@@ -1,0 +1,193 @@
+"""The numbers of a training run, checked before anything is loaded."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import ConfigError, choose
+from keras_bert.training.optimizers import OPTIMIZERS, SummedGradientOptimizer
+from keras_bert.training.parameters import layer_rates
+from keras_bert.training.schedules import SCHEDULES, WarmupSchedule
+
+# The least value of each number, and those that have to lie above zero; None, where
+# a number may be None, is neither.
+_LEAST = {
+    "steps": 1,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "gradient_accumulation_steps": 1,
+    "model_shards": 1,
+    "log_every": 0,
+    "evaluate_every": 0,
+    "checkpoint_every": 0,
+    "keep": 1,
+}
+_POSITIVE = ("learning_rate", "clip_norm", "layer_decay", "ema_momentum")
+_AT_MOST_ONE = ("layer_decay", "ema_momentum")
+# Where and how a run is computed and watched: another time it may differ.
+_CIRCUMSTANCES = ("distribution", "model_shards", "keep", "keep_best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The numbers of a training run.
+
+    Args:
+        steps: optimizer steps.
+        learning_rate: the highest rate.
+        warmup_steps: steps over which the rate rises to it.
+        schedule: what follows, by its name in `keras_bert.training.schedules`.
+        schedule_options: further arguments of it, such as `power`.
+        optimizer: by its name in `keras_bert.training.optimizers`.
+        optimizer_options: further arguments of it, such as `beta_2`.
+        weight_decay: see `AdamW`.
+        bias_correction: see `AdamW`; Google's optimizer has none.
+        clip_norm: largest global norm of the gradient; None does not clip.
+        layer_decay: learning rate of a layer, as a share of the one's above.
+        ema_momentum: of an average of the weights over time, which is then what is
+            evaluated; None keeps none.
+        gradient_accumulation_steps: parts a batch is computed in, to save memory;
+            the steps are the same but for rounding.
+        distribution: over which devices, by its name in
+            `keras_bert.training.distribution`.
+        model_shards: devices that share a copy of the weights, for
+            `distribution="model_parallel"`.
+        log_every: steps between lines of the log; 0: only at the end.
+        evaluate_every: steps between evaluations on held-out data; 0: only at the end.
+        checkpoint_every: steps between checkpoints; one is written at the end too.
+        keep: newest checkpoints kept.
+        keep_best: also save and keep the checkpoint with the least held-out loss.
+
+    Raises:
+        ConfigError: a number cannot be, or the numbers contradict each other.
+
+    Example:
+        >>> Plan(steps=4, learning_rate=1e-3).schedule_of_rates()(2).numpy().item()
+        0.0005000000237487257
+    """
+
+    steps: int
+    learning_rate: float = 1e-4
+    warmup_steps: int = 0
+    schedule: str = "linear"
+    schedule_options: Mapping[str, float] = field(default_factory=dict)
+    optimizer: str = "adamw"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    weight_decay: float = 0.01
+    bias_correction: bool = True
+    clip_norm: float | None = 1.0
+    layer_decay: float = 1.0
+    ema_momentum: float | None = None
+    gradient_accumulation_steps: int = 1
+    distribution: str = "one"
+    model_shards: int = 1
+    log_every: int = 10
+    evaluate_every: int = 0
+    checkpoint_every: int = 1000
+    keep: int = 2
+    keep_best: bool = True
+
+    def __post_init__(self):
+        choose("schedule", self.schedule, SCHEDULES)
+        choose("optimizer", self.optimizer, OPTIMIZERS)
+        for name, least in _LEAST.items():
+            self._insist(name, f"of {least} or more", lambda x, y=least: x >= y)
+        for name in _POSITIVE:
+            self._insist(name, "above 0", lambda x: x > 0 and math.isfinite(x))
+        for name in _AT_MOST_ONE:
+            self._insist(name, "of 1 or less", lambda x: x <= 1)
+        if self.warmup_steps > self.steps:
+            raise ConfigError(
+                f"Expected warmup_steps from 0 to steps={self.steps}. "
+                f"Received: {self.warmup_steps}."
+            )
+        if (self.model_shards > 1) != (self.distribution == "model_parallel"):
+            raise ConfigError(
+                "Expected model_shards above 1 with distribution='model_parallel', and "
+                f"1 otherwise. Received: model_shards={self.model_shards} with "
+                f"distribution={self.distribution!r}."
+            )
+
+    def _insist(self, name: str, words: str, holds: Any) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise ConfigError(f"Expected {name} {words}. Received: {value}.")
+
+    def schedule_of_rates(self) -> WarmupSchedule:
+        """Returns the learning rate as a function of the steps done."""
+        return SCHEDULES[self.schedule](
+            self.learning_rate, self.steps, self.warmup_steps, **self.schedule_options
+        )
+
+    def optimizer_for(self, config: BertConfig) -> SummedGradientOptimizer:
+        """Returns the optimizer this plan describes, for a model of a config."""
+        averaged = self.ema_momentum is not None
+        average = {"use_ema": True, "ema_momentum": self.ema_momentum}
+        shares = layer_rates(config, self.layer_decay) if self.layer_decay < 1 else {}
+        # `adam` is `adamw` without decay; it says so itself.
+        decay = {} if self.optimizer == "adam" else {"weight_decay": self.weight_decay}
+        return OPTIMIZERS[self.optimizer](
+            self.schedule_of_rates(),
+            bias_correction=self.bias_correction,
+            clip_norm=self.clip_norm,
+            learning_rate_shares=shares,
+            **decay,
+            **(average if averaged else {}),
+            **self.optimizer_options,
+        )
+
+
+def claim(folder: Path, plan: Plan, config: BertConfig) -> None:
+    """Writes `plan.json`, or checks that the run that is there has the same numbers.
+
+    Where a run is computed may change when it goes on; its numbers may not.
+
+    Args:
+        folder: the run's directory.
+        plan: the numbers.
+        config: the model's.
+
+    Raises:
+        ConfigError: the directory holds a run with another plan or model.
+    """
+    file = folder / "plan.json"
+    mine = {"plan": asdict(plan), "config": config.to_dict()}
+    if not file.exists():
+        _write_whole(file, json.dumps(mine, indent=2, sort_keys=True) + "\n")
+    elif changes := _changes(_read(file), json.loads(json.dumps(mine))):
+        raise ConfigError(
+            f"{folder} holds a run with another plan or model ({', '.join(changes)}). "
+            "Choose another output directory, or remove that one to start again."
+        )
+
+
+def _read(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file} is damaged: {error}. Remove it.") from error
+
+
+def _changes(before: Mapping, now: Mapping) -> list[str]:
+    changes = []
+    for part in ("plan", "config"):
+        old, new = before.get(part, {}), now[part]
+        names = sorted((old.keys() | new.keys()) - {*_CIRCUMSTANCES})
+        changes += [
+            f"{name} {old.get(name)!r}, now {new.get(name)!r}"
+            for name in names
+            if old.get(name) != new.get(name)
+        ]
+    return changes
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Writes a file that is there whole, or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,190 @@
+"""The steps of a run on TensorFlow, under any `tf.distribute` strategy."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_bert.errors import ConfigError
+from keras_bert.training.accumulation import gradients
+from keras_bert.training.averaging import averaged_weights
+from keras_bert.training.batches import Batches, ahead, is_dataset
+from keras_bert.training.step import Objective
+from keras_bert.training.variables import assign, numbered
+
+ITERATOR = "iterator"
+
+
+class TensorFlowSteps:
+    """Training and evaluation steps, their data, and the variables they change.
+
+    Args:
+        strategy: the devices.
+        model: made in the strategy's scope.
+        optimizer: not built yet.
+        parts: parts a batch is computed in.
+
+    Attributes:
+        objective: the loss.
+        devices: that compute a step together, as far as they are distinct.
+        writes: whether this process writes the run's files.
+    """
+
+    def __init__(self, strategy: Any, model: Any, optimizer: Any, parts: int) -> None:
+        self.strategy, self.model, self.optimizer = strategy, model, optimizer
+        self.objective, self.parts = Objective(model), parts
+        with strategy.scope():
+            optimizer.build(model.trainable_variables)
+        self.replicas = strategy.num_replicas_in_sync
+        self.devices = self._distinct_devices()
+        self.writes = self._is_chief()
+        self.train = self._reduced(self._train_on_replica)
+        self.evaluate = self._reduced(self._evaluate_on_replica)
+        self._iterator: Any = None
+
+    def _is_chief(self) -> bool:
+        resolver = self.strategy.cluster_resolver
+        return resolver is None or not resolver.task_id
+
+    def _distinct_devices(self) -> int:
+        import tensorflow as tf
+
+        if tf.config.list_logical_devices("GPU") or self._on_tpu():
+            return self.replicas
+        here = len(tf.config.list_logical_devices("CPU"))  # parts of one processor
+        return max(1, self.replicas // here)
+
+    def _on_tpu(self) -> bool:
+        return type(self.strategy).__name__.startswith("TPU")
+
+    # === Steps ===
+
+    def _train_on_replica(self, batch: tuple) -> dict:
+        import tensorflow as tf
+
+        variables = self.model.trainable_variables
+        found, loss, sums = gradients(
+            self.objective, batch, variables, self.parts, self.optimizer.scale_loss
+        )
+        self.optimizer.apply(found, variables)
+        # The losses are shares of one total: they add up over the replicas.
+        sums |= {
+            "loss": (loss, 1.0 / self.replicas),
+            "grad_norm": (self.optimizer.gradient_norm, 1.0),
+        }
+        return tf.nest.map_structure(tf.convert_to_tensor, sums)
+
+    def _evaluate_on_replica(self, batch: tuple) -> dict:
+        import tensorflow as tf
+
+        _, sums = self.objective(batch, training=False)
+        return tf.nest.map_structure(tf.convert_to_tensor, sums)
+
+    def _reduced(self, on_replica: Callable) -> Callable:
+        """Runs on every replica and adds up the sums, compiled once."""
+        import tensorflow as tf
+
+        strategy = self.strategy
+
+        @tf.function(reduce_retracing=True)
+        def step(batch):
+            sums = strategy.run(on_replica, args=(batch,))
+            return tf.nest.map_structure(
+                lambda x: strategy.reduce(tf.distribute.ReduceOp.SUM, x, axis=None),
+                sums,
+            )
+
+        return step
+
+    # === Data ===
+
+    def feed(self, source: Any, start: int, steps: int) -> Iterator[Any]:
+        """Returns the batches of the steps after `start`, placed on the devices."""
+        if not is_dataset(source):
+            return self._placed(source, range(start + 1, steps + 1))
+        if self._on_tpu():
+            _insist_on_static_shapes(source)
+        if self.replicas == 1:
+            self._iterator = self._iterator or iter(source)
+            return self._iterator
+        # A distributed iterator cannot be saved; the data is read up to here.
+        rest = source.skip(start)
+        return iter(self.strategy.experimental_distribute_dataset(rest))
+
+    def heldout(self, source: Any) -> Iterator[Any]:
+        """Returns the batches of one evaluation."""
+        if is_dataset(source):
+            return iter(source)
+        return self._placed(source, range(1, len(source) + 1))
+
+    def _placed(self, source: Batches, numbers: range) -> Iterator[Any]:
+        rows, rest = divmod(source.batch_size, self.replicas)
+        if rest:
+            raise ConfigError(
+                f"Expected a batch size that {self.replicas} replicas divide. "
+                f"Received: {source.batch_size}."
+            )
+        if self.replicas == 1:
+            return ahead(source, numbers)
+
+        def place(step: int) -> Any:
+            def of_replica(context: Any) -> tuple:
+                first = context.replica_id_in_sync_group * rows
+                return source(step, slice(first, first + rows))
+
+            values = self.strategy.experimental_distribute_values_from_function
+            return values(of_replica)
+
+        return ahead(place, numbers)
+
+    # === State ===
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns the values of all variables, which later steps do not change."""
+        return {name: np.array(v) for name, v in self._variables().items()}
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Sets all variables."""
+        with self.strategy.scope():
+            assign(self._variables(), values)
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        return numbered(self.model, self.optimizer)
+
+    def save_position(self, folder: Path) -> None:
+        """Writes where in the data the run is, if the data does not follow from it."""
+        if self._iterator is not None:
+            import tensorflow as tf
+
+            checkpoint = tf.train.Checkpoint(iterator=self._iterator)
+            checkpoint.write(str(folder / ITERATOR))
+
+    def load_position(self, folder: Path, source: Any) -> None:
+        """Goes where `save_position` was."""
+        if (folder / f"{ITERATOR}.index").exists() and is_dataset(source):
+            import tensorflow as tf
+
+            self._iterator = iter(source)
+            checkpoint = tf.train.Checkpoint(iterator=self._iterator)
+            checkpoint.read(str(folder / ITERATOR)).assert_consumed()
+
+    def averaged(self) -> Any:
+        """Returns a context in which evaluation is of the averaged weights."""
+        return averaged_weights(self.optimizer)
+
+    def finish(self) -> None:
+        """Leaves the trained values in the model, where they already are."""
+
+
+def _insist_on_static_shapes(source: Any) -> None:
+    import tensorflow as tf
+
+    for spec in tf.nest.flatten(source.element_spec):
+        if not spec.shape.is_fully_defined():
+            raise ConfigError(
+                "Expected batches of one static shape for a TPU. Received: "
+                f"{spec.shape}. Batch with drop_remainder=True and pad every row to "
+                "the same length."
+            )
