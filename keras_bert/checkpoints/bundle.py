@@ -22,7 +22,7 @@ import numpy as np
 
 from keras_bert.checkpoints import files, protobuf
 from keras_bert.checkpoints.checkpoint import PIECE, Tensor
-from keras_bert.checkpoints.crc32c import crc32c, crc32c_of, masked
+from keras_bert.checksums import crc32c, crc32c_of, masked
 from keras_bert.errors import CheckpointError
 
 # TensorFlow's numbers of the dtypes (types.proto).
