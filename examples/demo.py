@@ -115,7 +115,7 @@ class Demo:
         counts = {}
         for split in ("train", "heldout"):
             text = getattr(self.found, f"{split}_file")
-            counts[split] = create_pretraining_data(
+            made = create_pretraining_data(
                 text,
                 self.path("records", f"{split}.tfrecord"),
                 self.tokenizer,
@@ -125,6 +125,7 @@ class Demo:
                 workers=os.cpu_count() or 1,
                 overwrite=True,
             )
+            counts[split] = made["records"]
         print(", ".join(f"{n:,} {split} records" for split, n in counts.items()))
         return counts
 
