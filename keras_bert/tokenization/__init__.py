@@ -1,5 +1,17 @@
 """Text to ids and back: the host tokenizer, vocabulary training, the in-graph one."""
 
+import importlib
+
 from keras_bert.tokenization.tokenizer import BertTokenizer
 
-__all__ = ["BertTokenizer"]
+# These need TensorFlow, which is not to be imported for the sake of the others.
+_IN_GRAPH = {"BertTokenizerLayer": "layer", "InGraphTokenizer": "in_graph"}
+
+__all__ = ["BertTokenizer", *_IN_GRAPH]
+
+
+def __getattr__(name: str):
+    if name not in _IN_GRAPH:
+        raise AttributeError(f"module 'keras_bert.tokenization' has no {name!r}")
+    module = importlib.import_module(f"keras_bert.tokenization.{_IN_GRAPH[name]}")
+    return getattr(module, name)
