@@ -1,7 +1,12 @@
 """Reading: batches of every form, masks that change, iterators that go on."""
 
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +18,7 @@ from keras_bert.errors import InputError, MissingFileError
 from keras_bert.pretraining.draws import mix
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.packing import Places, pack
-from keras_bert.pretraining.reading import dataset, record_form
+from keras_bert.pretraining.reading import Gate, dataset, record_form
 from keras_bert.pretraining.records import (
     encode_compact,
     encode_examples,
@@ -408,6 +413,51 @@ def test_fit(patterns, name):
     data = read(patterns[name], 8, seed=1, repeat=True)
     history = model.fit(data, steps_per_epoch=1, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and len(history["loss"]) == 2
+
+
+# The end of Python
+
+
+def test_a_closed_gate_turns_away_and_waits():
+    gate, begun, done = Gate(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        time.sleep(0.2)
+        done.append(True)
+
+    call = gate.guarded(work)
+    thread = threading.Thread(target=call)
+    thread.start()
+    begun.wait()
+    gate.close()
+    assert done == [True]
+    with pytest.raises(StopIteration):
+        call()
+    thread.join()
+    assert done == [True]
+
+
+ENDS_WHILE_BATCHES_ARE_MADE = """
+import sys
+from keras_bert import BertTokenizer
+from keras_bert.pretraining.reading import dataset
+tokenizer = BertTokenizer(sys.argv[2])
+batches = iter(dataset(sys.argv[1], 8, tokenizer=tokenizer, repeat=True))
+for _ in range(5):
+    next(batches)
+"""
+
+
+@pytest.mark.slow
+def test_python_ends_while_batches_are_made(patterns, tmp_path):
+    """Without the gate this hangs for ever."""
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(TOKENIZER.tokens))
+    arguments = ENDS_WHILE_BATCHES_ARE_MADE, patterns["compact"], str(vocabulary)
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", *arguments], cwd=root, timeout=120)
+    assert done.returncode == 0
 
 
 # What cannot be read

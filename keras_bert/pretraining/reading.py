@@ -1,7 +1,10 @@
 """Records to batches as the pretraining models take them, in tf.data."""
 
+import atexit
 import glob
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -290,7 +293,7 @@ def _parse_compact(
             draw,
         ]
         # Said to be stateless, which it is, since others cannot be checkpointed.
-        made = tf.numpy_function(make, inputs, types, stateful=False)
+        made = tf.numpy_function(_GATE.guarded(make), inputs, types, stateful=False)
         for field, value in zip(form.fields(), made, strict=True):
             value.set_shape([*examples.shape, *form.shape(field)])
         return {f.name: value for f, value in zip(form.fields(), made, strict=True)}
@@ -373,3 +376,49 @@ class RowMaker:
 
     def _continues(self, tokens: np.ndarray, given: np.ndarray | None) -> np.ndarray:
         return self.vocabulary.continues[tokens] if given is None else given
+
+
+class Gate:
+    """Lets TensorFlow's threads into Python until Python ends.
+
+    A thread that waits for the interpreter while that shuts down never comes back,
+    and the destructor of the data pipeline waits for the thread. So calls are turned
+    away before, and the shutdown waits until none is left.
+    """
+
+    PAUSE = 0.05  # seconds without a call after which none is on its way
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._last = -self.PAUSE
+        self._closed = False
+
+    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function that ends the data instead once the gate is closed."""
+
+        def call(*args: Any) -> Any:
+            self._count(1)
+            try:
+                if self._closed:
+                    raise StopIteration  # which ends a dataset
+                return function(*args)
+            finally:
+                self._count(-1)
+
+        return call
+
+    def close(self) -> None:
+        """Turns calls away, and waits for those inside or about to come in."""
+        self._closed = True
+        while self._inside or time.monotonic() - self._last < self.PAUSE:
+            time.sleep(self.PAUSE / 5)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._inside += change
+            self._last = time.monotonic()
+
+
+_GATE = Gate()
+atexit.register(_GATE.close)
