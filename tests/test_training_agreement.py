@@ -64,23 +64,14 @@ class Trained:
     weights: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class TestPlan(Plan):
-    __test__ = False
-    kind: str = "adamw"
-
-    def optimizer(self):
-        return MAKERS[self.kind](self.schedule(), clip_norm=self.clip_norm)
-
-
 def _by_run(model, folder, kind, parts=1):
-    plan = TestPlan(
+    plan = Plan(
         steps=STEPS,
         learning_rate=PEAK,
         clip_norm=0.5,
         log_every=1,
         gradient_accumulation_steps=parts,
-        kind=kind,
+        optimizer=kind,
     )
     run = Run(model, plan, folder, _batches().repeat(), show_progress=False)
     return [line["loss"] for line in run()]

@@ -25,6 +25,8 @@ from keras_bert.training.variables import fitting, numbered
 
 Array = Any
 
+AGREE_EVERY = 8  # steps between talks of processes about stopping
+
 
 class State(NamedTuple):
     """All values that steps change.
@@ -56,19 +58,28 @@ class JaxSteps:
     """
 
     def __init__(self, mesh: Any, model: Any, optimizer: Any, parts: int) -> None:
-        self.mesh, self.model, self.optimizer, self.parts = mesh, model, optimizer, parts
+        self.mesh, self.model, self.optimizer, self.parts = (
+            mesh,
+            model,
+            optimizer,
+            parts,
+        )
         self.objective = Objective(model)
         optimizer.build(model.trainable_variables)
         self.kept = State(
-            model.trainable_variables, model.non_trainable_variables, optimizer.variables
+            model.trainable_variables,
+            model.non_trainable_variables,
+            optimizer.variables,
         )
-        on_cpu = mesh.devices.flat[0].platform == "cpu"  # all are parts of one processor
+        on_cpu = (
+            mesh.devices.flat[0].platform == "cpu"
+        )  # all are parts of one processor
         self.devices = jax.process_count() if on_cpu else mesh.size
         self.writes = jax.process_index() == 0
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
         self._layout = State(*([self._place(v) for v in part] for part in self.kept))
-        self._state = self._on_devices(v.value for part in self.kept for v in part)
+        self.take_values()
         self._train = jax.jit(
             self._train_step,
             donate_argnums=0,
@@ -92,9 +103,7 @@ class JaxSteps:
     def _on_devices(self, values: Any) -> State:
         """Copies values, all of them known to this process, to their devices."""
         values = map(np.asarray, values)
-        return jax.tree.map(
-            lambda place: _global(next(values), place), self._layout
-        )
+        return jax.tree.map(lambda place: _global(next(values), place), self._layout)
 
     # === Steps ===
 
@@ -174,6 +183,18 @@ class JaxSteps:
     def _index(self, variable: keras.Variable) -> int:
         return next(i for i, v in enumerate(self.kept.optimizer) if v is variable)
 
+    def agree(self, stop: bool, step: int) -> bool:
+        """Says whether any process was told to stop, the same to all of them."""
+        if jax.process_count() == 1 or step % AGREE_EVERY:
+            return stop and jax.process_count() == 1
+        from jax.experimental.multihost_utils import process_allgather
+
+        return bool(process_allgather(np.array([stop])).any())
+
+    def shapes(self, batch: tuple) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of a batch's features, over all devices."""
+        return {name: x.shape for name, x in batch[0].items()}
+
     def lower(self, batch: tuple, platform: str = "tpu") -> Any:
         """Lowers the training step for a platform, which need not be here.
 
@@ -252,7 +273,11 @@ class JaxSteps:
         if not value.is_fully_addressable:
             value = jax.jit(lambda x: x, out_shardings=self._whole)(value)
         # A copy: a later step takes the array's memory.
-        return np.array(value.addressable_data(0) if len(value.devices()) > 1 and value.is_fully_replicated else value)
+        return np.array(
+            value.addressable_data(0)
+            if len(value.devices()) > 1 and value.is_fully_replicated
+            else value
+        )
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Sets all variables."""
@@ -261,6 +286,10 @@ class JaxSteps:
         self._state = self._on_devices(
             by_variable[id(v)] for part in self.kept for v in part
         )
+
+    def take_values(self) -> None:
+        """Takes over the values that the variables have."""
+        self._state = self._on_devices(v.value for part in self.kept for v in part)
 
     def save_position(self, folder: Path) -> None:
         """Nothing: batches follow from their steps."""

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -108,7 +107,7 @@ _SHOWN = {
     "tokens_per_second": "{:,.0f} tokens/s",
     "matmul_share": "{:.0%} of matmul",
 }
-_BAR = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {remaining} left, {postfix}"
+_BAR = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
 def progress(line: Mapping[str, float]) -> str:
@@ -147,24 +146,6 @@ def bar(steps: int, start: int, shown: bool) -> Iterator[Any]:
 
 
 # === The share of the machine ===
-
-
-class Work(NamedTuple):
-    """What a step takes and what the machine gives.
-
-    Attributes:
-        step: floating-point operations of a training step's matrix products.
-        limit: operations a second of one device, in a large matrix product.
-        devices: that compute a step together.
-    """
-
-    step: float
-    limit: float
-    devices: int
-
-    def share(self, seconds: float, steps: int = 1) -> float:
-        """Returns the share of the limit that steps reached in some seconds."""
-        return self.step * steps / max(seconds, 1e-9) / (self.limit * self.devices)
 
 
 def training_operations(
@@ -224,11 +205,3 @@ def _time(matrix: Any) -> float:
     corner = ops.matmul(matrix, matrix)[:1, :1]
     ops.convert_to_numpy(ops.cast(corner, "float32"))  # waits for it
     return time.perf_counter() - began
-
-
-def work(
-    model: BertPreTrainedModel, shapes: Mapping[str, Sequence[int]], devices: int
-) -> Work:
-    """Measures the machine for a model and the shapes of its batches."""
-    limit = matmul_limit(keras.dtype_policies.get(model.policy).compute_dtype)
-    return Work(training_operations(model, shapes), limit, devices)

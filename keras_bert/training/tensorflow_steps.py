@@ -15,6 +15,7 @@ from keras_bert.training.step import Objective
 from keras_bert.training.variables import assign, numbered
 
 ITERATOR = "iterator"
+AGREE_EVERY = 8  # steps between talks of processes about stopping
 
 
 class TensorFlowSteps:
@@ -40,9 +41,16 @@ class TensorFlowSteps:
         self.replicas = strategy.num_replicas_in_sync
         self.devices = self._distinct_devices()
         self.writes = self._is_chief()
+        self.processes = self._processes()
         self.train = self._reduced(self._train_on_replica)
         self.evaluate = self._reduced(self._evaluate_on_replica)
+        self._count = self._reduced(lambda flag: flag)
         self._iterator: Any = None
+
+    def _processes(self) -> int:
+        resolver = self.strategy.cluster_resolver
+        workers = resolver and resolver.cluster_spec().as_dict().get("worker", [])
+        return 1 if self._on_tpu() else max(1, len(workers or []))
 
     def _is_chief(self) -> bool:
         resolver = self.strategy.cluster_resolver
@@ -97,6 +105,18 @@ class TensorFlowSteps:
             )
 
         return step
+
+    def agree(self, stop: bool, step: int) -> bool:
+        """Says whether any process was told to stop, the same to all of them."""
+        if self.processes == 1 or step % AGREE_EVERY:
+            return stop and self.processes == 1
+        return float(self._count(np.float32(stop))) > 0
+
+    def shapes(self, batch: tuple) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of a batch's features, over all replicas."""
+        first = self.strategy.experimental_local_results
+        shapes = {name: first(x)[0].shape for name, x in batch[0].items()}
+        return {k: (s[0] * self.replicas, *s[1:]) for k, s in shapes.items()}
 
     # === Data ===
 
@@ -169,6 +189,9 @@ class TensorFlowSteps:
             self._iterator = iter(source)
             checkpoint = tf.train.Checkpoint(iterator=self._iterator)
             checkpoint.read(str(folder / ITERATOR)).assert_consumed()
+
+    def take_values(self) -> None:
+        """Takes over what was assigned to variables, which is where values are."""
 
     def averaged(self) -> Any:
         """Returns a context in which evaluation is of the averaged weights."""
