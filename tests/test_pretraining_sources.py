@@ -132,6 +132,7 @@ def test_blocks_are_about_as_large_as_asked(block_bytes):
         (b"A\0\nb\0\0", [["A\0", "b\0\0"]], {"nul_bytes": 3}),
         (b"A\xff\nb\xc3\n\n", [["A\ufffd", "b\ufffd"]], {"invalid_utf8": 2}),
         ("A\ufffd\nb\n".encode(), [["A\ufffd", "b"]], {}),
+        (b"A\xff\nb\xef\xbf\xbd", [["A\ufffd", "b\ufffd"]], {"invalid_utf8": 1}),
     ],
 )
 def test_odd_text_is_counted(tmp_path, name, content, documents, odd):
@@ -384,12 +385,17 @@ def test_blocks_of_json_lines(tmp_path, block_bytes):
     assert odd["empty_documents"] == 20 - (40 % 5 == 0)
 
 
-def test_a_json_line_too_long_is_left_out_and_counted(tmp_path):
-    lines = [json.dumps({"text": text}) for text in ("One.", "Two. " * 200, "Three.")]
-    file = write(tmp_path / "a.jsonl", "\n".join(lines))
-    found, odd = read(JsonLines(file, 64))
-    assert found == [["One."], ["Three."]]
-    assert odd == {"long_json": 1, "one_sentence_documents": 2}
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("size", range(120, 150, 4))
+def test_a_json_line_too_long_is_left_out_and_counted(tmp_path, place, size):
+    short = [f"Text {i} it is." for i in range(12)]
+    lines = [json.dumps({"text": text}) for text in short]
+    lines[place:place] = [json.dumps({"text": "Two. " * size})]
+    source = JsonLines(write(tmp_path / "a.jsonl", "\n".join(lines)), 64)
+    found, odd = read(source)
+    assert found == [[text] for text in short]
+    assert odd == {"long_json": 1, "one_sentence_documents": len(short)}
+    assert all(len(source.documents(block)[0]) >= 2 for block in all_blocks(source))
 
 
 # Iterables

@@ -302,7 +302,6 @@ class _Rows:
         labels = self.fields.get("next_sentence_labels")
         if labels is None:
             return np.zeros(2, np.int64)
-        present = present & (self.fields["next_sentence_weights"] > 0)
         return np.bincount(labels[present], minlength=2)
 
     def _words(self) -> tuple[np.ndarray, np.ndarray]:
