@@ -1,9 +1,12 @@
 """The host tokenizer: Google's rules, offsets, batches, files, training."""
 
+import gzip
 import json
 import pickle
 import re
+import sys
 import unicodedata
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert import BertTokenizer
+from keras_bert.cli import main
 from keras_bert.errors import (
     ConfigError,
     ExistingOutputError,
@@ -20,6 +24,7 @@ from keras_bert.errors import (
     MissingFileError,
     UnknownNameError,
 )
+from keras_bert.tokenization.coverage import coverage
 from keras_bert.tokenization.rules import WordRules, is_punctuation, is_removed
 from keras_bert.tokenization.truncation import longest_first
 
@@ -418,8 +423,6 @@ def test_training_at_the_places_of_googles_releases():
 
 
 def test_training_reads_files(tmp_path):
-    import gzip
-
     (tmp_path / "a.txt").write_text("\n".join(CORPUS), "utf-8")
     with gzip.open(tmp_path / "b.txt.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(CORPUS))
@@ -440,3 +443,91 @@ def test_training_limits():
         BertTokenizer.train(iter(CORPUS), vocab_size=exact - 1)
     small = BertTokenizer.train(iter(CORPUS), vocab_size=40, limit_alphabet=3)
     assert len({token.removeprefix("##")[0] for token in small.tokens[5:]}) == 3
+
+
+def test_coverage_of_text():
+    tokenizer = BertTokenizer(VOCAB)
+    counts = Counter({"the": 5, "lower": 3, "unaffable": 2, "β": 4, "aβ": 4, "x": 1})
+    found = coverage(counts, tokenizer)
+    # "lower" is low ##er, "unaffable" un ##aff ##able.
+    assert found == (19, 6, 8, 5 + 6 + 6 + 8 + 1, ("aβ", "β"))
+    assert "31.58% one token, 42.1053% unknown, 1.368 tokens" in str(found)
+    assert coverage({}, tokenizer)[:4] == (0, 0, 0, 0)
+
+
+# The command
+
+
+def vocab_command(*arguments: object) -> int:
+    return main(["vocab", *map(str, arguments)])
+
+
+def test_command_reports_on_held_out_text(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("\n".join(CORPUS), "utf-8")
+    with gzip.open(tmp_path / "b.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("The lower Ω Ω newest low\n")
+    settings = ["--vocab-size", 160, "--unused", 99, "--held-out", tmp_path / "b*"]
+    vocab = tmp_path / "vocab.txt"
+    assert vocab_command(tmp_path / "a.txt", "--output", vocab, *settings) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    count = len(vocab.read_text("utf-8").splitlines())
+    assert first.startswith(f"Wrote {count} tokens to {vocab}: 5 special tokens, 99 ")
+    assert lines[0] == "[PAD] is 0, [UNK] is 100, [CLS] is 101, [SEP] is 102, " + (
+        "[MASK] is 103."
+    )
+    assert lines[1].startswith("Training text: 119 words: ")
+    assert "0.0000% unknown" in lines[1]
+    assert lines[2].startswith("Held-out text: 6 words: ")
+    assert "33.3333% unknown" in lines[2]
+    assert lines[3].endswith(": ω")
+    again = tmp_path / "again.txt"
+    assert vocab_command(tmp_path / "a.txt", "--output", again, *settings) == 0
+    assert again.read_bytes() == vocab.read_bytes()
+    assert vocab_command(tmp_path / "a.txt", "--output", vocab, *settings) == 2
+
+
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        ([], {"neue", "中"}),
+        (["--no-do-lower-case"], {"Neüe", "中"}),
+        (["--no-strip-accents"], {"neüe", "中"}),
+        (["--no-tokenize-chinese-chars"], {"neue", "中文"}),
+    ],
+)
+def test_command_keeps_the_rules(tmp_path, switches, words):
+    text = "Neüe 中文 " * 9
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    arguments = [tmp_path / "a.txt", "--output", tmp_path / "new", "--vocab-size", 60]
+    assert vocab_command(*arguments, *switches) == 0
+    loaded = BertTokenizer.from_pretrained(tmp_path / "new")
+    assert words < set(loaded.tokens)
+    assert "[UNK]" not in loaded.tokenize(text)
+
+
+def test_command_learns_from_a_data_set(tmp_path, capsys):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    vocab = tmp_path / "vocab.txt"
+    with tfds.testing.mock_data(num_examples=13):
+        arguments = ["--tfds", "imdb_reviews", "--output", vocab, "--vocab-size", 90]
+        assert vocab_command(*arguments, "--split", "test") == 0
+        examples = tfds.as_numpy(tfds.load("imdb_reviews", split="test"))
+        texts = [example["text"].decode() for example in examples]
+        assert vocab_command(*arguments, "--overwrite", "--field", "body") == 2
+    assert "field" in capsys.readouterr().err
+    expected = BertTokenizer.train(iter(texts), vocab_size=90).tokens
+    assert vocab.read_text("utf-8").splitlines() == expected
+
+
+def test_command_without_text(tmp_path, capsys, monkeypatch):
+    assert vocab_command("--output", tmp_path / "new") == 2
+    assert "--tfds" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert vocab_command("--output", tmp_path / "new", "--tfds", "imdb_reviews") == 2
+    assert "bert-for-keras[datasets]" in capsys.readouterr().err
+    missing = ["--held-out", tmp_path / "absent"]
+    (tmp_path / "a.txt").write_text("text", "utf-8")
+    assert (
+        vocab_command(tmp_path / "a.txt", "--output", tmp_path / "new", *missing) == 2
+    )
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,66 @@
+"""How well a vocabulary fits a text, the one it was learned from or another."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_bert.tokenization.tokenizer import BertTokenizer
+
+_EXAMPLES = 10
+
+
+class Coverage(NamedTuple):
+    """What a tokenizer makes of a text.
+
+    Attributes:
+        words: words of the text.
+        whole: how many of them are one token, a known one.
+        unknown: how many cannot be cut, and become [UNK].
+        tokens: tokens of the text.
+        strangers: the most frequent unknown words, up to ten.
+    """
+
+    words: int
+    whole: int
+    unknown: int
+    tokens: int
+    strangers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = max(self.words, 1)
+        return (
+            f"{self.words:,} words: {self.whole / words:.2%} one token, "
+            f"{self.unknown / words:.4%} unknown, {self.tokens / words:.3f} tokens "
+            "per word"
+        )
+
+
+def coverage(counts: Mapping[str, int], tokenizer: BertTokenizer) -> Coverage:
+    """Cuts the words of a text and counts what comes out.
+
+    Args:
+        counts: word to count, from `keras_bert.tokenization.vocab.count_words` with
+            the tokenizer's rules.
+        tokenizer: what cuts them.
+
+    Example:
+        >>> special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+        >>> tokenizer = BertTokenizer([*special, "low", "##er"])
+        >>> print(coverage({"low": 2, "lower": 1, "slow": 1}, tokenizer))
+        4 words: 50.00% one token, 25.0000% unknown, 1.250 tokens per word
+    """
+    words = list(counts)
+    times = np.fromiter(counts.values(), np.int64, len(words))
+    ids, splits = tokenizer.texts_to_ids(words)
+    sizes = np.diff(splits)
+    # A word with an unknown part is one unknown token.
+    unknown = (sizes == 1) & (ids[splits[:-1]] == tokenizer.unk_token_id)
+    strangers = [words[i] for i in np.flatnonzero(unknown)]
+    return Coverage(
+        words=int(times.sum()),
+        whole=int(times[(sizes == 1) & ~unknown].sum()),
+        unknown=int(times[unknown].sum()),
+        tokens=int((times * sizes).sum()),
+        strangers=tuple(sorted(strangers, key=lambda w: (-counts[w], w))[:_EXAMPLES]),
+    )
