@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -377,7 +377,7 @@ class RecordWriter:
                 f"{existing[0]} exists already; choose another name or pass "
                 "overwrite=True (--overwrite)."
             )
-        self._turn = count()
+        self._written = 0
 
     def __enter__(self) -> "RecordWriter":
         self._open_files = ExitStack()
@@ -386,10 +386,11 @@ class RecordWriter:
 
     def write(self, records: Sequence[bytes]) -> int:
         """Appends serialized records, one to each file in turn; counts them."""
-        turns = [next(self._turn) % len(self._files) for _ in records]
         framed = _framed(records)
-        for turn, record in zip(turns, framed, strict=True):
-            self._files[turn].write(record)
+        for number, file in enumerate(self._files):
+            first = (number - self._written) % len(self._files)
+            file.write(b"".join(framed[first :: len(self._files)]))
+        self._written += len(records)
         return len(records)
 
     def __exit__(self, error: type | None, *_: object) -> None:
