@@ -20,6 +20,7 @@ from keras_bert.errors import (
     ConfigError,
     ExistingOutputError,
     InputError,
+    MissingFileError,
     UnknownNameError,
 )
 from keras_bert.pretraining import DataSettings, create_pretraining_data, run
@@ -185,6 +186,36 @@ def test_instances_on_beam(corpus, tokenizer, capsys):
     assert f"Wrote {len(one)} records" in said and "From 40 documents" in said
     assert main(command) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_text_wherever_beam_can_read(corpus, tokenizer):
+    from apache_beam.io.localfilesystem import LocalFileSystem
+
+    class Elsewhere(LocalFileSystem):
+        """Local files by addresses, `elsewhere:///folder/file`."""
+
+        @classmethod
+        def scheme(cls):
+            return "elsewhere"
+
+        def match(self, patterns, limits=None):
+            found = super().match([p.removeprefix("elsewhere://") for p in patterns])
+            for each in found[0].metadata_list:
+                each.path = "elsewhere://" + each.path
+            return found
+
+        def open(self, path, *more, **named):
+            return super().open(path.removeprefix("elsewhere://"), *more, **named)
+
+    here = TextFiles(corpus / "*.txt", 1000)
+    there = TextFiles(f"elsewhere://{corpus}/*.txt", 1000)
+    assert there.size == here.size
+    assert there.files == [f"elsewhere://{name}" for name in here.files]
+    create_pretraining_data(here, corpus / "h", tokenizer, SMALL, progress=False)
+    create_pretraining_data(there, corpus / "t", tokenizer, SMALL, progress=False)
+    assert (corpus / "h").read_bytes() == (corpus / "t").read_bytes()
+    with pytest.raises(MissingFileError, match="absent"):
+        TextFiles(f"elsewhere://{corpus}/absent*")
 
 
 def test_draws_do_not_depend_on_other_documents(corpus, tokenizer):

@@ -120,8 +120,11 @@ def _on_beam(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]
 
 def _inspect(args: argparse.Namespace, tokenizer: BertTokenizer) -> None:
     from keras_bert.pretraining import inspection
+    from keras_bert.quiet import start_tensorflow
 
-    found = inspection.inspect_records(args.inspect, tokenizer)
+    start_tensorflow()
+    masking = _settings(args).masking_settings
+    found = inspection.inspect_records(args.inspect, tokenizer, masking=masking)
     print(inspection.format_inspection(found))
     if args.picture:
         inspection.draw(found, args.picture, overwrite=args.overwrite)

@@ -24,7 +24,10 @@ try:
     from apache_beam.metrics import Metrics
     from apache_beam.options.pipeline_options import PipelineOptions
 except ImportError as error:
-    raise MissingExtraError("beam", "pipelines on Apache Beam") from error
+    raise MissingExtraError(
+        "Expected apache-beam, for pipelines. Install it with "
+        "`pip install 'bert-for-keras[beam]'`."
+    ) from error
 
 _COUNTERS = "keras_bert"
 

@@ -84,7 +84,10 @@ def chinese_words() -> Words:
     try:
         import jieba
     except ImportError as error:
-        raise MissingExtraError("chinese", "whole words of Chinese text") from error
+        raise MissingExtraError(
+            "Expected jieba, for whole words of Chinese text. Install it with "
+            "`pip install 'bert-for-keras[chinese]'`."
+        ) from error
     jieba.setLogLevel("ERROR")
     return jieba.cut
 

@@ -20,7 +20,7 @@ from typing import Any, AnyStr, BinaryIO, NamedTuple
 
 from keras_bert.errors import ConfigError, InputError, MissingExtraError
 from keras_bert.pretraining.sentences import split_sentences
-from keras_bert.tokenization.files import expand
+from keras_bert.pretraining.storage import find, open_bytes
 
 Document = list[str]  # its sentences
 
@@ -177,11 +177,10 @@ class _Files(Source):
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.block_bytes = _checked(block_bytes)
-        found = expand(files)
-        status = [file.stat() for file in found]
-        self.files = [str(file) for file in found]
-        self._sizes = [each.st_size for each in status]
-        self._times = [each.st_mtime_ns for each in status]
+        found = find(files)
+        self.files = [file.name for file in found]
+        self._sizes = [file.size for file in found]
+        self._times = [file.changed for file in found]
         self.size = sum(self._sizes)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -423,7 +422,7 @@ def _add_with_place(odd: Counter[str], found: Counter[str], place: str) -> None:
 def _opened(file: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Gives a file's text as bytes, and the file, whose position is the progress."""
     try:
-        with open(file, "rb") as raw:
+        with open_bytes(file) as raw:
             stream = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
             yield stream, raw
     except (OSError, EOFError, zlib.error) as error:

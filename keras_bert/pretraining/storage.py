@@ -1,0 +1,82 @@
+"""Input files on this machine, or wherever Apache Beam can read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from keras_bert.errors import MissingExtraError, MissingFileError
+from keras_bert.tokenization.files import expand
+
+
+class Stored(NamedTuple):
+    """A file.
+
+    Attributes:
+        name: its path, or its address (`gs://bucket/corpus.txt`).
+        size: in bytes.
+        changed: when it was changed last; its unit depends on where it is.
+    """
+
+    name: str
+    size: int
+    changed: float
+
+
+def find(files: str | Path | Iterable[str | Path]) -> list[Stored]:
+    """Lists the files that names, patterns and comma lists stand for.
+
+    Args:
+        files: names, or addresses `scheme://...` of a file system Beam knows.
+
+    Returns:
+        The files in the order named; those of one pattern sorted.
+
+    Raises:
+        MissingFileError: a name or pattern matches no file.
+        MissingExtraError: an address is given and Beam is not installed.
+    """
+    items = [files] if isinstance(files, str | Path) else files
+    return [stored for item in items for stored in _find(item)]
+
+
+def open_bytes(name: str) -> BinaryIO:
+    """Opens a file for reading its bytes as they are."""
+    if not _is_address(name):
+        return open(name, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return _file_systems().open(name, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def _is_address(name: str | Path) -> bool:
+    return "://" in str(name)
+
+
+def _find(item: str | Path) -> list[Stored]:
+    if _is_address(item):
+        names = (name for name in str(item).split(",") if name)
+        return [stored for name in names for stored in _matches(name)]
+    status = ((str(file), file.stat()) for file in expand(item))
+    return [Stored(name, each.st_size, each.st_mtime_ns) for name, each in status]
+
+
+def _matches(pattern: str) -> list[Stored]:
+    [match] = _file_systems().match([pattern])
+    found = [
+        Stored(each.path, each.size_in_bytes, each.last_updated_in_seconds)
+        for each in match.metadata_list
+    ]
+    if not found:
+        raise MissingFileError(f"Expected text files at {pattern!r}, found none.")
+    return sorted(found)
+
+
+def _file_systems():
+    try:
+        from apache_beam.io.filesystems import FileSystems
+    except ImportError as error:
+        raise MissingExtraError(
+            "Expected apache-beam, to read from addresses. Install it with "
+            "`pip install 'bert-for-keras[beam]'`."
+        ) from error
+    return FileSystems
