@@ -35,7 +35,7 @@ class Tokens(NamedTuple):
 
     Attributes:
         ids: int32 ragged `(batch, tokens)`.
-        begins: where each token begins in its text, in code points, int64, ragged
+        begins: where each token begins in its text, in code points, int32, ragged
             as `ids`; None unless asked for.
         ends: where it ends.
     """
@@ -140,39 +140,37 @@ class InGraphTokenizer(tf.Module):
 
     def _ids_of(self, texts: tf.Tensor) -> tf.RaggedTensor:
         ordinary = self._is_ordinary(texts)
-
-        def any_text() -> tf.RaggedTensor:
-            clean = self._clean(texts, ordinary)
-            ids = self._wordpiece.tokenize(self._normalizer.normalize(clean))
-            return self._unknown_if_too_long(Tokens(ids)).ids
-
+        every = tf.reduce_all(ordinary)
+        texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
+        ids = self._wordpiece.tokenize(self._normalizer.normalize(texts))
         return tf.cond(
-            tf.reduce_all(ordinary),
-            lambda: self._wordpiece.tokenize(self._normalizer.normalize(texts)),
-            any_text,
+            every, lambda: ids, lambda: self._unknown_if_too_long(Tokens(ids)).ids
         )
 
     def _tokens_of(self, texts: tf.Tensor) -> Tokens:
-        texts = self._clean(texts, self._is_ordinary(texts))
+        ordinary = self._is_ordinary(texts)
+        every = tf.reduce_all(ordinary)
+        texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
         normal, origins = self._normalizer.normalize_with_offsets(texts)
         ids, begins, ends = self._wordpiece.tokenize_with_offsets(normal)
         rows = ids.value_rowids()
-        bytes_before = tf.cumsum(tf.strings.length(texts), exclusive=True)
-        # Where a byte of all texts lies, from where a byte of a normal text does.
-        shift = tf.gather(tf.cast(bytes_before, tf.int64), rows)
+        # From a byte of a normal text to that of its text, and to that of all texts.
         starts = tf.gather(origins.row_starts(), rows)
-        chars = _char_of_byte(texts)
-        first = tf.gather(chars, tf.gather(bytes_before, rows))
+        lengths = tf.cast(tf.strings.length(texts), tf.int64)
+        before = tf.gather(tf.cumsum(lengths, exclusive=True), rows)
+        chars = _chars_so_far(texts)
+        first = tf.gather(chars, before)
 
         def place(values: tf.Tensor) -> tf.Tensor:
-            return tf.gather(chars, shift + tf.gather(origins.values, starts + values))
+            source = tf.gather(origins.values, starts + values)
+            return tf.gather(chars, before + source) - first
 
         tokens = Tokens(
             ids,
-            ids.with_values(place(begins.values) - first),
-            ids.with_values(place(ends.values - 1) + 1 - first),
+            ids.with_values(place(begins.values)),
+            ids.with_values(place(ends.values - 1) + 1),
         )
-        return self._unknown_if_too_long(tokens)
+        return tf.cond(every, lambda: tokens, lambda: self._unknown_if_too_long(tokens))
 
     def _is_ordinary(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.strings.regex_full_match(texts, self._ordinary)
@@ -257,12 +255,12 @@ class InGraphTokenizer(tf.Module):
             "token_type_ids": table.types,
         }
         if return_offsets_mapping:
-            zeros = tf.zeros_like(special, tf.int64)
+            zeros = tf.zeros_like(special)
             places = [
                 table.take(zeros, [getattr(part, name) for part in parts])
                 for name in ("begins", "ends")
             ]
-            batch["offset_mapping"] = tf.cast(tf.stack(places, -1), tf.int32)
+            batch["offset_mapping"] = tf.stack(places, -1)
         if stride:
             batch["overflow_to_sample_mapping"] = tf.cast(rows.samples, tf.int32)
         return batch
@@ -360,8 +358,8 @@ def _changes(apart: frozenset[str], stand_ins: Mapping[str, str]) -> dict[str, s
 # === Offsets ===
 
 
-def _char_of_byte(texts: tf.Tensor) -> tf.Tensor:
-    """Returns for each byte of all texts the number of its character, int64."""
-    data = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
-    begins_char = tf.bitwise.bitwise_and(data, 0xC0) != 0x80
-    return tf.cumsum(tf.cast(begins_char, tf.int64)) - 1
+def _chars_so_far(texts: tf.Tensor) -> tf.Tensor:
+    """Counts for each byte of all texts the characters up to its own, int32."""
+    data = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.int8)
+    is_first = data > -65  # not 10xxxxxx
+    return tf.cumsum(tf.cast(is_first, tf.int32))
