@@ -1,5 +1,6 @@
 """Several short texts in one row: which text goes where."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,11 @@ class Places(NamedTuple):
 
 
 def pack(lengths: np.ndarray, room: int, most: int) -> Places:
-    """Packs pieces by best fit, the longest first.
+    """Packs pieces, row by row.
 
-    A piece goes into the row with the least space that takes it, or into a new one.
-    Time is linear in the pieces.
+    The longest piece that is left begins a row; then the one or two pieces that fill
+    it best are added as long as any fit. Lengths are few, so this is counting, and
+    time is linear in the pieces.
 
     Args:
         lengths: int `(pieces,)`, in tokens, special ones included.
@@ -49,33 +51,75 @@ def pack(lengths: np.ndarray, room: int, most: int) -> Places:
             f"Expected pieces of {room} tokens or less, the length of a row, received "
             f"one of {lengths.max()}. Truncate pieces before packing."
         )
-    order = np.argsort(-lengths, kind="stable")
+    by_length = np.argsort(lengths, kind="stable")
+    taken = _fill(lengths, room, most)
+    row_of = np.repeat(np.arange(len(taken)), [len(row) for row in taken])
+    taken_lengths = np.fromiter(chain.from_iterable(taken), np.int64, len(lengths))
     rows = np.empty(len(lengths), np.int64)
-    rows[order] = _best_fit(lengths[order].tolist(), room, most)
+    rows[by_length] = row_of[np.argsort(taken_lengths, kind="stable")]
     return _in_order(rows)
 
 
-def _best_fit(lengths: list[int], room: int, most: int) -> list[int]:
-    """Returns the row of each piece, given in the order of falling lengths."""
-    by_space: list[list[int]] = [[] for _ in range(room + 1)]
-    spaces = 0  # bit `s` is set where a row has space for `s` tokens
-    pieces: list[int] = []  # of each row
-    chosen = []
-    for length in lengths:
-        if fitting := spaces >> length:
-            # The lowest bit that is set is the least space that takes the piece.
-            space = length + (fitting & -fitting).bit_length() - 1
-            row = by_space[space].pop()
-            spaces ^= (not by_space[space]) << space
-        else:
-            row, space = len(pieces), room
-            pieces.append(0)
-        pieces[row] += 1
-        chosen.append(row)
-        if pieces[row] < most:
-            by_space[space - length].append(row)
-            spaces |= 1 << (space - length)
-    return chosen
+def _fill(lengths: np.ndarray, room: int, most: int) -> list[list[int]]:
+    """Returns the lengths of the pieces of each row."""
+    stock, rows = _Stock(lengths, room), []
+    while stock.available:
+        row = [stock.longest()]
+        while len(row) < most and (
+            best := stock.best(room - sum(row), most - len(row))
+        ):
+            row += best
+        rows.append(row)
+    return rows
+
+
+class _Stock:
+    """How many pieces of each length are left.
+
+    Attributes:
+        available: bit `n` is set where a piece of `n` tokens is left.
+        mirrored: bit `room - n` is set for the same pieces.
+    """
+
+    def __init__(self, lengths: np.ndarray, room: int) -> None:
+        self.room = room
+        self.left = np.bincount(lengths, minlength=room + 1).tolist()
+        lengths_left = [length for length, count in enumerate(self.left) if count]
+        self.available = sum(1 << length for length in lengths_left)
+        self.mirrored = sum(1 << room - length for length in lengths_left)
+
+    def longest(self) -> int:
+        """Takes the longest piece."""
+        return self._take(self.available.bit_length() - 1)
+
+    def best(self, space: int, most: int) -> list[int]:
+        """Takes the piece, or if `most` allows two pieces, that fill a space best."""
+        for total in range(space, 0, -1):
+            if self.available >> total & 1:
+                return [self._take(total)]
+            if most > 1 and (longer := self._longer_of_two(total)):
+                return [self._take(longer), self._take(total - longer)]
+        return []
+
+    def _longer_of_two(self, total: int) -> int:
+        """Returns the longer one of two pieces of `total` tokens, 0 if none are.
+
+        Of several such pairs the most equal one, which keeps long and short pieces
+        for the spaces that need them: 2 % fuller rows than the least equal one.
+        """
+        half = total // 2
+        pairs = self.available & self.mirrored >> self.room - total
+        if total % 2 == 0 and self.left[half] == 1:
+            pairs &= ~(1 << half)  # a piece makes no pair with itself
+        upper = pairs >> total - half
+        return total - half + (upper & -upper).bit_length() - 1 if upper else 0
+
+    def _take(self, length: int) -> int:
+        self.left[length] -= 1
+        if not self.left[length]:
+            self.available ^= 1 << length
+            self.mirrored ^= 1 << self.room - length
+        return length
 
 
 def _in_order(rows: np.ndarray) -> Places:
