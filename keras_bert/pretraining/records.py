@@ -236,7 +236,7 @@ def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
 
     Example:
         >>> encode_examples({"a": np.array([[5]])})
-        [b'\\n\\n\\n\\x08\\n\\x01a\\x12\\x03\\x1a\\x01\\x05']
+        [b'\\n\\x0c\\n\\n\\n\\x01a\\x12\\x05\\x1a\\x03\\n\\x01\\x05']
 
     Source: tensorflow/core/example/{example,feature}.proto; "Encoding" in the
     documentation of Protocol Buffers.

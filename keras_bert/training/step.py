@@ -92,12 +92,13 @@ class Objective:
         Args:
             batch: this replica's share, `(features, labels[, weights])`.
         """
-        _, labels, weights = _unpacked(batch)
+        features, labels, weights = _unpacked(batch)
         outputs = by_output(self.model.output)
+        packed = isinstance(features, Mapping) and "cls_positions" in features
         sums = []
         for name, loss in self.losses.items():
             given = ops.convert_to_tensor(labels[name])
-            counts = loss.counts(given, _shape_for(given, outputs[name]))
+            counts = loss.counts(given, _shape_for(given, outputs[name], packed))
             sums.append(_weigh(counts, counts, weights.get(name))[1])
         return {
             name: ops.where(total > 0, total, 1.0)
@@ -127,9 +128,11 @@ def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     return features, by_output(labels), by_output(rest[0] if rest else None)
 
 
-def _shape_for(labels: Tensor, output: Tensor) -> tuple:
+def _shape_for(labels: Tensor, output: Tensor, packed: bool) -> tuple:
     """The shape of an output for these labels; an axis that varies counts as 1."""
-    return (*ops.shape(labels)[: len(output.shape) - 1], output.shape[-1] or 1)
+    axes = len(output.shape) - 1
+    axes += packed and axes == 1  # what is pooled has an axis of pieces
+    return (*ops.shape(labels)[:axes], output.shape[-1] or 1)
 
 
 def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
