@@ -20,7 +20,6 @@ from keras_bert.errors import (
     MissingExtraError,
     MissingFileError,
 )
-from keras_bert.pretraining import sources
 from keras_bert.pretraining.sentences import split_sentences
 from keras_bert.pretraining.sources import (
     ODDITIES,
@@ -33,7 +32,10 @@ from keras_bert.pretraining.sources import (
     Source,
     TensorFlowDatasets,
     TextFiles,
+    base,
+    cutting,
     describe_oddities,
+    items,
 )
 
 
@@ -94,7 +96,8 @@ def test_blocks_hold_the_documents_that_lines_hold(
     files = [write(tmp_path / f"{i}{suffix}", c) for i, c in enumerate(contents)]
     source = TextFiles(files, block_bytes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_LONGEST_DOCUMENT", 10_000)
+        for module in (base, cutting, items):
+            patch.setattr(module, "LONGEST_DOCUMENT", 10_000)
         found = []
         for group in source.groups():
             blocks = list(source.blocks(group))

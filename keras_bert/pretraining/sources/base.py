@@ -1,0 +1,205 @@
+"""What a source of text is: blocks of raw bytes, and those as documents.
+
+The process that reads cuts the input into blocks without looking into it; the
+processes that work decode a block, split it, and count what was odd.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from keras_bert.errors import ConfigError
+
+Document = list[str]  # its sentences
+
+
+BLOCK_BYTES = 1 << 22
+_LEAST_BLOCK_BYTES = 16
+LONGEST_DOCUMENT = 8  # blocks
+LONGEST_LINE = 1 << 20  # characters
+
+# What `documents` counts. Where it helps to know the place, there is also one
+# count by the name "NAME at FILE:LINE" for the first of a block.
+ODDITIES = {
+    "empty_files": "files without any text",
+    "empty_documents": "documents without any text, left out",
+    "one_sentence_documents": "documents of one sentence",
+    "cut_documents": f"documents of more than {LONGEST_DOCUMENT} blocks, cut",
+    "long_lines": f"lines of more than {LONGEST_LINE:,} characters, cut at spaces",
+    "invalid_utf8": "sequences that are not UTF-8, read as U+FFFD",
+    "nul_bytes": "NUL bytes",
+    "invalid_json": "lines that are not JSON, left out",
+    "missing_field": "JSON lines without text in the field, left out",
+    "long_json": f"JSON lines of more than {LONGEST_DOCUMENT} blocks, left out",
+}
+
+
+class Part(NamedTuple):
+    """A run of whole documents, or a piece of one that had to be cut.
+
+    Attributes:
+        name: the file it is from, or the name of what it is from.
+        line: the number of its first line, or of the item, from 1.
+        data: raw text, or sentences.
+        begins: it begins where a document begins.
+        ends: it ends where a document ends.
+    """
+
+    name: str
+    line: int
+    data: bytes | str | list[str]
+    begins: bool = True
+    ends: bool = True
+
+
+class RawBlock(NamedTuple):
+    """Neighboring documents that are worked on together, not yet decoded.
+
+    Attributes:
+        index: the number of the block in its group.
+        content: the parts it is made of.
+        size: bytes of input it stands for, for progress.
+    """
+
+    index: int
+    content: list[Part]
+    size: int
+
+
+class Group(NamedTuple):
+    """A part of a source that can be read by itself.
+
+    Attributes:
+        index: the number of the group in its source.
+        names: what it is made of: files, or a split of a data set.
+        size: bytes of input, None if unknown.
+    """
+
+    index: int
+    names: tuple[str, ...]
+    size: int | None
+
+
+class Source(ABC):
+    """Where text comes from.
+
+    A source is small and can be sent to other processes. `blocks` is called where
+    it is read, `documents` where it is worked on.
+
+    Attributes:
+        size: bytes of input altogether, for progress; None if unknown.
+    """
+
+    size: int | None = None
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns what identifies the input, as JSON takes it."""
+
+    @abstractmethod
+    def groups(self) -> list[Group]:
+        """Lists the parts that can be read by themselves."""
+
+    @abstractmethod
+    def blocks(self, group: Group) -> Iterator[RawBlock]:
+        """Reads a group in order, in blocks of whole documents.
+
+        A block has at least two documents if the group has, since the second text
+        of a pair is often taken from another document.
+
+        Raises:
+            InputError: the input cannot be read.
+        """
+
+    @abstractmethod
+    def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
+        """Returns the documents of a block, and counts of `ODDITIES`."""
+
+
+def describe_oddities(counts: Counter[str]) -> list[str]:
+    """Says what was odd in the text, one line each, the most frequent first.
+
+    Args:
+        counts: sums of what `Source.documents` counted, other counts among them.
+
+    Example:
+        >>> describe_oddities(Counter({"nul_bytes": 3, "tokens": 37}))
+        ['3 NUL bytes']
+        >>> describe_oddities(Counter({"invalid_json": 2, "invalid_json at a:7": 1}))
+        ['2 lines that are not JSON, left out (first at a:7)']
+    """
+    found = [(counts[name], name) for name in ODDITIES if counts[name]]
+    return [
+        f"{count:,} {ODDITIES[name]}{_first_place(counts, name)}"
+        for count, name in sorted(found, reverse=True)
+    ]
+
+
+def _first_place(counts: Counter[str], name: str) -> str:
+    start = f"{name} at "
+    places = [key.removeprefix(start) for key in counts if key.startswith(start)]
+    return f" (first at {min(places, key=_by_line)})" if places else ""
+
+
+def _by_line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return file, int(line)
+
+
+class Piece(NamedTuple):
+    """What a block is put together from; without content, it is only progress."""
+
+    content: Part | None
+    size: int  # of the input
+    weight: int  # bytes of text
+    documents: int  # 0, 1, or 2 for more
+
+
+class _Filling:
+    """A block that is being put together."""
+
+    def __init__(self) -> None:
+        self.content: list[Part] = []
+        self.size = self.weight = self.documents = 0
+
+    def add(self, piece: Piece) -> None:
+        self.content += [] if piece.content is None else [piece.content]
+        self.size += piece.size
+        self.weight += piece.weight
+        self.documents += piece.documents
+
+    def is_full(self, size: int) -> bool:
+        # Without a limit, input in which nothing is a document would be held whole.
+        enough = 1 if self.documents >= 2 else 2 * LONGEST_DOCUMENT
+        return self.weight >= enough * size
+
+
+def blocks_of(pieces: Iterable[Piece], size: int) -> Iterator[RawBlock]:
+    """Puts pieces together to blocks of at least `size` bytes and two documents."""
+    index, waiting, filling = 0, None, _Filling()
+    for piece in pieces:
+        filling.add(piece)
+        if filling.is_full(size):
+            if waiting:
+                yield waiting
+            # One block waits for the next, in case that has too few documents.
+            waiting = RawBlock(index, filling.content, filling.size)
+            index, filling = index + 1, _Filling()
+    last = RawBlock(index, filling.content, filling.size)
+    if waiting is None:
+        yield from [last] if last.content else []
+    elif filling.documents >= 2:
+        yield from (waiting, last)
+    else:
+        content = waiting.content + last.content
+        yield RawBlock(waiting.index, content, waiting.size + last.size)
+
+
+def checked(block_bytes: int) -> int:
+    if block_bytes < _LEAST_BLOCK_BYTES:
+        raise ConfigError(
+            f"Expected block_bytes of {_LEAST_BLOCK_BYTES} or more, received "
+            f"{block_bytes}."
+        )
+    return block_bytes

@@ -1,0 +1,307 @@
+"""Sources that are files: sentences on lines, running text, JSON lines."""
+
+import gzip
+import json
+import re
+import zlib
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from keras_bert.errors import InputError
+from keras_bert.pretraining.sentences import split_sentences
+from keras_bert.pretraining.sources.base import (
+    BLOCK_BYTES,
+    Document,
+    Group,
+    Part,
+    Piece,
+    RawBlock,
+    Source,
+    blocks_of,
+    checked,
+)
+from keras_bert.pretraining.sources.cutting import runs, split_lazily
+from keras_bert.pretraining.sources.text import (
+    decoded,
+    finished,
+    is_text,
+    paragraphs,
+    sentences_of,
+)
+from keras_bert.pretraining.storage import find, open_bytes
+
+
+class Files(Source):
+    """Files that are read as bytes and cut where documents end.
+
+    Attributes:
+        files: their names, in order.
+    """
+
+    _boundary: re.Pattern[bytes] | None  # where documents end; None: with the file
+    _least_files = 1  # of a group
+    _piece_is_document = True
+
+    def __init__(
+        self,
+        files: str | Path | Sequence[str | Path],
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self.block_bytes = checked(block_bytes)
+        found = find(files)
+        self.files = [file.name for file in found]
+        self._sizes = [file.size for file in found]
+        self._times = [file.changed for file in found]
+        self.size = sum(self._sizes)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns the names, sizes and times of change of the files, and options."""
+        files = zip(self.files, self._sizes, self._times, strict=True)
+        return {
+            "source": type(self).__name__,
+            "block_bytes": self.block_bytes,
+            **self._options(),
+            "files": [list(file) for file in files],
+        }
+
+    def _options(self) -> dict[str, Any]:
+        """Returns the options that change the documents."""
+        return {}
+
+    def groups(self) -> list[Group]:
+        """Lists the files; small neighbors are together, in groups of a block.
+
+        This depends on nothing but the files' sizes.
+        """
+        runs = _neighbors(self._sizes, self.block_bytes, self._least_files)
+        return [
+            Group(
+                number,
+                tuple(self.files[index] for index in run),
+                sum(self._sizes[index] for index in run),
+            )
+            for number, run in enumerate(runs)
+        ]
+
+    def blocks(self, group: Group) -> Iterator[RawBlock]:
+        """Reads the files of a group in blocks, cut where documents end."""
+        read = (piece for file in group.names for piece in self._pieces(file))
+        return blocks_of(read, self.block_bytes)
+
+    def _pieces(self, file: str) -> Iterator["Piece"]:
+        """Reads a file in runs of documents; blank ones are left out but counted."""
+        line, done, filled = 1, 0, False
+        with _opened(file) as (stream, raw):
+            for run in runs(stream, self._boundary, self.block_bytes):
+                size, done = raw.tell() - done, raw.tell()
+                part = Part(file, line, run.data, run.begins, run.ends)
+                line += run.data.count(b"\n")
+                kept = bool(run.data.strip()) or (run.is_last and not filled)
+                filled |= kept
+                yield self._piece(part, size) if kept else Piece(None, size, 0, 0)
+
+    def _piece(self, part: Part, size: int) -> "Piece":
+        return Piece(part, size, len(part.data), self._count(part))
+
+    def _count(self, part: Part) -> int:
+        """Counts documents, up to two."""
+        if not (part.begins and part.ends):
+            return self._piece_is_document
+        lines = split_lazily(part.data, self._boundary)
+        return len(list(islice(filter(self._is_document, lines), 2)))
+
+    def _is_document(self, data: bytes) -> bool:
+        return bool(data.decode("utf-8", "replace").strip())
+
+    def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
+        """Decodes and splits a block."""
+        odd: Counter[str] = Counter()
+        found = []
+        for part in block.content:
+            odd["empty_files"] += not part.data.strip()
+            found += self._read(part, odd)
+        return finished(found, odd)
+
+    @abstractmethod
+    def _read(self, part: Part, odd: Counter[str]) -> Iterable[Document]:
+        """Returns the documents of a part."""
+
+
+# A line end, and another one behind nothing but what `str.strip` takes off.
+_BLANK_LINE = re.compile(rb"\n[ \t\r\x0b\x0c\x1c-\x1f]*\n")
+
+
+class TextFiles(Files):
+    """Text with one sentence a line and a blank line between documents.
+
+    A file's end ends a document.
+
+    Args:
+        files: names, patterns, comma lists; those in `.gz` are decompressed.
+        block_bytes: text that is worked on at a time.
+
+    Raises:
+        MissingFileError: a name or pattern matches no file.
+
+    Example:
+        >>> source = TextFiles("corpus/*.txt.gz")  # doctest: +SKIP
+        >>> [blocks] = map(source.blocks, source.groups())  # doctest: +SKIP
+
+    Source: the input of create_pretraining_data.py in google-research/bert.
+    """
+
+    _boundary = _BLANK_LINE
+
+    def _read(self, part: Part, odd: Counter[str]) -> Iterable[Document]:
+        odd["cut_documents"] += part.begins and not part.ends
+        return paragraphs(decoded(part.data, odd))
+
+
+class RawDocuments(Files):
+    """Running text, to be split into sentences.
+
+    Args:
+        files: names, patterns, comma lists; those in `.gz` are decompressed.
+        block_bytes: text that is worked on at a time.
+        per_file: a file is one document; otherwise blank lines separate documents.
+        wrapped: lines are cut at some width; otherwise a line's end ends a sentence.
+
+    Raises:
+        MissingFileError: a name or pattern matches no file.
+
+    Example:
+        >>> RawDocuments("books/*.txt", per_file=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        files: str | Path | Sequence[str | Path],
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        per_file: bool = False,
+        wrapped: bool = True,
+    ) -> None:
+        super().__init__(files, block_bytes)
+        self.per_file = per_file
+        self.wrapped = wrapped
+        self._boundary = None if per_file else _BLANK_LINE
+        self._least_files = 2 if per_file else 1
+
+    def _options(self) -> dict[str, Any]:
+        return {"per_file": self.per_file, "wrapped": self.wrapped}
+
+    def _read(self, part: Part, odd: Counter[str]) -> Iterator[Document]:
+        odd["cut_documents"] += part.begins and not part.ends
+        text = decoded(part.data, odd)
+        texts = [text] if self.per_file else map("\n".join, paragraphs(text))
+        documents = (split_sentences(each, self.wrapped) for each in texts)
+        return filter(None, documents)
+
+
+class JsonLines(Files):
+    """One JSON object a line, each a document.
+
+    Args:
+        files: names, patterns, comma lists; those in `.gz` are decompressed.
+        block_bytes: text that is worked on at a time.
+        field: the field of running text, or of a list of sentences.
+        wrapped: lines of a text are cut at some width; otherwise a line's end ends
+            a sentence.
+
+    Raises:
+        MissingFileError: a name or pattern matches no file.
+
+    Example:
+        >>> JsonLines("wiki-*.jsonl.gz", field="text")  # doctest: +SKIP
+    """
+
+    _boundary = re.compile(rb"\n")
+    _piece_is_document = False
+
+    def __init__(
+        self,
+        files: str | Path | Sequence[str | Path],
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        field: str = "text",
+        wrapped: bool = False,
+    ) -> None:
+        super().__init__(files, block_bytes)
+        self.field = field
+        self.wrapped = wrapped
+
+    def _options(self) -> dict[str, Any]:
+        return {"field": self.field, "wrapped": self.wrapped}
+
+    def _is_document(self, data: bytes) -> bool:
+        odd: Counter[str] = Counter()
+        return bool(self._parse(data.decode("utf-8", "replace"), odd))
+
+    def _read(self, part: Part, odd: Counter[str]) -> Iterator[Document]:
+        if not (part.begins and part.ends):  # a piece of one line
+            odd["long_json"] += part.begins
+            return
+        # A line of JSON has no line ends in it.
+        lines = decoded(part.data, odd).split("\n")
+        for number, line in enumerate(lines, part.line):
+            found: Counter[str] = Counter()
+            if document := self._parse(line, found):
+                yield document
+            _add_with_place(odd, found, f"{part.name}:{number}")
+
+    def _parse(self, line: str, odd: Counter[str]) -> Document | None:
+        """Returns the sentences of a line, if it is what it should be."""
+        if not line.strip():
+            return None
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            odd["invalid_json"] += 1
+            return None
+        text = value.get(self.field) if isinstance(value, dict) else None
+        if not is_text(text):
+            odd["missing_field"] += 1
+            return None
+        return sentences_of(text, self.wrapped, odd)
+
+
+def _neighbors(sizes: list[int], size: int, least: int) -> list[list[int]]:
+    """Puts together the numbers of neighbors, to groups of at least `size`."""
+    runs, held = [[]], 0
+    for index, each in enumerate(sizes):
+        if held >= size and len(runs[-1]) >= least:
+            runs.append([])
+            held = 0
+        runs[-1].append(index)
+        held += each
+    if len(runs) > 1 and (held < size or len(runs[-1]) < least):
+        runs[-2:] = [runs[-2] + runs[-1]]
+    return runs
+
+
+_WITH_PLACE = ("invalid_json", "missing_field")
+
+
+def _add_with_place(odd: Counter[str], found: Counter[str], place: str) -> None:
+    for name in found:
+        if name in _WITH_PLACE and name not in odd:
+            odd[f"{name} at {place}"] = 1
+    odd.update(found)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Gives a file's text as bytes, and the file, whose position is the progress."""
+    try:
+        with open_bytes(file) as raw:
+            stream = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
+            yield stream, raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"Expected text that can be read in {file}: {error}."
+        ) from error

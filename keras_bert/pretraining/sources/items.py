@@ -1,0 +1,293 @@
+"""Sources of documents that come one by one: any iterable, data sets of TFDS."""
+
+import hashlib
+import json
+import uuid
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from keras_bert.errors import InputError, MissingExtraError
+from keras_bert.pretraining.sources.base import (
+    BLOCK_BYTES,
+    LONGEST_DOCUMENT,
+    Document,
+    Group,
+    Part,
+    Piece,
+    RawBlock,
+    Source,
+    blocks_of,
+    checked,
+)
+from keras_bert.pretraining.sources.cutting import cut
+from keras_bert.pretraining.sources.text import (
+    decoded,
+    finished,
+    is_text,
+    sentences_of,
+)
+
+
+class Items(Source):
+    """Documents that come one by one."""
+
+    def __init__(self, block_bytes: int, wrapped: bool) -> None:
+        self.block_bytes = checked(block_bytes)
+        self.wrapped = wrapped
+
+    @abstractmethod
+    def _items(self, group: Group) -> Iterator[tuple[Any, int | None]]:
+        """Yields documents, and how much input each stands for."""
+
+    def blocks(self, group: Group) -> Iterator[RawBlock]:
+        """Reads a group in blocks of whole documents."""
+        return blocks_of(self._pieces(group), self.block_bytes)
+
+    def _pieces(self, group: Group) -> Iterator[Piece]:
+        for number, (item, size) in enumerate(self._items(group), 1):
+            pieces = self._cut_item(item)
+            last = len(pieces) - 1
+            for index, data in enumerate(pieces):
+                part = Part(group.names[0], number, data, index == 0, index == last)
+                weight = _weight(data)
+                progress = weight if size is None else size * (index == 0)
+                yield Piece(part, progress, weight, _is_filled(data))
+
+    def _cut_item(self, item: Any) -> list[Any]:
+        if _weight(item) < LONGEST_DOCUMENT * self.block_bytes:
+            return [item]
+        if isinstance(item, list):
+            return list(_runs_of_sentences(item, self.block_bytes))
+        return list(cut(item, self.block_bytes))
+
+    def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
+        """Decodes and splits a block."""
+        odd: Counter[str] = Counter()
+        found = []
+        for part in block.content:
+            odd["cut_documents"] += part.begins and not part.ends
+            is_bytes = isinstance(part.data, bytes)
+            text = decoded(part.data, odd) if is_bytes else part.data
+            if document := sentences_of(text, self.wrapped, odd):
+                found.append(document)
+        return finished(found, odd)
+
+
+def _weight(item: Any) -> int:
+    if isinstance(item, list):
+        return sum(map(_weight, item)) + len(item)
+    return (
+        len(item) if isinstance(item, bytes) else len(item.encode("utf-8", "replace"))
+    )
+
+
+def _is_filled(item: Any) -> bool:
+    if isinstance(item, list):
+        return any(map(_is_filled, item))
+    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+    return bool(text.strip())
+
+
+def _runs_of_sentences(sentences: list[str], size: int) -> Iterator[list[str]]:
+    run, held = [], 0
+    for sentence in sentences:
+        run.append(sentence)
+        held += _weight(sentence) + 1
+        if held >= size:
+            yield run
+            run, held = [], 0
+    if run:
+        yield run
+
+
+class Documents(Items):
+    """Documents of any iterable of the program's.
+
+    Args:
+        documents: each a text, or a list of sentences.
+        block_bytes: text that is worked on at a time.
+        name: identifies the documents, so that a run that was killed can go on
+            with the same name, the documents being the same. Without it a list's
+            text identifies them, and nothing does another iterable's.
+        wrapped: lines of a text are cut at some width; otherwise a line's end ends
+            a sentence.
+
+    Example:
+        >>> source = Documents(["One. Two.", ["Three.", "Four."]])
+        >>> [block] = source.blocks(source.groups()[0])
+        >>> source.documents(block)[0]
+        [['One.', 'Two.'], ['Three.', 'Four.']]
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[str | Sequence[str]],
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        name: str | None = None,
+        wrapped: bool = False,
+    ) -> None:
+        super().__init__(block_bytes, wrapped)
+        self._documents: Iterable[Any] | None = documents
+        self._is_read = False
+        self._name = name or uuid.uuid4().hex
+        if name is None and isinstance(documents, Sequence):
+            self._name = _digest(documents)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Only the process that reads needs the documents.
+        return {**self.__dict__, "_documents": None}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns the name, or what stands for it."""
+        return {
+            "source": "Documents",
+            "block_bytes": self.block_bytes,
+            "wrapped": self.wrapped,
+            "name": self._name,
+        }
+
+    def groups(self) -> list[Group]:
+        """Lists one group."""
+        return [Group(0, ("documents",), None)]
+
+    def _items(self, group: Group) -> Iterator[tuple[Any, None]]:
+        source = self._documents
+        once = source is None or iter(source) is source
+        if source is None or (once and self._is_read):
+            raise InputError(
+                "Expected documents that can be read, received an iterator that was "
+                "read before, or a copy in another process. Pass a list, or an "
+                "object whose __iter__ begins anew."
+            )
+        self._is_read = True
+        for number, item in enumerate(source, 1):
+            yield _checked_item(item, number), None
+
+
+def _checked_item(item: Any, number: int) -> str | list[str]:
+    if not is_text(item):
+        raise InputError(
+            "Expected every document to be a string or a list of strings, received "
+            f"{type(item).__name__} as number {number}."
+        )
+    return item if isinstance(item, str) else list(item)
+
+
+def _digest(documents: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for number, item in enumerate(documents, 1):
+        item = _checked_item(item, number)
+        digest.update(json.dumps(item).encode() + b"\n")
+    return digest.hexdigest()
+
+
+class TensorFlowDatasets(Items):
+    """A data set by its name in `tensorflow_datasets`, one document an example.
+
+    It is downloaded and prepared unless it is there already.
+
+    Args:
+        name: of the data set and its version, such as `wikipedia/20230601.en`.
+        split: `train`, `train[:10%]` ...
+        field: the feature that holds running text.
+        block_bytes: text that is worked on at a time.
+        data_dir: where data sets are; None takes the library's place.
+        wrapped: lines of a text are cut at some width; otherwise a line's end ends
+            a sentence.
+
+    Raises:
+        MissingExtraError: tensorflow_datasets is not installed.
+        InputError: there is no such data set, split, or field of text.
+
+    Example:
+        >>> TensorFlowDatasets("wikipedia/20230601.en")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str = "train",
+        field: str = "text",
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        data_dir: str | Path | None = None,
+        wrapped: bool = False,
+    ) -> None:
+        super().__init__(block_bytes, wrapped)
+        self.name, self.split, self.field = name, split, field
+        self.data_dir = None if data_dir is None else str(data_dir)
+        self._example_bytes: int | None = None
+        info = _prepared(name, self.data_dir).info
+        if field not in info.features:
+            raise InputError(
+                f"Expected the field {field!r} in {name}, which has "
+                f"{', '.join(info.features)}. Choose one of them (field)."
+            )
+        self._version = info.full_name
+        whole = info.splits.get(split)  # None for a part of a split
+        self._shards = list(whole.shard_lengths) if whole else []
+        if whole and whole.num_examples:
+            self._example_bytes = whole.num_bytes // whole.num_examples
+            self.size = self._example_bytes * whole.num_examples
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns the name with its version, split, field and options."""
+        return {
+            "source": "TensorFlowDatasets",
+            "block_bytes": self.block_bytes,
+            "wrapped": self.wrapped,
+            "name": self._version,
+            "split": self.split,
+            "shards": self._shards,
+            "field": self.field,
+        }
+
+    def groups(self) -> list[Group]:
+        """Lists the shards of the split, or a part of a split as one group."""
+        if self._example_bytes is None:
+            return [Group(0, (self.split,), None)]
+        ends = list(accumulate(self._shards))
+        return [
+            Group(
+                number,
+                (f"{self.split}[{end - length}:{end}]",),
+                length * self._example_bytes,
+            )
+            for number, (length, end) in enumerate(zip(self._shards, ends, strict=True))
+        ]
+
+    def _items(self, group: Group) -> Iterator[tuple[bytes, int | None]]:
+        import tensorflow_datasets as tfds
+
+        builder = _prepared(self.name, self.data_dir)
+        examples = builder.as_dataset(split=group.names[0], shuffle_files=False)
+        for example in tfds.as_numpy(examples):
+            text = example[self.field]
+            if not isinstance(text, bytes):
+                raise InputError(
+                    f"Expected text in {self.field!r} of {self.name}, received "
+                    f"{type(text).__name__}. Choose another field."
+                )
+            yield text, self._example_bytes
+
+
+def _prepared(name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a data set that is on disk."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise MissingExtraError(
+            "Expected tensorflow-datasets, which is not installed. Install it with "
+            "`pip install bert-for-keras[datasets]`."
+        ) from error
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+    except (tfds.core.DatasetNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"Cannot prepare the data set {name!r}: {error}") from error
+    return builder
