@@ -96,7 +96,7 @@ class TensorFlowSteps:
 
         strategy = self.strategy
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def step(batch):
             sums = strategy.run(on_replica, args=(batch,))
             return tf.nest.map_structure(
