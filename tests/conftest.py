@@ -30,3 +30,15 @@ def _two_cpus() -> None:
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
     _two_cpus()
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """Both halves of the CPU, as replicas.
+
+    One strategy for all tests: TensorFlow numbers the collectives of every
+    strategy of a process alike, and they would meet.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

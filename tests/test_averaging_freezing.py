@@ -1,5 +1,7 @@
 """Averaged weights and frozen weights: what they hold, and what they leave alone."""
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -168,12 +170,9 @@ def test_averages_are_saved_with_the_model(tmp_path):
 
 
 @only_tensorflow
-def test_averages_on_two_devices():
-    import tensorflow as tf
-
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_averages_on_two_devices(two_devices):
     found = []
-    for scope in (tf.distribute.get_strategy().scope(), strategy.scope()):
+    for scope in (nullcontext(), two_devices.scope()):
         with scope:
             model = _compiled(use_ema=True, ema_momentum=0.7, epsilon=1e-2)
         keep = _Keep()

@@ -278,13 +278,6 @@ def test_a_skipped_step_is_no_update_for_bias_correction():
         np.testing.assert_allclose(before - after, 0.1, rtol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def two_devices():
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 @only_tensorflow
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e30])
 def test_an_overflow_on_one_replica_is_skipped_on_both(two_devices, bad):

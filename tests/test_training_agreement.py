@@ -98,12 +98,6 @@ class _Each(keras.callbacks.Callback):
         self._sum = total
 
 
-# One for the process: TensorFlow numbers the collectives of every strategy alike.
-@pytest.fixture(scope="module")
-def two_devices():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def _trained(train, folder, kind, strategy=None, **options) -> Trained:
     with (strategy or tf.distribute.get_strategy()).scope():
         model = BertForPreTraining(STILL, seed=1)
@@ -165,6 +159,31 @@ def test_two_parts_on_each_of_two_devices(two_devices, one_device, tmp_path):
 def test_fit_on_one_device_takes_the_same_steps(one_device, tmp_path):
     actual = _trained(_by_fit, tmp_path / "fit", "adamw")
     _assert_agree(actual, one_device["adamw"])
+
+
+# === Float16 ===
+
+
+def test_float16_skips_steps_on_two_devices_in_parts(two_devices, tmp_path):
+    with two_devices.scope():
+        model = BertForPreTraining(STILL, dtype="mixed_float16", seed=1)
+        plan = Plan(
+            steps=12,
+            log_every=1,
+            gradient_accumulation_steps=2,
+            optimizer_options={"initial_scale": 2.0**24},
+        )
+        run = Run(
+            model, plan, tmp_path / "run", _batches().repeat(), show_progress=False
+        )
+        lines = run()
+    scale = run.optimizer.loss_scale.numpy()
+    assert 2.0**12 <= scale < 2.0**24
+    assert np.isfinite([[line["loss"], line["grad_norm"]] for line in lines]).all()
+    # Nothing is learned before the scale is found, and something after.
+    assert lines[0]["grad_norm"] == 0 < lines[-1]["grad_norm"]
+    assert all(np.isfinite(v.numpy()).all() for v in model.trainable_variables)
+    assert int(run.optimizer.iterations.numpy()) == 12
 
 
 # === Parts ===
