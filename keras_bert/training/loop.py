@@ -126,8 +126,9 @@ class Run:
     def _set_up(self) -> None:
         plan, self.directory = self.plan, Path(self.directory)
         self._devices = distribution(plan.distribution, plan.model_shards)
-        optimizer = plan.optimizer_for(self.model.config)
-        self.optimizer = scale_float16(optimizer, self.model.policy)
+        with self._devices.scope():
+            optimizer = plan.optimizer_for(self.model.config)
+            self.optimizer = scale_float16(optimizer, self.model.policy)
         parts = plan.gradient_accumulation_steps
         self._steps = self._devices.steps(self.model, self.optimizer, parts)
         if self._steps.writes:

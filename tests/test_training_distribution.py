@@ -1,0 +1,221 @@
+"""One run over several devices and several processes, one of which is killed."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from training_worker import STEPS, Rows, run
+
+from keras_bert.errors import ConfigError, UnknownNameError
+from keras_bert.models import BertForPreTraining
+from keras_bert.training.distribution import DISTRIBUTIONS, distribution
+from keras_bert.training.loop import Plan
+
+WORKER = Path(__file__).parent / "training_worker.py"
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("one") / "run", "one")
+
+
+def _weights(done):
+    return {v.path: v.numpy() for v in done.model.trainable_variables}
+
+
+def _assert_agree(losses, weights, one):
+    np.testing.assert_allclose(losses, [x["loss"] for x in one.history], rtol=1e-5)
+    summed_rate = 1e-3 * STEPS / 2
+    for path, weight in _weights(one).items():
+        # The true gradient of a key bias is zero: Adam makes steps of noise.
+        noise = path.endswith("key/bias")
+        bound = 1e-4 * summed_rate if noise else 1e-5 * np.abs(weight).max()
+        difference = np.abs(weights[path] - weight).max()
+        assert difference <= bound, f"{path}: {difference:.1e} > {bound:.1e}"
+
+
+def test_two_devices_of_one_machine(one, tmp_path):
+    done = run(tmp_path / "run", "mirrored")
+    assert done._steps.replicas == 2 and done._steps.devices == 1
+    _assert_agree([x["loss"] for x in done.history], _weights(done), one)
+
+
+# === Two processes ===
+
+
+def _ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _tensorflow(addresses, index):
+    cluster = {"cluster": {"worker": addresses}}
+    task = {"task": {"type": "worker", "index": index}}
+    return {"KERAS_BACKEND": "tensorflow", "TF_CONFIG": json.dumps(cluster | task)}
+
+
+def _jax(addresses, index):
+    return {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COORDINATOR_ADDRESS": addresses[0],
+        "JAX_NUM_PROCESSES": str(len(addresses)),
+        "JAX_PROCESS_ID": str(index),
+    }
+
+
+def _start(folder, place, name):
+    """Starts two workers, as a supervisor would."""
+    addresses = [f"127.0.0.1:{port}" for port in _ports(2)]
+    return [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(folder), name, str(index)],
+            env={**os.environ, **place(addresses, index)},
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"errors-{index}").open("w"),
+        )
+        for index in range(2)
+    ]
+
+
+def _end(workers):
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def _errors(folder):
+    return "\n".join(p.read_text()[-1500:] for p in sorted(folder.glob("errors-*")))
+
+
+def _steps(folder):
+    return [int(p.name[5:]) for p in (folder / "run/checkpoints").glob("step-*")]
+
+
+def _wait_for(what, workers, folder, seconds=240):
+    end = time.monotonic() + seconds
+    while not what():
+        states = [worker.poll() for worker in workers]
+        assert None in states and time.monotonic() < end, (states, _errors(folder))
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "place, name",
+    [
+        (_tensorflow, "multi_worker"),
+        pytest.param(_jax, "data_parallel", marks=pytest.mark.slow),
+    ],
+)
+def test_two_workers_one_of_them_killed(place, name, one, tmp_path):
+    workers = _start(tmp_path, place, name)
+    try:
+        _wait_for(lambda: max(_steps(tmp_path), default=0) >= 4, workers, tmp_path)
+        workers[1].kill()
+        workers[1].wait()
+        # The other one cannot go on alone.
+        assert not (tmp_path / "weights-0.npz").exists()
+    finally:
+        _end(workers)
+    kept = max(_steps(tmp_path))
+    assert 4 <= kept < STEPS
+    before = (tmp_path / "progress-0").read_text()
+    assert int(before) < STEPS
+
+    workers = _start(tmp_path, place, name)
+    try:
+        done = [worker.wait(timeout=300) for worker in workers]
+    finally:
+        _end(workers)
+    assert done == [0, 0], _errors(tmp_path)
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    weights = [dict(np.load(tmp_path / f"weights-{i}.npz")) for i in range(2)]
+    for path, weight in weights[0].items():
+        np.testing.assert_array_equal(weights[1][path], weight, err_msg=path)
+    if name == "multi_worker":
+        _assert_agree(losses, weights[0], one)
+    else:  # initial weights are drawn by the backend
+        assert len(losses) == STEPS and np.isfinite(losses).all()
+
+
+# === What a TPU needs ===
+
+
+def test_the_step_has_static_shapes_and_nothing_on_the_host(one):
+    """What XLA could not compile for a TPU would show in the graph."""
+    batch = tf.nest.map_structure(tf.convert_to_tensor, Rows()(1))
+    graph = one._steps.train.get_concrete_function(batch).graph
+    functions = graph.as_graph_def().library.function
+    nodes = [*graph.as_graph_def().node, *(n for f in functions for n in f.node_def)]
+    kinds = {node.op for node in nodes}
+    assert "MatMul" in kinds or "BatchMatMulV2" in kinds
+    assert not kinds & {"PyFunc", "EagerPyFunc", "PyFuncStateless", "HostCompute"}
+    assert not kinds & {"Unique", "Where", "NonMaxSuppression"}  # shapes of their own
+    for op in graph.get_operations():
+        for output in op.outputs:
+            assert output.shape.is_fully_defined() or output.dtype in (
+                tf.resource,
+                tf.variant,
+            ), (op.name, output.shape)
+
+
+def test_a_dataset_of_changing_shapes_is_refused_for_a_tpu():
+    from keras_bert.training.tensorflow_steps import _insist_on_static_shapes
+
+    data = tf.data.Dataset.range(7)
+    with pytest.raises(ConfigError, match="one static shape"):
+        _insist_on_static_shapes(data.batch(2))
+    _insist_on_static_shapes(data.batch(2, drop_remainder=True))
+
+
+# === What does not fit ===
+
+
+def test_names_are_checked_and_the_backend_is_named(monkeypatch):
+    with pytest.raises(UnknownNameError, match="mirrored"):
+        distribution("miror")
+    with pytest.raises(
+        ConfigError, match=r"'tensorflow': one, mirrored.*KERAS_BACKEND"
+    ):
+        distribution("data_parallel")
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="TF_CONFIG"):
+        distribution("multi_worker")
+    assert set(DISTRIBUTIONS["tensorflow"]) == {
+        "one",
+        "mirrored",
+        "multi_worker",
+        "tpu",
+    }
+
+
+def test_rows_that_the_replicas_do_not_share_evenly(tmp_path):
+    from keras_bert.training.loop import Run
+
+    odd = Rows()
+    odd.batch_size = 7
+    with distribution("mirrored").scope():
+        model = BertForPreTraining(_small(), seed=1)
+    plan = Plan(steps=1, distribution="mirrored")
+    with pytest.raises(ConfigError, match=r"2 replicas divide\. Received: 7"):
+        Run(model, plan, tmp_path / "run", odd, show_progress=False)()
+
+
+def _small():
+    from cases import CONFIG
+
+    return CONFIG.replace(num_hidden_layers=1)
