@@ -230,6 +230,36 @@ def test_draws_do_not_depend_on_other_documents(corpus, tokenizer):
     assert one == other
 
 
+def test_chinese_words_are_masked_whole(tmp_path):
+    pytest.importorskip("jieba", reason="the extra chinese is not installed")
+    words = ["北京", "大学", "学生", "喜欢", "音乐", "我"]
+    rng = np.random.default_rng(3)
+    lines = ["".join(rng.choice(words, 12)) for _ in range(60)]
+    text = "\n".join(line + "\n" * (i % 5 == 4) for i, line in enumerate(lines))
+    (tmp_path / "zh.txt").write_text(text, "utf-8")
+    tokenizer = BertTokenizer([*SPECIAL, *sorted(set("".join(words)))])
+    settings = replace(SMALL, masking="word", chinese_whole_words=True)
+    out = tmp_path / "o"
+    create_pretraining_data(
+        tmp_path / "zh.txt", out, tokenizer, settings, progress=False
+    )
+    pairs = 0
+    for example in examples(out):
+        ids = dict(
+            zip(
+                values(example, "masked_lm_positions"),
+                tokenizer.convert_ids_to_tokens(values(example, "masked_lm_ids")),
+                strict=True,
+            )
+        )
+        for place, token in ids.items():
+            if token == "北":  # begins one word and ends none
+                pairs += 1
+                row = tokenizer.convert_ids_to_tokens(values(example, "input_ids"))
+                assert ids.get(place + 1) == "京" or row[place + 1] == "[SEP]"
+    assert pairs > 20
+
+
 # Runs that were killed
 
 
