@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import os
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -144,7 +146,7 @@ def test_vocab_and_data_say_what_they_wrote(folder, results):
 def test_pretrain_keeps_a_run_and_a_model(folder, results):
     names = {path.name for path in (folder / "pretrained").iterdir()}
     expected = {"plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"}
-    assert names == expected
+    assert names == expected | {"curves.png"}
     lines = _lines(folder, "pretrained")
     assert [(line["split"], line["step"]) for line in lines] == [
         ("train", 2),
@@ -164,7 +166,77 @@ def test_pretrain_called_again_goes_on_at_once(folder, results):
     again = call(*_commands(folder)["pretrain"])
     assert again.status == 0
     assert (folder / "pretrained" / "metrics.jsonl").read_text() == lines
-    assert again.out.splitlines()[-2:] == results["pretrain"].out.splitlines()[-2:]
+    assert again.out.splitlines()[-3:] == results["pretrain"].out.splitlines()[-3:]
+
+
+def test_pretrain_stops_with_success_when_the_machine_is_taken_away(
+    folder, results, monkeypatch
+):
+    from keras_bert.training import loop
+
+    output = folder / "taken"
+    arguments = [*_commands(folder)["pretrain"], "--output", output]
+    next_batch = loop.next_batch
+
+    def end_there(batches, step):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return next_batch(batches, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "next_batch", end_there)
+        stopped = call(*arguments)
+    assert stopped.status == 0
+    assert "after step 3, which is saved" in stopped.err
+    assert (output / "checkpoints" / "step-3").is_dir()
+    assert not (output / "model").exists()
+    assert call(*arguments).status == 0
+    lines = {run: _lines(folder, run) for run in ("pretrained", "taken")}
+    losses = [[line["loss"] for line in lines[run]] for run in lines]
+    assert losses[0] == losses[1]
+
+
+def test_pretrain_on_compact_records_on_two_devices_with_averages(folder, results):
+    compact = folder / "compact.tfrecord"
+    data = _commands(folder)["data"]
+    data = ["--form=compact" if a == "--dupe_factor" else a for a in data]
+    data = [compact if a == f"{folder / 'records'}@2" else a for a in data if a != 2]
+    made = call(*data)
+    assert made.status == 0, made.err
+    arguments = _commands(folder)["pretrain"]
+    arguments[arguments.index("--data") + 1] = compact
+    arguments[arguments.index("--heldout") + 1] = compact
+    arguments[arguments.index("--batch-size") + 1] = 8
+    arguments[arguments.index("--output") + 1] = folder / "compact-run"
+    done = call(
+        *arguments,
+        *("--masking", "word", "--max-predictions-per-seq", 3),
+        *("--distribution", "mirrored", "--ema-momentum", 0.5),
+        *("--gradient-accumulation-steps", 2, "--optimizer", "lamb"),
+    )
+    assert done.status == 0, done.err
+    last = _lines(folder, "compact-run")[-1]
+    assert last["split"] == "heldout" and np.isfinite(last["mlm_perplexity"])
+    stored = json.loads((folder / "compact-run" / "plan.json").read_text())["plan"]
+    assert stored["distribution"] == "mirrored" and stored["optimizer"] == "lamb"
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--learning-rate", 0), "learning_rate above 0"),
+        (("--keep", 0), "keep of 1 or more"),
+        (("--distribution", "data_parallel"), "KERAS_BACKEND"),
+        (("--optimizer", "adamm"), "one of adamw, adam, lamb"),
+        (("--init-optimizer",), "--init with --init-optimizer"),
+    ],
+)
+def test_pretrain_refuses_what_cannot_be(flags, message, folder, results):
+    output = folder / "never"
+    refused = call(*_commands(folder)["pretrain"], *flags, "--output", output)
+    assert refused.status == 2 and refused.err.count("\n") == 1
+    assert message in refused.err, refused.err
+    assert not output.exists()
 
 
 def test_another_run_in_the_directory_is_refused(folder, results):

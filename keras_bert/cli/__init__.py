@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # TensorFlow's start-up notes would bury ours; a user's own setting stands.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     args = parser_of(argv[0]).parse_args(argv[1:])
-    if argv[0] in ON_TENSORFLOW:
+    if argv[0] in ON_TENSORFLOW and _starts_alone():
         start_tensorflow()
     try:
         return args.run(args) or 0
@@ -93,6 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        print(f"Interrupted{' ' if stopped.args else ''}{stopped}.", file=sys.stderr)
+        return getattr(stopped, "exit_status", 130)
+
+
+def _starts_alone() -> bool:
+    """Whether TensorFlow is the backend, and not to be set up by a cluster first."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return backend == "tensorflow" and "TF_CONFIG" not in os.environ

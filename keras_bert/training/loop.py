@@ -53,8 +53,15 @@ class Stopped(KeyboardInterrupt):
     """
 
     def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
-        super().__init__(f"after step {step}, which is saved")
+        super().__init__(
+            f"after step {step}, which is saved; the same command goes on from it"
+        )
         self.step, self.number = step, number
+
+    @property
+    def exit_status(self) -> int:
+        """Of a command: 0 after SIGTERM, by which a machine is taken away."""
+        return 0 if self.number == signal.SIGTERM else 130
 
 
 @dataclass
@@ -255,6 +262,11 @@ class Run:
             f"The last good checkpoint is {checkpoint}. Lower the learning rate "
             f"({self.plan.learning_rate}) or lengthen the warm-up."
         )
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the run's files; of several, one does."""
+        return self._steps.writes
 
     def weights_to_keep(self) -> AbstractContextManager:
         """Returns a context in which the model has its averaged weights, if any.
