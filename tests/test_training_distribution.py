@@ -17,6 +17,7 @@ from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import BertForPreTraining
 from keras_bert.training.distribution import DISTRIBUTIONS, distribution
 from keras_bert.training.loop import Plan
+from keras_bert.training.tensorflow_steps import AGREE_EVERY
 
 WORKER = Path(__file__).parent / "training_worker.py"
 
@@ -120,7 +121,7 @@ def _wait_for(what, workers, folder, seconds=240):
         pytest.param(_jax, "data_parallel", marks=pytest.mark.slow),
     ],
 )
-def test_two_workers_one_of_them_killed(place, name, one, tmp_path):
+def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp_path):
     workers = _start(tmp_path, place, name)
     try:
         _wait_for(lambda: max(_steps(tmp_path), default=0) >= 4, workers, tmp_path)
@@ -134,6 +135,18 @@ def test_two_workers_one_of_them_killed(place, name, one, tmp_path):
     assert 4 <= kept < STEPS
     before = (tmp_path / "progress-0").read_text()
     assert int(before) < STEPS
+
+    # Started again; one of them is told that its machine is taken away.
+    workers = _start(tmp_path, place, name)
+    try:
+        _wait_for(lambda: max(_steps(tmp_path)) > kept, workers, tmp_path)
+        workers[1].terminate()
+        done = [worker.wait(timeout=300) for worker in workers]
+    finally:
+        _end(workers)
+    assert done == [0, 0], _errors(tmp_path)
+    assert max(_steps(tmp_path)) % AGREE_EVERY == 0  # both stopped there
+    assert not (tmp_path / "weights-0.npz").exists()
 
     workers = _start(tmp_path, place, name)
     try:

@@ -103,7 +103,7 @@ class Rows:
         return tuple(found)
 
     def describe(self, step):
-        return [f"rows#{step}"]
+        return [f"rows-{step}#{row}" for row in range(ROWS)]
 
 
 def _run(folder, config=TINY, train=None, **changes):
@@ -295,7 +295,9 @@ def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path):
     with pytest.raises(TrainingStopped) as stopped:
         run()
     message = str(stopped.value)
-    assert "step 6" in message and "rows#6" in message and "step-4" in message
+    assert "step 6" in message and "rows-6#2" in message and "step-4" in message
+    account = json.loads((tmp_path / "run" / "not_finite.json").read_text())
+    assert account["step"] == 6 and len(account["records"]) == ROWS
 
 
 @on_jax

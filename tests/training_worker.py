@@ -5,6 +5,7 @@ Its place among the workers is in the environment, as for a real one.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,8 +39,9 @@ class Rows:
             "seq_relationship_logits": rng.uniform(0, 2, ROWS),
         }
         weights["prediction_logits"][ROWS // 2 :, 1:] = 0
-        if self.progress is not None:
+        if self.progress is not None:  # a worker that something happens to
             self.progress.write_text(str(step))
+            time.sleep(0.15)
         return tuple(
             {k: v[rows].astype(dtype) for k, v in part.items()}
             for part, dtype in ((features, "i4"), (labels, "i4"), (weights, "f4"))
@@ -76,6 +78,9 @@ def run(folder: Path, distribution: str, progress: Path | None = None):
 if __name__ == "__main__":
     place, distribution = Path(sys.argv[1]), sys.argv[2]
     name = sys.argv[3]
-    done = run(place / "run", distribution, place / f"progress-{name}")
+    try:
+        done = run(place / "run", distribution, place / f"progress-{name}")
+    except KeyboardInterrupt as stopped:
+        sys.exit(stopped.exit_status)
     weights = {v.path: np.asarray(v) for v in done.model.trainable_variables}
     np.savez(place / f"weights-{name}.npz", **weights)

@@ -33,12 +33,9 @@ def is_dataset(source: Any) -> bool:
     return hasattr(source, "element_spec")
 
 
-def describe(source: Any, step: int) -> str:
-    """Says which records a batch holds, as far as its source knows."""
-    if not hasattr(source, "describe"):
-        return f"batch {step} of the data"
-    names = source.describe(step)
-    return f"batch {step}, records {', '.join(names)}"
+def records(source: Any, step: int) -> list[str]:
+    """Names the records of a batch, as far as its source knows them."""
+    return source.describe(step) if hasattr(source, "describe") else []
 
 
 def ahead(function: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:

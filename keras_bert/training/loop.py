@@ -5,6 +5,7 @@ runs the same steps on TensorFlow and on JAX, on one device or many, and its
 checkpoints hold everything a run depends on, the position in the data included.
 """
 
+import json
 import logging
 import math
 import signal
@@ -19,7 +20,7 @@ from typing import Any
 from keras_bert.errors import KerasBertError
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.training.averaging import averaged_weights
-from keras_bert.training.batches import describe, next_batch
+from keras_bert.training.batches import next_batch, records
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.distribution import distribution
 from keras_bert.training.monitoring import (
@@ -256,10 +257,17 @@ class Run:
                     raise TrainingStopped(self._account_of(number, name, value))
 
     def _account_of(self, step: int, name: str, value: float) -> str:
-        checkpoint = self._checkpoints.latest()
+        """Says what happened, and lists all records in `not_finite.json`."""
+        checkpoint, found = self._checkpoints.latest(), records(self.train, step)
+        shown = f", records {', '.join(found[:3])}" if found else ""
+        if self._steps.writes:
+            account = {"step": step, name: str(value), "records": found}
+            text = json.dumps(account, indent=2) + "\n"
+            (self.directory / "not_finite.json").write_text(text, encoding="utf-8")
         return (
-            f"The {name} at step {step} is {value}, in {describe(self.train, step)}. "
-            f"The last good checkpoint is {checkpoint}. Lower the learning rate "
+            f"The {name} at step {step} is {value}, in batch {step} of the data"
+            f"{shown}{' … (all in not_finite.json)' if found[3:] else ''}. The last "
+            f"good checkpoint is {checkpoint}. Lower the learning rate "
             f"({self.plan.learning_rate}) or lengthen the warm-up."
         )
 

@@ -163,7 +163,7 @@ class TensorFlowSteps:
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns the values of all variables, which later steps do not change."""
-        return {name: np.array(v) for name, v in self._variables().items()}
+        return {name: v.numpy() for name, v in self._variables().items()}
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Sets all variables."""
