@@ -186,6 +186,17 @@ def test_the_step_has_static_shapes_and_nothing_on_the_host(one):
             ), (op.name, output.shape)
 
 
+def test_xla_compiles_the_whole_step(one):
+    """What XLA cannot compile for a processor it cannot compile for a TPU."""
+    batch = tf.nest.map_structure(tf.convert_to_tensor, Rows()(1))
+    step = tf.function(
+        one._steps._train_on_replica, jit_compile=True, autograph=False
+    ).experimental_get_compiler_ir(batch)
+    program = step(stage="hlo")
+    assert "dot(" in program and "custom-call" not in program
+    assert "<=" not in program  # a dimension of changing size
+
+
 def test_a_dataset_of_changing_shapes_is_refused_for_a_tpu():
     from keras_bert.training.tensorflow_steps import _insist_on_static_shapes
 

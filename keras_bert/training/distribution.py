@@ -87,8 +87,8 @@ class TPU(OnTensorFlow):
             tf.tpu.experimental.initialize_tpu_system(resolver)
         except Exception as error:  # of many classes: no such name, kernel, machine
             raise ConfigError(
-                f"Expected a TPU named {name!r} (TPU_NAME). TensorFlow says: {error} "
-                "See docs/tpu.md."
+                f"Expected a TPU named {name!r} (TPU_NAME). TensorFlow says: "
+                f"{str(error).splitlines()[0]} See docs/tpu.md."
             ) from error
         return tf.distribute.TPUStrategy(resolver)
 
