@@ -7,12 +7,14 @@ import h5py
 import numpy as np
 import pytest
 from cases import CONFIG
+from conftest import shared
 from test_training_loop import _run
 
+from keras_bert.checkpoints.conversion import convert
 from keras_bert.errors import CheckpointError, ConfigError, MissingFileError
 from keras_bert.models import BertForPreTraining
 from keras_bert.training.checkpointing import NOTES, STATE, Checkpoints
-from keras_bert.training.loop import Plan
+from keras_bert.training.loop import Plan, Run
 from keras_bert.training.monitoring import kept_lines
 from keras_bert.training.variables import fitting, load_optimizer_state, numbered
 
@@ -267,3 +269,60 @@ def test_where_a_run_is_computed_may_change_and_its_numbers_may_not(tmp_path):
     _run(tmp_path / "run", heldout=False, plan=Plan(**plan, keep=5))()
     with pytest.raises(ConfigError, match="schedule 'linear', now 'cosine'"):
         _run(tmp_path / "run", heldout=False, plan=Plan(**plan, schedule="cosine"))()
+
+
+class _GooglesBatches:
+    """The batches of a recorded run, by number."""
+
+    def __init__(self, data):
+        self.data, self.batch_size = data, data["input_ids"].shape[1]
+
+    def __call__(self, step, rows=slice(None)):
+        names = ("input_ids", "attention_mask", "token_type_ids", "masked_lm_positions")
+        found = {k: v[step - 1][rows] for k, v in self.data.items()}
+        return (
+            {name: found[name] for name in names},
+            {
+                "prediction_logits": found["masked_lm_ids"],
+                "seq_relationship_logits": found["next_sentence_labels"][:, 0],
+            },
+            {"prediction_logits": found["masked_lm_weights"].astype("float32")},
+        )
+
+
+def test_the_state_of_a_run_of_googles_is_that_of_ours(tmp_path):
+    """After the same ten steps; so the eleventh is the same too."""
+    case = shared("goldens", "google_tf1_optimizer")
+    facts = json.loads((case / "case.json").read_text())
+    for stage in ("start", "end"):
+        convert(case / stage, tmp_path / stage, "keras")
+    plan = Plan(
+        steps=facts["num_train_steps"],
+        learning_rate=facts["init_lr"],
+        warmup_steps=facts["num_warmup_steps"],
+        bias_correction=False,
+    )
+    run = Run(
+        BertForPreTraining.from_pretrained(tmp_path / "start"),
+        plan,
+        tmp_path / "run",
+        _GooglesBatches(dict(np.load(case / "inputs.npz"))),
+        show_progress=False,
+    )
+    run()
+    theirs = plan.optimizer_for(run.model.config)
+    theirs.build(run.model.trainable_variables)
+    assert load_optimizer_state(theirs, tmp_path / "end") == 10
+    assert int(run.optimizer.iterations.numpy()) == 10
+    slots = {
+        "adam_m": (run.optimizer._momentums, theirs._momentums),
+        "adam_v": (run.optimizer._velocities, theirs._velocities),
+    }
+    for name, (ours, expected) in slots.items():
+        for path, one, other in zip(theirs.paths, ours, expected, strict=True):
+            bound = 5e-5 * np.abs(other.numpy()).max()
+            if path.endswith("key/bias"):  # a true gradient of zero
+                bound = 1e-6
+            np.testing.assert_allclose(
+                one.numpy(), other.numpy(), 0, bound, err_msg=f"{path}/{name}"
+            )
