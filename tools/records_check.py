@@ -1,6 +1,6 @@
 """Reads our records with the input function of Google's run_pretraining.py.
 
-    python tools/peers/google_records.py ~/src/bert
+    python tools/records_check.py ~/src/bert
 
 Makes records of a little text in two files, and compares every
 batch that Google's `input_fn_builder` gives with what this package's reader gives.
@@ -11,7 +11,7 @@ import tempfile
 import types
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import tensorflow as tf
