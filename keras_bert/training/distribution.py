@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -95,8 +95,6 @@ class TPU(OnTensorFlow):
 
 class OnJax:
     """One device of JAX."""
-
-    name: ClassVar[str] = "one"
 
     def __init__(self, shards: int = 1) -> None:
         import jax

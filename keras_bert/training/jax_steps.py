@@ -78,6 +78,9 @@ class JaxSteps:
         self.writes = jax.process_index() == 0
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
+        shards = mesh.shape["model"]
+        uncut = shards == 1
+        self._cuts = {} if uncut else cuts(model.config, model.parts_held, shards)
         self._layout = State(*([self._place(v) for v in part] for part in self.kept))
         self.take_values()
         self._train = jax.jit(
@@ -91,12 +94,10 @@ class JaxSteps:
 
     def _place(self, variable: keras.Variable) -> NamedSharding:
         """Returns where a variable lies; a slot lies where its weight does."""
-        shards = self.mesh.shape["model"]
-        found = cuts(self.model.config, self.model.parts_held, shards)
         for weight in self.kept.trainable:
             slot = variable.name.startswith(weight.path.replace("/", "_") + "_")
             if variable is weight or (slot and variable.shape == weight.shape):
-                cut = found.get(weight.path, ()) if shards > 1 else ()
+                cut = self._cuts.get(weight.path, ())
                 return NamedSharding(self.mesh, PartitionSpec(*cut))
         return self._whole
 

@@ -143,10 +143,10 @@ class Run:
             self.directory.mkdir(parents=True, exist_ok=True)
             claim(self.directory, plan, self.model.config)
         self._schedule = plan.schedule_of_rates()
+        self._limit = matmul_limit(self.model.policy.compute_dtype)
         self._restore()
         self.history = kept_lines(self.directory / "metrics.jsonl", self._start)
         self._batches = self._steps.feed(self.train, self._start, plan.steps)
-        self._limit = matmul_limit(self.model.policy.compute_dtype)
         self._began = time.monotonic()
         self._before = self.history[-1]["time"] if self.history else 0.0
 
