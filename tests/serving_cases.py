@@ -1,5 +1,7 @@
 """Tiny models of every head, and text for them, shared by the serving tests."""
 
+import numpy as np
+
 import keras_bert
 from keras_bert.config import BertConfig
 from keras_bert.features import SERVED_INPUTS
@@ -103,3 +105,11 @@ ON_PAIRS = {"pretraining", "next_sentence", "answers", "choices"}
 def make_model(case):
     name, changes, *_ = CASES[case]
     return getattr(keras_bert, name)(CONFIG.replace(**changes), seed=7)
+
+
+def at_tokens(value, attention_mask):
+    """Zeroes values per position at padding, where a served model has no numbers."""
+    value, real = np.asarray(value), np.asarray(attention_mask) > 0
+    if value.shape[:2] != real.shape:
+        return value
+    return np.where(real.reshape(real.shape + (1,) * (value.ndim - 2)), value, 0)

@@ -69,13 +69,18 @@ class BertPreTrainedModel(keras.Model):
         self.encoder = encoder
         # Out of Keras' sight: the packed graph owns no layer that this one lacks.
         self._held = SimpleNamespace(
-            packed=_packed_graph(head, encoded, inputs), options=options
+            packed=_packed_graph(head, encoded, inputs), options=options, head=head
         )
 
     @property
     def parts_held(self) -> tuple[str, ...]:
         """The parts of a checkpoint that this model holds."""
         return self.parts_for(**self._held.options)
+
+    @property
+    def head_layers(self) -> Any:
+        """The head, an object of the class `head`, to apply once more."""
+        return self._held.head
 
     @classmethod
     def parts_for(cls) -> tuple[str, ...]:

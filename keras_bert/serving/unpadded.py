@@ -1,0 +1,299 @@
+"""A model on the real tokens of a batch only: no padding in the heavy part.
+
+Rows of a batch differ in length, and a padded batch computes as many tokens as its
+longest row has for every one of them. Here embeddings and dense layers see the real
+tokens alone, in one long row; only attention goes back to rows, in a few groups of
+rows of similar length. The layers are the model's own, called on other shapes, so
+there is one set of weights and the numbers are the same.
+
+For graphs of TensorFlow: the operations are arranged such that it runs a dense layer
+with its bias, its gelu or its residual sum, and attention scores with their scale and
+mask, as one operation each on CPUs.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_bert.config import ACTIVATIONS
+from keras_bert.layers import FeedForward, SelfAttention, TransformerBlock
+from keras_bert.models import BertPreTrainedModel, heads
+
+Tensor = tf.Tensor
+Tensors = dict[str, Tensor]
+
+GROUPS = 3  # of rows; more groups compute less padding, and start more operations
+
+# The count of tokens is rounded up to a multiple of this: oneDNN compiles a kernel for
+# every new one.
+MULTIPLE = 16
+
+# Added to scores. Finite in float16, and beside any real score as good as infinite.
+# The own tokens of a row of padding come before those of other rows.
+HIDDEN, OUTSIDE = -3e4, -6e4
+
+# Heads that see one token at a time, and those that see rows.
+ON_TOKENS = {heads.MaskedLM, heads.TokenClassification, heads.QuestionAnswering}
+ON_ROWS = {
+    heads.EncoderOutputs,
+    heads.MultipleChoice,
+    heads.NextSentence,
+    heads.PreTraining,
+    heads.SequenceClassification,
+}
+
+# What an output holds at padding, where it is not 0: no answer begins or ends there.
+AT_PADDING = {"start_logits": -1e9, "end_logits": -1e9}
+
+
+def supports(model: BertPreTrainedModel) -> bool:
+    """Tells whether `forward` can compute a model.
+
+    It cannot if the model is causal, returns hidden states or attentions, or has a
+    head of its own making.
+
+    Args:
+        model: any model of this package, or of a subclass.
+
+    Example:
+        >>> import keras_bert
+        >>> config = keras_bert.BertConfig.preset("tiny", vocab_size=7)
+        >>> supports(keras_bert.BertForMaskedLM(config))
+        True
+    """
+    config = model.config
+    more = config.output_hidden_states or config.output_attentions
+    return model.head in ON_TOKENS | ON_ROWS and not (config.is_decoder or more)
+
+
+def forward(model: BertPreTrainedModel, inputs: Tensors) -> Tensors:
+    """Computes a model's outputs without its padding.
+
+    Args:
+        model: one that `supports` accepts.
+        inputs: `input_ids`, `attention_mask` and `token_type_ids`, int32
+            `(batch, seq)` or `(batch, choices, seq)`. The mask is of zeros and ones:
+            one piece per row.
+
+    Returns:
+        The model's outputs by name, in the shapes the model gives them. At padding
+        they hold zeros, start and end logits -1e9. The first token of a row counts
+        as real, whatever the mask says of others attending to it.
+    """
+    head, inputs = model.head_layers, model.complete(inputs)
+    rows = head.rows(inputs)
+    tokens = Tokens.of(rows["attention_mask"])
+    hidden = _encode(model, rows, tokens)  # (tokens, hidden)
+    encoded = {"dropout_seed": tf.zeros([2], tf.int32)}
+    if model.head in ON_ROWS:
+        encoded["last_hidden_state"] = tokens.put_back(hidden)
+        return head.outputs(encoded, inputs)
+    encoded["last_hidden_state"] = hidden[None]  # one row
+    every = {"masked_lm_positions": tf.range(tf.shape(hidden)[0])[None]}
+    return {
+        name: tokens.put_back(value[0], AT_PADDING.get(name, 0.0))
+        for name, value in head.outputs(encoded, every).items()
+    }
+
+
+# === Where the tokens are ===
+
+
+class Tokens(NamedTuple):
+    """The real tokens of a padded batch, longest row first.
+
+    Attributes:
+        batch, seq: shape of the padded batch.
+        lengths: of the rows, descending, `(batch,)`.
+        places: of the tokens in the flattened batch, `(tokens,)`.
+        surplus: tokens to add to make a round number.
+        bias: what scores get for attending to each token, float32
+            `(tokens + surplus,)`.
+    """
+
+    batch: Tensor
+    seq: Tensor
+    lengths: Tensor
+    places: Tensor
+    surplus: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, attention_mask: Tensor) -> "Tokens":
+        """Finds the real tokens.
+
+        Args:
+            attention_mask: integers `(batch, seq)`, 0 for padding.
+        """
+        batch, seq = tf.unstack(tf.shape(attention_mask))
+        real = attention_mask > 0
+        # The first token is what classifiers pool, and every row then has one.
+        kept = real | (tf.range(seq) == 0)
+        lengths = tf.reduce_sum(tf.cast(kept, tf.int32), 1)
+        order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+        found = tf.cast(tf.where(tf.gather(kept, order)), tf.int32)  # row, column
+        places = tf.gather(order, found[:, 0]) * seq + found[:, 1]
+        count = tf.shape(places)[0]
+        # At least one token, so that there is something to gather from.
+        surplus = tf.maximum(-(-count // MULTIPLE), 1) * MULTIPLE - count
+        hidden = tf.cast(~tf.gather(tf.reshape(real, [-1]), places), tf.float32)
+        bias = tf.pad(hidden * HIDDEN, [[0, surplus]])
+        return cls(batch, seq, tf.gather(lengths, order), places, surplus, bias)
+
+    def take(self, values: Tensor) -> Tensor:
+        """Takes the tokens of a padded batch: `(batch, seq)` -> `(tokens,)`."""
+        taken = tf.gather(tf.reshape(values, [-1]), self.places)
+        return tf.pad(taken, [[0, self.surplus]])
+
+    def put_back(self, values: Tensor, at_padding: float = 0.0) -> Tensor:
+        """Makes a padded batch: `(tokens, …)` -> `(batch, seq, …)`."""
+        values = values[: tf.shape(self.places)[0]]
+        rest = tf.shape(values)[1:]
+        size = tf.concat([[self.batch * self.seq], rest], 0)
+        if at_padding:
+            padded = tf.tensor_scatter_nd_update(
+                tf.fill(size, tf.cast(at_padding, values.dtype)),
+                self.places[:, None],
+                values,
+            )
+        else:
+            padded = tf.scatter_nd(self.places[:, None], values, size)
+        shape = tf.concat([[self.batch, self.seq], rest], 0)
+        return tf.ensure_shape(
+            tf.reshape(padded, shape), [None, None, *values.shape[1:]]
+        )
+
+    def groups(self, num_heads: int, dtype: tf.DType) -> list["Group"]:
+        """Divides the rows into groups for attention.
+
+        Args:
+            num_heads: of attention.
+            dtype: of its scores.
+        """
+        starts = tf.cumsum(self.lengths, exclusive=True)
+        cuts = [self.batch * i // GROUPS for i in range(GROUPS + 1)]
+        return [
+            Group.of(
+                self.lengths[begin:end], starts[begin:end], self.bias, num_heads, dtype
+            )
+            for begin, end in itertools.pairwise(cuts)
+        ]
+
+
+class Group(NamedTuple):
+    """Some rows of similar length, for attention.
+
+    Tokens are divided into heads, so that one gathering both makes rows and brings
+    the heads to the front.
+
+    Attributes:
+        rows: index of each position in `(tokens heads)`, `(rows, heads, longest)`.
+        bias: what is added to the scores, `(rows, 1, 1, longest)`.
+        tokens: index of each token in `(rows heads longest)`, `(tokens, heads)`.
+    """
+
+    rows: Tensor
+    bias: Tensor
+    tokens: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        lengths: Tensor,
+        starts: Tensor,
+        bias: Tensor,
+        num_heads: int,
+        dtype: tf.DType,
+    ) -> "Group":
+        """Indexes the tokens of some rows.
+
+        Args:
+            lengths: of the rows, descending, `(rows,)`.
+            starts: the first token of each, `(rows,)`.
+            bias: of all tokens, see `Tokens`.
+            num_heads: of attention.
+            dtype: of its scores.
+        """
+        longest = tf.reduce_max(tf.concat([[0], lengths[:1]], 0))
+        column = tf.range(longest)
+        inside = column < lengths[:, None]  # (rows, longest)
+        token = tf.minimum(starts[:, None] + column, tf.size(bias) - 1)
+        added = tf.where(inside, tf.gather(bias, token), OUTSIDE)
+        head = tf.range(num_heads)
+        found = tf.cast(tf.where(inside), tf.int32)  # row, column
+        return cls(
+            token[:, None, :] * num_heads + head[:, None],
+            tf.cast(added, dtype)[:, None, None, :],
+            (found[:, :1] * num_heads + head) * longest + found[:, 1:],
+        )
+
+
+# === The encoder ===
+
+
+def _encode(model: BertPreTrainedModel, rows: Tensors, tokens: Tokens) -> Tensor:
+    """Returns the last hidden state, `(tokens, hidden)`."""
+    encoder, config = model.encoder, model.config
+    seed = tf.zeros([2], tf.int32)
+    hidden = encoder.embeddings(
+        tokens.take(rows["input_ids"]),
+        tokens.take(rows["token_type_ids"]),
+        tf.pad(tokens.places % tokens.seq, [[0, tokens.surplus]]),
+        seed,
+    )
+    if encoder.projection:
+        hidden = encoder.projection(hidden)
+    groups = tokens.groups(config.num_attention_heads, hidden.dtype)
+    for block in encoder.blocks:
+        hidden = _block(block, hidden, groups, tokens.surplus)
+    return hidden
+
+
+def _block(
+    block: TransformerBlock, hidden: Tensor, groups: list[Group], surplus: Tensor
+) -> Tensor:
+    context = _attend(block.attention, hidden, groups, surplus)
+    wide = tf.cast(hidden, tf.float32)
+    hidden = block.attention_norm(tf.cast(context, tf.float32) + wide)
+    change = _feed_forward(block.feed_forward, hidden)
+    wide = tf.cast(hidden, tf.float32)
+    return block.feed_forward_norm(tf.cast(change, tf.float32) + wide)
+
+
+def _attend(
+    attention: SelfAttention, hidden: Tensor, groups: list[Group], surplus: Tensor
+) -> Tensor:
+    flat = [-1, attention.head_dim]
+    query, key, value = (
+        tf.reshape(dense(hidden), flat)  # (tokens heads) head_dim
+        for dense in (attention.query, attention.key, attention.value)
+    )
+    context = [_context(query, key, value, group) for group in groups]
+    width = attention.num_attention_heads * attention.head_dim
+    context = tf.reshape(tf.concat(context, 0), [-1, width])
+    return attention.output_dense(tf.pad(context, [[0, surplus], [0, 0]]))
+
+
+def _context(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
+    """Attends within the rows of a group: `(tokens, heads, head_dim)`."""
+    query, key, value = (tf.gather(x, group.rows) for x in (query, key, value))
+    scale = tf.cast(query.shape[-1] ** -0.5, query.dtype)
+    scores = tf.matmul(query, key, transpose_b=True) * scale + group.bias
+    probabilities = tf.nn.softmax(tf.cast(scores, tf.float32))
+    context = tf.matmul(tf.cast(probabilities, value.dtype), value)
+    return tf.gather(tf.reshape(context, [-1, value.shape[-1]]), group.tokens)
+
+
+# In the forms that TensorFlow recognizes beside a matrix product.
+_GELU: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functools.partial(tf.nn.gelu, approximate=False),
+    "gelu_new": functools.partial(tf.nn.gelu, approximate=True),
+}
+
+
+def _feed_forward(layer: FeedForward, hidden: Tensor) -> Tensor:
+    activation = _GELU.get(ACTIVATIONS[layer.hidden_act], layer.activation)
+    return layer.output_dense(activation(layer.intermediate_dense(hidden)))
