@@ -89,7 +89,7 @@ class Servable:
     def __init__(self, model, tokenizer, max_length, labels, pairs):
         self._model = model
         self._head = head_of(model)
-        self._forward = _Forward(model, self._head.axes)
+        self._forward = _forward_function(model, self._head.axes)
         self._max_length = _check_length(max_length, model.config)
         self._tokenizer = (
             None
@@ -101,7 +101,7 @@ class Servable:
 
     def signatures(self) -> dict[str, Callable]:
         """Returns the functions to save, by signature name."""
-        ids = self._forward.on_ids.get_concrete_function()
+        ids = self._forward.get_concrete_function()
         if self._tokenizer is None:
             return {"serving_default": ids, "serve_ids": ids}
         pairs = self.on_text(pairs=True)
@@ -151,7 +151,7 @@ class Servable:
     def _answer(self, **texts: tf.Tensor) -> Tensors:
         features = self._head.encode(self._tokenizer, **texts)
         features = {name: features[name] for name in SERVED_INPUTS}
-        outputs = self._forward.on_rows(**features)
+        outputs = self._forward(**features)
         return self._head.answer(outputs, features, tf.constant(self._labels))
 
     def _trace(self, specs: dict[str, tf.TensorSpec]) -> Callable:
@@ -192,54 +192,26 @@ def named_outputs(outputs) -> Tensors:
     return {name: tf.cast(value, tf.float32) for name, value in flat.items()}
 
 
-class _Forward:
-    """A model on ids, traced once and called by every signature.
+def _forward_function(model: keras.Model, axes: str) -> tf.function:
+    """The model on ids, traced once and called by every signature."""
+    limit = model.config.max_position_embeddings
+    message = f"input_ids are longer than max_position_embeddings={limit}"
+    shape = [None] * len(names(axes))
+    specs = [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
+    compute = unpadded.forward if unpadded.supports(model) else _padded
 
-    Attributes:
-        on_rows: computes rows of one piece each, without padding if it can.
-        on_ids: computes rows of any kind.
-    """
+    def forward(input_ids, attention_mask, token_type_ids):
+        # A lookup past the end of the position table is an error on CPU only.
+        tf.debugging.assert_less_equal(tf.shape(input_ids)[-1], limit, message)
+        ids = (input_ids, attention_mask, token_type_ids)
+        features = dict(zip(SERVED_INPUTS, ids, strict=True))
+        return named_outputs(compute(model, features))
 
-    def __init__(self, model: keras.Model, axes: str):
-        shape = [None] * len(names(axes))
-        self._specs = [tf.TensorSpec(shape, tf.int32, name=n) for n in SERVED_INPUTS]
-        limit = model.config.max_position_embeddings
-        message = f"input_ids are longer than max_position_embeddings={limit}"
+    return tf.function(forward, input_signature=specs, autograph=False)
 
-        def checked(compute: Callable) -> Callable[..., Tensors]:
-            def forward(features: Tensors) -> Tensors:
-                # A lookup past the end of the position table is an error on CPU only.
-                length = tf.shape(features["input_ids"])[-1]
-                tf.debugging.assert_less_equal(length, limit, message)
-                return named_outputs(compute(features))
 
-            return forward
-
-        ordinary = self._function(checked(lambda f: model(f, training=False)))
-        self.on_rows = self.on_ids = ordinary
-        if unpadded.supports(model):
-            self.on_rows = self._function(
-                checked(lambda features: unpadded.forward(model, features))
-            )
-            self.on_ids = self._function(self._choose(ordinary))
-
-    def _choose(self, ordinary: Callable) -> Callable[[Tensors], Tensors]:
-        """Rows packed with several pieces, numbered in the mask, are rare."""
-
-        def forward(features: Tensors) -> Tensors:
-            several = tf.reduce_any(features["attention_mask"] > 1)
-            return tf.cond(
-                several, lambda: ordinary(**features), lambda: self.on_rows(**features)
-            )
-
-        return forward
-
-    def _function(self, compute: Callable[[Tensors], Tensors]) -> tf.function:
-        def forward(input_ids, attention_mask, token_type_ids):
-            ids = (input_ids, attention_mask, token_type_ids)
-            return compute(dict(zip(SERVED_INPUTS, ids, strict=True)))
-
-        return tf.function(forward, input_signature=self._specs, autograph=False)
+def _padded(model: keras.Model, features: Tensors):
+    return model(features, training=False)
 
 
 # === Checks, all before anything is written ===

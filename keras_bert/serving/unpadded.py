@@ -36,7 +36,12 @@ MULTIPLE = 16
 HIDDEN, OUTSIDE = -3e4, -6e4
 
 # Heads that see one token at a time, and those that see rows.
-ON_TOKENS = {heads.MaskedLM, heads.TokenClassification, heads.QuestionAnswering}
+ON_TOKENS = {
+    heads.CausalLM,
+    heads.MaskedLM,
+    heads.QuestionAnswering,
+    heads.TokenClassification,
+}
 ON_ROWS = {
     heads.EncoderOutputs,
     heads.MultipleChoice,
@@ -52,8 +57,8 @@ AT_PADDING = {"start_logits": -1e9, "end_logits": -1e9}
 def supports(model: BertPreTrainedModel) -> bool:
     """Tells whether `forward` can compute a model.
 
-    It cannot if the model is causal, returns hidden states or attentions, or has a
-    head of its own making.
+    It cannot if the model returns hidden states or attentions, or has a head that is
+    none of this package's.
 
     Args:
         model: any model of this package, or of a subclass.
@@ -66,7 +71,7 @@ def supports(model: BertPreTrainedModel) -> bool:
     """
     config = model.config
     more = config.output_hidden_states or config.output_attentions
-    return model.head in ON_TOKENS | ON_ROWS and not (config.is_decoder or more)
+    return model.head in ON_TOKENS | ON_ROWS and not more
 
 
 def forward(model: BertPreTrainedModel, inputs: Tensors) -> Tensors:
@@ -75,8 +80,7 @@ def forward(model: BertPreTrainedModel, inputs: Tensors) -> Tensors:
     Args:
         model: one that `supports` accepts.
         inputs: `input_ids`, `attention_mask` and `token_type_ids`, int32
-            `(batch, seq)` or `(batch, choices, seq)`. The mask is of zeros and ones:
-            one piece per row.
+            `(batch, seq)` or `(batch, choices, seq)`.
 
     Returns:
         The model's outputs by name, in the shapes the model gives them. At padding
@@ -110,8 +114,7 @@ class Tokens(NamedTuple):
         lengths: of the rows, descending, `(batch,)`.
         places: of the tokens in the flattened batch, `(tokens,)`.
         surplus: tokens to add to make a round number.
-        bias: what scores get for attending to each token, float32
-            `(tokens + surplus,)`.
+        pieces: what the mask says of each, `(tokens + surplus,)`.
     """
 
     batch: Tensor
@@ -119,19 +122,18 @@ class Tokens(NamedTuple):
     lengths: Tensor
     places: Tensor
     surplus: Tensor
-    bias: Tensor
+    pieces: Tensor
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> "Tokens":
         """Finds the real tokens.
 
         Args:
-            attention_mask: integers `(batch, seq)`, 0 for padding.
+            attention_mask: integers `(batch, seq)`, see `AttentionBias`.
         """
         batch, seq = tf.unstack(tf.shape(attention_mask))
-        real = attention_mask > 0
         # The first token is what classifiers pool, and every row then has one.
-        kept = real | (tf.range(seq) == 0)
+        kept = (attention_mask > 0) | (tf.range(seq) == 0)
         lengths = tf.reduce_sum(tf.cast(kept, tf.int32), 1)
         order = tf.argsort(lengths, direction="DESCENDING", stable=True)
         found = tf.cast(tf.where(tf.gather(kept, order)), tf.int32)  # row, column
@@ -139,9 +141,9 @@ class Tokens(NamedTuple):
         count = tf.shape(places)[0]
         # At least one token, so that there is something to gather from.
         surplus = tf.maximum(-(-count // MULTIPLE), 1) * MULTIPLE - count
-        hidden = tf.cast(~tf.gather(tf.reshape(real, [-1]), places), tf.float32)
-        bias = tf.pad(hidden * HIDDEN, [[0, surplus]])
-        return cls(batch, seq, tf.gather(lengths, order), places, surplus, bias)
+        lengths = tf.gather(lengths, order)
+        tokens = cls(batch, seq, lengths, places, surplus, attention_mask)
+        return tokens._replace(pieces=tokens.take(attention_mask))
 
     def take(self, values: Tensor) -> Tensor:
         """Takes the tokens of a padded batch: `(batch, seq)` -> `(tokens,)`."""
@@ -166,21 +168,22 @@ class Tokens(NamedTuple):
             tf.reshape(padded, shape), [None, None, *values.shape[1:]]
         )
 
-    def groups(self, num_heads: int, dtype: tf.DType) -> list["Group"]:
+    def groups(self, num_heads: int, causal: bool, dtype: tf.DType) -> list["Group"]:
         """Divides the rows into groups for attention.
 
         Args:
             num_heads: of attention.
+            causal: attend to earlier tokens only.
             dtype: of its scores.
         """
         starts = tf.cumsum(self.lengths, exclusive=True)
         cuts = [self.batch * i // GROUPS for i in range(GROUPS + 1)]
-        return [
-            Group.of(
-                self.lengths[begin:end], starts[begin:end], self.bias, num_heads, dtype
-            )
-            for begin, end in itertools.pairwise(cuts)
-        ]
+        groups = []
+        for begin, end in itertools.pairwise(cuts):
+            rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
+            bias = tf.cast(rows.bias(causal), dtype)[:, None]
+            groups.append(Group(*rows.of_heads(num_heads), bias))
+        return groups
 
 
 class Group(NamedTuple):
@@ -191,44 +194,51 @@ class Group(NamedTuple):
 
     Attributes:
         rows: index of each position in `(tokens heads)`, `(rows, heads, longest)`.
-        bias: what is added to the scores, `(rows, 1, 1, longest)`.
         tokens: index of each token in `(rows heads longest)`, `(tokens, heads)`.
+        bias: what is added to the scores, `(rows, 1, longest, longest)`.
     """
 
     rows: Tensor
-    bias: Tensor
     tokens: Tensor
+    bias: Tensor
+
+
+class _Rows(NamedTuple):
+    """Some rows, longest first.
+
+    Attributes:
+        token: the token at each position, `(rows, longest)`.
+        inside: whether the position is one of the row's own.
+        pieces: what the mask says of it.
+    """
+
+    token: Tensor
+    inside: Tensor
+    pieces: Tensor
 
     @classmethod
-    def of(
-        cls,
-        lengths: Tensor,
-        starts: Tensor,
-        bias: Tensor,
-        num_heads: int,
-        dtype: tf.DType,
-    ) -> "Group":
-        """Indexes the tokens of some rows.
-
-        Args:
-            lengths: of the rows, descending, `(rows,)`.
-            starts: the first token of each, `(rows,)`.
-            bias: of all tokens, see `Tokens`.
-            num_heads: of attention.
-            dtype: of its scores.
-        """
-        longest = tf.reduce_max(tf.concat([[0], lengths[:1]], 0))
+    def of(cls, lengths: Tensor, starts: Tensor, pieces: Tensor) -> "_Rows":
+        longest = tf.reduce_sum(lengths[:1])  # 0 if there are no rows
         column = tf.range(longest)
-        inside = column < lengths[:, None]  # (rows, longest)
-        token = tf.minimum(starts[:, None] + column, tf.size(bias) - 1)
-        added = tf.where(inside, tf.gather(bias, token), OUTSIDE)
-        head = tf.range(num_heads)
-        found = tf.cast(tf.where(inside), tf.int32)  # row, column
-        return cls(
-            token[:, None, :] * num_heads + head[:, None],
-            tf.cast(added, dtype)[:, None, None, :],
-            (found[:, :1] * num_heads + head) * longest + found[:, 1:],
-        )
+        token = tf.minimum(starts[:, None] + column, tf.size(pieces) - 1)
+        return cls(token, column < lengths[:, None], tf.gather(pieces, token))
+
+    def bias(self, causal: bool) -> Tensor:
+        """Returns what `AttentionBias` does, `(rows, longest, longest)`."""
+        to, origin = self.pieces[:, None, :], self.pieces[:, :, None]
+        visible = (to > 0) & ((origin == to) | (origin == 0))
+        if causal:
+            column = tf.range(tf.shape(self.token)[1])
+            visible &= column <= column[:, None]
+        shown = tf.where(visible, 0.0, HIDDEN)
+        return tf.where(self.inside[:, None, :], shown, OUTSIDE)
+
+    def of_heads(self, num_heads: int) -> tuple[Tensor, Tensor]:
+        """Returns indices from tokens to rows and back, see `Group`."""
+        head, longest = tf.range(num_heads), tf.shape(self.token)[1]
+        found = tf.cast(tf.where(self.inside), tf.int32)  # row, column
+        rows = self.token[:, None, :] * num_heads + head[:, None]
+        return rows, (found[:, :1] * num_heads + head) * longest + found[:, 1:]
 
 
 # === The encoder ===
@@ -246,7 +256,7 @@ def _encode(model: BertPreTrainedModel, rows: Tensors, tokens: Tokens) -> Tensor
     )
     if encoder.projection:
         hidden = encoder.projection(hidden)
-    groups = tokens.groups(config.num_attention_heads, hidden.dtype)
+    groups = tokens.groups(config.num_attention_heads, config.is_decoder, hidden.dtype)
     for block in encoder.blocks:
         hidden = _block(block, hidden, groups, tokens.surplus)
     return hidden
