@@ -1,9 +1,12 @@
 """Trains the same BERT by three programs on the same batches, and compares.
 
 `loop` is `keras_bert.training.loop`, `fit` a plain Keras script, `torch` Hugging Face's
-`BertForPreTraining` with PyTorch's AdamW. A seed decides the order of the records and
-their masks, the same for all three; initial weights and dropout are each library's own.
-All are scored on held-out documents by the same NumPy code.
+`BertForPreTraining` with PyTorch's AdamW. Google's initial weights, and ours, are drawn
+from a truncated normal distribution, Hugging Face's from one that is not; so
+`torch_truncated` begins as Google's does, and `loop_wide` with weights as wide as
+Hugging Face's. A seed decides the order of the records and their masks, the same for
+all; initial weights and dropout are drawn by each library. All are scored on held-out
+documents by the same NumPy code.
 
     python benchmarks/learning.py --text 'corpus/*.txt' --output learning/
     python benchmarks/learning.py --text 'corpus/*.txt' --output learning/ --steps 20
@@ -28,7 +31,13 @@ from typing import Any
 
 import numpy as np
 
-PROGRAMS = ("loop", "fit", "torch")
+PROGRAMS = ("loop", "fit", "torch_truncated", "loop_wide", "torch")
+COMPARED = (
+    ("loop", "torch_truncated"),
+    ("fit", "torch_truncated"),
+    ("loop_wide", "torch"),
+)
+CUT_DEVIATION = 0.87962566  # of a normal distribution cut at two deviations
 THREADS = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
@@ -201,10 +210,11 @@ def _cross_entropy(logits: np.ndarray, answers: np.ndarray) -> np.ndarray:
 # === The programs ===
 
 
-def _keras_model(folder: Path, study: Study, seed: int) -> Any:
+def _keras_model(folder: Path, study: Study, seed: int, deviation: float = 0.02) -> Any:
     import keras_bert
 
-    config = keras_bert.BertConfig(**study.sizes(_vocab_size(folder)))
+    sizes = study.sizes(_vocab_size(folder))
+    config = keras_bert.BertConfig(**sizes, initializer_range=deviation)
     return keras_bert.BertForPreTraining(config, seed=seed)
 
 
@@ -216,11 +226,16 @@ def _keras_scores(model: Any, folder: Path, study: Study) -> dict:
     return scores(batches(folder, study, "heldout", 0), predict)
 
 
-def train_loop(folder: Path, study: Study, seed: int) -> dict:
+def train_loop_wide(folder: Path, study: Study, seed: int) -> dict:
+    """Trains by the loop from weights whose deviation is that of Hugging Face's."""
+    return train_loop(folder, study, seed, 0.02 / CUT_DEVIATION)
+
+
+def train_loop(folder: Path, study: Study, seed: int, deviation: float = 0.02) -> dict:
     """Trains by the loop of this package."""
     from keras_bert.training.loop import Plan, Run
 
-    model = _keras_model(folder, study, seed)
+    model = _keras_model(folder, study, seed, deviation)
     plan = Plan(
         steps=study.steps,
         learning_rate=study.learning_rate,
@@ -232,7 +247,7 @@ def train_loop(folder: Path, study: Study, seed: int) -> dict:
         log_every=100,
     )
     train = batches(folder, study, "train", seed)
-    directory = folder / f"run-{seed}"
+    directory = folder / f"run-{deviation:.4f}-{seed}"
     Run(model, plan, directory, train, show_progress=False)()
     return _keras_scores(model, folder, study)
 
@@ -258,7 +273,12 @@ def train_fit(folder: Path, study: Study, seed: int) -> dict:
     return _keras_scores(model, folder, study)
 
 
-def train_torch(folder: Path, study: Study, seed: int) -> dict:
+def train_torch_truncated(folder: Path, study: Study, seed: int) -> dict:
+    """Trains Hugging Face's model from weights drawn as Google's."""
+    return train_torch(folder, study, seed, truncated=True)
+
+
+def train_torch(folder: Path, study: Study, seed: int, truncated: bool = False) -> dict:
     """Trains Hugging Face's model with PyTorch's optimizer."""
     import torch
     from transformers import BertConfig, BertForPreTraining
@@ -266,6 +286,8 @@ def train_torch(folder: Path, study: Study, seed: int) -> dict:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     model = BertForPreTraining(BertConfig(**study.sizes(_vocab_size(folder))))
+    if truncated:
+        _draw_truncated(model)
     optimizer = _torch_optimizer(model, study)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, study.rate_share)
     train = batches(folder, study, "train", seed)
@@ -286,6 +308,16 @@ def train_torch(folder: Path, study: Study, seed: int) -> dict:
             return [x.numpy() for x in _torch_logits(model, features)]
 
     return scores(batches(folder, study, "heldout", 0), predict)
+
+
+def _draw_truncated(model: Any) -> None:
+    """Draws kernels and embeddings anew, without what lies beyond two deviations."""
+    import torch
+
+    std = model.config.initializer_range
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            torch.nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
 def _torch_optimizer(model: Any, study: Study) -> Any:
@@ -394,20 +426,19 @@ def _mean_and_spread(values: Sequence[float]) -> str:
 
 
 def differences(results: Sequence[dict]) -> Iterator[str]:
-    """Says how far each program's mean is from `torch`, beside the spread of both."""
+    """Says how far our means are from the peers', beside the spread of both."""
     of = {
         program: {r["seed"]: r["mlm_loss"] for r in results if r["program"] == program}
         for program in PROGRAMS
     }
-    theirs = list(of["torch"].values())
-    for program in PROGRAMS[:-1]:
-        ours = list(of[program].values())
+    for program, peer in COMPARED:
+        ours, theirs = list(of[program].values()), list(of[peer].values())
         difference = statistics.mean(ours) - statistics.mean(theirs)
         widest = max(max(v) - min(v) for v in (ours, theirs))
         verdict = "within" if abs(difference) <= widest else "OUTSIDE"
         yield (
-            f"{program} - torch: MLM loss {difference:+.4f}, {verdict} the run-to-run "
-            f"range of {widest:.4f}"
+            f"{program} - {peer}: MLM loss {difference:+.4f}, {verdict} the "
+            f"run-to-run range of {widest:.4f}"
         )
 
 

@@ -1,40 +1,73 @@
 """`keras-bert pretrain`: masked LM and next sentence, from records."""
 
 import argparse
-from dataclasses import replace
+import time
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_bert.cli.finetune import (
     add_run_arguments,
     check_vocabulary,
+    circumstances,
     finish,
-    plan_of,
 )
-from keras_bert.errors import ConfigError
-from keras_bert.pretraining.masking import UNITS, MaskingSettings
+from keras_bert.cli.recipes import (
+    Outline,
+    Situation,
+    add_recipe_arguments,
+    changes_of,
+    check,
+    check_data_settings,
+    listing,
+    write_settings,
+)
+from keras_bert.errors import ConfigError, choose
+from keras_bert.pretraining.masking import UNITS
+from keras_bert.pretraining.settings import DataSettings
+
+# Settings of a recipe that are flags too, and those of its data.
+FLAGS = (
+    *("model", "steps", "warmup_steps", "batch_size", "learning_rate", "optimizer"),
+    *("schedule", "weight_decay", "bias_correction", "ema_momentum"),
+    "gradient_accumulation_steps",
+)
+DATA_FLAGS = ("masking", "masked_lm_prob", "max_predictions_per_seq")
+DEFAULTS = {"batch_size": 256, "learning_rate": 1e-4}
+CHECKED_ROWS = 64  # of the first batch, for ids that the model has no rows for
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "--data", required=True, metavar="PATTERN", help="records, a name or a glob"
+    add_recipe_arguments(parser, _listing)
+    add, many = parser.add_argument, dict(nargs="+", metavar="PATTERN")
+    add("--data", required=True, **many, help="records, names or a glob, of each phase")
+    add("--heldout", **many, help="records to evaluate on, not trained on")
+    add("--heldout-batches", type=int, default=50, help="batches of an evaluation")
+    add("--phase", type=int, help="train this phase of the recipe as a run of its own")
+    add(
+        "--estimate",
+        action=argparse.BooleanOptionalAction,
+        help="measure how long it will take; by default, of recipes and dry runs",
     )
-    parser.add_argument(
-        "--heldout", metavar="PATTERN", help="records to evaluate on, not trained on"
-    )
-    parser.add_argument(
-        "--heldout-batches", type=int, default=50, help="batches of an evaluation"
-    )
-    parser.add_argument(
+    add(
         "--vocab",
-        required=True,
         metavar="PATH",
-        help="vocab.txt or tokenizer directory",
+        help="vocab.txt or tokenizer directory, if not with --init; static records "
+        "can do without",
     )
+    _add_starts(parser)
+    _add_plan_arguments(parser)
+    add_run_arguments(parser, **DEFAULTS)
+    _add_masking(parser)
+
+
+def _add_starts(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
-        "--model", default="base", help="size by name, or a config file, to begin anew"
+        "--model",
+        default=argparse.SUPPRESS,
+        help="size by name, or a config file, to begin anew (base)",
     )
     start.add_argument(
         "--init", metavar="PATH", help="a checkpoint of any format to go on from"
@@ -44,20 +77,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the optimizer's state and step that lie beside --init, as "
         "`keras-bert convert` writes them",
-    )
-    parser.add_argument("--steps", type=int, required=True, help="optimizer steps")
-    parser.add_argument(
-        "--warmup-steps", type=int, default=0, help="steps of the warm-up"
-    )
-    add_run_arguments(parser, batch_size=256, learning_rate=1e-4)
-    _add_plan_arguments(parser)
-    masking = parser.add_argument_group("masking of compact records")
-    masking.add_argument("--masking", choices=UNITS, default="token", help="unit")
-    masking.add_argument(
-        "--masked-lm-prob", type=float, default=0.15, help="share of a row's tokens"
-    )
-    masking.add_argument(
-        "--max-predictions-per-seq", type=int, default=20, help="positions at most"
     )
 
 
@@ -71,102 +90,249 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         "on JAX data_parallel or model_parallel",
     )
     add("--model-shards", type=int, default=1, help="devices that share a model's copy")
-    add("--optimizer", default="adamw", metavar="NAME", help="adamw, adam or lamb")
+    add("--keep", type=int, default=2, help="newest checkpoints kept, beside the best")
+    add = partial(add, default=argparse.SUPPRESS)
+    add("--steps", type=int, help="optimizer steps, shared out over the phases")
+    add("--warmup-steps", type=int, help="steps of the warm-up (0)")
+    add("--optimizer", metavar="NAME", help="adamw, adam or lamb (adamw)")
     add(
         "--schedule",
-        default="linear",
         metavar="NAME",
-        help="of the rate: linear, polynomial, cosine or constant",
+        help="of the rate: linear, polynomial, cosine or constant (linear)",
     )
     add("--ema-momentum", type=float, help="keep an average of the weights")
     add(
         "--gradient-accumulation-steps",
         type=int,
-        default=1,
-        help="parts a batch is computed in, to save memory",
+        help="parts a batch is computed in, to save memory (1)",
     )
-    add("--keep", type=int, default=2, help="newest checkpoints kept, beside the best")
+
+
+def _add_masking(parser: argparse.ArgumentParser) -> None:
+    masking = parser.add_argument_group("masking of compact records")
+    add = partial(masking.add_argument, default=argparse.SUPPRESS)
+    add("--masking", choices=UNITS, help="unit (token)")
+    add("--masked-lm-prob", type=float, help="share of a row's tokens (0.15)")
+    add("--max-predictions-per-seq", type=int, help="positions at most (20)")
+
+
+def _listing() -> str:
+    from keras_bert.training.recipes import PRETRAINING
+
+    return listing(PRETRAINING)
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves beside the run's log and checkpoints."""
-    from keras_bert.tokenization import BertTokenizer
     from keras_bert.training.distribution import distribution
-    from keras_bert.training.loop import Run
 
-    plan = _plan(args)
-    tokenizer = BertTokenizer.from_pretrained(args.vocab)
+    recipe = _recipe(args)
+    check_data_settings(recipe)
+    tokenizer = _tokenizer(args)
+    phases = _phases(args, recipe)
+    plan = phases[0].plan
+    for phase in phases:
+        check(_situation(args, recipe, phase, tokenizer))
     with distribution(plan.distribution, plan.model_shards).scope():
-        model = _model(args, tokenizer)
-    check_vocabulary(tokenizer, model)
-    train, heldout = _batches(args, tokenizer)
-    first, *_ = train(1)
-    model.check(first)  # rows may be longer than it takes
-    tokens = args.batch_size * first["input_ids"].shape[1]
-    print(
-        f"{model.count_params():,} parameters, {plan.steps:,} steps of "
-        f"{args.batch_size} rows, {plan.steps * tokens:,} tokens with padding; "
-        f"{args.output}"
-    )
-    state = args.init if args.init_optimizer else None
-    training = Run(
-        model, plan, Path(args.output), train, heldout, optimizer_state=state
-    )
-    history = training()
-    if training.writes:
-        with training.weights_to_keep():
-            finish(model, tokenizer, args.output, history)
-        _draw(history, Path(args.output) / "curves.png")
+        model = _model(args, recipe, phases[0].form, tokenizer)
+    if tokenizer:
+        check_vocabulary(tokenizer, model)
+    for phase in phases:
+        _print_phase(args, recipe, phase, model, tokenizer)
+    if not args.dry_run:
+        _train(args, recipe, phases, model, tokenizer)
 
 
-def _plan(args: argparse.Namespace) -> Any:
-    if args.init_optimizer and not args.init:
-        raise ConfigError(
-            "Expected --init with --init-optimizer: the state lies beside a "
-            "checkpoint. Received: none."
+# === What is to be done ===
+
+
+class Stretch(NamedTuple):
+    """A phase of a recipe, what it is trained on, and where it is kept.
+
+    Attributes:
+        number: from 1.
+        phase: its numbers.
+        plan: for the training loop.
+        folder: of its run.
+        data: pattern of the records.
+        form: of the records.
+        heldout: pattern of held-out records, or None.
+    """
+
+    number: int
+    phase: Any
+    plan: Any
+    folder: Path
+    data: str
+    form: Any
+    heldout: str | None
+
+    def batches(self, args: argparse.Namespace, tokenizer: Any) -> tuple[Any, Any]:
+        """Returns the batches to train on, and those to evaluate on or None."""
+        from keras_bert.pretraining.numpy_reading import RecordBatches
+
+        masking = DataSettings(**self.phase.data).masking_settings
+        options = dict(seed=args.seed, tokenizer=tokenizer, masking=masking)
+        train = RecordBatches(self.data, self.phase.batch_size, **options)
+        if not self.heldout:
+            return train, None
+        options |= dict(shuffle=False, repeat=False, limit=args.heldout_batches)
+        return train, RecordBatches(self.heldout, self.phase.batch_size, **options)
+
+
+def _recipe(args: argparse.Namespace) -> Any:
+    """Returns the numbers: of a recipe or the command's own, with what was changed."""
+    from keras_bert.training.recipes import PRETRAINING, Phase, Recipe, override
+
+    given = changes_of(args, FLAGS)
+    recipe = Recipe(phases=(Phase(steps=1, **DEFAULTS),))  # how many has to be said
+    if args.recipe:
+        recipe = PRETRAINING[choose("recipe", args.recipe, PRETRAINING)]
+    elif not any("steps" in changes or "phase-1.steps" in changes for changes in given):
+        raise ConfigError("Expected --steps or --recipe. Received: neither.")
+    for name in DATA_FLAGS:
+        if name in args:
+            given.append({f"data.{name}": getattr(args, name)})
+    return reduce(override, given, recipe)
+
+
+def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
+    """Returns the phases that are to be trained."""
+    from keras_bert.pretraining.reading import record_files, record_form
+
+    plans = recipe.plans(**circumstances(args))
+    numbers = range(1, len(plans) + 1)
+    if args.phase is not None:
+        choose("phase", args.phase, numbers)
+        numbers = range(args.phase, args.phase + 1)
+    data = _for_each(numbers, args.data, "--data")
+    heldout = _for_each(numbers, args.heldout or [None] * len(numbers), "--heldout")
+    folder = Path(args.output)
+    return [
+        Stretch(
+            number,
+            recipe.phases[number - 1],
+            plans[number - 1],
+            folder / f"phase-{number}" if len(numbers) > 1 else folder,
+            pattern,
+            record_form(record_files(pattern)),
+            held,
         )
-    return replace(
-        plan_of(args, args.steps, args.warmup_steps),
-        distribution=args.distribution,
-        model_shards=args.model_shards,
-        optimizer=args.optimizer,
-        schedule=args.schedule,
-        ema_momentum=args.ema_momentum,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        keep=args.keep,
+        for number, pattern, held in zip(numbers, data, heldout, strict=True)
+    ]
+
+
+def _for_each(numbers: range, patterns: list, flag: str) -> list:
+    if len(patterns) != len(numbers):
+        alone = " Or choose one by --phase." if len(numbers) > 1 else ""
+        raise ConfigError(
+            f"Expected {flag} with {len(numbers)} pattern{'s' * (len(numbers) > 1)} of "
+            f"records, one for each phase. Received: {' '.join(patterns)}. Quote a "
+            f"pattern, so that it stays one.{alone}"
+        )
+    return patterns
+
+
+def _situation(
+    args: argparse.Namespace, recipe: Any, phase: Stretch, tokenizer: Any
+) -> Situation:
+    return Situation(
+        number=phase.number,
+        phase=phase.phase,
+        recipe=recipe,
+        records=phase.data,
+        form=phase.form,
+        has_tokenizer=tokenizer is not None,
+        has_checkpoint=bool(args.init),
+        has_optimizer_state=args.init_optimizer,
     )
 
 
-def _batches(args: argparse.Namespace, tokenizer: Any) -> tuple[Any, Any]:
-    """Returns the batches to train on, and those to evaluate on or None."""
-    from keras_bert.pretraining.numpy_reading import RecordBatches
+def _tokenizer(args: argparse.Namespace) -> Any:
+    """Returns the tokenizer that was given or lies beside the checkpoint, or None."""
+    from keras_bert.tokenization import BertTokenizer
 
-    masking = MaskingSettings(
-        args.max_predictions_per_seq, args.masked_lm_prob, args.masking
-    )
-    options = dict(seed=args.seed, tokenizer=tokenizer, masking=masking)
-    train = RecordBatches(args.data, args.batch_size, **options)
-    if not args.heldout:
-        return train, None
-    options |= dict(shuffle=False, repeat=False, limit=args.heldout_batches)
-    return train, RecordBatches(args.heldout, args.batch_size, **options)
+    if args.vocab:
+        return BertTokenizer.from_pretrained(args.vocab)
+    if args.init and (Path(args.init) / "vocab.txt").exists():
+        return BertTokenizer.from_pretrained(args.init)
+    return None
+
+
+def _model(args: argparse.Namespace, recipe: Any, form: Any, tokenizer: Any) -> Any:
+    import keras_bert
+
+    options = dict(dtype=args.dtype, seed=args.seed)
+    kind = keras_bert.BertForPreTraining
+    if not form.labeled:  # nothing asks for a second task
+        kind = keras_bert.BertForMaskedLM
+    if args.init:
+        return kind.from_pretrained(args.init, **options)
+    if Path(recipe.model).suffix == ".json":
+        return kind(keras_bert.BertConfig.from_json_file(recipe.model), **options)
+    sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
+    return kind(keras_bert.BertConfig.preset(recipe.model, **sizes), **options)
+
+
+# === The printed plan ===
+
+
+def _print_phase(
+    args: argparse.Namespace, recipe: Any, phase: Stretch, model: Any, tokenizer: Any
+) -> None:
+    train, _ = phase.batches(args, tokenizer)
+    batch = train(1, slice(0, CHECKED_ROWS))
+    model.check(batch[0])  # rows may be longer than it takes, ids too large
+    outline = Outline(recipe, phase, model, train.records, batch)
+    print(outline.summary())
+    wanted = args.recipe or args.dry_run if args.estimate is None else args.estimate
+    if wanted:
+        options = dict(dtype=args.dtype, seed=args.seed)
+        print(outline.estimate(partial(type(model), model.config, **options)))
+
+
+# === Training ===
+
+
+def _train(
+    args: argparse.Namespace,
+    recipe: Any,
+    phases: list[Stretch],
+    model: Any,
+    tokenizer: Any,
+) -> None:
+    from keras_bert.training.loop import Run
+    from keras_bert.training.recipes import settings
+
+    if args.recipe or args.config:
+        write_settings(Path(args.output), args.recipe, settings(recipe))
+    state, done = args.init if args.init_optimizer else None, None
+    for phase in phases:
+        if done:
+            _hand_over(done, phase.folder)
+        batches = phase.batches(args, tokenizer)
+        done = Run(model, phase.plan, phase.folder, *batches, optimizer_state=state)
+        history = done()
+        if done.writes:
+            _draw(history, phase.folder / "curves.png")
+        state = None
+    if done.writes:
+        with done.weights_to_keep():
+            finish(model, tokenizer, args.output, history)
+
+
+def _hand_over(done: Any, folder: Path) -> None:
+    """Begins a phase where another ended, in all processes."""
+    from keras_bert.training.checkpointing import Checkpoints
+    from keras_bert.training.recipes import hand_over
+
+    if done.writes:
+        hand_over(done.directory, folder)
+    while not Checkpoints(folder / "checkpoints", keep=1, writes=False).steps():
+        time.sleep(1)  # for the process that writes
 
 
 def _draw(history: list[dict], path: Path) -> None:
     from keras_bert.analysis.curves import plot_curves
 
     print(f"Drew {plot_curves(history, path, overwrite=True)}")
-
-
-def _model(args: argparse.Namespace, tokenizer: Any) -> Any:
-    import keras_bert
-
-    options = dict(dtype=args.dtype, seed=args.seed)
-    if args.init:
-        return keras_bert.BertForPreTraining.from_pretrained(args.init, **options)
-    if Path(args.model).suffix == ".json":
-        config = keras_bert.BertConfig.from_json_file(args.model)
-    else:
-        size = tokenizer.vocab_size
-        config = keras_bert.BertConfig.preset(args.model, vocab_size=size)
-    return keras_bert.BertForPreTraining(config, **options)

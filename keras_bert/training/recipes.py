@@ -11,13 +11,18 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
 
 from keras_bert.config import SMALL_SIZES
-from keras_bert.errors import ConfigError, choose
+from keras_bert.errors import CheckpointError, ConfigError, choose
+from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.plan import Plan
 
 Settings = Mapping[str, Any]
+R = TypeVar("R", "Recipe", "FineTuning")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +146,35 @@ class Recipe:
         }
 
 
+def hand_over(before: str | Path, after: str | Path) -> None:
+    """Begins a phase's run with the weights and the optimizer's state of another run.
+
+    Its steps are counted from 0 and its schedule begins; Adam's means go on. Where
+    the phase has begun already, nothing happens.
+
+    Args:
+        before: directory of the run that has ended.
+        after: directory of the run to begin.
+
+    Raises:
+        CheckpointError: there is nothing to hand over.
+    """
+    with Checkpoints(Path(after) / "checkpoints", keep=1) as checkpoints:
+        if checkpoints.steps():
+            return
+        last = Checkpoints(Path(before) / "checkpoints", keep=1, writes=False).newest()
+        if last is None:
+            raise CheckpointError(
+                f"Expected a checkpoint in {before} to go on from. Received: none. "
+                "Run the phase before."
+            )
+        fresh = {
+            name: np.zeros_like(value) if name.endswith("/iterations") else value
+            for name, value in last.arrays.items()
+        }
+        checkpoints.save(0, fresh, {})
+
+
 # === Overriding ===
 
 _NUMBERED = re.compile(r"phase-(\d+)")
@@ -151,15 +185,15 @@ _OF_PHASES = tuple(f.name for f in fields(Phase))
 _OF_RECIPES = tuple(f.name for f in fields(Recipe) if f.name not in _NOT_SETTINGS)
 
 
-def override(recipe: Recipe, changes: Settings) -> Recipe:
+def override(recipe: R, changes: Settings) -> R:
     """Changes a recipe by names.
 
     Args:
-        recipe: the recipe.
-        changes: values by name: fields of `Recipe`; fields of `Phase`, for every phase
-            or as `phase-2.batch_size` for one. `steps` without a phase is shared out
-            as the recipe's are. Dotted names and mappings inside mappings are the
-            same.
+        recipe: a `Recipe` or `FineTuning`.
+        changes: values by name: fields of the recipe; fields of `Phase`, for every
+            phase or as `phase-2.batch_size` for one. `steps` without a phase is
+            shared out as the recipe's are. Dotted names and mappings inside mappings
+            are the same.
 
     Returns:
         The changed copy.
@@ -174,17 +208,19 @@ def override(recipe: Recipe, changes: Settings) -> Recipe:
         >>> [(phase.steps, phase.batch_size) for phase in changed.phases]
         [(45, 256), (5, 8)]
     """
+    change = _changed if isinstance(recipe, Recipe) else _changed_task
     for name, value in _flat(changes):
-        recipe = _changed(recipe, name, value)
+        recipe = change(recipe, name, value)
     return recipe
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
+def settings(recipe: "Recipe | FineTuning") -> dict[str, Any]:
     """Returns a recipe as `override` takes it, whole, for JSON or YAML."""
     values = asdict(recipe)
-    phases = values.pop("phases")
+    phases = values.pop("phases", ())
     numbered = {f"phase-{n}": phase for n, phase in enumerate(phases, 1)}
-    return {name: values[name] for name in _OF_RECIPES} | numbered
+    names = _OF_RECIPES if isinstance(recipe, Recipe) else _OF_TASKS
+    return {name: values[name] for name in names} | numbered
 
 
 def _flat(changes: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -205,6 +241,11 @@ def _changed(recipe: Recipe, name: str, value: Any) -> Recipe:
         return replace(recipe, phases=_with_all(recipe, name, value))
     choose("setting", head, (*_OF_RECIPES, *_OF_PHASES))
     return _set(recipe, name, value)
+
+
+def _changed_task(task: "FineTuning", name: str, value: Any) -> "FineTuning":
+    choose("setting", name.partition(".")[0], _OF_TASKS)
+    return _set(task, name, value)
 
 
 def _shared_out(recipe: Recipe, steps: int) -> Recipe:
@@ -433,6 +474,8 @@ PRETRAINING["roberta-large"] = replace(
 
 # === Fine-tuning ===
 
+_GRID = ("batch_sizes", "learning_rates", "epoch_counts")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning:
@@ -479,11 +522,9 @@ class FineTuning:
 
     def grid(self) -> Iterator[dict[str, float]]:
         """Returns every combination worth trying."""
-        axes = (self.batch_sizes, self.learning_rates, self.epoch_counts)
-        for batch_size, learning_rate, epochs in itertools.product(*axes):
-            yield dict(
-                batch_size=batch_size, learning_rate=learning_rate, epochs=epochs
-            )
+        names = ("batch_size", "learning_rate", "epochs")
+        for values in itertools.product(*(getattr(self, axis) for axis in _GRID)):
+            yield dict(zip(names, values, strict=True))
 
 
 _CORRECTION = "bias correction as Zhang et al. 2021 (arXiv:2006.05987) advise"
@@ -513,6 +554,12 @@ def _squad(version: str, **values: Any) -> FineTuning:
         **values,
     )
 
+
+_OF_TASKS = tuple(
+    f.name
+    for f in fields(FineTuning)
+    if f.name not in ("summary", "source", "head", *_GRID)
+)
 
 FINE_TUNING: dict[str, FineTuning] = {
     "cola": _glue("is a sentence grammatical"),

@@ -1,0 +1,150 @@
+"""What a run will take, said before it starts: operations, memory, time."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_bert.config import BertConfig
+from keras_bert.models import BertPreTrainedModel
+from keras_bert.training.distribution import distribution
+from keras_bert.training.plan import Plan
+
+# Fitted to the memory of processes that train on TensorFlow and a CPU, from tiny to
+# base, 2 to 256 rows of 128 or 512 tokens; all were within 9 %.
+# Copies of the weights: themselves, the optimizer's two slots, the gradient, and what
+# clipping and updating hold for a moment.
+_COPIES = 6
+# Values kept for the backward pass, by token and layer: so many times the width, the
+# feed-forward width, and the attention probabilities; and copies of the logits.
+_WIDTHS, _MLP_WIDTHS, _PROBABILITIES, _LOGITS = 12, 3, 3, 3
+_LIBRARY = 110e6  # what compiling a step leaves behind
+MARGIN = 0.25  # of what training adds to a process
+
+PROBE_STEPS, PROBE_ROWS = 3, 8
+
+
+def state_bytes(parameters: int) -> float:
+    """Estimates the memory of weights, optimizer and gradients.
+
+    Args:
+        parameters: of the model.
+    """
+    return 4.0 * _COPIES * parameters
+
+
+def activation_bytes(
+    config: BertConfig, rows: int, seq: int, predictions: int, size: int = 4
+) -> float:
+    """Estimates the memory of what the backward pass needs.
+
+    Args:
+        config: of the model.
+        rows: computed at once: of a batch, divided by the parts of accumulation and
+            by the devices.
+        seq: tokens of a row.
+        predictions: masked positions of a row.
+        size: bytes of a number: 4, or 2 under a 16-bit policy. Logits have 4.
+    """
+    token = (
+        _WIDTHS * config.hidden_size
+        + _MLP_WIDTHS * config.intermediate_size
+        + _PROBABILITIES * config.num_attention_heads * seq
+    )
+    layers = size * config.num_hidden_layers * seq * token
+    logits = 4 * _LOGITS * predictions * config.vocab_size
+    return rows * (layers + logits)
+
+
+def training_bytes(parameters: int, *activations: Any, **options: Any) -> float:
+    """Estimates what training adds to the memory of a process.
+
+    Args:
+        parameters: of the model.
+        *activations, **options: arguments of `activation_bytes`.
+
+    Example:
+        >>> config = BertConfig.preset("tiny")
+        >>> round(training_bytes(4_433_468, config, 64, 128, 20) / 1e6)
+        937
+    """
+    return (
+        _LIBRARY + state_bytes(parameters) + activation_bytes(*activations, **options)
+    )
+
+
+def process_bytes() -> int:
+    """Returns the memory this process has now, 0 where that is not to be found."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+class _Again:
+    """Batches by number that are all the same rows."""
+
+    def __init__(self, batch: tuple, rows: int) -> None:
+        self.batch_size = rows
+        self._batch = batch
+
+    def __call__(self, step: int, rows: slice = slice(None)) -> tuple:
+        def cut(x: Any) -> Any:
+            wanted = np.arange(self.batch_size)[rows] % len(x)
+            return np.asarray(x)[wanted]
+
+        return keras.tree.map_structure(cut, self._batch)
+
+    def __len__(self) -> int:
+        return PROBE_STEPS
+
+
+def measured_step_seconds(
+    make_model: Callable[[], BertPreTrainedModel],
+    plan: Plan,
+    batch: tuple,
+    batch_size: int,
+) -> float:
+    """Estimates the seconds of a step by taking a few small ones with another model.
+
+    The best of a few steps after the first, which compiles, counts, in proportion to
+    the rows. So the estimate is of a machine that does nothing else.
+
+    Args:
+        make_model: makes the model; its weights are thrown away.
+        plan: of the run.
+        batch: `(features, labels[, weights])` of arrays, some rows as they will be.
+        batch_size: rows of the run's steps.
+    """
+    devices = distribution(plan.distribution, plan.model_shards)
+    with devices.scope():
+        model = make_model()
+    once = replace(plan, gradient_accumulation_steps=1)
+    steps = devices.steps(model, once.optimizer_for(model.config), 1)
+    most = batch_size // plan.gradient_accumulation_steps // shares(devices)
+    rows = shares(devices) * max(1, min(PROBE_ROWS, most))
+    placed = steps.feed(_Again(batch, rows), 0, PROBE_STEPS)
+    _, *times = [_seconds(steps.train, batch) for batch in placed]
+    return min(times) * batch_size / rows
+
+
+def shares(devices: Any) -> int:
+    """Returns in how many parts the devices of a distribution compute a batch.
+
+    Args:
+        devices: of `keras_bert.training.distribution`.
+    """
+    if hasattr(devices, "mesh"):
+        return devices.mesh.shape["data"]
+    return devices.strategy.num_replicas_in_sync
+
+
+def _seconds(train: Callable[[tuple], Mapping], batch: tuple) -> float:
+    began = time.perf_counter()
+    float(train(batch)["loss"][0])  # waits for it
+    return time.perf_counter() - began
