@@ -122,7 +122,7 @@ class SelfAttention(keras.layers.Layer):
             dense.build(hidden_shape)
             setattr(self, name, dense)
         self.dropout = Dropout(
-            self.attention_dropout, self.site, dtype=self.dtype_policy, name="dropout"
+            self.attention_dropout, self.site, dtype="float32", name="dropout"
         )
         self.head_dim = width // self.num_attention_heads
         self.built = True
@@ -141,9 +141,8 @@ class SelfAttention(keras.layers.Layer):
         value = self._heads(self.value(hidden))
         scores = ops.cast(ops.matmul(query, key), "float32")  # batch heads seq seq
         probabilities = ops.softmax(scores + attention_bias, axis=-1)
-        dropped = self.dropout(
-            ops.cast(probabilities, self.compute_dtype), dropout_seed, training=training
-        )
+        dropped = self.dropout(probabilities, dropout_seed, training=training)
+        dropped = ops.cast(dropped, self.compute_dtype)
         context = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))
         context = ops.reshape(context, ops.shape(hidden))  # batch seq (heads head_dim)
         return self.output_dense(context), probabilities

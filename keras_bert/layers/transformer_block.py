@@ -1,5 +1,6 @@
 """One block of the encoder: attention and feed-forward, each with its residual."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -26,6 +27,11 @@ class TransformerBlock(keras.layers.Layer):
         layer_norm_eps: added to the variance.
         initializer_range: standard deviation of the initializer.
         seed: seed of the initial values; None draws from Keras' global one.
+
+    Attributes:
+        activation_checkpointing: in training, keep the inputs alone and compute the
+            block again for the gradient: less memory, a third more work. Set it
+            before training is traced; it is no part of the config.
 
     Call arguments:
         hidden: `(batch, seq, hidden)`.
@@ -68,6 +74,7 @@ class TransformerBlock(keras.layers.Layer):
         self.layer_norm_eps = layer_norm_eps
         self.initializer_range = initializer_range
         self.seed = seed
+        self.activation_checkpointing = False
 
     def build(self, hidden_shape, attention_bias_shape=None, dropout_seed_shape=None):
         common = dict(
@@ -106,8 +113,9 @@ class TransformerBlock(keras.layers.Layer):
 
     def _dropout(self, place: str) -> Dropout:
         site = f"{self.name}/{place}"
+        # Residual sums are float32 under every dtype policy.
         return Dropout(
-            self.hidden_dropout, site, dtype=self.dtype_policy, name=f"{place}_dropout"
+            self.hidden_dropout, site, dtype="float32", name=f"{place}_dropout"
         )
 
     def call(
@@ -117,18 +125,31 @@ class TransformerBlock(keras.layers.Layer):
         dropout_seed: Tensor,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        hidden = ops.cast(hidden, self.compute_dtype)  # see autocast, above
+        forward = partial(self._forward, training=training)
+        if training and self.activation_checkpointing:
+            # Right with dropout because the seed comes from outside.
+            forward = keras.remat(forward)
+        return forward(hidden, attention_bias, dropout_seed)
+
+    def _forward(
+        self,
+        hidden: Tensor,
+        attention_bias: Tensor,
+        dropout_seed: Tensor,
+        training: bool,
+    ) -> tuple[Tensor, Tensor]:
         context, probabilities = self.attention(
             hidden, attention_bias, dropout_seed, training=training
         )
         context = self.attention_output_dropout(
             context, dropout_seed, training=training
         )
-        hidden = self.attention_norm(hidden + context)
+        hidden = self.attention_norm(ops.cast(hidden, "float32") + context)
         change = self.feed_forward_dropout(
             self.feed_forward(hidden), dropout_seed, training=training
         )
-        return self.feed_forward_norm(hidden + change), probabilities
+        hidden = self.feed_forward_norm(ops.cast(hidden, "float32") + change)
+        return hidden, probabilities
 
     def compute_output_spec(self, hidden, attention_bias, dropout_seed, training=False):
         return self.attention.compute_output_spec(

@@ -105,6 +105,21 @@ class Encoder:
         }
 
     @property
+    def activation_checkpointing(self) -> bool:
+        """Keep the inputs of blocks alone, and compute the rest again for gradients.
+
+        Memory of a training step then grows with one block, not with all of them, for
+        a third more work; the gradient is the same, dropout included. Set it before
+        the first training step.
+        """
+        return any(block.activation_checkpointing for block in self.blocks)
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, value: bool) -> None:
+        for block in self.blocks:
+            block.activation_checkpointing = value
+
+    @property
     def layers(self) -> list[keras.layers.Layer]:
         """The layers that hold weights, from the input on."""
         layers = [self.embeddings, self.projection, *self.blocks, self.pooler]

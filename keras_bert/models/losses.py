@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_bert.layers.gradients import crossentropy
+
 Tensor = Any
 Shape = tuple[Any, ...]  # integers, or scalar tensors where a graph knows no better
 
@@ -111,7 +113,9 @@ class Crossentropy(WeightedMean):
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         labels = ops.maximum(_classes(labels, ops.shape(outputs)), 0)
-        return ops.sparse_categorical_crossentropy(labels, outputs, from_logits=True)
+        rows = ops.reshape(outputs, (-1, ops.shape(outputs)[-1]))
+        values = crossentropy(rows, ops.reshape(labels, (-1,)))
+        return ops.reshape(values, ops.shape(labels))
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return ops.cast(_classes(labels, shape) != IGNORED, "float32")
