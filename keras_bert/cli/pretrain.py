@@ -129,16 +129,22 @@ def run(args: argparse.Namespace) -> None:
     recipe = _recipe(args)
     check_data_settings(recipe)
     tokenizer = _tokenizer(args)
+    config = None if args.init else _config(recipe, tokenizer)
     phases = _phases(args, recipe)
     plan = phases[0].plan
     for phase in phases:
         check(_situation(args, recipe, phase, tokenizer))
     with distribution(plan.distribution, plan.model_shards).scope():
-        model = _model(args, recipe, phases[0].form, tokenizer)
+        model = _model(args, config, phases[0].form)
     if tokenizer:
         check_vocabulary(tokenizer, model)
     for phase in phases:
         _print_phase(args, recipe, phase, model, tokenizer)
+    if args.phase is None and len(phases) < len(recipe.phases):
+        print(
+            f"Phase {len(phases) + 1} of {len(recipe.phases)} is not trained: --data "
+            "names no records for it. The same command with them goes on to it."
+        )
     if not args.dry_run:
         _train(args, recipe, phases, model, tokenizer)
 
@@ -197,16 +203,17 @@ def _recipe(args: argparse.Namespace) -> Any:
 
 
 def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
-    """Returns the phases that are to be trained."""
+    """Returns the phases that are to be trained, as many as there are records for."""
     from keras_bert.pretraining.reading import record_files, record_form
 
     plans = recipe.plans(**circumstances(args))
-    numbers = range(1, len(plans) + 1)
+    numbers = list(range(1, len(plans) + 1))
     if args.phase is not None:
-        choose("phase", args.phase, numbers)
-        numbers = range(args.phase, args.phase + 1)
-    data = _for_each(numbers, args.data, "--data")
-    heldout = _for_each(numbers, args.heldout or [None] * len(numbers), "--heldout")
+        choose("phase", str(args.phase), map(str, numbers))
+        numbers = [args.phase]
+    _refuse_more(numbers, args.data, "--data")
+    _refuse_more(args.data, args.heldout or [], "--heldout")
+    heldout = [*(args.heldout or []), *[None] * len(args.data)]
     folder = Path(args.output)
     return [
         Stretch(
@@ -218,19 +225,17 @@ def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
             record_form(record_files(pattern)),
             held,
         )
-        for number, pattern, held in zip(numbers, data, heldout, strict=True)
+        for number, pattern, held in zip(numbers, args.data, heldout, strict=False)
     ]
 
 
-def _for_each(numbers: range, patterns: list, flag: str) -> list:
-    if len(patterns) != len(numbers):
-        alone = " Or choose one by --phase." if len(numbers) > 1 else ""
+def _refuse_more(wanted: list, patterns: list, flag: str) -> None:
+    if len(patterns) > len(wanted):
         raise ConfigError(
-            f"Expected {flag} with {len(numbers)} pattern{'s' * (len(numbers) > 1)} of "
-            f"records, one for each phase. Received: {' '.join(patterns)}. Quote a "
-            f"pattern, so that it stays one.{alone}"
+            f"Expected {flag} with one pattern for each phase, {len(wanted)} at most. "
+            f"Received: {' '.join(patterns)}. Put a pattern in quotes, so that the "
+            "shell leaves it one."
         )
-    return patterns
 
 
 def _situation(
@@ -259,7 +264,16 @@ def _tokenizer(args: argparse.Namespace) -> Any:
     return None
 
 
-def _model(args: argparse.Namespace, recipe: Any, form: Any, tokenizer: Any) -> Any:
+def _config(recipe: Any, tokenizer: Any) -> Any:
+    from keras_bert import BertConfig
+
+    if Path(recipe.model).suffix == ".json":
+        return BertConfig.from_json_file(recipe.model)
+    sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
+    return BertConfig.preset(recipe.model, **sizes)
+
+
+def _model(args: argparse.Namespace, config: Any, form: Any) -> Any:
     import keras_bert
 
     options = dict(dtype=args.dtype, seed=args.seed)
@@ -268,10 +282,7 @@ def _model(args: argparse.Namespace, recipe: Any, form: Any, tokenizer: Any) -> 
         kind = keras_bert.BertForMaskedLM
     if args.init:
         return kind.from_pretrained(args.init, **options)
-    if Path(recipe.model).suffix == ".json":
-        return kind(keras_bert.BertConfig.from_json_file(recipe.model), **options)
-    sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
-    return kind(keras_bert.BertConfig.preset(recipe.model, **sizes), **options)
+    return kind(config, **options)
 
 
 # === The printed plan ===

@@ -331,11 +331,12 @@ class Outline(NamedTuple):
     def _rates(self) -> str:
         plan = self.stretch.plan
         end = plan.schedule_options.get("end")
+        parts = plan.gradient_accumulation_steps
         return (
             f"learning rate {plan.learning_rate:g}"
             f"{f' to {end:g}' if end else ''}, {plan.schedule}, "
-            f"{plan.warmup_steps:,} steps of warm-up, "
-            f"{plan.gradient_accumulation_steps} parts a step"
+            f"{plan.warmup_steps:,} steps of warm-up"
+            f"{f', a step in {parts} parts' if parts > 1 else ''}"
         )
 
     def estimate(self, make_model: Callable[[], Any]) -> str:

@@ -146,6 +146,9 @@ class Recipe:
         }
 
 
+_COUNTER = "/iteration"
+
+
 def hand_over(before: str | Path, after: str | Path) -> None:
     """Begins a phase's run with the weights and the optimizer's state of another run.
 
@@ -168,11 +171,13 @@ def hand_over(before: str | Path, after: str | Path) -> None:
                 f"Expected a checkpoint in {before} to go on from. Received: none. "
                 "Run the phase before."
             )
-        fresh = {
-            name: np.zeros_like(value) if name.endswith("/iterations") else value
-            for name, value in last.arrays.items()
-        }
-        checkpoints.save(0, fresh, {})
+        checkpoints.save(0, last.arrays | _counter_at_zero(last.arrays), {})
+
+
+def _counter_at_zero(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the counter that a schedule reads, by the name Keras has for it."""
+    [name] = [n for n in arrays if n.startswith("optimizer/") and n.endswith(_COUNTER)]
+    return {name: np.zeros_like(arrays[name])}
 
 
 # === Overriding ===
