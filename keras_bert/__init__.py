@@ -20,6 +20,7 @@ _PUBLIC = {
     "BertLMHeadModel": "models",
     "BertModel": "models",
     "BertTokenizer": "tokenization",
+    "BertTokenizerLayer": "tokenization",
     "KerasBertError": "errors",
 }
 

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "loading": {"checkpoints", "families"},
     "models": {"layers"},
     "pretraining": _WORKERS,
-    "serving": _WORKERS,
+    "serving": _WORKERS | {"layers"},  # rows without padding call them one by one
     "tasks": _WORKERS | {"training"},
     "tokenization": set(),
     "training": _WORKERS,
