@@ -25,8 +25,21 @@ def by_hand(function: Callable[..., tuple[Tensor, Callable]]) -> Callable[..., T
             those by all arguments.
     """
     if keras.backend.backend() == "tensorflow":
-        return functools.wraps(function)(ops.custom_gradient(function))
-    return functools.wraps(function)(lambda *arguments: function(*arguments)[0])
+        differentiated = ops.custom_gradient(function)
+    else:
+        differentiated = _value_of(function)
+
+    def call(*arguments: Tensor) -> Tensor:
+        return differentiated(*arguments)
+
+    functools.update_wrapper(call, function)
+    del call.__wrapped__  # AutoGraph would call that instead
+    call.pair = function
+    return call
+
+
+def _value_of(function: Callable) -> Callable:
+    return lambda *arguments: function(*arguments)[0]
 
 
 @by_hand
