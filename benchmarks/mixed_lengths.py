@@ -5,6 +5,7 @@ import numpy as np
 VOCAB_SIZE = 30522
 LONGEST = 128
 ROWS = 32
+REPEATED = 10  # rows one after another, for latency: caches as in a server
 SIZES = {  # hidden, layers, heads, intermediate
     "tiny": (128, 2, 2, 512),
     "mini": (256, 4, 4, 1024),
@@ -62,5 +63,5 @@ def cases(count: int) -> dict[str, list[Batch]]:
     return {
         "unsorted": batches(counts, bucketed=False),
         "bucketed": batches(counts, bucketed=True),
-        "one row": [batch([LONGEST], LONGEST)],
+        "one row": [batch([LONGEST], LONGEST)] * REPEATED,
     }

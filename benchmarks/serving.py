@@ -36,7 +36,16 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from mixed_lengths import LONGEST, ROWS, SIZES, VOCAB_SIZE, Batch, cases, lengths
+from mixed_lengths import (
+    LONGEST,
+    REPEATED,
+    ROWS,
+    SIZES,
+    VOCAB_SIZE,
+    Batch,
+    cases,
+    lengths,
+)
 
 import keras_bert
 from keras_bert import BertTokenizer
@@ -47,6 +56,7 @@ from keras_bert.serving.predictor import Predictor
 
 PACKAGES = ("tensorflow", "keras", "keras-hub", "numpy")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+CASES = ("unsorted", "bucketed", "one row")
 PEERS = Path(__file__).with_name("serving_peers.py")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 Case = Sequence[Batch] | Sequence[str]
@@ -152,7 +162,7 @@ def texts(count: int) -> dict[str, list[list[str]]]:
 
     return {
         "unsorted": [[text(n) for n in lengths(count)]],
-        "one row": [[text(LONGEST)]],
+        "one row": [[text(LONGEST)]] * REPEATED,
     }
 
 
@@ -220,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", choices=SIZES, default="mini")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--peer-python", metavar="PYTHON")
     return parser
 
@@ -236,11 +247,10 @@ def main() -> None:
             measured |= {name: peers.variant(name) for name in peers.names}
             told |= peers.versions
         tokens = int(lengths(args.rows).sum())
-        for case in ("unsorted", "bucketed", "one row"):
-            rounds = args.rounds * (5 if case == "one row" else 1)
-            for name, seconds in measure(measured, case, rounds).items():
+        for case in args.cases:
+            for name, seconds in measure(measured, case, args.rounds).items():
                 figure = (
-                    {"ms": round(seconds * 1e3, 2)}
+                    {"ms": round(seconds / REPEATED * 1e3, 2)}
                     if case == "one row"
                     else {"tokens_per_cpu_s": round(tokens / seconds)}
                 )

@@ -1,6 +1,8 @@
 """Output files appear whole or not at all, and replace nothing unasked."""
 
+import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +43,40 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         partial = Path(scratch) / path.name
         yield partial
         os.replace(partial, path)
+
+
+@contextmanager
+def whole_directory(path: str | Path, replace: bool = False) -> Iterator[Path]:
+    """Gives an empty sibling of `path`; renames it to `path` when all went well.
+
+    Args:
+        path: the directory to appear; directories above it are created, and removed
+            again if it does not appear.
+        replace: take the place of a directory that is there.
+
+    Raises:
+        OSError: a directory that holds something is there, and `replace` is False.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "model"
+        >>> with whole_directory(target) as partial:
+        ...     _ = (partial / "config.json").write_text("{}")
+        >>> [path.name for path in target.iterdir()]
+        ['config.json']
+    """
+    path = Path(path).absolute()
+    missing = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        partial = work / "new"
+        partial.mkdir()  # with the user's own permissions, unlike mkdtemp's
+        yield partial
+        if replace and path.exists():
+            os.replace(path, work / "old")
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        for parent in missing:
+            with contextlib.suppress(OSError):  # not empty
+                parent.rmdir()

@@ -30,6 +30,7 @@ from keras_bert.config import BertConfig
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import export as export_module
+from keras_bert.serving import warm_up
 from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
 
@@ -324,6 +325,25 @@ def test_a_process_with_tensorflow_alone_runs_it(exported):
     np.testing.assert_allclose(ids, model(given), atol=1e-5, rtol=0)
     here = loaded.signatures["serving_default"](text=tf.constant(TEXTS))["logits"]
     np.testing.assert_allclose(text, here, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("case", ["classes", "answers", "choices", "tokens"])
+def test_warm_up_requests_suit_every_signature(case, exported):
+    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    _, path, loaded = exported(case)
+    assert json.loads((path / export_module.CARD).read_text())["warm_up_requests"]
+    seen, names = [], []
+    for record in tf.data.TFRecordDataset(str(path / warm_up.PATH)):
+        request = logs.PredictionLog.FromString(record.numpy()).predict_log.request
+        assert request.model_spec.name == path.parent.name
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        names.append(request.model_spec.signature_name)
+        outputs = loaded.signatures[names[-1]](**inputs)
+        assert all(value.shape[0] == 1 for value in outputs.values())
+        if "input_ids" in outputs:
+            seen.append(outputs["input_ids"].shape[-1])
+    assert sorted(names) == sorted([*loaded.signatures, *loaded.signatures])
+    assert not seen or max(seen) == 13
 
 
 # === Arguments and files ===

@@ -3,10 +3,8 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
+from keras_bert.outputs import whole_directory
 
 VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 TOKENIZER_FILES = (
@@ -64,17 +63,8 @@ def new_directory(
     """
     path = Path(path).absolute()
     _refuse(path, overwrite, source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        partial = work / "new"
-        partial.mkdir()  # with the user's own permissions, unlike mkdtemp's
+    with whole_directory(path, replace=overwrite) as partial:
         yield partial
-        if path.exists():
-            os.replace(path, work / "old")
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _refuse(path: Path, overwrite: bool, source: Path | None) -> None:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +12,8 @@ import tensorflow as tf
 from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving import unpadded
+from keras_bert.outputs import whole_directory
+from keras_bert.serving import unpadded, warm_up
 from keras_bert.serving.answers import EXAMPLE_FEATURES, TEXT, Tensors, head_of
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.in_graph import InGraphTokenizer
@@ -74,9 +73,14 @@ def export(
     target = directory / str(_check_version(directory, version))
     servable = Servable(model, tokenizer, max_length, labels, pairs)
     signatures = servable.signatures()
-    with _whole(target) as partial:
+    # TF Serving watches the directory and loads a version the moment it appears;
+    # names that are not numbers it leaves alone.
+    with _taken_if_not_free(target), whole_directory(target) as partial:
         tf.saved_model.save(servable.state(), str(partial), signatures=signatures)
-        _write_card(partial / CARD, servable.card())
+        warmed = warm_up.write(
+            partial, directory.absolute().name, signatures, servable.max_length
+        )
+        _write_card(partial / CARD, {**servable.card(), "warm_up_requests": warmed})
     return target
 
 
@@ -90,11 +94,11 @@ class Servable:
         self._model = model
         self._head = head_of(model)
         self._forward = _forward_function(model, self._head.axes)
-        self._max_length = _check_length(max_length, model.config)
+        self.max_length = _check_length(max_length, model.config)
         self._tokenizer = (
             None
             if tokenizer is None
-            else _in_graph(tokenizer, self._max_length, model.config)
+            else _in_graph(tokenizer, self.max_length, model.config)
         )
         self._labels = _check_labels(labels, self._head, model.config)
         self.pairs = _takes_pairs(pairs, self._head, model.config)
@@ -142,7 +146,7 @@ class Servable:
             "config": self._model.config.to_dict(),
             "keras_bert": __version__,
             "tensorflow": tf.__version__,
-            "max_length": self._max_length,
+            "max_length": self.max_length,
             "labels": list(self._labels),
             "text": self._tokenizer is not None,
             "text_pair_by_default": self.pairs,
@@ -277,6 +281,16 @@ def _check_version(directory: Path, version: int | None) -> int:
     return version
 
 
+@contextlib.contextmanager
+def _taken_if_not_free(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if target.exists():  # it came into being meanwhile
+            raise _taken(target) from error
+        raise
+
+
 def _taken(target: Path) -> ExistingOutputError:
     return ExistingOutputError(
         f"Expected a free version; {target} is already there. Choose another number, "
@@ -296,33 +310,6 @@ def versions(directory: str | Path) -> list[int]:
 
 
 # === Writing ===
-
-
-@contextlib.contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Gives a sibling to write to, and renames it to `target` when all went well.
-
-    TF Serving watches the directory and loads a version the moment it appears;
-    names that are not numbers it leaves alone.
-    """
-    parent_is_new = not target.parent.exists()
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        _rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if parent_is_new:
-            with contextlib.suppress(OSError):  # not empty: the export succeeded
-                target.parent.rmdir()
-
-
-def _rename(partial: Path, target: Path) -> None:
-    try:
-        partial.rename(target)
-    except OSError as error:
-        raise _taken(target) from error
 
 
 def _write_card(path: Path, card: dict) -> None:
