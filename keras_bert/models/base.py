@@ -12,6 +12,7 @@ from keras import ops
 from keras_bert.config import BertConfig
 from keras_bert.errors import InputError
 from keras_bert.features import ENCODER_INPUTS, INPUTS
+from keras_bert.models.compilation import jit_compile_by_default
 from keras_bert.models.encoder import Encoder
 
 Tensor = Any
@@ -260,7 +261,7 @@ class BertPreTrainedModel(keras.Model):
             optimizer = scale_float16(keras.optimizers.get(optimizer), self.policy)
         kwargs["auto_scale_loss"] = False  # Keras asks for the global policy alone
         default = loss is None and metrics is None and weighted_metrics is None
-        kwargs.setdefault("jit_compile", _jit_by_default())
+        kwargs.setdefault("jit_compile", jit_compile_by_default())
         if default:
             kwargs.setdefault("loss_weights", self.head.loss_weights)
         super().compile(
@@ -428,12 +429,3 @@ def _check_range(name: str, values: np.ndarray, limit: int) -> None:
             f"Received: {values.min()} to {values.max()}. Check that tokenizer and "
             "model belong together."
         )
-
-
-def _jit_by_default() -> bool | str:
-    """XLA gains nothing on CPUs with TensorFlow, and loses much in bfloat16."""
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
