@@ -8,6 +8,7 @@ of the turns make one table in Markdown.
     python benchmarks/training_step.py --size base --rounds 3
     python benchmarks/training_step.py --task classification --peers keras_hub torch
     python benchmarks/training_step.py --peers google --google-code ~/src/bert
+    python benchmarks/training_step.py --size base --seq 512 --checkpointing --rounds 1
 
 Peers: `google`, the graph of Google's `modeling.py` under `tf.compat.v1`, from a
 checkout of google-research/bert; `keras_hub`, its `fit`; `torch`, transformers in eager
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-VOCAB, BATCH, SEQ, PREDICTIONS = 30522, 8, 128, 20
+VOCAB, BATCH, PREDICTIONS = 30522, 8, 20
 RATE, DECAY, CLIP = 5e-5, 0.01, 1.0
 SIZES = {  # hidden, layers, heads, intermediate
     "tiny": (128, 2, 2, 512),
@@ -54,6 +56,8 @@ class Variant:
         dtype: float32 or bfloat16.
         google_code: directory of Google's modules.
         jit: have XLA compile the step.
+        seq: tokens of a row.
+        checkpointing: of activations; ours alone.
     """
 
     stack: str
@@ -62,6 +66,8 @@ class Variant:
     dtype: str
     google_code: str | None = None
     jit: bool = False
+    seq: int = 128
+    checkpointing: bool = False
 
     @property
     def policy(self) -> str:
@@ -75,12 +81,12 @@ class Variant:
 def batches(variant: Variant) -> dict[str, np.ndarray]:
     """Returns the data of one turn, arrays `(steps, batch, …)` without padding."""
     rng = np.random.default_rng(0)
-    rows = STEPS[variant.size], BATCH
-    order = rng.permuted(np.broadcast_to(np.arange(SEQ), (*rows, SEQ)), axis=-1)
+    rows, seq = (STEPS[variant.size], BATCH), variant.seq
+    order = rng.permuted(np.broadcast_to(np.arange(seq), (*rows, seq)), axis=-1)
     return {
-        "input_ids": rng.integers(1000, VOCAB, (*rows, SEQ), "int32"),
-        "attention_mask": np.ones((*rows, SEQ), "int32"),
-        "token_type_ids": np.zeros((*rows, SEQ), "int32"),
+        "input_ids": rng.integers(1000, VOCAB, (*rows, seq), "int32"),
+        "attention_mask": np.ones((*rows, seq), "int32"),
+        "token_type_ids": np.zeros((*rows, seq), "int32"),
         "positions": np.sort(order[..., :PREDICTIONS]).astype("int32"),
         "words": rng.integers(1000, VOCAB, (*rows, PREDICTIONS), "int32"),
         "labels": rng.integers(0, 2, rows, "int32"),
@@ -102,7 +108,9 @@ def _our_model(variant: Variant) -> Any:
         intermediate_size=intermediate,
     )
     kind = "PreTraining" if variant.pretraining else "SequenceClassification"
-    return getattr(keras_bert, f"BertFor{kind}")(config, dtype=variant.policy, seed=0)
+    made = getattr(keras_bert, f"BertFor{kind}")(config, dtype=variant.policy, seed=0)
+    made.encoder.activation_checkpointing = variant.checkpointing
+    return made
 
 
 def _our_data(variant: Variant) -> Any:
@@ -328,7 +336,8 @@ STACKS = {
 def serve(variant: Variant) -> None:
     """Runs a variant in this process: a turn for every line of the input.
 
-    Prints a line of JSON after each: CPU seconds of a step and its loss.
+    Prints a line of JSON after each: CPU seconds of a step, its loss, and the largest
+    memory this process has held.
     """
     run = STACKS[variant.stack](variant)
     run(), run()  # compile, and fill what is kept between calls
@@ -337,7 +346,9 @@ def serve(variant: Variant) -> None:
         start = time.process_time()
         losses = run()
         spent = (time.process_time() - start) / STEPS[variant.size]
-        print(json.dumps({"cpu_s": spent, "loss": losses[-1]}), flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        line = {"cpu_s": spent, "loss": losses[-1], "peak_mb": peak}
+        print(json.dumps(line), flush=True)
 
 
 def _process(variant: Variant, verbose: bool) -> subprocess.Popen:
@@ -365,41 +376,50 @@ def _answer(process: subprocess.Popen) -> dict:
 
 def take_turns(
     variants: list[Variant], rounds: int, verbose: bool = False
-) -> list[list[float]]:
-    """Returns CPU seconds of a step, for every variant and turn."""
+) -> list[list[dict]]:
+    """Returns what each variant said of each of its turns."""
     processes = []
     try:
         for variant in variants:  # one after another: compilation takes a core
             processes.append(_process(variant, verbose))
             _answer(processes[-1])
-        times = [[] for _ in variants]
+        turns = [[] for _ in variants]
         for _ in range(rounds):
-            for process, spent in zip(processes, times, strict=True):
+            for process, said in zip(processes, turns, strict=True):
                 print(file=process.stdin, flush=True)
-                spent.append(_answer(process)["cpu_s"])
-        return times
+                said.append(_answer(process))
+        return turns
     finally:
         for process in processes:
             process.stdin.close()
             process.wait()
 
 
-def table(variants: list[Variant], times: list[list[float]]) -> Iterator[str]:
-    """Yields the lines of the table; ratios are to the first row of equal dtype."""
-    yield "| step | dtype | CPU ms (least) | tokens per CPU-second | ratio |"
-    yield "|---|---|---|---|---|"
-    medians = [statistics.median(t) for t in times]
-    for variant, spent, median in zip(variants, times, medians, strict=True):
-        rate = BATCH * SEQ / median
-        stack = variant.stack + (", XLA" if variant.jit else "")
+def table(variants: list[Variant], turns: list[list[dict]]) -> Iterator[str]:
+    """Yields the lines of the table; ratios are to the first row."""
+    yield "| step | dtype | CPU ms (least) | tokens per CPU-second | ratio | peak MB |"
+    yield "|---|---|---|---|---|---|"
+    times = [[turn["cpu_s"] for turn in said] for said in turns]
+    medians = [statistics.median(spent) for spent in times]
+    for variant, spent, median, said in zip(
+        variants, times, medians, turns, strict=True
+    ):
         row = (
-            f"{variant.task}, {variant.size}, {stack}",
+            _label(variant),
             variant.dtype,
             f"{1e3 * median:.0f} ({1e3 * min(spent):.0f})",
-            f"{rate:,.0f}",
+            f"{BATCH * variant.seq / median:,.0f}",
             f"{medians[0] / median:.2f}",
+            f"{said[-1]['peak_mb']:,.0f}",
         )
         yield f"| {' | '.join(row)} |"
+
+
+def _label(variant: Variant) -> str:
+    marks = {"XLA": variant.jit, "checkpointing": variant.checkpointing}
+    marked = [name for name, on in marks.items() if on]
+    where = f"{variant.task}, {variant.size}, 8 x {variant.seq}"
+    return ", ".join([where, variant.stack, *marked])
 
 
 def versions() -> str:
@@ -413,14 +433,27 @@ def versions() -> str:
 
 def _variants(args: argparse.Namespace) -> list[Variant]:
     stacks = [*args.peers, *args.ours]
+    fixed = {"size": args.size, "task": args.task, "seq": args.seq}
     variants = [
-        Variant(stack, args.size, args.task, dtype, args.google_code, jit)
-        for jit in ([False, True] if args.jit else [False])
+        Variant(stack, dtype=dtype, google_code=args.google_code, **marks, **fixed)
+        for marks in ({}, *_marks(args))
         for stack in stacks
         for dtype in args.dtypes
     ]
+    return [variant for variant in variants if _exists(variant)]
+
+
+def _marks(args: argparse.Namespace) -> list[dict]:
+    return [{name: True} for name in ("jit", "checkpointing") if getattr(args, name)]
+
+
+def _exists(variant: Variant) -> bool:
     # TensorFlow 1 had no policies.
-    return [v for v in variants if v.stack != "google" or v.dtype == "float32"]
+    ours = variant.stack.startswith("keras_bert")
+    unmarked = not (variant.jit or variant.checkpointing)
+    return ours or (
+        unmarked and (variant.stack, variant.dtype) != ("google", "bfloat16")
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -432,6 +465,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[])
     parser.add_argument("--google-code", help="a copy of google-research/bert")
     parser.add_argument("--jit", action="store_true", help="with XLA, too")
+    parser.add_argument("--checkpointing", action="store_true", help="and with it")
+    parser.add_argument("--seq", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--verbose", action="store_true", help="what processes say")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -447,8 +482,8 @@ def main() -> None:
     if "google" in args.peers and not Path(args.google_code or "").is_dir():
         raise SystemExit("Name a copy of google-research/bert with --google-code.")
     variants = _variants(args)
-    times = take_turns(variants, args.rounds, args.verbose)
-    print(*table(variants, times), sep="\n")
+    turns = take_turns(variants, args.rounds, args.verbose)
+    print(*table(variants, turns), sep="\n")
     load = "/".join(f"{x:.1f}" for x in os.getloadavg())
     print(f"\n{versions()}; load {load}; median of {args.rounds} turns.")
 
