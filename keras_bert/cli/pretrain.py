@@ -265,7 +265,7 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _config(recipe: Any, tokenizer: Any) -> Any:
-    from keras_bert import BertConfig
+    from keras_bert.config import BertConfig
 
     if Path(recipe.model).suffix == ".json":
         return BertConfig.from_json_file(recipe.model)
