@@ -14,16 +14,16 @@ from keras_bert.models import BertPreTrainedModel
 from keras_bert.training.distribution import distribution
 from keras_bert.training.plan import Plan
 
-# Fitted to the memory of processes that train on TensorFlow and a CPU, from tiny to
-# base, 2 to 256 rows of 128 or 512 tokens; all were within 9 %.
+# Fitted to the memory of processes that train on TensorFlow and two CPU cores, from
+# tiny to base, 2 to 256 rows of 128 or 512 tokens, in one part or several.
 # Copies of the weights: themselves, the optimizer's two slots, the gradient, and what
 # clipping and updating hold for a moment.
-_COPIES = 6
+_COPIES = 5.3
 # Values kept for the backward pass, by token and layer: so many times the width, the
 # feed-forward width, and the attention probabilities; and copies of the logits.
-_WIDTHS, _MLP_WIDTHS, _PROBABILITIES, _LOGITS = 12, 3, 3, 3
-_LIBRARY = 110e6  # what compiling a step leaves behind
-MARGIN = 0.25  # of what training adds to a process
+_WIDTHS, _MLP_WIDTHS, _PROBABILITIES, _LOGITS = 7.5, 3.2, 1.1, 8
+_LIBRARY = 70e6  # what compiling a step leaves behind
+MARGIN = 0.3  # of what training adds to a process; the fit was within 24 %
 
 PROBE_STEPS, PROBE_ROWS = 3, 8
 
@@ -70,7 +70,7 @@ def training_bytes(parameters: int, *activations: Any, **options: Any) -> float:
     Example:
         >>> config = BertConfig.preset("tiny")
         >>> round(training_bytes(4_433_468, config, 64, 128, 20) / 1e6)
-        937
+        1603
     """
     return (
         _LIBRARY + state_bytes(parameters) + activation_bytes(*activations, **options)
