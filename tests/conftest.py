@@ -36,9 +36,9 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
 def two_devices():
     """Both halves of the CPU, as replicas.
 
-    One strategy for all tests: TensorFlow numbers the collectives of every
-    strategy of a process alike, and they would meet.
+    One strategy for all tests, that of the commands: TensorFlow numbers the
+    collectives of every strategy of a process alike, and they would meet.
     """
-    import tensorflow as tf
+    from keras_bert.training.distribution import distribution
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return distribution("mirrored").strategy
