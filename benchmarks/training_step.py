@@ -26,6 +26,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -386,12 +387,13 @@ def take_turns(
         turns = [[] for _ in variants]
         for _ in range(rounds):
             for process, said in zip(processes, turns, strict=True):
-                print(file=process.stdin, flush=True)
+                with suppress(BrokenPipeError):  # ended; the answer will say so
+                    print(file=process.stdin, flush=True)
                 said.append(_answer(process))
         return turns
     finally:
         for process in processes:
-            process.stdin.close()
+            process.kill()
             process.wait()
 
 
