@@ -292,6 +292,19 @@ class JaxSteps:
         """Takes over the values that the variables have."""
         self._state = self._on_devices(v.value for part in self.kept for v in part)
 
+    def value(self, variable: keras.Variable) -> np.ndarray:
+        """Returns the value of a variable of the optimizer.
+
+        Every process has to call it.
+        """
+        return self._gathered(self._state.optimizer[self._index(variable)])
+
+    def set_value(self, variable: keras.Variable, value: Any) -> None:
+        """Sets a variable of the optimizer."""
+        at = self._index(variable)
+        value = np.asarray(value, variable.dtype)
+        self._state.optimizer[at] = _global(value, self._layout.optimizer[at])
+
     def save_position(self, folder: Path) -> None:
         """Nothing: batches follow from their steps."""
 

@@ -193,6 +193,15 @@ class TensorFlowSteps:
     def take_values(self) -> None:
         """Takes over what was assigned to variables, which is where values are."""
 
+    def value(self, variable: keras.Variable) -> np.ndarray:
+        """Returns the value of a variable of the optimizer."""
+        return variable.numpy()
+
+    def set_value(self, variable: keras.Variable, value: Any) -> None:
+        """Sets a variable of the optimizer."""
+        with self.strategy.scope():
+            variable.assign(value)
+
     def averaged(self) -> Any:
         """Returns a context in which evaluation is of the averaged weights."""
         return averaged_weights(self.optimizer)
