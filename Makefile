@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/python examples/demo.py $(if $(FAST),--fast)
 
 test: install
-	$(BIN)/python -m pytest -q -m "not slow" --durations=10
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --durations=10
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow --durations=10
