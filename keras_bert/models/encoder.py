@@ -9,12 +9,12 @@ from keras_bert.config import BertConfig
 from keras_bert.errors import ConfigError
 from keras_bert.layers import (
     AttentionBias,
-    DropoutSeed,
     Embeddings,
     Pooler,
     TransformerBlock,
 )
 from keras_bert.layers.initializers import normal
+from keras_bert.models.replicas import ReplicaDropoutSeed
 
 Tensor = Any
 
@@ -49,7 +49,7 @@ class Encoder:
         )
         sizes = dict(layer_norm_eps=config.layer_norm_eps, **common)
         self.attention_bias = AttentionBias(config.is_decoder, name="attention_bias")
-        self.dropout_seed = DropoutSeed(seed, name="dropout_seed")
+        self.dropout_seed = ReplicaDropoutSeed(seed, name="dropout_seed")
         self.embeddings = Embeddings(
             vocab_size=config.vocab_size,
             hidden_size=config.embedding_width,

@@ -12,23 +12,12 @@ import keras
 from keras import ops
 
 from keras_bert.layers.gradients import crossentropy
+from keras_bert.models.replicas import sum_over_replicas
 
 Tensor = Any
 Shape = tuple[Any, ...]  # integers, or scalar tensors where a graph knows no better
 
 IGNORED = -100  # labels of this value have no part in loss and accuracy
-
-
-def _over_replicas(total: Tensor) -> Tensor:
-    """Sums a scalar over the replicas of a tf.distribute strategy."""
-    if keras.backend.backend() != "tensorflow":
-        return total
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return total
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, total)
 
 
 def spread(weights: Tensor, values: Tensor) -> Tensor:
@@ -52,7 +41,7 @@ class WeightedMean(keras.losses.Loss):
         values, weights = self.values(ops.convert_to_tensor(y_true), outputs)
         if sample_weight is not None:
             weights = weights * spread(ops.convert_to_tensor(sample_weight), values)
-        total = _over_replicas(ops.sum(weights))
+        total = sum_over_replicas(ops.sum(weights))
         return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)
 
     def values(self, labels: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_bert.errors import ConfigError
+from keras_bert.models.replicas import sum_over_replicas
 from keras_bert.training.loss_scaling import (
     GROWTH_STEPS,
     INITIAL_SCALE,
@@ -34,26 +35,6 @@ def dense(gradient: Tensor) -> Tensor:
 
         return tf.convert_to_tensor(gradient)
     return gradient
-
-
-def sum_over_replicas(values: Any) -> Any:
-    """Sums tensors, one or a list, over the replicas of a tf.distribute strategy."""
-    if _replicas() == 1:
-        return values
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
-def _replicas() -> int:
-    """Returns how many replicas take this step together."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return 1 if context is None else context.num_replicas_in_sync
 
 
 def _sum_of_squares(gradient: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.models.losses import Accuracy, WeightedMean, spread
-from keras_bert.training.optimizers import sum_over_replicas
+from keras_bert.models.replicas import sum_over_replicas
 
 Tensor = Any
 
