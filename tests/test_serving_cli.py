@@ -47,7 +47,8 @@ def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
         "wait",
         lambda self: answers.extend(Client(self.url, "sentiment").predict(TEXTS)),
     )
-    assert main(["serve", "--model", f"sentiment={output}", "--port", "0"]) == 0
+    ports = ["--port", "0", "--grpc-port", "0"]
+    assert main(["serve", "--model", f"sentiment={output}", *ports]) == 0
     said = capsys.readouterr().out
     assert "not TF Serving" in said and "/v1/models/sentiment" in said
     np.testing.assert_allclose([a["logits"] for a in answers], expected, atol=1e-5)
@@ -131,7 +132,7 @@ def asked(monkeypatch):
         calls.append((texts, pairs))
         return [{"label": b"x"} for _ in texts]
 
-    monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda args: None)
+    monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda *args: None)
     monkeypatch.setattr("keras_bert.cli.predict.load_tokenizer", lambda args: None)
     name = "keras_bert.serving.predictor.Predictor"
     monkeypatch.setattr(name, lambda *args, **kwargs: predict)

@@ -27,12 +27,15 @@ from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 from keras_bert import BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving import rest
-from keras_bert.serving.client import Client, RequestError
+from keras_bert.serving import Client, json_bodies, json_tensors, rest
+from keras_bert.serving.client import RequestError
+from keras_bert.serving.errors import ServingError
 from keras_bert.serving.export import export, versions
-from keras_bert.serving.model_store import ModelStore, ServingError
+from keras_bert.serving.limits import Limits
+from keras_bert.serving.model_store import ModelStore
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
+from keras_bert.serving.versions import ModelConfig
 
 NAME = "conformance"
 REAL = os.environ.get("TFS_HOST")
@@ -433,7 +436,10 @@ REFUSED_EXAMPLES = {
         {"signature_name": "serve_ids", "examples": [{"text": "a"}]},
         "Expected one input Tensor.",
     ),
-    "other input": ({"examples": [{"text": "a"}]}, "No classification inputs found"),
+    "many outputs": (
+        {"examples": [{"text": "a"}]},
+        "Expected one or two output Tensors, found 3",
+    ),
     "no text": ({**EXAMPLES, "examples": [{"txt": "a"}]}, "text"),
 }
 
@@ -449,7 +455,7 @@ def test_refused_examples(call, case):
 def test_regress_needs_a_regression(call):
     status, answer = call(":regress", {**EXAMPLES, "examples": [{"text": "a"}]})
     assert status == 400
-    assert "No regression outputs found in SignatureDef" in answer["error"]
+    assert answer["error"] == "Expected one output Tensor."
 
 
 @only_double
@@ -459,9 +465,13 @@ def test_regress_gives_one_value_per_example(tmp_path, tokenizer):
         client = Client(server.url, "score")
         predictions = client.predict(TEXTS)
         examples = [{"text": text} for text in TEXTS]
-        answer = client.request(":regress", {**EXAMPLES, "examples": examples})
-    np.testing.assert_allclose(answer["results"], predictions, atol=1e-6)
-    assert len(set(predictions)) > 1  # one bare number per row: a single output
+        body = {"instances": TEXTS}
+        bare = client.transport.request(":predict", body)["predictions"]
+        body = {**EXAMPLES, "examples": examples}
+        answer = client.transport.request(":regress", body)
+    np.testing.assert_allclose(answer["results"], bare, atol=1e-6)
+    assert len(set(bare)) > 1  # one bare number per row: a single output
+    assert predictions == [{"scores": score} for score in bare]
 
 
 # === The double: versions, limits, shutdown ===
@@ -476,9 +486,9 @@ def test_versions_are_chosen_by_number(tmp_path):
     weight.assign(-weight)
     export(first, directory)
     body = {"inputs": ids_of()}
-    with Server({"m": directory}, all_versions=True) as server:
+    with Server({"m": directory}, versions="all") as server:
         old, new, latest = (
-            Client(server.url, "m", version=v).request(":predict", body)["outputs"]
+            Client(server.url, "m", version=v).transport.request(":predict", body)
             for v in (1, 2, None)
         )
         client = Client(server.url, "m")
@@ -497,7 +507,7 @@ def test_a_directory_without_versions_is_an_error(tmp_path):
 
 @only_double
 def test_requests_over_the_limit_or_without_length_are_refused(directory):
-    with Server({NAME: directory}, max_request_bytes=100) as server:
+    with Server({NAME: directory}, limits=Limits(max_request_bytes=100)) as server:
         client = Client(server.url, NAME, retries=0)
         assert len(client.predict(["a"])) == 1
         with pytest.raises(RequestError, match="at most 100 bytes") as caught:
@@ -545,8 +555,13 @@ def test_an_unexpected_failure_is_an_answer(directory, monkeypatch, caplog):
 
 @only_double
 def test_store_checks_inputs_and_outputs_by_name(directory):
-    store = ModelStore({NAME: directory})
-    model = store.find(NAME)
+    store = ModelStore([ModelConfig(NAME, directory)])
+    with store.use(NAME) as model:
+        check_names(model)
+    store.close()
+
+
+def check_names(model):
     text = np.array([b"so good"], object)
     only = model.predict({"text": text}, output_filter=["label"])
     assert list(only) == ["label"]
@@ -554,6 +569,8 @@ def test_store_checks_inputs_and_outputs_by_name(directory):
         ({"txt": text}, "", (), "1!=1 len({txt}) != len({text}). Sent extra: {txt}."),
         ({}, "", (), "Missing but required: {text}."),
         ({"text": text}, "", ("nope",), "alias not found in signature: nope"),
+        ({"text": text}, "", ("label",) * 2, "duplicate output tensor alias: label"),
+        ({"text": np.zeros(1)}, "", (), "arg[0] to be string but double is provided"),
     ]
     for inputs, signature, wanted, message in cases:
         with pytest.raises(ServingError) as caught:
@@ -563,7 +580,6 @@ def test_store_checks_inputs_and_outputs_by_name(directory):
     with pytest.raises(ServingError, match='key "nope" not found') as caught:
         model.predict({"text": text}, "nope")
     assert caught.value.code == "FAILED_PRECONDITION"
-    store.close()
 
 
 # === The client ===
@@ -629,7 +645,13 @@ class Flaky(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     "statuses, retries, left",
-    [([503, 429, 200], 2, []), ([503, 503, 200], 1, [200]), ([404, 200], 2, [200])],
+    [
+        ([503, 502, 200], 2, []),
+        ([503, 503, 200], 1, [200]),
+        ([404, 200], 2, [200]),
+        ([429, 200], 2, [200]),  # too large now is too large later
+        ([504, 200], 2, [200]),
+    ],
 )
 def test_client_retries_what_may_pass_and_nothing_else(statuses, retries, left):
     with HTTPServer(("127.0.0.1", 0), Flaky) as server:
@@ -680,10 +702,12 @@ def test_dense_values_survive_both_ways(data, dtype, shape):
     nested = np.empty(size, object)
     nested[:] = values
     nested = nested.reshape(shape).tolist()
-    tensor = rest.tensor_of(json.loads(json.dumps(nested)), dtype.as_datatype_enum)
+    tensor = json_tensors.tensor_of(
+        json.loads(json.dumps(nested)), dtype.as_datatype_enum
+    )
     assert tensor.shape == tuple(shape)
     assert tensor.dtype == dtype.as_numpy_dtype
-    received = rest.to_json("x", tensor)
+    received = json_tensors.to_json("x", tensor)
     assert repr(received) == repr(nested)
 
 
@@ -691,32 +715,32 @@ def test_dense_values_survive_both_ways(data, dtype, shape):
 def test_bytes_survive_as_base64(values):
     array = np.empty(len(values), object)
     array[:] = values
-    written = json.loads(json.dumps(rest.to_json("page_bytes", array)))
+    written = json.loads(json.dumps(json_tensors.to_json("page_bytes", array)))
     assert all(set(value) == {"b64"} for value in written)
-    read = rest.tensor_of(written, tf.string.as_datatype_enum)
+    read = json_tensors.tensor_of(written, tf.string.as_datatype_enum)
     assert read.tolist() == values
 
 
 def test_nan_and_infinity_are_legal_both_ways():
     document = rest.parse(b'{"inputs": [NaN, Infinity, -Infinity]}')
-    tensor = rest.tensor_of(document["inputs"], tf.float32.as_datatype_enum)
+    tensor = json_tensors.tensor_of(document["inputs"], tf.float32.as_datatype_enum)
     assert np.isnan(tensor[0]) and tensor[1:].tolist() == [np.inf, -np.inf]
-    written = json.dumps(rest.write_columns({"x": tensor}))
+    written = json.dumps(json_bodies.write_columns({"x": tensor}))
     assert written == '{"outputs": [NaN, Infinity, -Infinity]}'
 
 
 def test_rows_need_one_batch_size():
     with pytest.raises(ServingError, match="inconsistent batch size: 3 expecting: 2"):
-        rest.write_rows({"a": np.zeros(2), "b": np.zeros(3)})
+        json_bodies.write_rows({"a": np.zeros(2), "b": np.zeros(3)})
     with pytest.raises(ServingError, match="has no shape information"):
-        rest.write_rows({"a": np.float32(0)})
+        json_bodies.write_rows({"a": np.float32(0)})
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_body_is_an_answer(body):
     try:
         document = rest.parse(body)
-        rest.format_of(document)
+        json_bodies.format_of(document)
     except ServingError as error:
         assert error.code == "INVALID_ARGUMENT"
 
@@ -724,7 +748,7 @@ def test_any_body_is_an_answer(body):
 def test_half_a_surrogate_pair_and_depth_are_refused():
     half = json.loads('{"inputs": "\\ud83d"}')["inputs"]
     with pytest.raises(ServingError, match="surrogate"):
-        rest.tensor_of(half, tf.string.as_datatype_enum)
+        json_tensors.tensor_of(half, tf.string.as_datatype_enum)
     with pytest.raises(ServingError, match="JSON Parse error"):
         rest.parse(b'{"inputs": ' + b"[" * 100_000)
     with pytest.raises(ServingError, match="JSON Parse error"):

@@ -1,12 +1,22 @@
-"""`keras-bert serve`: TF Serving's REST API on this machine, for development."""
+"""`keras-bert serve`: TF Serving's APIs on this machine, for development."""
 
 import argparse
+import logging
+import re
+import signal
+import threading
+from collections.abc import Iterable
 
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, MissingExtraError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
+    parser.description = (
+        "Answer TF Serving's REST and gRPC APIs on this machine, for development. "
+        "This is not TF Serving: it is one Python process without authentication, "
+        "encryption or a bound on memory."
+    )
     parser.add_argument(
         "--model",
         required=True,
@@ -14,27 +24,123 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="a name and the directory `keras-bert export` wrote to; repeatable",
     )
-    parser.add_argument("--port", type=int, default=8501, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=8501, help="of REST; 0: a free one")
+    parser.add_argument(
+        "--grpc-port", type=int, default=8500, help="of gRPC; 0: a free one"
+    )
+    parser.add_argument("--no-grpc", action="store_true", help="serve REST alone")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument(
-        "--all-versions",
-        action="store_true",
-        help="load every version instead of the highest",
+        "--versions",
+        default="latest",
+        metavar="latest|latest:N|all|1,4",
+        help="versions to serve, of those found",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="[NAME:]LABEL=VERSION",
+        help="a name for a version, of every model or of one; repeatable",
+    )
+    parser.add_argument(
+        "--file-system-poll-wait-seconds",
+        type=float,
+        default=1.0,
+        help="how often to look for new and deleted versions; 0: once",
+    )
+    _configure_batching(parser.add_argument_group("batching of concurrent requests"))
+    _configure_limits(parser.add_argument_group("limits of a request"))
+
+
+def _configure_batching(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--no-batching", action="store_true", help="compute each request alone"
+    )
+    group.add_argument("--max-batch-size", type=int, default=64, help="rows")
+    group.add_argument(
+        "--batch-timeout-micros",
+        type=int,
+        default=1000,
+        help="how long a request waits for others",
+    )
+    group.add_argument(
+        "--max-enqueued-batches",
+        type=int,
+        default=100,
+        help="batches that may wait before requests are refused",
+    )
+    group.add_argument(
+        "--num-batch-threads",
+        type=int,
+        default=0,
+        help="batches computed at once; 0: as many as CPUs",
     )
 
 
+def _configure_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--max-request-bytes", type=int, default=32 << 20)
+    group.add_argument("--max-rows", type=int, default=16_384)
+    group.add_argument("--max-text-bytes", type=int, default=1 << 20, help="of one")
+
+
 def run(args: argparse.Namespace) -> None:
-    """Serves until Ctrl-C."""
+    """Serves until Ctrl-C or SIGTERM."""
     model_dirs = dict(_name_and_directory(text) for text in args.model)
+    labels = _labels(args.label, model_dirs)
+    from keras_bert.serving.batching import BatchingParameters
+    from keras_bert.serving.limits import Limits
     from keras_bert.serving.server import Server
 
+    batching = None if args.no_batching else _taken(BatchingParameters, args)
+    logging.getLogger("keras_bert.serving.model_store").setLevel(logging.INFO)
+    logging.basicConfig(format="%(message)s")
     with Server(
-        model_dirs, args.port, args.host, all_versions=args.all_versions
+        model_dirs,
+        args.port,
+        args.host,
+        grpc_port=_grpc_port(args),
+        versions=args.versions,
+        labels=labels,
+        batching=batching,
+        limits=_taken(Limits, args),
+        file_system_poll_wait_seconds=args.file_system_poll_wait_seconds,
     ) as server:
         print("A double of TF Serving for development, not TF Serving.")
         for name in model_dirs:
             print(f"Serving {server.url}/v1/models/{name}", flush=True)
+        if server.grpc_address:
+            print(f"Serving gRPC at {server.grpc_address}", flush=True)
+        _until_told_to_stop(server)
+
+
+def _grpc_port(args: argparse.Namespace) -> int | None:
+    from keras_bert.serving.server import check_grpc_extra
+
+    if args.no_grpc:
+        return None
+    try:
+        check_grpc_extra()
+    except MissingExtraError as error:
+        print(f"Serving REST alone. {error}", flush=True)
+        return None
+    return args.grpc_port
+
+
+def _until_told_to_stop(server) -> None:
+    """Lets `docker stop` and service managers end it in order, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        return server.wait()  # only the main thread may handle signals
+    before = signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    try:
         server.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _taken(kind: type, args: argparse.Namespace):
+    """Makes a settings object of the arguments that have its fields' names."""
+    return kind(**{name: getattr(args, name) for name in kind.__dataclass_fields__})
 
 
 def _name_and_directory(text: str) -> tuple[str, str]:
@@ -45,3 +151,17 @@ def _name_and_directory(text: str) -> tuple[str, str]:
             f"Received: {text!r}."
         )
     return name, directory
+
+
+def _labels(texts: Iterable[str], models: Iterable[str]) -> dict[str, dict[str, int]]:
+    labels: dict[str, dict[str, int]] = {model: {} for model in models}
+    for text in texts:
+        match = re.fullmatch(r"(?:([^:=]+):)?([^:=]+)=(\d+)", text)
+        if not match or match[1] not in (None, *labels):
+            raise InputError(
+                "Expected --label LABEL=VERSION or --label NAME:LABEL=VERSION with the "
+                f"name of a model, as in --label stable=1. Received: {text!r}."
+            )
+        for model in [match[1]] if match[1] else labels:
+            labels[model][match[2]] = int(match[3])
+    return labels

@@ -1,41 +1,51 @@
-"""A client of TF Serving's REST API, on the standard library alone."""
+"""A client of TF Serving, over REST or gRPC, that needs no TensorFlow.
 
-import http.client
-import json
+REST takes the standard library alone; gRPC takes the packages `grpcio` and
+`protobuf`, of the extra `grpc`.
+"""
+
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from keras_bert.errors import InputError, KerasBertError
+from keras_bert.errors import InputError, choose
+from keras_bert.serving.rest_client import RestTransport
+from keras_bert.serving.transport import Columns, RequestError, Transport
 
-REST_PORT = 8501
-RETRIED_STATUSES = (429, 502, 503, 504)
+__all__ = ["Client", "RequestError"]
 
 
-class RequestError(KerasBertError, OSError):
-    """The server could not be reached, or refused the request.
+def _grpc_transport(*args: Any) -> Transport:
+    from keras_bert.serving.grpc_client import GrpcTransport
 
-    Attributes:
-        status: the HTTP status, or None where no answer came.
-    """
+    return GrpcTransport(*args)
 
-    def __init__(self, message: str, status: int | None = None):
-        super().__init__(message)
-        self.status = status
+
+PROTOCOLS: dict[str, Callable[..., Transport]] = {
+    "rest": RestTransport,
+    "grpc": _grpc_transport,
+}
 
 
 class Client:
     """Asks a served model.
 
     Args:
-        url_or_host: `"http://host:8501"`, `"host:8501"` or `"host"`.
+        host: `"host"`, `"host:8501"`, or for REST `"http://host:8501"`. The port is
+            8501 for REST and 8500 for gRPC if absent.
         model: the model's name on the server.
+        protocol: `"rest"` or `"grpc"`; answers are the same.
         version: a version; None for the latest.
+        label: a version's label, instead of its number.
         timeout: seconds to wait for each answer.
-        retries: further attempts when the server is unreachable or overloaded.
+        retries: further attempts when the server is unreachable or unavailable, and
+            for no other reason.
         wait: seconds before the first further attempt, doubled for each next one.
+
+    Raises:
+        InputError: a version and a label.
+        MissingExtraError: gRPC is asked for and not installed.
+        UnknownNameError: there is no such protocol.
 
     Example:
         >>> client = Client("localhost", "sentiment")
@@ -45,17 +55,26 @@ class Client:
 
     def __init__(
         self,
-        url_or_host: str,
+        host: str,
         model: str,
         *,
+        protocol: str = "rest",
         version: int | None = None,
+        label: str | None = None,
         timeout: float = 30.0,
         retries: int = 2,
         wait: float = 0.5,
     ):
-        part = "" if version is None else f"/versions/{version}"
-        self.url = f"{_base(url_or_host)}/v1/models/{model}{part}"
-        self.timeout, self.retries, self.wait = timeout, retries, wait
+        if version is not None and label is not None:
+            raise InputError("Expected a version or a label. Received: both.")
+        make = PROTOCOLS[choose("protocol", protocol, PROTOCOLS)]
+        self.transport = make(host, model, version, label, timeout)
+        self.retries, self.wait = retries, wait
+
+    @property
+    def url(self) -> str:
+        """What is asked, for instance `http://localhost:8501/v1/models/bert`."""
+        return self.transport.url
 
     def predict(
         self,
@@ -63,13 +82,16 @@ class Client:
         text_pairs: Sequence[str] | None = None,
         *,
         signature_name: str | None = None,
-    ) -> list[Any]:
+    ) -> list[dict[str, Any]]:
         """Returns the model's answer to each text, or pair of texts.
 
         Args:
             texts: one string per row.
             text_pairs: as many second strings; asks `serve_pairs`.
             signature_name: another signature on the same inputs.
+
+        Returns:
+            Of each row its outputs by name: strings, numbers, nested lists.
 
         Raises:
             InputError: a string where a list was expected, or unequal lengths.
@@ -84,91 +106,58 @@ class Client:
                 "Expected as many text_pairs as texts. Received: "
                 f"{len(texts)} texts and {len(inputs['text_pair'])} text_pairs."
             )
-        rows = zip(*inputs.values(), strict=True)
-        body = {"instances": [dict(zip(inputs, row, strict=True)) for row in rows]}
-        if not body["instances"]:
+        if not inputs["text"]:
             return []
-        if signature_name:
-            body["signature_name"] = signature_name
-        return self.request(":predict", body)["predictions"]
+        columns = self._retried(self.transport.predict, signature_name or "", inputs)
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def predict_ids(self, features: Mapping[str, Any]) -> Any:
-        """Returns the outputs of `serve_ids`, in columnar form.
+    def predict_ids(self, features: Mapping[str, Any]) -> Columns:
+        """Returns the outputs of `serve_ids` by name, as nested lists.
 
         Args:
             features: `input_ids`, `attention_mask` and `token_type_ids`, arrays or
                 nested lists of (batch, seq).
+
+        Raises:
+            RequestError: no answer, or the server's error.
         """
         inputs = {
             name: value.tolist() if hasattr(value, "tolist") else value
             for name, value in features.items()
         }
-        body = {"signature_name": "serve_ids", "inputs": inputs}
-        return self.request(":predict", body)["outputs"]
+        return self._retried(self.transport.predict, "serve_ids", inputs)
 
     def status(self) -> dict[str, str]:
         """Returns the state of each version, for instance `{"1": "AVAILABLE"}`."""
-        found = self.request("")["model_version_status"]
-        return {entry["version"]: entry["state"] for entry in found}
+        return self._retried(self.transport.status)
 
     def metadata(self) -> dict:
-        """Returns the signatures, as TF Serving describes them."""
-        return self.request("/metadata")["metadata"]["signature_def"]["signature_def"]
+        """Returns the signatures, as TF Serving describes them in JSON."""
+        return self._retried(self.transport.metadata)
 
-    def request(self, suffix: str, body: Any = None) -> dict:
-        """Sends one request and returns the JSON of the answer.
+    def close(self) -> None:
+        """Ends connections that are open."""
+        self.transport.close()
 
-        Args:
-            suffix: what follows the model in the path, for instance `":classify"`.
-            body: the JSON of a POST; None sends a GET.
+    def __enter__(self) -> "Client":
+        return self
 
-        Raises:
-            RequestError: no answer after the retries, or the server's error.
-        """
-        data = None if body is None else json.dumps(body).encode("utf-8")
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + suffix, data, headers)
-        for attempt in range(self.retries + 1):
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _retried(self, ask: Callable, *args: Any) -> Any:
+        for attempt in range(self.retries):
             try:
-                return self._send(request)
+                return ask(*args)
             except RequestError as error:
-                final = error.status not in (None, *RETRIED_STATUSES)
-                if final or attempt == self.retries:
+                if not error.may_pass:
                     raise
             time.sleep(self.wait * 2**attempt)
-        raise AssertionError("unreachable")
-
-    def _send(self, request: urllib.request.Request) -> dict:
-        try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise RequestError(_message(error), error.code) from error
-        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
-            raise RequestError(
-                f"Expected an answer from {request.full_url}. Received: {error}. Is "
-                "the server running there?"
-            ) from error
-
-
-def _base(url_or_host: str) -> str:
-    if "://" in url_or_host:
-        return url_or_host.rstrip("/")
-    port = "" if ":" in url_or_host else f":{REST_PORT}"
-    return f"http://{url_or_host}{port}"
+        return ask(*args)
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, (str, bytes)):
         raise InputError("Expected a list of strings. Received: one string.")
     return list(texts)
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    body = error.read().decode("utf-8", "replace")
-    try:
-        said = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
-        said = body[:200]
-    return f"The server answered {error.code}: {said}"

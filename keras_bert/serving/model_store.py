@@ -1,283 +1,295 @@
-"""Loaded SavedModels and the requests they answer, apart from any protocol.
+"""The models that a server answers for, each with its versions, kept up to date.
 
-The double of TF Serving (`keras_bert.serving.server`) puts HTTP in front of this.
-Signatures run as TF Serving runs them: in a session, by the tensor names that
-`saved_model.pb` gives, without the Python objects of TensorFlow 2. Names of errors
-and their messages follow TF Serving's sources (`predict_util.cc`, `classifier.cc`,
-`regressor.cc`, `basic_manager.cc`, `get_model_status_impl.cc`, `server_core.cc`).
+States and messages follow TF Serving's sources (`basic_manager.cc`,
+`get_model_status_impl.cc`, `server_core.cc`); as with its default policy, a version
+goes only when one that is wanted serves.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  registers the operations of text signatures
-from tensorflow.core.protobuf import meta_graph_pb2
 
-from keras_bert.errors import KerasBertError, MissingFileError
-from keras_bert.serving.export import versions
+from keras_bert.errors import CheckpointError, MissingFileError
+from keras_bert.serving.errors import ServingError, invalid
+from keras_bert.serving.model import LoadedModel, code_of
+from keras_bert.serving.versions import ModelConfig
 
-DEFAULT_SIGNATURE = "serving_default"
+logger = logging.getLogger(__name__)
 
-Arrays = dict[str, np.ndarray]
+Load = Callable[[str, Path], LoadedModel]
 
 
-class ServingError(KerasBertError):
-    """A request that cannot be answered.
+@dataclass
+class Version:
+    """One version of a model and what became of it.
 
-    Args:
-        code: name of the gRPC status, for instance `"INVALID_ARGUMENT"`.
-        message: what TF Serving says in the same case.
+    Attributes:
+        state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
+        error: why it could not be loaded.
     """
 
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
-
-
-def invalid(message: str) -> ServingError:
-    """Returns the error for a request that is wrong in itself."""
-    return ServingError("INVALID_ARGUMENT", message)
-
-
-class LoadedModel:
-    """One version of a model, ready to answer.
-
-    Args:
-        name: the model's name in requests.
-        path: directory of the version, `<model>/<number>`.
-    """
-
-    def __init__(self, name: str, path: Path):
-        self.name = name
-        self.version = int(path.name)
-        self._session = tf.compat.v1.Session(graph=tf.Graph())
-        with self._session.graph.as_default(), _without_warnings():
-            graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
-        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = graph.signature_def
-
-    def close(self) -> None:
-        """Frees the weights."""
-        self._session.close()
-
-    def inputs_of(self, signature_name: str) -> dict[str, meta_graph_pb2.TensorInfo]:
-        """Returns the inputs of a signature by name, as JSON requests look them up."""
-        name = signature_name or DEFAULT_SIGNATURE
-        if name not in self.signatures:
-            raise invalid(
-                f'Serving signature name: "{name}" not found in signature def'
-            )
-        if not self.signatures[name].inputs:
-            raise invalid(f"Failed to get input map for signature: {name}")
-        return dict(sorted(self.signatures[name].inputs.items()))
-
-    def predict(
-        self,
-        inputs: Mapping[str, np.ndarray],
-        signature_name: str = "",
-        output_filter: Sequence[str] = (),
-    ) -> Arrays:
-        """Runs a signature.
-
-        Args:
-            inputs: arrays by input name, exactly the signature's.
-            signature_name: empty for `serving_default`.
-            output_filter: names of the outputs wanted; empty for all.
-
-        Returns:
-            Arrays by output name.
-
-        Raises:
-            ServingError: the signature, an input or an output does not exist, or
-                TensorFlow refuses the values.
-        """
-        name = signature_name or DEFAULT_SIGNATURE
-        if name not in self.signatures:
-            message = f'Serving signature key "{name}" not found.'
-            raise ServingError("FAILED_PRECONDITION", message)
-        signature = self.signatures[name]
-        _check_inputs(inputs, signature.inputs)
-        _check_outputs(output_filter, signature.outputs)
-        return self._run(signature, inputs, output_filter or sorted(signature.outputs))
-
-    def classify(
-        self, examples: Sequence[bytes], signature_name: str = ""
-    ) -> list[list[tuple[str, float]]]:
-        """Answers the Classify API: labels and scores of serialized tf.Examples."""
-        signature = self._examples_signature(signature_name, "classification")
-        if not {"classes", "scores"} & set(signature.outputs):
-            raise invalid(
-                "Expected classification signature outputs to contain at least one of "
-                f'"classes" or "scores". Signature was: {signature}'
-            )
-        outputs = self._run(signature, _batch_of(examples), signature.outputs)
-        shape = next(iter(outputs.values())).shape
-        labels = outputs.get("classes", np.full(shape, b"", object))
-        scores = outputs.get("scores", np.zeros(shape, np.float32))
-        return [
-            [(label.decode(), float(score)) for label, score in zip(*row, strict=True)]
-            for row in zip(labels, scores, strict=True)
-        ]
-
-    def regress(
-        self, examples: Sequence[bytes], signature_name: str = ""
-    ) -> list[float]:
-        """Answers the Regress API: one value per serialized tf.Example."""
-        signature = self._examples_signature(signature_name, "regression")
-        if "outputs" not in signature.outputs:
-            raise invalid(
-                f"No regression outputs found in SignatureDef: {signature}",
-            )
-        values = self._run(signature, _batch_of(examples), ["outputs"])["outputs"]
-        if values.shape not in ((len(examples),), (len(examples), 1)):
-            raise invalid(
-                "Expected output Tensor shape to be either [batch_size] or "
-                f"[batch_size, 1] but got {list(values.shape)}"
-            )
-        return [float(value) for value in values.reshape(-1)]
-
-    def _examples_signature(self, name: str, kind: str) -> meta_graph_pb2.SignatureDef:
-        name = name or DEFAULT_SIGNATURE
-        if name not in self.signatures:
-            raise invalid(f"No signature was found with the name: {name}")
-        signature = self.signatures[name]
-        if len(signature.inputs) != 1:
-            raise invalid("Expected one input Tensor.")
-        if "inputs" not in signature.inputs:
-            raise invalid(f"No {kind} inputs found in SignatureDef: {signature}")
-        return signature
-
-    def _run(self, signature, inputs: Mapping[str, np.ndarray], names) -> Arrays:
-        fetches = {name: signature.outputs[name].name for name in names}
-        feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
-        try:
-            return self._session.run(fetches, feeds)
-        except tf.errors.OpError as error:
-            code = error.error_code
-            name = next(n for n, c in vars(tf.errors).items() if c == code)
-            # Python's session puts a heading in front; the server's own has none.
-            message = error.message.removeprefix("Graph execution error:").strip()
-            raise ServingError(name, message) from error
-        except ValueError as error:  # a shape the session itself refuses
-            raise invalid(str(error)) from error
+    number: int
+    state: str = "START"
+    error: ServingError | None = None
+    _model: LoadedModel | None = field(default=None, repr=False)
+    _users: int = field(default=0, repr=False)
+    _files: tuple = field(default=(), repr=False)
 
 
 class ModelStore:
-    """The models a server answers for, each with its versions.
+    """Loads models, hands them out, and replaces them as versions come and go.
 
     Args:
-        model_dirs: directory of each model by name; `<directory>/<version>/` holds
-            the SavedModels.
-        all_versions: load every version; otherwise the highest, as TF Serving does.
+        configs: the models.
+        load: makes a model of its name and the directory of a version.
+        poll_seconds: how often the directories are looked at; 0 for once.
 
     Raises:
         MissingFileError: a directory holds no version.
+        CheckpointError: a version to be served cannot be loaded.
+        ServingError: a label stands for a version that is not served.
     """
 
     def __init__(
-        self, model_dirs: Mapping[str, str | Path], all_versions: bool = False
+        self,
+        configs: Sequence[ModelConfig],
+        *,
+        load: Load = LoadedModel,
+        poll_seconds: float = 0,
     ):
-        self._models: dict[str, dict[int, LoadedModel]] = {}
-        for name, directory in model_dirs.items():
-            found = _versions_of(name, Path(directory))
-            chosen = found if all_versions else found[-1:]
-            self._models[name] = {
-                version: LoadedModel(name, Path(directory, str(version)))
-                for version in chosen
-            }
+        self._load = load
+        self._lock = threading.Lock()  # of everything below; never held while loading
+        self._configs: dict[str, ModelConfig] = {c.name: c for c in configs}
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._closed = threading.Event()
+        self._refreshing = threading.Lock()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        if poll_seconds:
+            thread = threading.Thread(
+                target=self._watch, args=[poll_seconds], name="versions", daemon=True
+            )
+            thread.start()
+
+    def _start(self) -> None:
+        for config in self._configs.values():
+            if not versions_in(config.directory):
+                raise MissingFileError(
+                    f"Expected a version of model {config.name!r} below "
+                    f"{config.directory}, as in {config.directory / '1'}; none is "
+                    "there. `keras-bert export` writes one."
+                )
+        self.refresh()
+        for name, versions in self._versions.items():
+            for version in versions.values():
+                if version.error:
+                    raise CheckpointError(
+                        f"Expected version {version.number} of model {name!r} to be a "
+                        f"SavedModel with the tag 'serve'. Received: {version.error}"
+                    )
+        self._check_labels(self._configs.values())
 
     def close(self) -> None:
-        """Frees every model."""
-        for loaded in self._models.values():
-            for model in loaded.values():
-                model.close()
+        """Frees every model once its last request was answered."""
+        self._closed.set()
+        with self._refreshing, self._lock:
+            for versions in self._versions.values():
+                for version in versions.values():
+                    self._unload(version)
 
-    def find(
+    # === Requests ===
+
+    @contextlib.contextmanager
+    def use(
         self, name: str, version: int | None = None, label: str | None = None
-    ) -> LoadedModel:
-        """Returns a version of a model.
+    ) -> Iterator[LoadedModel]:
+        """Lends a version of a model, which stays loaded until it is given back.
 
         Args:
             name: the model's name.
             version: its number; None for the highest.
-            label: labels are not assigned here, so any is an error.
+            label: a name for a version, instead of the number.
 
         Raises:
-            ServingError: there is no such model, version or label.
+            ServingError: there is no such model, version or label, or the store is
+                closed.
         """
-        if label is not None:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        loaded = self._models.get(name, {})
-        wanted = max(loaded, default=None) if version is None else version
-        if wanted not in loaded:
-            asked = (
-                f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            )
-            raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
-        return loaded[wanted]
+        with self._lock:
+            if self._closed.is_set():
+                raise ServingError("UNAVAILABLE", "The server is shutting down.")
+            found = self._find(name, version, label)
+            found._users += 1
+        try:
+            yield found._model
+        finally:
+            with self._lock:
+                found._users -= 1
+                self._free_unused(found)
 
-    def available(self, name: str, version: int | None = None) -> list[int]:
-        """Returns the versions of a model that are loaded, highest first.
+    def knows(self, name: str) -> bool:
+        """Whether a model of this name is served."""
+        return name in self._configs
+
+    def statuses(self, name: str, version: int | None = None) -> list[Version]:
+        """Returns the versions of a model and their states, highest first.
 
         Raises:
             ServingError: there is no such model or version.
         """
-        loaded = sorted(self._models.get(name, {}), reverse=True)
-        if version is not None and version not in loaded:
+        with self._lock:
+            versions = dict(self._versions.get(name, {}))
+        if version is not None and version not in versions:
             message = f"Could not find version {version} of model {name}"
             raise ServingError("NOT_FOUND", message)
-        if not loaded:
+        if not versions:
             message = f"Could not find any versions of model {name}"
             raise ServingError("NOT_FOUND", message)
-        return loaded if version is None else [version]
+        chosen = sorted(versions, reverse=True) if version is None else [version]
+        return [versions[number] for number in chosen]
 
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Hides the advice to load in TensorFlow 2's way, not wanted here."""
-    level = tf.get_logger().level
-    tf.get_logger().setLevel("ERROR")
-    try:
-        yield
-    finally:
-        tf.get_logger().setLevel(level)
-
-
-def _versions_of(name: str, directory: Path) -> list[int]:
-    found = versions(directory)
-    if not found:
-        raise MissingFileError(
-            f"Expected a version of model {name!r} below {directory}, as in "
-            f"{directory / '1'}; none is there. `keras-bert export` writes one."
-        )
-    return found
-
-
-def _check_inputs(sent: Mapping, signature_inputs: Mapping) -> None:
-    extra = sorted(set(sent) - set(signature_inputs))
-    missing = sorted(set(signature_inputs) - set(sent))
-    if extra or missing:
-        required = sorted(signature_inputs)
-        raise invalid(
-            f"input size does not match signature: {len(sent)}!={len(required)} "
-            f"len({{{','.join(sorted(sent))}}}) != len({{{','.join(required)}}}). "
-            f"Sent extra: {{{','.join(extra)}}}. "
-            f"Missing but required: {{{','.join(missing)}}}."
-        )
-
-
-def _check_outputs(wanted: Sequence[str], outputs: Mapping) -> None:
-    for name in wanted:
-        if name not in outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {name} Outputs expected "
-                f"to be in the set {{{','.join(sorted(outputs))}}}."
+    def _find(self, name: str, number: int | None, label: str | None) -> Version:
+        if label is not None:
+            config = self._configs.get(name)
+            if config is None or label not in config.labels:
+                raise invalid(f"Unrecognized servable version label: {label}")
+            number = config.labels[label]
+        serving = {
+            number: version
+            for number, version in self._versions.get(name, {}).items()
+            if version.state == "AVAILABLE"
+        }
+        wanted = max(serving, default=None) if number is None else number
+        if wanted not in serving:
+            asked = (
+                f"Latest({name})" if number is None else f"Specific({name}, {number})"
             )
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
+        return serving[wanted]
+
+    # === Versions that come and go ===
+
+    def configure(self, configs: Sequence[ModelConfig]) -> None:
+        """Serves other models, or the same ones otherwise.
+
+        Raises:
+            ServingError: a name is there twice, or a label stands for a version that
+                is not served yet.
+        """
+        names = [config.name for config in configs]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise invalid(f"Illegal to list model {name} multiple times in config")
+        self._check_labels(configs)
+        with self._lock:
+            self._configs = {config.name: config for config in configs}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Looks at the directories once: loads what is new, unloads what is gone."""
+        with self._refreshing:
+            if self._closed.is_set():
+                return
+            for config in list(self._configs.values()):
+                self._refresh(config)
+            for name in set(self._versions) - set(self._configs):
+                self._unload_all_but(name, [])
+
+    def _watch(self, seconds: float) -> None:
+        while not self._closed.wait(seconds):
+            try:
+                self.refresh()
+            except Exception:  # the thread must outlive a file system's bad moment
+                logger.exception("Looking for new versions failed")
+
+    def _refresh(self, config: ModelConfig) -> None:
+        found = versions_in(config.directory)
+        wanted = config.policy.choose(sorted(found))
+        for number in wanted:
+            self._bring(config.name, number, found[number])
+        versions = self._versions.get(config.name, {})
+        if not wanted or any(versions[n].state == "AVAILABLE" for n in wanted):
+            self._unload_all_but(config.name, wanted)
+
+    def _bring(self, name: str, number: int, path: Path) -> None:
+        files = _files_of(path)
+        version = self._versions.get(name, {}).get(number, Version(number))
+        # A version that failed is tried again when its files have changed.
+        if version.state == "AVAILABLE" or (version.error and version._files == files):
+            return
+        new = Version(number, "LOADING", _files=files)
+        with self._lock:
+            self._versions.setdefault(name, {})[number] = new
+        try:
+            model = self._load(name, path)
+        except Exception as error:
+            logger.warning("Version %d of %s cannot be loaded: %s", number, name, error)
+            new.error, new.state = _as_serving_error(error), "END"
+            return
+        with self._lock:
+            new._model, new.state = model, "AVAILABLE"
+        logger.info("Serving version %d of %s", number, name)
+
+    def _unload_all_but(self, name: str, wanted: Sequence[int]) -> None:
+        with self._lock:
+            for number, version in self._versions.get(name, {}).items():
+                if number not in wanted:
+                    self._unload(version)
+
+    def _unload(self, version: Version) -> None:
+        if version.state == "AVAILABLE":
+            version.state = "UNLOADING"
+            self._free_unused(version)
+
+    def _free_unused(self, version: Version) -> None:
+        if version.state == "UNLOADING" and not version._users:
+            model, version._model = version._model, None
+            model.close()
+            version.state = "END"
+            logger.info("Version %d of %s is unloaded", version.number, model.name)
+
+    def _check_labels(self, configs) -> None:
+        for config in configs:
+            for number in config.labels.values():
+                version = self._versions.get(config.name, {}).get(number)
+                if version is None or version.state != "AVAILABLE":
+                    raise ServingError(
+                        "FAILED_PRECONDITION",
+                        f"Request to assign label to version {number} of model "
+                        f"{config.name}, which is not currently available for "
+                        "inference",
+                    )
 
 
-def _batch_of(examples: Sequence[bytes]) -> Arrays:
-    if not examples:
-        raise invalid("Input is empty.")
-    return {"inputs": np.array(examples, object)}
+def versions_in(directory: Path) -> Mapping[int, Path]:
+    """Returns the directories of a model's versions by number."""
+    found = directory.iterdir() if directory.is_dir() else ()
+    return {
+        int(path.name): path
+        for path in found
+        if path.name.isdecimal() and (path / "saved_model.pb").is_file()
+    }
+
+
+def _files_of(path: Path) -> tuple:
+    """What changes when a version that is being copied grows."""
+    files = []
+    for file in sorted(path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+            status = file.stat()
+            files.append((file.name, status.st_size, status.st_mtime_ns))
+    return tuple(files)
+
+
+def _as_serving_error(error: Exception) -> ServingError:
+    if isinstance(error, tf.errors.OpError):
+        return ServingError(code_of(error), error.message)
+    code = "NOT_FOUND" if isinstance(error, OSError) else "UNKNOWN"
+    return ServingError(code, str(error))

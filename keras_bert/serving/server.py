@@ -1,37 +1,51 @@
 """A double of TF Serving for development and tests, not TF Serving.
 
-It speaks TF Serving's REST API over SavedModels on this machine, with the same
-paths, bodies, statuses and messages, in one Python process. It does not batch,
-reload, limit memory or authenticate: production runs `tensorflow/serving`.
+It speaks TF Serving's REST and gRPC APIs over SavedModels on this machine, with the
+same paths, messages, statuses and errors, in one Python process. It has no
+authentication, no encryption and no bound on memory: production runs
+`tensorflow/serving`.
 """
 
-import json
-import logging
+import importlib.util
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from keras_bert.errors import MissingExtraError
+from keras_bert.serving.batching import Batcher, BatchingParameters
+from keras_bert.serving.http_server import RestServer
+from keras_bert.serving.limits import Limits
+from keras_bert.serving.metrics import Metrics
+from keras_bert.serving.model import LoadedModel, Running
 from keras_bert.serving.model_store import ModelStore
-from keras_bert.serving.rest import handle
-from keras_bert.version import __version__
+from keras_bert.serving.versions import ModelConfig, policy_of
 
-logger = logging.getLogger(__name__)
+BATCHING = BatchingParameters()
+LIMITS = Limits()
 
 
 class Server:
-    """Serves models over REST from a background thread.
+    """Serves models over REST, and gRPC, from background threads.
 
     Args:
         model_dirs: directory of each model by name, as `keras-bert export` wrote it.
-        port: 0 takes a free one.
+        port: of REST; 0 takes a free one.
         host: the address listened on; only this machine by default.
-        all_versions: load every version instead of the highest.
-        max_request_bytes: a longer body is refused with status 413.
+        grpc_port: of gRPC; 0 takes a free one, None leaves gRPC out.
+        versions: those served: `"latest"`, `"latest:N"`, `"all"`, or numbers such as
+            `"1,4"`.
+        labels: of each model, names for versions.
+        batching: when requests share a batch; None computes each alone.
+        limits: how large a request may be.
+        file_system_poll_wait_seconds: how often the server looks for new and deleted
+            versions; 0 for once, at the start.
 
     Raises:
         MissingFileError: a directory holds no version.
+        CheckpointError: a version cannot be loaded.
+        AddressError: a port is taken.
+        MissingExtraError: gRPC is asked for and the extra `grpc` is not installed.
 
     Example:
         >>> with Server({"sentiment": "saved_models/sentiment"}) as server:
@@ -45,39 +59,92 @@ class Server:
         port: int = 0,
         host: str = "127.0.0.1",
         *,
-        all_versions: bool = False,
-        max_request_bytes: int = 32 << 20,
+        grpc_port: int | None = None,
+        versions: str = "latest",
+        labels: Mapping[str, Mapping[str, int]] | None = None,
+        batching: BatchingParameters | None = BATCHING,
+        limits: Limits = LIMITS,
+        file_system_poll_wait_seconds: float = 1.0,
     ):
-        self.store = ModelStore(model_dirs, all_versions)
-        self._http = _HTTPServer((host, port), _Handler)
-        self._http.store = self.store
-        self._http.max_request_bytes = max_request_bytes
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, name="keras_bert-server", daemon=True
-        )
+        if grpc_port is not None:
+            check_grpc_extra()
+        policy = policy_of(versions)
+        configs = [
+            ModelConfig(name, Path(directory), policy, (labels or {}).get(name, {}))
+            for name, directory in model_dirs.items()
+        ]
+        self.metrics = Metrics()
+        self._batcher = batching and Batcher(batching, self.metrics)
+        self._closed = threading.Event()
+        self._fronts: list = []
+        self._store: ModelStore | None = None
+        try:
+            running = Running(limits, self.metrics, self._batcher)
+            self._store = ModelStore(
+                configs,
+                load=partial(LoadedModel, running=running),
+                poll_seconds=file_system_poll_wait_seconds,
+            )
+            shared = (self._store, self.metrics, limits)
+            self._rest = RestServer((host, port), *shared)
+            self._fronts.append(self._rest)
+            self._grpc = None
+            if grpc_port is not None:
+                from keras_bert.serving.grpc_service import GrpcServer
+
+                self._grpc = GrpcServer(f"{host}:{grpc_port}", *shared)
+                self._fronts.append(self._grpc)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
-        """Where it listens, for instance `http://127.0.0.1:8501`."""
-        host, port = self._http.server_address[:2]
+        """Where REST listens, for instance `http://127.0.0.1:8501`."""
+        host, port = self._rest.address
         return f"http://{host}:{port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Where gRPC listens, for instance `127.0.0.1:8500`; None where it does not."""
+        return self._grpc and ":".join(map(str, self._grpc.address))
+
+    def refresh(self) -> None:
+        """Looks for new and deleted versions now."""
+        self._store.refresh()
 
     def start(self) -> "Server":
         """Begins to answer; returns at once."""
-        self._thread.start()
+        for front in self._fronts:
+            front.start()
         return self
 
     def wait(self) -> None:
-        """Blocks until `close` is called elsewhere or Ctrl-C is pressed."""
-        self._thread.join()
+        """Blocks until `stop` or `close` is called elsewhere or Ctrl-C is pressed."""
+        self._closed.wait()
 
-    def close(self) -> None:
-        """Stops answering and frees the port and the models."""
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
-        self.store.close()
+    def stop(self) -> None:
+        """Ends `wait`; fit for a signal handler."""
+        self._closed.set()
+
+    def close(self, grace: float = 30.0) -> None:
+        """Answers the requests in hand, refuses others, frees ports and models.
+
+        Args:
+            grace: seconds that requests in hand have.
+        """
+        threads = [
+            threading.Thread(target=front.close, args=[grace]) for front in self._fronts
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._store:
+            self._store.close()
+        if self._batcher:
+            self._batcher.close()
+        self._closed.set()
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -86,59 +153,11 @@ class Server:
         self.close()
 
 
-class _HTTPServer(ThreadingHTTPServer):
-    # A client that keeps its connection open must not hold up the shutdown.
-    daemon_threads = True
-    request_queue_size = 128
-    store: ModelStore
-    max_request_bytes: int
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _HTTPServer
-    server_version = f"keras_bert-double-of-TF-Serving/{__version__}"
-    protocol_version = "HTTP/1.1"  # connections stay open between requests
-    timeout = 60  # seconds a silent client may hold a thread
-    wbufsize = -1  # headers and body leave together
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        self._answer(b"")
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            return self._refuse(411, "Expected a Content-Length header.")
-        if int(length) > self.server.max_request_bytes:
-            limit = self.server.max_request_bytes
-            return self._refuse(413, f"Expected a body of at most {limit} bytes.")
-        self._answer(self.rfile.read(int(length)))
-
-    do_PUT = do_DELETE = do_PATCH = do_POST
-
-    def _answer(self, body: bytes) -> None:
-        path = self.path.partition("?")[0]
-        try:
-            answer = handle(self.server.store, self.command, path, body)
-        except Exception as error:
-            # The thread would die silently and the client wait for its timeout.
-            logger.exception("%s %s failed", self.command, self.path)
-            answer = (500, {"error": f"{type(error).__name__}: {error}"})
-        self._send(*answer)
-
-    def _refuse(self, status: int, message: str) -> None:
-        self.close_connection = True  # the body is left unread
-        self._send(status, {"error": message})
-
-    def _send(self, status: int, answer: Any) -> None:
-        body = json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        logger.info("%s %s", self.address_string(), format % args)
+def check_grpc_extra() -> None:
+    """Raises `MissingExtraError` unless the extra `grpc` is installed."""
+    for module in ("grpc", "tensorflow_serving"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(
+                f"Expected the package {module} for gRPC; it is not installed. Install "
+                "the extra: pip install 'bert-for-keras[grpc]', or serve REST alone."
+            )

@@ -1,0 +1,28 @@
+"""The one error of a request that cannot be answered, in TF Serving's terms."""
+
+from keras_bert.errors import KerasBertError
+
+
+class ServingError(KerasBertError):
+    """A request that cannot be answered.
+
+    Args:
+        code: name of the gRPC status, for instance `"INVALID_ARGUMENT"`.
+        message: what TF Serving says in the same case.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+def invalid(message: str) -> ServingError:
+    """Returns the error for a request that is wrong in itself."""
+    return ServingError("INVALID_ARGUMENT", message)
+
+
+class AddressError(KerasBertError, OSError):
+    """A server cannot listen where it was told to."""
+
+    def __init__(self, address: str, error: Exception):
+        super().__init__(f"Expected a free port at {address}. Received: {error}.")

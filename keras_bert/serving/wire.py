@@ -1,0 +1,155 @@
+"""TF Serving's messages for a client, without TensorFlow.
+
+The package `tensorflow-serving-api` has them too, but importing it imports all of
+TensorFlow, which takes seconds and hundreds of megabytes. What travels depends on the
+numbers and types of fields alone; they are in the table below, and a test compares
+them with that package. Maps are what they are on the wire: repeated pairs.
+
+Source of the numbers: TF Serving's `apis/*.proto`, TensorFlow's `tensor.proto`,
+`tensor_shape.proto` and `meta_graph.proto`.
+"""
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_FILE = descriptor_pb2.FileDescriptorProto(
+    name="keras_bert/serving/wire.proto", package="keras_bert", syntax="proto3"
+)
+
+# Of each message its fields: number, name, type. A star repeats; capitals begin the
+# names of messages in this table. Enumerations travel as int32.
+MESSAGES = {
+    "Dim": [(1, "size", "int64"), (2, "name", "string")],
+    "Shape": [(2, "dim", "*Dim"), (3, "unknown_rank", "bool")],
+    "Tensor": [
+        (1, "dtype", "int32"),
+        (2, "tensor_shape", "Shape"),
+        (4, "tensor_content", "bytes"),
+        (5, "float_val", "*float"),
+        (6, "double_val", "*double"),
+        (7, "int_val", "*int32"),
+        (8, "string_val", "*bytes"),
+        (10, "int64_val", "*int64"),
+        (11, "bool_val", "*bool"),
+    ],
+    "TensorEntry": [(1, "key", "string"), (2, "value", "Tensor")],
+    "Version": [(1, "value", "int64")],
+    "ModelSpec": [
+        (1, "name", "string"),
+        (2, "version", "Version"),
+        (3, "signature_name", "string"),
+        (4, "version_label", "string"),
+    ],
+    "PredictRequest": [(1, "model_spec", "ModelSpec"), (2, "inputs", "*TensorEntry")],
+    "PredictResponse": [(1, "outputs", "*TensorEntry")],
+    "GetModelStatusRequest": [(1, "model_spec", "ModelSpec")],
+    "ModelVersionStatus": [(1, "version", "int64"), (2, "state", "int32")],
+    "GetModelStatusResponse": [(1, "model_version_status", "*ModelVersionStatus")],
+    "GetModelMetadataRequest": [
+        (1, "model_spec", "ModelSpec"),
+        (2, "metadata_field", "*string"),
+    ],
+    "Any": [(1, "type_url", "string"), (2, "value", "bytes")],
+    "AnyEntry": [(1, "key", "string"), (2, "value", "Any")],
+    "GetModelMetadataResponse": [(2, "metadata", "*AnyEntry")],
+    "TensorInfo": [
+        (1, "name", "string"),
+        (2, "dtype", "int32"),
+        (3, "tensor_shape", "Shape"),
+    ],
+    "TensorInfoEntry": [(1, "key", "string"), (2, "value", "TensorInfo")],
+    "SignatureDef": [
+        (1, "inputs", "*TensorInfoEntry"),
+        (2, "outputs", "*TensorInfoEntry"),
+        (3, "method_name", "string"),
+    ],
+    "SignatureDefEntry": [(1, "key", "string"), (2, "value", "SignatureDef")],
+    "SignatureDefMap": [(1, "signature_def", "*SignatureDefEntry")],
+}
+
+STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
+
+# Of each type its number, its name in JSON, and where its values are.
+DTYPES = {
+    np.dtype(np.float32): (1, "DT_FLOAT", "float_val"),
+    np.dtype(np.float64): (2, "DT_DOUBLE", "double_val"),
+    np.dtype(np.int32): (3, "DT_INT32", "int_val"),
+    np.dtype(object): (7, "DT_STRING", "string_val"),
+    np.dtype(np.int64): (9, "DT_INT64", "int64_val"),
+    np.dtype(np.bool_): (10, "DT_BOOL", "bool_val"),
+}
+TYPE_NAMES = {number: name for number, name, _ in DTYPES.values()}
+FIELDS = {number: (dtype, field) for dtype, (number, _, field) in DTYPES.items()}
+
+
+def _classes() -> dict[str, type]:
+    for name, fields in MESSAGES.items():
+        message = _FILE.message_type.add(name=name)
+        for number, field, kind in fields:
+            _add_field(message, number, field, kind)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(_FILE)
+    return {
+        name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"keras_bert.{name}")
+        )
+        for name in MESSAGES
+    }
+
+
+def _add_field(message, number: int, name: str, kind: str) -> None:
+    proto = descriptor_pb2.FieldDescriptorProto
+    field = message.field.add(name=name, number=number)
+    field.label = proto.LABEL_REPEATED if kind[0] == "*" else proto.LABEL_OPTIONAL
+    kind = kind.removeprefix("*")
+    if kind in MESSAGES:
+        field.type, field.type_name = proto.TYPE_MESSAGE, f".keras_bert.{kind}"
+    else:
+        field.type = getattr(proto, f"TYPE_{kind.upper()}")
+
+
+Message = _classes()
+
+
+def to_tensor(values: list):
+    """Returns the message of strings, or of integers as int32.
+
+    Args:
+        values: nested lists of equal lengths, or one value.
+
+    Raises:
+        ValueError: the lists are ragged, or a number is not a whole one of 32 bits.
+
+    Example:
+        >>> to_array(to_tensor([["a", "é"]])).tolist()
+        [[b'a', b'\\xc3\\xa9']]
+    """
+    array = np.array(values, object)
+    tensor = Message["Tensor"]()
+    tensor.tensor_shape.SetInParent()
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    flat = array.ravel().tolist()
+    if flat and isinstance(flat[0], str | bytes):
+        tensor.dtype = 7
+        tensor.string_val.extend(
+            value.encode("utf-8") if isinstance(value, str) else value for value in flat
+        )
+    else:
+        tensor.dtype = 3
+        tensor.int_val.extend(flat)
+    return tensor
+
+
+def to_array(tensor) -> np.ndarray:
+    """Returns the array of a message; strings are bytes."""
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    dtype, field = FIELDS[tensor.dtype]
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
+    values = getattr(tensor, field)
+    array = np.full(int(np.prod(shape)), b"" if field == "string_val" else 0, dtype)
+    array[: len(values)] = values
+    if values:
+        array[len(values) :] = values[-1]  # the last one stands for all that follow
+    return array.reshape(shape)
