@@ -4,7 +4,6 @@ import numpy as np
 
 import keras_bert
 from keras_bert.config import BertConfig
-from keras_bert.features import SERVED_INPUTS
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "good", "bad", "film", "not", "so", "really", "was", "it", "seen"]
@@ -84,13 +83,13 @@ CASES = {
         "BertForTokenClassification",
         {},
         {"logits"},
-        {"label", "probabilities", "logits", *SERVED_INPUTS},
+        {"entity", "text", "start", "end", "score", "count"},
     ),
     "answers": (
         "BertForQuestionAnswering",
         {},
         {"start_logits", "end_logits"},
-        None,
+        {"answer", "start", "end", "score", "no_answer_score"},
     ),
     "choices": (
         "BertForMultipleChoice",
@@ -100,6 +99,7 @@ CASES = {
     ),
 }
 ON_PAIRS = {"pretraining", "next_sentence", "answers", "choices"}
+ON_SINGLE_TEXTS = {"tokens"}
 
 
 def make_model(case):

@@ -16,6 +16,7 @@ from serving_cases import (
     CHOICES,
     CONFIG,
     ON_PAIRS,
+    ON_SINGLE_TEXTS,
     PAIRS,
     SPECIAL,
     TEXTS,
@@ -27,10 +28,15 @@ from serving_cases import (
 import keras_bert
 from keras_bert import BertTokenizer
 from keras_bert.config import BertConfig
-from keras_bert.errors import ConfigError, ExistingOutputError, InputError
+from keras_bert.errors import (
+    ConfigError,
+    ExistingOutputError,
+    InputError,
+    UnknownNameError,
+)
 from keras_bert.features import SERVED_INPUTS
+from keras_bert.serving import card, warm_up
 from keras_bert.serving import export as export_module
-from keras_bert.serving import warm_up
 from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
 
@@ -126,8 +132,9 @@ def test_rows_packed_with_pieces_are_computed_as_the_mask_says(case, exported):
 def test_signatures_have_the_agreed_names_types_and_shapes(case, exported):
     _, _, loaded = exported(case)
     signatures = loaded.signatures
-    expected = {"serving_default", "serve_pairs", "serve_ids", "serve_examples"}
-    assert set(signatures) == expected
+    expected = {"serving_default", "serve_ids", "serve_examples"}
+    alone = case in ON_SINGLE_TEXTS
+    assert set(signatures) == expected | (set() if alone else {"serve_pairs"})
 
     ids = signatures["serve_ids"].structured_input_signature
     shape = [None] * (3 if case == "choices" else 2)
@@ -138,7 +145,8 @@ def test_signatures_have_the_agreed_names_types_and_shapes(case, exported):
     rank = 2 if case == "choices" else 1
     pair = tf.TensorSpec([None] * rank, tf.string, name="text_pair")
     pairs = ((), {"text": text, "text_pair": pair})
-    assert signatures["serve_pairs"].structured_input_signature == pairs
+    if not alone:
+        assert signatures["serve_pairs"].structured_input_signature == pairs
     default = pairs if case in ON_PAIRS else ((), {"text": text})
     assert signatures["serving_default"].structured_input_signature == default
 
@@ -212,12 +220,7 @@ def test_multi_label_probabilities_are_independent(exported):
     np.testing.assert_allclose(answer["probabilities"], sigmoid, atol=1e-6)
 
 
-def test_token_labels_and_choices_have_one_answer_each(exported):
-    answer = exported("tokens")[2].signatures["serving_default"](text=TEXTS)
-    assert answer["label"].shape == answer["input_ids"].shape
-    labels = np.array([b"LABEL_0", b"LABEL_1", b"LABEL_2"])
-    best = answer["logits"].numpy().argmax(-1)
-    assert (answer["label"].numpy() == labels[best]).all()
+def test_choices_have_one_answer_each(exported):
     answer = exported("choices")[2].signatures["serving_default"](
         **text_inputs("choices")
     )
@@ -280,7 +283,7 @@ def test_examples_of_multiple_choice_hold_a_list(exported):
 
 
 def test_long_text_is_cut_inside_the_graph(exported):
-    loaded = exported("tokens")[2]
+    loaded = exported("masked_lm")[2]
     long = " ".join(["really"] * 60)
     for inputs in ({"text": [long]}, {"text": [long], "text_pair": [long]}):
         name = "serve_pairs" if "text_pair" in inputs else "serving_default"
@@ -327,11 +330,13 @@ def test_a_process_with_tensorflow_alone_runs_it(exported):
     np.testing.assert_allclose(text, here, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("case", ["classes", "answers", "choices", "tokens"])
+@pytest.mark.parametrize(
+    "case", ["classes", "answers", "choices", "tokens", "masked_lm"]
+)
 def test_warm_up_requests_suit_every_signature(case, exported):
     logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     _, path, loaded = exported(case)
-    assert json.loads((path / export_module.CARD).read_text())["warm_up_requests"]
+    assert json.loads((path / card.PATH).read_text())["warm_up_requests"]
     seen, names = [], []
     for record in tf.data.TFRecordDataset(str(path / warm_up.PATH)):
         request = logs.PredictionLog.FromString(record.numpy()).predict_log.request
@@ -373,12 +378,36 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
 
 
 def test_the_card_describes_the_export(exported):
-    _, path, _ = exported("classes")
-    card = json.loads((path / export_module.CARD).read_text())
-    assert card["model"] == "BertForSequenceClassification"
-    assert card["labels"] == ["bad", "fair", "good"]
-    assert card["max_length"] == 13
-    assert BertConfig.from_dict(card["config"]).num_labels == 3
+    model, path, loaded = exported("classes")
+    facts = json.loads((path / card.PATH).read_text("utf-8"))
+    assert facts["model"] == "BertForSequenceClassification"
+    assert facts["task"] == "classification"
+    assert facts["labels"] == ["bad", "fair", "good"]
+    assert facts["max_length"] == 13
+    assert facts["dtype"] == "float32"
+    assert facts["parameters"] == sum(np.prod(w.shape) for w in model.weights)
+    assert facts["tokenizer"]["vocab_size"] == len(VOCAB)
+    assert facts["tokenizer"]["do_lower_case"] is True
+    assert "doc_stride" not in facts and facts["embeddings"] is None
+    assert BertConfig.from_dict(facts["config"]).num_labels == 3
+    for name, signature in loaded.signatures.items():
+        told = facts["signatures"][name]
+        _, inputs = signature.structured_input_signature
+        for side, specs in (
+            ("inputs", inputs),
+            ("outputs", signature.structured_outputs),
+        ):
+            received = {n: (s.dtype.name, s.shape.as_list()) for n, s in specs.items()}
+            expected = {n: (s["dtype"], s["shape"]) for n, s in told[side].items()}
+            assert received == expected
+
+
+def test_the_card_says_how_long_texts_are_divided(exported):
+    facts = json.loads((exported("answers")[1] / card.PATH).read_text("utf-8"))
+    names = ("doc_stride", "max_question_length", "max_answer_length")
+    assert [facts[name] for name in names] == [3, 3, 30]
+    facts = json.loads((exported("tokens")[1] / card.PATH).read_text("utf-8"))
+    assert facts["doc_stride"] == 3 and "max_answer_length" not in facts
 
 
 @pytest.mark.parametrize(
@@ -389,6 +418,11 @@ def test_the_card_describes_the_export(exported):
         ({"labels": ["a", "b"]}, InputError, "Expected 3 labels"),
         ({"version": 0}, ConfigError, "above 0"),
         ({"version": True}, ConfigError, "above 0"),
+        ({"doc_stride": 4}, ConfigError, "no doc_stride: classification"),
+        ({"max_answer_length": 4}, ConfigError, "no max_answer_length"),
+        ({"embeddings": "mean"}, ConfigError, "Expected an encoder"),
+        ({"embeddings": "average"}, UnknownNameError, "mean, max, cls, pooler"),
+        ({"normalize": True}, ConfigError, "normalize"),
     ],
 )
 def test_bad_arguments_are_refused_and_leave_nothing(
@@ -406,17 +440,38 @@ def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_single_text_does_not_suit_a_head_on_pairs(tmp_path, tokenizer):
-    with pytest.raises(ConfigError, match="two texts"):
-        export(make_model("answers"), tmp_path / "model", tokenizer, pairs=False)
+@pytest.mark.parametrize(
+    "case, arguments, message",
+    [
+        ("answers", {"pairs": False}, "takes two texts"),
+        ("tokens", {"pairs": True}, "takes one text"),
+        ("answers", {"max_length": 5}, "max_length from 6"),
+        ("tokens", {"doc_stride": 0}, "doc_stride from 1 to 9"),
+        ("answers", {"doc_stride": 5, "max_length": 13}, "doc_stride from 1 to 4"),
+        ("answers", {"max_answer_length": 0}, "above 0"),
+        ("tokens", {"max_answer_length": 9}, "no use for it"),
+    ],
+)
+def test_arguments_that_do_not_suit_a_head(
+    case, arguments, message, tmp_path, tokenizer
+):
+    with pytest.raises(ConfigError, match=message):
+        export(make_model(case), tmp_path / "model", tokenizer, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pooler_that_is_not_there_is_not_pooled():
+    model = keras_bert.BertModel(CONFIG, add_pooling_layer=False)
+    with pytest.raises(ConfigError, match="pooler"):
+        export_module.Servable(model, None, embeddings="pooler")
 
 
 def test_an_export_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
-    def fail(path, card):
+    def fail(path, facts):
         assert (path.parent.parent / "saved_model.pb").exists()  # almost done
         raise OSError("disk full")
 
-    monkeypatch.setattr(export_module, "_write_card", fail)
+    monkeypatch.setattr(card, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         export(make_model("classes"), tmp_path / "model")
     assert not list(tmp_path.iterdir())

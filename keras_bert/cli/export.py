@@ -9,6 +9,7 @@ from keras_bert.errors import InputError, choose
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
+    add_answer_arguments(parser)
     parser.add_argument(
         "--output",
         required=True,
@@ -35,13 +36,14 @@ def run(args: argparse.Namespace) -> None:
 
     tokenizer = None if args.ids_only else load_tokenizer(args)
     path = export(
-        load_model(args),
+        load_model(args, "BertModel" if args.embeddings else None),
         args.output,
         tokenizer,
         max_length=args.max_length,
         labels=args.labels,
         version=args.version,
         pairs=args.pairs,
+        **answer_options(args),
     )
     print(f"Wrote {path}")
     name = path.absolute().parent.name
@@ -76,6 +78,39 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that only answers of some heads depend on."""
+    group = parser.add_argument_group("question answering and token classification")
+    group.add_argument(
+        "--doc-stride",
+        type=int,
+        metavar="N",
+        help="tokens that neighboring windows of a long text share; 128 if absent, or "
+        "a quarter of a short --max-length",
+    )
+    group.add_argument(
+        "--max-answer-length",
+        type=int,
+        metavar="N",
+        help="most tokens of an answer to a question; 30 if absent",
+    )
+    group = parser.add_argument_group("one vector per text")
+    group.add_argument(
+        "--embeddings",
+        metavar="POOLING",
+        help="answer with the encoder's states, pooled: mean, max, cls or pooler",
+    )
+    group.add_argument(
+        "--normalize", action="store_true", help="make the vectors of length 1"
+    )
+
+
+def answer_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the values of these arguments."""
+    names = ("doc_stride", "max_answer_length", "embeddings", "normalize")
+    return {name: getattr(args, name) for name in names}
+
+
 def load_tokenizer(args: argparse.Namespace) -> Any:
     """Returns the tokenizer beside the checkpoint, or the one asked for."""
     from keras_bert.loading import local_path
@@ -88,8 +123,12 @@ def load_tokenizer(args: argparse.Namespace) -> Any:
     return BertTokenizer.from_pretrained(path if path.is_dir() else path.parent)
 
 
-def load_model(args: argparse.Namespace) -> Any:
+def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     """Returns the model of the checkpoint, all of its weights from there.
+
+    Args:
+        args: the arguments.
+        default: the class if `--head` names none; None takes the checkpoint's.
 
     Raises:
         UnknownNameError: there is no such head.
@@ -100,7 +139,7 @@ def load_model(args: argparse.Namespace) -> Any:
 
     if args.head:
         choose("head", args.head, MODELS)
-    model_class = MODELS[args.head or _head_of(args.model)]
+    model_class = MODELS[args.head or default or _head_of(args.model)]
     fresh = read_for(args.model, model_class.parts).fresh
     if model_class is BertModel and fresh == ["pooler"]:
         return BertModel.from_pretrained(args.model, add_pooling_layer=False)

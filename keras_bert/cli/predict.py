@@ -7,13 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.export import (
+    add_answer_arguments,
+    add_model_arguments,
+    answer_options,
+    load_model,
+    load_tokenizer,
+)
 from keras_bert.errors import InputError, MissingFileError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
+    add_answer_arguments(parser)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to answer")
     parser.add_argument(
         "--input",
@@ -38,11 +45,12 @@ def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Itera
     from keras_bert.serving.predictor import Predictor
 
     predict = Predictor(
-        load_model(args),
+        load_model(args, "BertModel" if args.embeddings else None),
         load_tokenizer(args),
         max_length=args.max_length,
         labels=args.labels,
         batch_size=args.batch_size,
+        **answer_options(args),
     )
     for row in predict(texts, pairs, progress=bool(args.output)):
         yield json.dumps(row, ensure_ascii=False, default=_plain) + "\n"

@@ -1,8 +1,8 @@
 """What a served head answers to text: one small table, one function per kind.
 
-An answer function takes the model's named outputs, the encoded features and the
-labels, and returns the tensors a client receives. A new head, or a richer answer
-of an old one, is a new function and a new row.
+An answer function takes the model's named outputs and the request, and returns the
+tensors a client receives, the batch their first axis. A new head, or a richer answer of
+an old one, is a new function and a new row.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_bert.config import BertConfig
+from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import BertPreTrainedModel, heads
-from keras_bert.tokenization.in_graph import InGraphTokenizer
+from keras_bert.serving import entities, spans
+from keras_bert.serving.settings import Request, Settings, Tensors
 
-Tensors = dict[str, tf.Tensor]
-Answer = Callable[[Tensors, Tensors, tf.Tensor], Tensors]
-Encode = Callable[..., Tensors]
+Specs = dict[str, tf.TensorSpec]
 
 TEXT = {"text": tf.TensorSpec([None], tf.string, name="text")}
 PAIR = {**TEXT, "text_pair": tf.TensorSpec([None], tf.string, name="text_pair")}
@@ -35,23 +35,23 @@ EXAMPLE_FEATURES = {
 # === Answers ===
 
 
-def classify(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
+def classify(outputs: Tensors, request: Request) -> Tensors:
     """One label per row: `label` (batch), `probabilities` (batch, classes)."""
     best = tf.argmax(outputs["logits"], axis=-1)
     return {
         **outputs,
-        "label": tf.gather(labels, best),
+        "label": tf.gather(tf.constant(request.settings.labels), best),
         "probabilities": tf.nn.softmax(outputs["logits"]),
     }
 
 
-def classify_each(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
+def classify_each(outputs: Tensors, request: Request) -> Tensors:
     """Every label on its own: `label` is the likeliest, `probabilities` sigmoids."""
-    answer = classify(outputs, features, labels)
+    answer = classify(outputs, request)
     return {**answer, "probabilities": tf.sigmoid(outputs["logits"])}
 
 
-def regress(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
+def regress(outputs: Tensors, request: Request) -> Tensors:
     """The values themselves: `scores` (batch), or (batch, classes) for several."""
     others = {name: value for name, value in outputs.items() if name != "logits"}
     scores = outputs["logits"]
@@ -59,12 +59,7 @@ def regress(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
     return {**others, "scores": tf.squeeze(scores, -1) if single else scores}
 
 
-def label_tokens(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
-    """One label per token: `label` (batch, seq), with the ids it belongs to."""
-    return with_ids(classify(outputs, features, labels), features, labels)
-
-
-def choose(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
+def choose(outputs: Tensors, request: Request) -> Tensors:
     """The index of the best alternative: `choice` (batch), `probabilities`."""
     return {
         **outputs,
@@ -73,26 +68,31 @@ def choose(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
     }
 
 
-def with_ids(outputs: Tensors, features: Tensors, labels: tf.Tensor) -> Tensors:
-    """Values per position, with the encoded features that say which is which."""
-    return {**outputs, **features}
+def with_ids(outputs: Tensors, request: Request) -> Tensors:
+    """Values per position, with the ids that say which is which."""
+    return {**outputs, **{name: request.features[name] for name in SERVED_INPUTS}}
+
+
+def only(outputs: Tensors, request: Request) -> Tensors:
+    """The model's outputs, one row per text."""
+    return outputs
 
 
 # === Answers to serialized Examples, in the form of the Classify and Regress APIs ===
 
 
-def as_classes(answer: Tensors, labels: tf.Tensor) -> Tensors:
+def as_classes(answer: Tensors, settings: Settings) -> Tensors:
     """`classes` and `scores`, both (batch, classes): what Classify expects."""
-    scores = answer["probabilities"]
+    scores, labels = answer["probabilities"], tf.constant(settings.labels)
     return {"classes": tf.repeat(labels[None], len_of(scores), 0), "scores": scores}
 
 
-def as_values(answer: Tensors, labels: tf.Tensor) -> Tensors:
+def as_values(answer: Tensors, settings: Settings) -> Tensors:
     """`outputs` (batch): what Regress expects."""
     return {"outputs": answer["scores"]}
 
 
-def unchanged(answer: Tensors, labels: tf.Tensor) -> Tensors:
+def unchanged(answer: Tensors, settings: Settings) -> Tensors:
     """The same tensors as for text."""
     return answer
 
@@ -106,19 +106,19 @@ def len_of(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def encode_rows(
-    tokenizer: InGraphTokenizer, text: tf.Tensor, text_pair: tf.Tensor | None = None
+    settings: Settings, text: tf.Tensor, text_pair: tf.Tensor | None = None
 ) -> Tensors:
-    """One row of ids per text or pair: (batch, seq)."""
-    return tokenizer.encode(text, text_pair)
+    """One row of ids per text or pair, cut to fit: (batch, seq)."""
+    return settings.tokenizer.encode(text, text_pair, settings.max_length)
 
 
 def encode_choices(
-    tokenizer: InGraphTokenizer, text: tf.Tensor, text_pair: tf.Tensor
+    settings: Settings, text: tf.Tensor, text_pair: tf.Tensor
 ) -> Tensors:
     """One row of ids per text and alternative: (batch, choices, seq)."""
     shape = tf.shape(text_pair)  # batch choices
     repeated = tf.repeat(text, shape[1])
-    rows = tokenizer.encode(repeated, tf.reshape(text_pair, [-1]))
+    rows = encode_rows(settings, repeated, tf.reshape(text_pair, [-1]))
     return {
         name: tf.reshape(ids, tf.concat([shape, tf.shape(ids)[1:]], 0))
         for name, ids in rows.items()
@@ -132,47 +132,75 @@ class Head(NamedTuple):
     """How one kind of model is served.
 
     Attributes:
+        task: what it does, in a word or two.
         answer: from the model's outputs to what a client receives.
         examples: from an answer to what `serve_examples` returns.
         encode: from text to the model's inputs.
         axes: axes of the inputs, see `keras_bert.axes`.
-        pairs: the text inputs of a pair.
-        always_pairs: whether the head makes no sense on a single text.
+        single: the text input of a single text; None if the head takes only pairs.
+        pairs: the text inputs of a pair; None if it takes only single texts.
+        limits: the settings that say how a long text is divided into rows; without
+            any it is cut.
         labels: names of the classes where the config gives none.
     """
 
-    answer: Answer
-    examples: Callable[[Tensors, tf.Tensor], Tensors] = unchanged
-    encode: Encode = encode_rows
+    task: str
+    answer: Callable[[Tensors, Request], Tensors]
+    examples: Callable[[Tensors, Settings], Tensors] = unchanged
+    encode: Callable[..., Tensors] = encode_rows
     axes: str = "batch seq"
-    pairs: dict[str, tf.TensorSpec] = PAIR
-    always_pairs: bool = False
+    single: Specs | None = TEXT
+    pairs: Specs | None = PAIR
+    limits: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
 
 SEQUENCE_CLASSIFICATION = {
-    "single_label_classification": Head(classify, as_classes),
-    "multi_label_classification": Head(classify_each, as_classes),
-    "regression": Head(regress, as_values),
+    "single_label_classification": Head("classification", classify, as_classes),
+    "multi_label_classification": Head(
+        "classification with several labels", classify_each, as_classes
+    ),
+    "regression": Head("regression", regress, as_values),
 }
 
 # By the class of the model's head, or the nearest one it is derived from.
 HEADS = {
-    heads.TokenClassification: Head(label_tokens),
-    heads.QuestionAnswering: Head(with_ids, always_pairs=True),
+    heads.TokenClassification: Head(
+        "token classification",
+        entities.answer,
+        encode=entities.encode,
+        pairs=None,
+        limits=("doc_stride",),
+    ),
+    heads.QuestionAnswering: Head(
+        "question answering",
+        spans.answer,
+        encode=spans.encode,
+        single=None,
+        limits=("doc_stride", "max_question_length", "max_answer_length"),
+    ),
     heads.MultipleChoice: Head(
+        "multiple choice",
         choose,
         encode=encode_choices,
         axes="batch choices seq",
+        single=None,
         pairs=CHOICES,
-        always_pairs=True,
     ),
     heads.NextSentence: Head(
-        classify, as_classes, always_pairs=True, labels=("IsNext", "NotNext")
+        "next sentence prediction",
+        classify,
+        as_classes,
+        single=None,
+        labels=("IsNext", "NotNext"),
     ),
-    heads.PreTraining: Head(with_ids, always_pairs=True),
-    heads.Head: Head(with_ids),  # encoders, language models: values per position
+    heads.PreTraining: Head("pretraining", with_ids, single=None),
+    heads.MaskedLM: Head("masked language modeling", with_ids),
+    heads.CausalLM: Head("causal language modeling", with_ids),
+    heads.Head: Head("encoding", with_ids),  # values per position
 }
+
+EMBEDDINGS = Head("embeddings", only)  # of an encoder, on request
 
 
 def head_of(model: BertPreTrainedModel) -> Head:

@@ -1,7 +1,6 @@
 """SavedModels for TF Serving: text in, answers out, every weight stored once."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,15 @@ from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.outputs import whole_directory
-from keras_bert.serving import unpadded, warm_up
-from keras_bert.serving.answers import EXAMPLE_FEATURES, TEXT, Tensors, head_of
+from keras_bert.serving import card, unpadded, warm_up
+from keras_bert.serving import embeddings as poolings
+from keras_bert.serving.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of
+from keras_bert.serving.chunks import in_chunks
+from keras_bert.serving.settings import Request, Settings, Tensors
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.in_graph import InGraphTokenizer
-from keras_bert.version import __version__
 
-CARD = Path("assets.extra", "model_card.json")
+DOC_STRIDE, MAX_ANSWER_LENGTH = 128, 30
 
 # `finetuning_task` in the config of published checkpoints: GLUE's tasks on pairs.
 PAIR_TASKS = {"mnli", "mrpc", "qnli", "qqp", "rte", "stsb", "sts-b", "wnli"}
@@ -34,6 +35,7 @@ def export(
     labels: Sequence[str] | None = None,
     version: int | None = None,
     pairs: bool | None = None,
+    **answers,
 ) -> Path:
     """Writes a model as a SavedModel that TF Serving, or TensorFlow alone, can run.
 
@@ -52,6 +54,7 @@ def export(
         version: number of the version, above 0; None takes the next free one.
         pairs: whether `serving_default` takes `text_pair` beside `text`; None
             says yes for heads on pairs and for checkpoints of GLUE's pair tasks.
+        **answers: what else answers depend on, see `Servable`.
 
     Returns:
         The path of the version written.
@@ -71,50 +74,75 @@ def export(
     _require_tensorflow()
     directory = Path(directory)
     target = directory / str(_check_version(directory, version))
-    servable = Servable(model, tokenizer, max_length, labels, pairs)
-    signatures = servable.signatures()
+    servable = Servable(model, tokenizer, max_length, labels, pairs, **answers)
+    signatures = servable.functions
     # TF Serving watches the directory and loads a version the moment it appears;
     # names that are not numbers it leaves alone.
-    with _taken_if_not_free(target), whole_directory(target) as partial:
-        tf.saved_model.save(servable.state(), str(partial), signatures=signatures)
+    with _taken_if_not_free(target), whole_directory(target) as new:
+        tf.saved_model.save(servable.state(), str(new), signatures=signatures)
         warmed = warm_up.write(
-            partial, directory.absolute().name, signatures, servable.max_length
+            new, directory.absolute().name, signatures, servable.settings.max_length
         )
-        _write_card(partial / CARD, {**servable.card(), "warm_up_requests": warmed})
+        facts = {**card.card(servable), "warm_up_requests": warmed}
+        card.write(new / card.PATH, facts)
     return target
 
 
 class Servable:
     """A model with the functions it is served by.
 
-    Args: see `export`.
+    Args:
+        model, tokenizer, max_length, labels, pairs: see `export`.
+        doc_stride: tokens that neighboring windows of a long text share, for question
+            answering and token classification; None takes a quarter of `max_length`,
+            128 at most.
+        max_answer_length: the most tokens of an answer to a question; None takes 30.
+        embeddings: answer with one vector per text, an encoder's states pooled by
+            "mean", "max", "cls" or "pooler"; see `keras_bert.serving.embeddings`.
+        normalize: make these vectors of length 1.
     """
 
-    def __init__(self, model, tokenizer, max_length, labels, pairs):
-        self._model = model
-        self._head = head_of(model)
-        self._forward = _forward_function(model, self._head.axes)
-        self.max_length = _check_length(max_length, model.config)
-        self._tokenizer = (
-            None
-            if tokenizer is None
-            else _in_graph(tokenizer, self.max_length, model.config)
+    def __init__(
+        self,
+        model: keras.Model,
+        tokenizer: BertTokenizer | None,
+        max_length: int | None = None,
+        labels: Sequence[str] | None = None,
+        pairs: bool | None = None,
+        *,
+        doc_stride: int | None = None,
+        max_answer_length: int | None = None,
+        embeddings: str | None = None,
+        normalize: bool = False,
+    ):
+        poolings.check(model, embeddings, normalize)
+        self.model, self.tokenizer = model, tokenizer
+        self.head = head_of(model) if embeddings is None else EMBEDDINGS
+        self.embeddings = embeddings and {"pooling": embeddings, "normalize": normalize}
+        max_length = _check_length(max_length, self.head, model.config)
+        self.settings = Settings(
+            _in_graph(tokenizer, max_length, model.config),
+            _check_labels(labels, self.head, model.config),
+            max_length,
+            *_check_limits(doc_stride, max_answer_length, max_length, self.head),
         )
-        self._labels = _check_labels(labels, self._head, model.config)
-        self.pairs = _takes_pairs(pairs, self._head, model.config)
+        self.pairs = _takes_pairs(pairs, self.head, model.config)
+        self._forward = _forward_function(model, self.head.axes, self.embeddings)
 
-    def signatures(self) -> dict[str, Callable]:
-        """Returns the functions to save, by signature name."""
+    @cached_property
+    def functions(self) -> dict[str, Callable]:
+        """The functions to save, by signature name."""
         ids = self._forward.get_concrete_function()
-        if self._tokenizer is None:
+        if self.settings.tokenizer is None:
             return {"serving_default": ids, "serve_ids": ids}
-        pairs = self.on_text(pairs=True)
-        return {
-            "serving_default": pairs if self.pairs else self.on_text(pairs=False),
-            "serve_pairs": pairs,
+        functions = {
+            "serving_default": self.on_text(self.pairs),
             "serve_ids": ids,
             "serve_examples": self._on_examples(),
         }
+        if self.head.pairs:
+            functions["serve_pairs"] = self.on_text(pairs=True)
+        return functions
 
     def on_text(self, pairs: bool) -> Callable:
         """Returns the function from text, or text and `text_pair`, to answers."""
@@ -122,11 +150,11 @@ class Servable:
 
     @cached_property
     def _on_single(self) -> Callable:
-        return self._trace(TEXT)
+        return self._trace(self.head.single)
 
     @cached_property
     def _on_pairs(self) -> Callable:
-        return self._trace(self._head.pairs)
+        return self._trace(self.head.pairs)
 
     def state(self) -> tf.Module:
         """Returns what the signatures need at run time: variables and tables.
@@ -135,40 +163,26 @@ class Servable:
         layout beside them: every weight twice.
         """
         state = tf.Module()
-        state.weights = [weight.value for weight in self._model.weights]
-        state.tokenizer = self._tokenizer
+        state.weights = [weight.value for weight in self.model.weights]
+        state.tokenizer = self.settings.tokenizer
         return state
 
-    def card(self) -> dict:
-        """Returns what is worth knowing about the export, for JSON."""
-        return {
-            "model": type(self._model).__name__,
-            "config": self._model.config.to_dict(),
-            "keras_bert": __version__,
-            "tensorflow": tf.__version__,
-            "max_length": self.max_length,
-            "labels": list(self._labels),
-            "text": self._tokenizer is not None,
-            "text_pair_by_default": self.pairs,
-        }
-
     def _answer(self, **texts: tf.Tensor) -> Tensors:
-        features = self._head.encode(self._tokenizer, **texts)
-        features = {name: features[name] for name in SERVED_INPUTS}
-        outputs = self._forward(**features)
-        return self._head.answer(outputs, features, tf.constant(self._labels))
+        features = self.head.encode(self.settings, **texts)
+        outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
+        return self.head.answer(outputs, Request(texts, features, self.settings))
 
     def _trace(self, specs: dict[str, tf.TensorSpec]) -> Callable:
         answer = tf.function(lambda **texts: self._answer(**texts), autograph=False)
         return answer.get_concrete_function(**specs)
 
     def _on_examples(self) -> Callable:
-        specs = self._head.pairs if self.pairs else TEXT
+        specs = self.head.pairs if self.pairs else self.head.single
         parsing = {name: EXAMPLE_FEATURES[len(s.shape)] for name, s in specs.items()}
 
         def serve_examples(inputs: tf.Tensor) -> Tensors:
             answer = self.on_text(self.pairs)(**tf.io.parse_example(inputs, parsing))
-            return self._head.examples(answer, tf.constant(self._labels))
+            return self.head.examples(answer, self.settings)
 
         spec = tf.TensorSpec([None], tf.string, name="inputs")
         return tf.function(serve_examples, autograph=False).get_concrete_function(spec)
@@ -196,7 +210,9 @@ def named_outputs(outputs) -> Tensors:
     return {name: tf.cast(value, tf.float32) for name, value in flat.items()}
 
 
-def _forward_function(model: keras.Model, axes: str) -> tf.function:
+def _forward_function(
+    model: keras.Model, axes: str, embeddings: dict | None
+) -> tf.function:
     """The model on ids, traced once and called by every signature."""
     limit = model.config.max_position_embeddings
     message = f"input_ids are longer than max_position_embeddings={limit}"
@@ -204,12 +220,20 @@ def _forward_function(model: keras.Model, axes: str) -> tf.function:
     specs = [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
     compute = unpadded.forward if unpadded.supports(model) else _padded
 
+    def outputs(*ids: tf.Tensor) -> Tensors:
+        features = dict(zip(SERVED_INPUTS, ids, strict=True))
+        outputs = named_outputs(compute(model, features))
+        if embeddings:
+            return poolings.pooled(outputs, features["attention_mask"], **embeddings)
+        return outputs
+
+    chunk = tf.function(outputs, input_signature=specs, autograph=False)
+
     def forward(input_ids, attention_mask, token_type_ids):
         # A lookup past the end of the position table is an error on CPU only.
         tf.debugging.assert_less_equal(tf.shape(input_ids)[-1], limit, message)
         ids = (input_ids, attention_mask, token_type_ids)
-        features = dict(zip(SERVED_INPUTS, ids, strict=True))
-        return named_outputs(compute(model, features))
+        return in_chunks(chunk.get_concrete_function(), ids)
 
     return tf.function(forward, input_signature=specs, autograph=False)
 
@@ -229,7 +253,11 @@ def _require_tensorflow() -> None:
         )
 
 
-def _in_graph(tokenizer: BertTokenizer, max_length: int, config) -> InGraphTokenizer:
+def _in_graph(
+    tokenizer: BertTokenizer | None, max_length: int, config
+) -> InGraphTokenizer | None:
+    if tokenizer is None:
+        return None
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"Expected a tokenizer of at most vocab_size={config.vocab_size} tokens. "
@@ -239,15 +267,39 @@ def _in_graph(tokenizer: BertTokenizer, max_length: int, config) -> InGraphToken
     return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
 
 
-def _check_length(max_length: int | None, config) -> int:
+def _check_length(max_length: int | None, head: Head, config) -> int:
     limit = config.max_position_embeddings
     max_length = limit if max_length is None else max_length
-    if not 3 <= max_length <= limit:  # [CLS] and two [SEP]
+    least = 6 if head.limits else 3  # [CLS] and two [SEP]; room to move
+    if not least <= max_length <= limit:
         raise ConfigError(
-            f"Expected max_length from 3 to max_position_embeddings={limit}. "
+            f"Expected max_length from {least} to max_position_embeddings={limit}. "
             f"Received: {max_length}."
         )
     return max_length
+
+
+def _check_limits(
+    doc_stride: int | None, max_answer_length: int | None, max_length: int, head: Head
+) -> tuple[int, int]:
+    limits = {"doc_stride": doc_stride, "max_answer_length": max_answer_length}
+    unused = [n for n, v in limits.items() if v is not None and n not in head.limits]
+    if unused:
+        raise ConfigError(f"Expected no {unused[0]}: {head.task} has no use for it.")
+    if doc_stride is None:
+        doc_stride = max(min(DOC_STRIDE, max_length // 4), 1)
+    elif not 1 <= doc_stride <= max_length // 2 - 2:
+        raise ConfigError(
+            f"Expected doc_stride from 1 to {max_length // 2 - 2}, less than half of "
+            f"max_length={max_length}. Received: {doc_stride}."
+        )
+    if max_answer_length is None:
+        max_answer_length = MAX_ANSWER_LENGTH
+    if max_answer_length < 1:
+        raise ConfigError(
+            f"Expected max_answer_length above 0. Received: {max_answer_length}."
+        )
+    return doc_stride, max_answer_length
 
 
 def _check_labels(labels: Sequence[str] | None, head, config) -> tuple[str, ...]:
@@ -262,12 +314,14 @@ def _check_labels(labels: Sequence[str] | None, head, config) -> tuple[str, ...]
     return labels
 
 
-def _takes_pairs(pairs: bool | None, head, config) -> bool:
+def _takes_pairs(pairs: bool | None, head: Head, config) -> bool:
     if pairs is None:
         task = str(config.extra.get("finetuning_task", "")).lower()
-        return head.always_pairs or task in PAIR_TASKS
-    if head.always_pairs and not pairs:
-        raise ConfigError("Expected pairs=True or None: this head takes two texts.")
+        return head.single is None or bool(head.pairs and task in PAIR_TASKS)
+    if not pairs and head.single is None:
+        raise ConfigError(f"Expected pairs=True or None: {head.task} takes two texts.")
+    if pairs and head.pairs is None:
+        raise ConfigError(f"Expected pairs=False or None: {head.task} takes one text.")
     return pairs
 
 
@@ -307,12 +361,3 @@ def versions(directory: str | Path) -> list[int]:
     directory = Path(directory)
     found = directory.iterdir() if directory.is_dir() else ()
     return sorted(int(path.name) for path in found if path.name.isdecimal())
-
-
-# === Writing ===
-
-
-def _write_card(path: Path, card: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(card, indent=2, sort_keys=True)
-    path.write_text(text + "\n", encoding="utf-8")

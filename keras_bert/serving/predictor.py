@@ -26,6 +26,7 @@ class Predictor:
         max_length: longest row, in tokens; None takes `max_position_embeddings`.
         labels: names of the classes; None takes the config's.
         batch_size: rows computed together.
+        **answers: what else answers depend on, see `Servable`.
 
     Raises:
         ConfigError: Keras runs on another backend, or an argument cannot be used.
@@ -45,8 +46,9 @@ class Predictor:
         max_length: int | None = None,
         labels: Sequence[str] | None = None,
         batch_size: int = 32,
+        **answers,
     ):
-        servable = Servable(model, tokenizer, max_length, labels, pairs=None)
+        servable = Servable(model, tokenizer, max_length, labels, **answers)
         self._takes_pairs = servable.pairs
         self._function: Callable = servable.on_text
         self._batch_size = batch_size
@@ -108,4 +110,13 @@ def _batch(columns: dict[str, Sequence], chosen: np.ndarray) -> dict[str, tf.Ten
 def _fill(rows: list[Row], chosen: np.ndarray, outputs: dict[str, tf.Tensor]) -> None:
     arrays = {name: tensor.numpy() for name, tensor in sorted(outputs.items())}
     for place, index in enumerate(chosen):
-        rows[index] = {name: array[place] for name, array in arrays.items()}
+        row = {name: array[place] for name, array in arrays.items()}
+        rows[index] = _without_padding(row)
+
+
+def _without_padding(row: Row) -> Row:
+    """Drops what fills lists up to the length of the longest of the batch."""
+    count = row.get("count")
+    if count is None:
+        return row
+    return {name: value[:count] if value.ndim else value for name, value in row.items()}

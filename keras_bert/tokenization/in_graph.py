@@ -188,7 +188,7 @@ class InGraphTokenizer(tf.Module):
         """Makes words of more than 200 characters one unknown token each."""
         ids = tokens.ids.values
         rows = tokens.ids.value_rowids()
-        begins_word = ~tf.gather(self._inside, ids)
+        begins_word = ~self.continues_word(ids)
         word = tf.cumsum(tf.cast(begins_word, tf.int32)) - 1
         length = tf.math.segment_sum(tf.gather(self._lengths, ids), word)
         too_long = tf.gather(length > MAX_WORD_LENGTH, word)
@@ -242,9 +242,32 @@ class InGraphTokenizer(tf.Module):
             tf.errors.InvalidArgumentError: when it runs, if the text that is not to
                 be cut leaves no room for the other.
         """
-        max_length = self.max_length if max_length is None else max_length
         read = self.tokenize_with_offsets if return_offsets_mapping else self._only_ids
         parts = [read(part) for part in (texts, text_pairs) if part is not None]
+        return self.assemble(
+            parts, max_length, padding=padding, truncation=truncation, stride=stride
+        )
+
+    def assemble(
+        self,
+        parts: Sequence[Tokens],
+        max_length: int | tf.Tensor | None = None,
+        *,
+        padding: bool | str = True,
+        truncation: bool | str = True,
+        stride: int = 0,
+    ) -> dict[str, tf.Tensor]:
+        """Returns model inputs for texts that are tokens already; see `encode`.
+
+        Args:
+            parts: the tokens of the texts, or of the first and the second texts. If
+                they have offsets, there is an `offset_mapping`.
+            max_length: see `encode`, as all that follow.
+            padding: see there.
+            truncation: see there.
+            stride: see there.
+        """
+        max_length = self.max_length if max_length is None else max_length
         rows = rows_of([part.ids for part in parts], max_length, truncation, stride)
         width = rows.longest if padding is True else max_length
         table = layout(rows, width)
@@ -254,7 +277,7 @@ class InGraphTokenizer(tf.Module):
             "attention_mask": table.mask,
             "token_type_ids": table.types,
         }
-        if return_offsets_mapping:
+        if all(part.ends is not None for part in parts):
             zeros = tf.zeros_like(special)
             places = [
                 table.take(zeros, [getattr(part, name) for part in parts])
@@ -264,6 +287,17 @@ class InGraphTokenizer(tf.Module):
         if stride:
             batch["overflow_to_sample_mapping"] = tf.cast(rows.samples, tf.int32)
         return batch
+
+    def continues_word(self, ids: tf.Tensor) -> tf.Tensor:
+        """Tells which tokens continue the word of the token before them.
+
+        Args:
+            ids: token ids of any shape.
+
+        Returns:
+            Booleans of the same shape.
+        """
+        return tf.gather(self._inside, ids)
 
     def _only_ids(self, texts: tf.Tensor) -> Tokens:
         return Tokens(self.tokenize(texts))

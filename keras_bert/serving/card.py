@@ -1,0 +1,71 @@
+"""What is worth knowing about an exported model, as a file beside it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from keras_bert.tokenization import BertTokenizer
+from keras_bert.version import __version__
+
+if TYPE_CHECKING:
+    from keras_bert.serving.export import Servable
+
+PATH = Path("assets.extra", "model_card.json")
+
+
+def card(servable: "Servable") -> dict[str, Any]:
+    """Returns what a client or an operator may ask of a version, for JSON.
+
+    Args:
+        servable: the model with its functions.
+    """
+    model, settings = servable.model, servable.settings
+    return {
+        "model": type(model).__name__,
+        "task": servable.head.task,
+        "config": model.config.to_dict(),
+        "dtype": model.dtype_policy.name,
+        "parameters": model.count_params(),
+        "keras_bert": __version__,
+        "tensorflow": tf.__version__,
+        "labels": list(settings.labels),
+        "text": settings.tokenizer is not None,
+        "text_pair_by_default": servable.pairs,
+        "max_length": settings.max_length,
+        **{name: getattr(settings, name) for name in servable.head.limits},
+        "embeddings": servable.embeddings,
+        "tokenizer": servable.tokenizer and _tokenizer(servable.tokenizer),
+        "signatures": {n: _signature(f) for n, f in servable.functions.items()},
+    }
+
+
+def write(path: Path, card: dict[str, Any]) -> None:
+    """Writes the card of a version.
+
+    Args:
+        path: of the file.
+        card: see `card`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _tokenizer(tokenizer: BertTokenizer) -> dict[str, Any]:
+    facts = {"vocab_size": len(tokenizer)}
+    return facts | tokenizer.rules._asdict() | tokenizer.special_tokens
+
+
+def _signature(function: Callable) -> dict[str, dict]:
+    inputs = tf.nest.flatten(function.structured_input_signature)
+    return {
+        "inputs": {spec.name: _spec(spec) for spec in inputs},
+        "outputs": {n: _spec(s) for n, s in function.structured_outputs.items()},
+    }
+
+
+def _spec(spec: tf.TensorSpec) -> dict[str, Any]:
+    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}

@@ -1,0 +1,168 @@
+"""Entities in texts of any length, inside a graph.
+
+A text that is too long becomes several rows, which share tokens; each token's label is
+taken from the row in which it has most context on both sides. A word has the label and
+the probability of its first token. Neighboring words make an entity if they have the
+same type and the later does not begin one (IOB2: `B-` begins an entity; labels
+without `B-` and `I-` are types themselves). Words labeled `O` are in none. The score of
+an entity is the mean of its words' probabilities. For texts of one row this is Hugging
+Face's token classification pipeline with `aggregation_strategy="first"`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_bert.serving.characters import cut
+from keras_bert.serving.settings import Request, Settings, Tensors
+
+Tensor = tf.Tensor
+
+OUTSIDE = "O"
+
+
+def encode(settings: Settings, text: Tensor) -> Tensors:
+    """Makes rows of windows of texts.
+
+    Args:
+        settings: of the model.
+        text: `(batch,)`.
+    """
+    return settings.tokenizer.encode(
+        text,
+        max_length=settings.max_length,
+        stride=settings.doc_stride,
+        return_offsets_mapping=True,
+    )
+
+
+def answer(outputs: Tensors, request: Request) -> Tensors:
+    """Finds the entities of each text.
+
+    Returns:
+        `count` int32 `(batch,)`, and for each entity, `(batch, entities)`: `entity`,
+        its type, and `text`, strings; `start` and `end`, its place in code points,
+        int32; `score`, float32. Texts with fewer entities than another are filled up
+        with empty strings, -1 and 0.
+    """
+    labels = Labels.of(request.settings.labels)
+    found = _entities(_words(outputs["logits"], request), labels)
+    texts = request.texts["text"]
+    count = tf.shape(texts)[0]
+    pieces = cut(texts, found.samples, found.begins, found.ends)
+
+    def table(values: Tensor, default: str | int) -> Tensor:
+        rows = tf.RaggedTensor.from_value_rowids(
+            values, found.samples, count, validate=False
+        )
+        return rows.to_tensor(default)
+
+    return {
+        "entity": table(tf.gather(labels.types, found.kinds), ""),
+        "text": table(pieces, ""),
+        "start": table(found.begins, -1),
+        "end": table(found.ends, -1),
+        "score": table(found.scores, 0.0),
+        "count": tf.math.bincount(found.samples, minlength=count, maxlength=count),
+    }
+
+
+class Labels(NamedTuple):
+    """What the labels say.
+
+    Attributes:
+        types: names of the types of entities, without prefix.
+        type_of: the type of each label, -1 outside of entities, int32 `(labels,)`.
+        begins: whether the label begins an entity, whatever comes before.
+    """
+
+    types: Tensor
+    type_of: Tensor
+    begins: Tensor
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> "Labels":
+        """Reads labels.
+
+        Example:
+            >>> Labels.of(["O", "B-PER", "I-PER"]).type_of.numpy()
+            array([-1,  0,  0], dtype=int32)
+        """
+        names = [name[2:] if name[:2] in ("B-", "I-") else name for name in labels]
+        types = sorted({*names} - {OUTSIDE})
+        places = [types.index(name) if name != OUTSIDE else -1 for name in names]
+        begins = np.array([name.startswith("B-") for name in labels])
+        return cls(
+            tf.constant(types, tf.string, [len(types)]),
+            tf.constant(places, tf.int32),
+            tf.constant(begins),
+        )
+
+
+class _Pieces(NamedTuple):
+    """The tokens, words or entities of all texts, in order.
+
+    Attributes:
+        samples: the text of each, int32 `(pieces,)`.
+        begins: where in the text it begins.
+        ends: where it ends.
+        scores: probability of its label, float32.
+        kinds: its label, or for entities its type, int32.
+    """
+
+    samples: Tensor
+    begins: Tensor
+    ends: Tensor
+    scores: Tensor
+    kinds: Tensor
+
+    def joined(self, first: Tensor) -> "_Pieces":
+        """Returns larger pieces: all of the first of each, but the end of its last."""
+        last = tf.concat([first[1:], tf.ones_like(first[:1])], 0)
+        pieces = _Pieces(*(tf.boolean_mask(values, first) for values in self))
+        return pieces._replace(ends=tf.boolean_mask(self.ends, last))
+
+
+def _words(logits: Tensor, request: Request) -> _Pieces:
+    features = request.features
+    place = tf.where(_kept(request))  # row, column
+    samples = tf.gather(features["overflow_to_sample_mapping"], place[:, 0])
+    begins, ends = tf.unstack(tf.gather_nd(features["offset_mapping"], place), axis=1)
+    logits = tf.gather_nd(logits, place)  # (tokens, labels)
+    scores = tf.reduce_max(tf.nn.softmax(logits), 1)
+    tokens = _Pieces(samples, begins, ends, scores, tf.argmax(logits, 1, tf.int32))
+    ids = tf.gather_nd(features["input_ids"], place)
+    continues = request.settings.tokenizer.continues_word(ids)
+    return tokens.joined(~continues | _changes(samples))
+
+
+def _kept(request: Request) -> Tensor:
+    """Tells for each place of the rows whether its token is taken from there."""
+    features, settings = request.features, request.settings
+    offsets = features["offset_mapping"]
+    real = offsets[..., 1] > offsets[..., 0]  # no special token
+    changes = _changes(features["overflow_to_sample_mapping"])[:, None]
+    is_last = tf.concat([changes[1:], tf.ones_like(changes[:1])], 0)
+    column = tf.range(tf.shape(real)[1]) - 1  # after [CLS]
+    # Half of what two windows share is the earlier one's, half the later one's.
+    begin = settings.doc_stride // 2
+    end = begin + settings.max_length - 2 - settings.doc_stride
+    return real & (changes | (column >= begin)) & (is_last | (column < end))
+
+
+def _entities(words: _Pieces, labels: Labels) -> _Pieces:
+    types = tf.gather(labels.type_of, words.kinds)
+    begins = tf.gather(labels.begins, words.kinds)
+    first = begins | _changes(types) | _changes(words.samples)
+    number = tf.cumsum(tf.cast(first, tf.int32)) - 1
+    groups = words._replace(kinds=types).joined(first)
+    groups = groups._replace(scores=tf.math.segment_mean(words.scores, number))
+    return _Pieces(*(tf.boolean_mask(values, groups.kinds >= 0) for values in groups))
+
+
+def _changes(values: Tensor) -> Tensor:
+    """Tells which values differ from that before them; the first one does."""
+    changed = tf.not_equal(values[1:], values[:-1])
+    return tf.concat([tf.ones_like(values[:1], tf.bool), changed], 0)

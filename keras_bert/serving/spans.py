@@ -1,0 +1,159 @@
+"""Answers to questions: the best span of a passage of any length, inside a graph.
+
+A passage that is too long becomes several rows, and every row offers a span. As in
+Hugging Face's question-answering pipeline, the probability that an answer starts (or
+ends) at a token is the softmax over the tokens of the row's window and [CLS], a span's
+score is the product of the two, and the answer is the best span of all windows, widened
+to whole words. The answer that is none starts and ends at [CLS]; its score is that of
+the window in which it is least likely.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_bert.serving.characters import cut
+from keras_bert.serving.settings import Request, Settings, Tensors
+from keras_bert.tokenization.in_graph import Tokens
+
+Tensor = tf.Tensor
+
+# Beside any real log probability as good as minus infinity, and finite in sums.
+IMPOSSIBLE = -1e9
+
+
+def encode(settings: Settings, text: Tensor, text_pair: Tensor) -> Tensors:
+    """Makes rows of a question and a window of its passage.
+
+    Args:
+        settings: of the model.
+        text: questions `(batch,)`; what is too long is cut.
+        text_pair: as many passages.
+    """
+    tokenizer = settings.tokenizer
+    question = tokenizer.tokenize_with_offsets(text)
+    parts = [part[:, : settings.max_question_length] for part in question]
+    passage = tokenizer.tokenize_with_offsets(text_pair)
+    return tokenizer.assemble(
+        [Tokens(*parts), passage], settings.max_length, stride=settings.doc_stride
+    )
+
+
+def answer(outputs: Tensors, request: Request) -> Tensors:
+    """Finds the best answer of each passage.
+
+    Returns:
+        `answer`, the piece of the passage; `start` and `end`, its place in code
+        points, int32; `score` and `no_answer_score`, float32; all `(batch,)`. Where
+        the passage has no token, the answer is empty, at 0, and its score 0.
+    """
+    features, texts = request.features, request.texts
+    spans = best_spans(
+        outputs["start_logits"],
+        outputs["end_logits"],
+        _in_passage(features),
+        request.settings.max_answer_length,
+    )
+    samples = features["overflow_to_sample_mapping"]
+    best = _best_rows(spans.score, samples, tf.shape(texts["text_pair"])[0])
+    score, first, last = (tf.gather(x, best) for x in spans[:3])
+    chosen = {name: tf.gather(value, best) for name, value in features.items()}
+    start, end = _whole_words(chosen, first, last, request.settings)
+    found = score > IMPOSSIBLE / 2
+    start, end = (tf.where(found, place, 0) for place in (start, end))
+    rows = tf.range(tf.size(best))
+    return {
+        "answer": cut(texts["text_pair"], rows, start, end),
+        "start": start,
+        "end": end,
+        "score": tf.where(found, tf.exp(score), 0.0),
+        "no_answer_score": tf.exp(tf.math.segment_min(spans.none, samples)),
+    }
+
+
+class Spans(NamedTuple):
+    """The best span of each row.
+
+    Attributes:
+        score: log of its probability, float32 `(rows,)`.
+        first: its first token, int32 `(rows,)`.
+        last: its last.
+        none: log of the probability that there is no answer.
+    """
+
+    score: Tensor
+    first: Tensor
+    last: Tensor
+    none: Tensor
+
+
+def best_spans(
+    start_logits: Tensor, end_logits: Tensor, allowed: Tensor, max_answer_length: int
+) -> Spans:
+    """Finds the best span of each row.
+
+    Args:
+        start_logits: float32 `(rows, seq)`.
+        end_logits: as many.
+        allowed: which tokens an answer may start or end at; the first stands for no
+            answer and is none of them.
+        max_answer_length: the most tokens of a span.
+
+    Example:
+        >>> logits = tf.constant([[0.0, 1.0, 5.0, 2.0, 7.0]])
+        >>> allowed = tf.constant([[False, True, True, True, False]])
+        >>> spans = best_spans(logits, logits, allowed, max_answer_length=2)
+        >>> int(spans.first[0]), int(spans.last[0])
+        (2, 2)
+    """
+    shown = allowed | (tf.range(tf.shape(allowed)[1]) == 0)
+    start, end = (
+        tf.nn.log_softmax(tf.where(shown, logits, IMPOSSIBLE))
+        for logits in (start_logits, end_logits)
+    )
+    none = start[:, 0] + end[:, 0]
+    start, end = (tf.where(allowed, x, IMPOSSIBLE) for x in (start, end))
+    score = start + _best_ahead(end, max_answer_length)
+    first = tf.argmax(score, 1, tf.int32)
+    place = tf.range(tf.shape(end)[1])
+    within = (place >= first[:, None]) & (place < first[:, None] + max_answer_length)
+    last = tf.argmax(tf.where(within, end, -tf.float32.max), 1, tf.int32)
+    return Spans(tf.reduce_max(score, 1), first, last, none)
+
+
+def _best_ahead(values: Tensor, length: int) -> Tensor:
+    """The largest of each value and the `length - 1` that follow it."""
+    padded = tf.pad(values, [[0, 0], [0, length - 1]], constant_values=-tf.float32.max)
+    return tf.nn.max_pool1d(padded[..., None], length, 1, "VALID")[..., 0]
+
+
+def _in_passage(features: Tensors) -> Tensor:
+    offsets = features["offset_mapping"]
+    return (features["token_type_ids"] == 1) & (offsets[..., 1] > offsets[..., 0])
+
+
+def _best_rows(score: Tensor, samples: Tensor, count: Tensor) -> Tensor:
+    """The row of each sample, `(batch,)`, that has the highest score."""
+    scores = tf.RaggedTensor.from_value_rowids(
+        score, samples, tf.cast(count, samples.dtype), validate=False
+    )
+    windows = tf.argmax(scores.to_tensor(-tf.float32.max), 1, scores.row_splits.dtype)
+    return scores.row_starts() + windows
+
+
+def _whole_words(
+    features: Tensors, first: Tensor, last: Tensor, settings: Settings
+) -> tuple[Tensor, Tensor]:
+    """Where the first token's word begins, and the last token's ends."""
+    place = tf.range(tf.shape(features["input_ids"])[1])
+    inside = _in_passage(features)
+    begins = inside & ~settings.tokenizer.continues_word(features["input_ids"])
+    # A window may begin within a word.
+    earliest = tf.argmax(tf.cast(inside, tf.int32), 1, tf.int32)[:, None]
+    before = begins & (place <= first[:, None])
+    after = (begins | ~inside) & (place > last[:, None])
+    first = tf.reduce_max(tf.where(before, place, earliest), 1)
+    last = tf.reduce_min(tf.where(after, place, tf.size(place)), 1) - 1
+    places = tf.stack([first, last], 1)  # (batch, 2)
+    offsets = tf.gather(features["offset_mapping"], places, batch_dims=1)
+    return offsets[:, 0, 0], offsets[:, 1, 1]
