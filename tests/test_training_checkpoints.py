@@ -16,7 +16,12 @@ from keras_bert.models import BertForPreTraining
 from keras_bert.training.checkpointing import NOTES, STATE, Checkpoints
 from keras_bert.training.loop import Plan, Run
 from keras_bert.training.monitoring import kept_lines
-from keras_bert.training.variables import fitting, load_optimizer_state, numbered
+from keras_bert.training.variables import (
+    SLOT_NAMES,
+    fitting,
+    load_optimizer_state,
+    numbered,
+)
 
 
 def _arrays(step):
@@ -181,11 +186,11 @@ def test_values_that_do_not_fit_are_refused(built):
 # === Google's optimizer state ===
 
 
-def _write_state(path, model, steps=1000):
+def _write_state(path, model, steps=1000, slots=SLOT_NAMES[0]):
     rng = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         for variable in model.trainable_variables:
-            for slot in ("adam_m", "adam_v"):
+            for slot in slots:
                 value = rng.uniform(size=variable.shape).astype("float32")
                 file[f"{variable.path}/{slot}"] = value
         file["global_step"] = np.array(steps)
@@ -209,6 +214,23 @@ def test_a_run_of_googles_goes_on(tmp_path):
     again = _run(tmp_path / "run", heldout=False, plan=plan)
     again.optimizer_state = tmp_path / "converted"
     assert again() == lines
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lamb"])
+@pytest.mark.parametrize("names", SLOT_NAMES, ids=lambda names: names[0])
+def test_slots_are_read_by_the_names_of_every_writer(kind, names, built, tmp_path):
+    model, _ = built
+    optimizer = Plan(steps=9, optimizer=kind).optimizer_for(model.config)
+    optimizer.build(model.trainable_variables)
+    _write_state(tmp_path / "optimizer.weights.h5", model, steps=77, slots=names)
+    assert load_optimizer_state(optimizer, tmp_path) == 77
+    means = dict(zip(names, (optimizer._momentums, optimizer._velocities), strict=True))
+    with h5py.File(tmp_path / "optimizer.weights.h5") as file:
+        for name, slots in means.items():
+            for weight, slot in zip(optimizer.paths, slots, strict=True):
+                np.testing.assert_array_equal(slot.numpy(), file[f"{weight}/{name}"])
+    assert int(optimizer.iterations.numpy()) == 77
+    np.testing.assert_array_equal(optimizer._counts.numpy(), 77.0)
 
 
 def test_a_state_that_lacks_something_is_refused(built, tmp_path):

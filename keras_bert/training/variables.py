@@ -63,6 +63,15 @@ def fitting(
 
 # === An optimizer's state by the names of weights ===
 
+# What the means of gradients and of their squares are called, by who wrote them: the
+# optimizer of BERT, that of MLPerf's LAMB, the former by its own name, TensorFlow 1.
+SLOT_NAMES = (
+    ("adam_m", "adam_v"),
+    ("LAMB", "LAMB_1"),
+    ("AdamWeightDecayOptimizer", "AdamWeightDecayOptimizer_1"),
+    ("Adam", "Adam_1"),
+)
+
 
 def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
     """Sets an optimizer's slots and counters from `optimizer.weights.h5`.
@@ -71,9 +80,9 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
     Model Garden's, beside the weights.
 
     Args:
-        optimizer: built, of `keras_bert.training.optimizers`, with the slots `adam_m`
-            and `adam_v`.
-        path: the file, or its directory.
+        optimizer: built, of `keras_bert.training.optimizers`.
+        path: the file, or its directory. Its slots have one of the pairs of names in
+            `SLOT_NAMES`, whichever of Adam and LAMB wrote and reads them.
 
     Returns:
         The steps that were done, from the counter `global_step` or `iteration`.
@@ -97,10 +106,10 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
         )
     with h5py.File(file, "r") as stored:
         steps = _counter(stored, file)
-        slots = {"adam_m": optimizer._momentums, "adam_v": optimizer._velocities}
+        means = (optimizer._momentums, optimizer._velocities)
         wanted = {
             f"{weight}/{slot}": variable
-            for slot, variables in slots.items()
+            for slot, variables in zip(_names(stored, optimizer), means, strict=True)
             for weight, variable in zip(optimizer.paths, variables, strict=True)
         }
         for name, variable in wanted.items():
@@ -108,6 +117,16 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
     optimizer.iterations.assign(steps)
     optimizer._counts.assign(np.full(len(optimizer.paths), steps, "float32"))
     return steps
+
+
+def _names(stored: Any, optimizer: Any) -> tuple[str, str]:
+    """Returns the names of the slots that a file has; those of BERT if it has none."""
+    there = (
+        pair
+        for pair in SLOT_NAMES
+        if any(f"{weight}/{pair[0]}" in stored for weight in optimizer.paths)
+    )
+    return next(there, SLOT_NAMES[0])
 
 
 def _counter(stored: Any, file: Path) -> int:
