@@ -65,6 +65,11 @@ def test_the_numbers_are_those_of_the_papers():
     roberta = PRETRAINING["roberta-base"]
     assert roberta.clip_norm is None and roberta.bias_correction
     assert roberta.optimizer_options == {"beta_2": 0.98, "epsilon": 1e-6}
+    large = PRETRAINING["roberta-large"].phases[0]
+    assert (large.learning_rate, large.warmup_steps) == (4e-4, 30_000)
+    domain = PRETRAINING["roberta-domain"].phases[0]
+    found = (domain.steps, domain.batch_size, domain.warmup_steps, domain.learning_rate)
+    assert found == (12_500, 2048, 750, 5e-4)
     assert {f"bert-{size}" for size in SMALL_SIZES} <= PRETRAINING.keys()
     squad = FINE_TUNING["squad-2.0"]
     assert (squad.epochs, squad.batch_size, squad.learning_rate) == (2, 48, 5e-5)
@@ -84,6 +89,13 @@ def test_two_phases_are_one_schedule():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
 
 
+def test_layers_thaw_in_the_first_phase():
+    first, second = override(TINY, {"unfreeze_every": 50}).plans()
+    assert (first.unfreeze_every, second.unfreeze_every) == (50, None)
+    first, second = override(TINY, {"freeze_layers": 1}).plans()
+    assert first.freeze_layers == second.freeze_layers == 1
+
+
 def test_a_phase_with_its_own_rate_warms_up_again():
     first, second = PRETRAINING["lamb-64k"].plans()
     assert (first.warmup_steps, second.warmup_steps) == (2000, 200)
@@ -101,6 +113,14 @@ def test_a_grid_holds_the_published_combinations(name):
     for combination in found:
         changed = override(task, combination)
         assert {n: getattr(changed, n) for n in combination} == combination
+
+
+def test_a_task_makes_a_plan():
+    changes = {"epochs": 2.5, "batch_size": 4, "gradual_unfreezing": True}
+    plan = override(FINE_TUNING["roberta-glue"], changes).plan(21, patience=None)
+    assert (plan.steps, plan.warmup_steps, plan.unfreeze_every) == (14, 1, 6)
+    assert plan.clip_norm is None and plan.optimizer_options["beta_2"] == 0.98
+    assert FINE_TUNING["rte"].plan(21).unfreeze_every is None
 
 
 # === Overriding ===
@@ -172,7 +192,9 @@ STATIC = RecordForm(
     False, "google", False, True, {"seq": 128, "pieces": 1, "predictions": 20}
 )
 COMPACT = STATIC._replace(compact=True, sizes={"seq": 128, "pieces": 1})
-FITTING = Situation(1, TINY.phases[0], TINY, "r*", STATIC, False, False, False)
+FITTING = Situation(
+    1, TINY.phases[0], TINY, "r*", STATIC, None, None, False, False, False
+)
 
 
 def _phase(**changes):
@@ -184,6 +206,7 @@ WRONG = {
     "state without checkpoint": ({"has_optimizer_state": True}, "--init-optimizer"),
     "no tokenizer": ({"form": COMPACT}, "--vocab"),
     "parts": (_phase(gradient_accumulation_steps=3), "256 rows in 3 parts"),
+    "patience": ({"patience": 3}, "--heldout for phase-1 with --patience"),
     "LAMB without decay": (
         {"recipe": replace(TINY, optimizer="lamb", weight_decay=0.0)},
         "weight_decay above 0",
@@ -242,6 +265,17 @@ def test_the_state_is_handed_over_and_counted_anew(tmp_path):
         np.testing.assert_array_equal(found.arrays[name], arrays[name])
 
 
+def test_what_was_chosen_is_handed_over(tmp_path):
+    """With early stopping, the best checkpoint and not the last."""
+    with Checkpoints(tmp_path / "one" / "checkpoints", keep=1) as checkpoints:
+        for step in (4, 9):
+            arrays = {"w": np.array(step), "optimizer/0/iteration": np.array(step)}
+            checkpoints.save(step, arrays, {"chosen": 4}, best=4)
+    hand_over(tmp_path / "one", tmp_path / "two")
+    found = Checkpoints(tmp_path / "two" / "checkpoints", keep=1).newest()
+    assert (found.step, int(found.arrays["w"])) == (0, 4)
+
+
 def test_a_phase_that_has_begun_is_left_alone(tmp_path):
     with Checkpoints(tmp_path / "two" / "checkpoints", keep=1) as checkpoints:
         checkpoints.save(5, {"x": np.ones(1)}, {})
@@ -272,7 +306,14 @@ def test_memory_grows_with_what_is_computed_at_once():
     assert estimates.activation_bytes(CONFIG, 3, 13, 4) == once / 2
     halved = estimates.activation_bytes(CONFIG, 6, 13, 4, size=2)
     assert once / 2 < halved < once  # logits stay float32
+    twice = estimates.activation_bytes(CONFIG, 6, 13, 4, activation_checkpointing=True)
+    assert once / 2 < twice < once  # one of two layers is kept
     assert estimates.state_bytes(10) >= 4 * 10 * 4  # weights, two slots, gradient
+
+
+def test_free_memory_is_some_of_what_there_is():
+    free = estimates.free_bytes()
+    assert free is None or 0 < free < 2**50
 
 
 def test_steps_are_measured_with_another_model():
@@ -301,15 +342,18 @@ import numpy as np
 from keras_bert import BertConfig, BertForPreTraining
 from keras_bert.training import estimates
 from keras_bert.training.distribution import distribution
+from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan
 import tensorflow as tf
 
-size, rows, seq, predictions, parts = sys.argv[1], *map(int, sys.argv[2:])
+size, dtype = sys.argv[1], sys.argv[6]
+rows, seq, predictions, parts, twice = map(int, [*sys.argv[2:6], *sys.argv[7:]])
 tf.matmul(tf.ones((9, 9)), tf.ones((9, 9)))
 before = estimates.process_bytes()
 config = BertConfig.preset(size)
-model = BertForPreTraining(config, seed=0)
-optimizer = Plan(steps=9).optimizer_for(config)
+model = BertForPreTraining(config, seed=0, dtype=dtype)
+model.encoder.activation_checkpointing = bool(twice)
+optimizer = scale_float16(Plan(steps=9).optimizer_for(config), model.policy)
 steps = distribution("one").steps(model, optimizer, parts)
 features = {
     "input_ids": np.full((rows, seq), 7, "int32"),
@@ -323,7 +367,13 @@ for _ in range(3):
     steps.train((features, labels))
 peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 said = estimates.training_bytes(
-    model.count_params(), config, rows // parts, seq, predictions
+    model.count_params(),
+    config,
+    rows // parts,
+    seq,
+    predictions,
+    size=4 if dtype == "float32" else 2,
+    activation_checkpointing=bool(twice),
 )
 print(said, peak - before)
 """
@@ -332,7 +382,12 @@ print(said, peak - before)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
-    ["tiny 64 128 20 1", "tiny 16 512 77 1", "tiny 128 128 20 4", "mini 32 128 20 1"],
+    [
+        *("tiny 64 128 20 1 float32 0", "tiny 16 512 77 1 float32 0"),
+        *("tiny 128 128 20 4 float32 0", "mini 32 128 20 1 float32 0"),
+        *("tiny 16 512 77 1 mixed_bfloat16 0", "mini 64 128 20 1 mixed_float16 0"),
+        *("L-12_H-128 32 256 39 1 float32 1", "mini 64 128 20 1 mixed_bfloat16 1"),
+    ],
 )
 def test_memory_is_what_a_process_takes(arguments):
     command = [sys.executable, "-c", _MEASURE, *arguments.split()]

@@ -3,10 +3,14 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from test_training_distribution import _ports, _tensorflow
 
 import keras_bert
 from keras_bert.cli import main
@@ -114,18 +118,83 @@ def test_the_plan_is_printed_before_it_starts(work, run):
     assert run.out.index("phase 2:") < run.out.index("Drew")
 
 
-def test_the_second_phase_goes_on_where_the_first_ended(work, run):
+def _assert_handed_over(folder, step):
+    """The second phase begins with the first one's state, counted anew."""
     first, start = (
-        Checkpoints(work / "run" / phase / "checkpoints", keep=1, writes=False)
+        Checkpoints(folder / phase / "checkpoints", keep=1, writes=False)
         for phase in ("phase-1", "phase-2")
     )
-    before, after = first.read(6), start.read(0)
+    before, after = first.read(step), start.read(0)
     for name, value in before.arrays.items():
         same = 0 if name.endswith("/iteration") else value
         np.testing.assert_array_equal(after.arrays[name], same, err_msg=name)
     assert any(name.endswith("/iteration") for name in before.arrays)
+
+
+def test_the_second_phase_goes_on_where_the_first_ended(work, run):
+    _assert_handed_over(work / "run", 6)
     rates = [_lines(work / "run" / f"phase-{n}")[-1]["learning_rate"] for n in (1, 2)]
     np.testing.assert_allclose(rates, [1e-4 * (1 - 5 / 9), 1e-4 * (1 - 8 / 9)], 1e-5)
+
+
+def test_a_phase_alone_goes_on_from_the_one_before(work, run):
+    arguments = [*_pretrain(work, "alone", "short"), *_changes(), "--phase"]
+    second = [work / "long" if a == work / "short" else a for a in arguments]
+    refused = call(*second, 2)
+    assert refused.status == 2 and "run of phase 1" in refused.err
+    assert not (work / "alone").exists()
+    assert call(*arguments, 1).status == 0
+    done = call(*second, 2)
+    assert done.status == 0, done.err
+    assert f"go on from {work / 'alone' / 'phase-1'}" in done.out
+    timed = ("time", "tokens_per_second", "matmul_share")
+    lines = [
+        [{k: v for k, v in line.items() if k not in timed} for line in _lines(folder)]
+        for folder in (work / "alone" / "phase-2", work / "run" / "phase-2")
+    ]
+    assert lines[0] == lines[1]  # as when both are trained at once
+
+
+@pytest.mark.slow
+def test_two_workers_end_a_phase_early_and_hand_over_its_best(work):
+    output = work / "workers"
+    arguments = [
+        *(*_pretrain(work, "workers", "short", "long"), *_changes()),
+        *("--heldout", work / "short", work / "long", "--heldout-batches", 2),
+        *("--evaluate-every", 1, "--patience", 2, "--min-delta", 9, "--keep", 9),
+        *("--gradient-accumulation-steps", 2),
+    ]
+    command = [sys.executable, "-m", "keras_bert", *map(str, arguments)]
+    addresses = [f"127.0.0.1:{port}" for port in _ports(2)]
+    workers = [
+        subprocess.Popen(
+            [*command, "--distribution", "multi_worker"],
+            env={**os.environ, **_tensorflow(addresses, index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    shown = [worker.communicate(timeout=500)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], shown
+    assert ["Wrote" in text for text in shown] == [True, False]
+    assert _lines(output / "phase-1")[-1]["step"] == 3  # of 6
+    _assert_handed_over(output, 1)
+    assert _lines(output / "phase-2")[-1]["step"] == 3
+    keras_bert.BertForPreTraining.from_pretrained(output / "model")
+
+
+def test_a_plan_that_cannot_fit_says_so(work, monkeypatch):
+    from keras_bert.training import estimates
+
+    arguments = [*_pretrain(work, "never", "short"), *_changes(), "--dry-run"]
+    arguments = [a for a in arguments if a != "--no-estimate"]
+    for free in (1e6, 1e12):
+        monkeypatch.setattr(estimates, "free_bytes", lambda free=free: free)
+        planned = call(*arguments)
+        assert planned.status == 0, planned.err
+        assert ("does not fit: 0.0 GB are free" in planned.out) == (free == 1e6)
 
 
 def test_called_again_it_changes_nothing(work, run):
@@ -275,6 +344,79 @@ def test_a_dry_run_trains_nothing(work, task):
     planned = call(*task, "--dry-run", "--output", work / "never")
     assert planned.status == 0 and "3 epochs in batches of 32" in planned.out
     assert "5e-05 after 0 steps" in planned.out
+    assert not (work / "never").exists()
+
+
+def test_fine_tuning_takes_the_flags_of_a_run(work, task):
+    output = work / "flags"
+    tuned = call(
+        *(*task, "--dev", work / "task.tsv", "--output", output, "--epochs", 3),
+        *("--batch-size", 4, "--distribution", "mirrored", "--optimizer", "lamb"),
+        *("--gradient-accumulation-steps", 2, "--schedule", "constant", "--keep", 9),
+        *("--ema-momentum", 0.5, "--layer-decay", 0.9, "--activation-checkpointing"),
+        *("--freeze-layers", 0, "--gradual-unfreezing", "--evaluate-every", 2),
+        *("--patience", 1, "--monitor", "accuracy", "--min-delta", 1),
+    )
+    assert tuned.status == 0, tuned.err
+    plan = json.loads((output / "plan.json").read_text())["plan"]
+    wanted = dict(
+        distribution="mirrored",
+        gradient_accumulation_steps=2,
+        optimizer="lamb",
+        schedule="constant",
+        keep=9,
+        ema_momentum=0.5,
+        layer_decay=0.9,
+        activation_checkpointing=True,
+        freeze_layers=0,
+        unfreeze_every=3,
+        patience=1,
+        monitor="accuracy",
+        min_delta=1.0,
+    )
+    assert {name: plan[name] for name in wanted} == wanted
+    # No accuracy is better than another by more than 1.
+    assert "Ended early, at step 4 of 9." in tuned.out
+    numbers = tuned.out.splitlines()[-2]
+    assert numbers.startswith("step 2, split heldout")
+    kept = Checkpoints(output / "checkpoints", keep=9, writes=False).read(2)
+    averages = [v for n, v in kept.arrays.items() if n.endswith("_average")]
+    model = keras_bert.BertForSequenceClassification.from_pretrained(output / "model")
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), average, variable.path)
+
+
+def test_every_flag_of_a_run_is_in_both_commands():
+    from keras_bert.cli import parser_of
+
+    flags = [
+        {
+            option
+            for action in parser_of(name)._actions
+            for option in action.option_strings
+        }
+        for name in ("pretrain", "finetune")
+    ]
+    from keras_bert.cli import runs
+
+    names = (*runs.SETTINGS, *runs._CIRCUMSTANCES)
+    assert {f"--{name.replace('_', '-')}" for name in names} <= flags[0] & flags[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--patience", 2), "--dev with --patience"),
+        (("--batch-size", 7, "--gradient-accumulation-steps", 2), "7 rows in 2 parts."),
+        (("--batch-size", 7, "--distribution", "mirrored"), "each of 2 devices"),
+        (("--freeze-layers", 2), "0 to 1 layers"),
+        (("--distribution", "data_parallel"), "KERAS_BACKEND"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_run(work, task, flags, words):
+    refused = call(*task, *flags, "--output", work / "never")
+    assert refused.status == 2 and refused.err.count("\n") == 1
+    assert words in refused.err, refused.err
     assert not (work / "never").exists()
 
 

@@ -1,17 +1,10 @@
 """`keras-bert pretrain`: masked LM and next sentence, from records."""
 
 import argparse
-import time
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_bert.cli.finetune import (
-    add_run_arguments,
-    check_vocabulary,
-    circumstances,
-    finish,
-)
 from keras_bert.cli.recipes import (
     Outline,
     Situation,
@@ -22,16 +15,21 @@ from keras_bert.cli.recipes import (
     listing,
     write_settings,
 )
+from keras_bert.cli.runs import (
+    FLAG,
+    SETTINGS,
+    add_run_arguments,
+    check_parts,
+    check_vocabulary,
+    circumstances,
+    finish,
+)
 from keras_bert.errors import ConfigError, choose
 from keras_bert.pretraining.masking import UNITS
 from keras_bert.pretraining.settings import DataSettings
 
 # Settings of a recipe that are flags too, and those of its data.
-FLAGS = (
-    *("model", "steps", "warmup_steps", "batch_size", "learning_rate", "optimizer"),
-    *("schedule", "weight_decay", "bias_correction", "ema_momentum"),
-    "gradient_accumulation_steps",
-)
+FLAGS = (*SETTINGS, "model", "steps", "warmup_steps", "unfreeze_every")
 DATA_FLAGS = ("masking", "masked_lm_prob", "max_predictions_per_seq")
 DEFAULTS = {"batch_size": 256, "learning_rate": 1e-4}
 CHECKED_ROWS = 64  # of the first batch, for ids that the model has no rows for
@@ -57,7 +55,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "can do without",
     )
     _add_starts(parser)
-    _add_plan_arguments(parser)
+    add = partial(add, **FLAG)
+    add("--steps", type=int, help="optimizer steps, shared out over the phases")
+    add("--warmup-steps", type=int, help="steps of the warm-up (0)")
+    add(
+        "--unfreeze-every",
+        type=int,
+        metavar="STEPS",
+        help="begin with all layers frozen, or --freeze-layers of them, and thaw one "
+        "after so many steps",
+    )
     add_run_arguments(parser, **DEFAULTS)
     _add_masking(parser)
 
@@ -66,7 +73,7 @@ def _add_starts(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--model",
-        default=argparse.SUPPRESS,
+        **FLAG,
         help="size by name, or a config file, to begin anew (base)",
     )
     start.add_argument(
@@ -80,37 +87,9 @@ def _add_starts(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--distribution",
-        default="one",
-        metavar="NAME",
-        help="devices: one; on TensorFlow mirrored, multi_worker (TF_CONFIG) or tpu; "
-        "on JAX data_parallel or model_parallel",
-    )
-    add("--model-shards", type=int, default=1, help="devices that share a model's copy")
-    add("--keep", type=int, default=2, help="newest checkpoints kept, beside the best")
-    add = partial(add, default=argparse.SUPPRESS)
-    add("--steps", type=int, help="optimizer steps, shared out over the phases")
-    add("--warmup-steps", type=int, help="steps of the warm-up (0)")
-    add("--optimizer", metavar="NAME", help="adamw, adam or lamb (adamw)")
-    add(
-        "--schedule",
-        metavar="NAME",
-        help="of the rate: linear, polynomial, cosine or constant (linear)",
-    )
-    add("--ema-momentum", type=float, help="keep an average of the weights")
-    add(
-        "--gradient-accumulation-steps",
-        type=int,
-        help="parts a batch is computed in, to save memory (1)",
-    )
-
-
 def _add_masking(parser: argparse.ArgumentParser) -> None:
     masking = parser.add_argument_group("masking of compact records")
-    add = partial(masking.add_argument, default=argparse.SUPPRESS)
+    add = partial(masking.add_argument, **FLAG)
     add("--masking", choices=UNITS, help="unit (token)")
     add("--masked-lm-prob", type=float, help="share of a row's tokens (0.15)")
     add("--max-predictions-per-seq", type=int, help="positions at most (20)")
@@ -125,28 +104,34 @@ def _listing() -> str:
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves beside the run's log and checkpoints."""
     from keras_bert.training.distribution import distribution
+    from keras_bert.training.estimates import shares
 
     recipe = _recipe(args)
     check_data_settings(recipe)
     tokenizer = _tokenizer(args)
     config = None if args.init else _config(recipe, tokenizer)
     phases = _phases(args, recipe)
-    plan = phases[0].plan
+    plan, before = phases[0].plan, _before(args, recipe, phases[0])
     for phase in phases:
         check(_situation(args, recipe, phase, tokenizer))
-    with distribution(plan.distribution, plan.model_shards).scope():
+    devices = distribution(plan.distribution, plan.model_shards)
+    for phase in phases:
+        check_parts(*phase.parts, shares(devices))
+    with devices.scope():
         model = _model(args, config, phases[0].form)
     if tokenizer:
         check_vocabulary(tokenizer, model)
     for phase in phases:
         _print_phase(args, recipe, phase, model, tokenizer)
+    if before:
+        print(f"Weights and optimizer go on from {before}.")
     if args.phase is None and len(phases) < len(recipe.phases):
         print(
             f"Phase {len(phases) + 1} of {len(recipe.phases)} is not trained: --data "
             "names no records for it. The same command with them goes on to it."
         )
     if not args.dry_run:
-        _train(args, recipe, phases, model, tokenizer)
+        _train(args, recipe, phases, before, model, tokenizer)
 
 
 # === What is to be done ===
@@ -172,6 +157,13 @@ class Stretch(NamedTuple):
     data: str
     form: Any
     heldout: str | None
+
+    @property
+    def parts(self) -> tuple[int, int, str]:
+        """The arguments of `check_parts`."""
+        phase = self.phase
+        parts = phase.gradient_accumulation_steps
+        return phase.batch_size, parts, f"phase-{self.number}."
 
     def batches(self, args: argparse.Namespace, tokenizer: Any) -> tuple[Any, Any]:
         """Returns the batches to train on, and those to evaluate on or None."""
@@ -214,19 +206,53 @@ def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
     _refuse_more(numbers, args.data, "--data")
     _refuse_more(args.data, args.heldout or [], "--heldout")
     heldout = [*(args.heldout or []), *[None] * len(args.data)]
-    folder = Path(args.output)
     return [
         Stretch(
             number,
             recipe.phases[number - 1],
             plans[number - 1],
-            folder / f"phase-{number}" if len(numbers) > 1 else folder,
+            _folder(Path(args.output), number, len(plans)),
             pattern,
             record_form(record_files(pattern)),
             held,
         )
         for number, pattern, held in zip(numbers, args.data, heldout, strict=False)
     ]
+
+
+def _folder(output: Path, number: int, phases: int) -> Path:
+    """Returns where a phase is kept: apart, if the recipe has several."""
+    # Earlier versions kept a phase that was trained alone as a run without phases.
+    alone = phases == 1 or (output / "plan.json").exists()
+    return output if alone else output / f"phase-{number}"
+
+
+def _before(args: argparse.Namespace, recipe: Any, first: Stretch) -> Path | None:
+    """Returns the run that the first phase to train goes on from, if there is one.
+
+    Raises:
+        ConfigError: a later phase, and nothing to go on from.
+    """
+    from keras_bert.training.checkpointing import Checkpoints
+
+    def steps(folder: Path) -> list[int]:
+        return Checkpoints(folder / "checkpoints", keep=1, writes=False).steps()
+
+    if first.number == 1 or args.init or steps(first.folder):
+        return None
+    before = first.folder.with_name(f"phase-{first.number - 1}")
+    if not steps(before):
+        raise ConfigError(
+            f"Expected the run of phase {first.number - 1} in {before} to go on from, "
+            "or --init with its weights, and a new optimizer. Received: neither."
+        )
+    done, wanted = steps(before)[-1], recipe.phases[first.number - 2].steps
+    if done < wanted and args.patience is None:
+        raise ConfigError(
+            f"Expected phase {first.number - 1} in {before} to have ended, at step "
+            f"{wanted}. Received: step {done}. Train it to its end."
+        )
+    return before
 
 
 def _refuse_more(wanted: list, patterns: list, flag: str) -> None:
@@ -247,6 +273,8 @@ def _situation(
         recipe=recipe,
         records=phase.data,
         form=phase.form,
+        patience=phase.plan.patience,
+        heldout=phase.heldout,
         has_tokenizer=tokenizer is not None,
         has_checkpoint=bool(args.init),
         has_optimizer_state=args.init_optimizer,
@@ -309,6 +337,7 @@ def _train(
     args: argparse.Namespace,
     recipe: Any,
     phases: list[Stretch],
+    before: Path | None,
     model: Any,
     tokenizer: Any,
 ) -> None:
@@ -317,30 +346,22 @@ def _train(
 
     if args.recipe or args.config:
         write_settings(Path(args.output), args.recipe, settings(recipe))
-    state, done = args.init if args.init_optimizer else None, None
+    state = args.init if args.init_optimizer else None
     for phase in phases:
-        if done:
-            _hand_over(done, phase.folder)
         batches = phase.batches(args, tokenizer)
-        done = Run(model, phase.plan, phase.folder, *batches, optimizer_state=state)
-        history = done()
-        if done.writes:
+        run = Run(
+            model,
+            phase.plan,
+            phase.folder,
+            *batches,
+            optimizer_state=state,
+            before=before,
+        )
+        history = run()
+        if run.writes:
             _draw(history, phase.folder / "curves.png")
-        state = None
-    if done.writes:
-        with done.weights_to_keep():
-            finish(model, tokenizer, args.output, history)
-
-
-def _hand_over(done: Any, folder: Path) -> None:
-    """Begins a phase where another ended, in all processes."""
-    from keras_bert.training.checkpointing import Checkpoints
-    from keras_bert.training.recipes import hand_over
-
-    if done.writes:
-        hand_over(done.directory, folder)
-    while not Checkpoints(folder / "checkpoints", keep=1, writes=False).steps():
-        time.sleep(1)  # for the process that writes
+        state, before = None, phase.folder
+    finish(run, tokenizer, args.output)
 
 
 def _draw(history: list[dict], path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_bert.cli.runs import check_parts, check_patience
 from keras_bert.errors import ConfigError, InputError, MissingExtraError, choose
 
 USED = "recipe.json"
@@ -145,6 +146,8 @@ class Situation(NamedTuple):
         recipe: the recipe.
         records: their pattern.
         form: what the records are, `keras_bert.pretraining.reading.RecordForm`.
+        patience: of the plan.
+        heldout: pattern of held-out records, or None.
         has_tokenizer: whether a vocabulary was given.
         has_checkpoint: whether the run begins with one.
         has_optimizer_state: whether that brings the state of an optimizer.
@@ -155,6 +158,8 @@ class Situation(NamedTuple):
     recipe: Any
     records: str
     form: Any
+    patience: int | None
+    heldout: str | None
     has_tokenizer: bool
     has_checkpoint: bool
     has_optimizer_state: bool
@@ -206,12 +211,6 @@ CHECKS = (
         "records, which are masked when they are read. Received: none.",
     ),
     Check(
-        lambda s: bool(s.phase.batch_size % s.phase.gradient_accumulation_steps),
-        "Expected a batch_size that gradient_accumulation_steps divide. Received: "
-        "{s.phase.batch_size} rows in {s.phase.gradient_accumulation_steps} parts. Set "
-        "phase-{s.number}.gradient_accumulation_steps to a divisor.",
-    ),
-    Check(
         lambda s: s.recipe.optimizer == "lamb" and not s.recipe.weight_decay,
         "Expected weight_decay above 0 with optimizer='lamb', whose steps are as long "
         "as the weights, which without decay only grow. Received: "
@@ -230,6 +229,9 @@ def check(situation: Situation) -> None:
     for wrong in CHECKS:
         if wrong.is_wrong(situation):
             raise ConfigError(wrong.message.format(s=situation))
+    phase, name = situation.phase, f"phase-{situation.number}"
+    check_parts(phase.batch_size, phase.gradient_accumulation_steps, f"{name}.")
+    check_patience(situation.patience, situation.heldout, f"--heldout for {name}")
     for name, (found_in, fits) in _SHOWN.items():
         said, found = situation.phase.data.get(name), found_in(situation.form)
         if said is not None and not fits(said, found):
@@ -376,6 +378,7 @@ class Outline(NamedTuple):
             self.seq,
             predictions,
             size=4 if wide else 2,
+            activation_checkpointing=self.stretch.plan.activation_checkpointing,
         )
         state = estimates.state_bytes(parameters)
         return (
@@ -383,4 +386,17 @@ class Outline(NamedTuple):
             f"{gigabytes(state)} of it for weights and optimizer, the rest for {rows} "
             f"rows at a time; beside the {gigabytes(estimates.process_bytes())} that "
             f"the process has (± {estimates.MARGIN:.0%}, as measured on CPUs)"
+            f"{self._shortage(estimates, added)}"
+        )
+
+    def _shortage(self, estimates: Any, added: float) -> str:
+        """Says that the memory there is is too little, if it is."""
+        free = estimates.free_bytes()
+        if free is None or added <= free:
+            return ""
+        sure = added * (1 - estimates.MARGIN) > free
+        return (
+            f"\n  This {'does not' if sure else 'may not'} fit: {gigabytes(free)} are "
+            "free. A larger gradient_accumulation_steps and "
+            "--activation-checkpointing take less, a smaller model least."
         )

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 from keras_bert.config import BertConfig
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.training.distribution import distribution
+from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan
 
 # Fitted to the memory of processes that train on TensorFlow and two CPU cores, from
@@ -38,7 +40,12 @@ def state_bytes(parameters: int) -> float:
 
 
 def activation_bytes(
-    config: BertConfig, rows: int, seq: int, predictions: int, size: int = 4
+    config: BertConfig,
+    rows: int,
+    seq: int,
+    predictions: int,
+    size: int = 4,
+    activation_checkpointing: bool = False,
 ) -> float:
     """Estimates the memory of what the backward pass needs.
 
@@ -49,13 +56,17 @@ def activation_bytes(
         seq: tokens of a row.
         predictions: masked positions of a row.
         size: bytes of a number: 4, or 2 under a 16-bit policy. Logits have 4.
+        activation_checkpointing: of all layers but one the inputs alone are kept.
     """
     token = (
         _WIDTHS * config.hidden_size
         + _MLP_WIDTHS * config.intermediate_size
         + _PROBABILITIES * config.num_attention_heads * seq
     )
-    layers = size * config.num_hidden_layers * seq * token
+    layers = config.num_hidden_layers * token
+    if activation_checkpointing:
+        layers = config.num_hidden_layers * config.hidden_size + token
+    layers *= size * seq
     logits = 4 * _LOGITS * predictions * config.vocab_size
     return rows * (layers + logits)
 
@@ -79,11 +90,54 @@ def training_bytes(parameters: int, *activations: Any, **options: Any) -> float:
 
 def process_bytes() -> int:
     """Returns the memory this process has now, 0 where that is not to be found."""
+    counts = _lines_of("/proc/self/statm")
+    return int(counts[0].split()[1]) * os.sysconf("SC_PAGE_SIZE") if counts else 0
+
+
+def free_bytes() -> int | None:
+    """Returns the memory that a run may still take, None where that is not known.
+
+    On CPUs what the machine and a container leave, on JAX' other devices what they
+    tell; TensorFlow tells nothing of a GPU.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if told := jax.local_devices()[0].memory_stats():
+            return told["bytes_limit"] - told["bytes_in_use"]
+    if keras.backend.backend() == "tensorflow" and _on_accelerator():
+        return None
+    free = [f() for f in (_free_in_machine, _free_in_container)]
+    return min((f for f in free if f is not None), default=None)
+
+
+def _on_accelerator() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _free_in_machine() -> int | None:
+    found = _lines_of("/proc/meminfo")
+    sizes = [line.split()[1] for line in found if line.startswith("MemAvailable:")]
+    return int(sizes[0]) * 1024 if sizes else None
+
+
+def _free_in_container() -> int | None:
+    """What a limit of control groups leaves; files kept in memory give way."""
+    (most,) = _lines_of("/sys/fs/cgroup/memory.max") or ["max"]
+    if not most.isdecimal():
+        return None
+    (used,) = _lines_of("/sys/fs/cgroup/memory.current")
+    stat = dict(map(str.split, _lines_of("/sys/fs/cgroup/memory.stat")))
+    return int(most) - int(used) + int(stat.get("inactive_file", 0))
+
+
+def _lines_of(path: str) -> list[str]:
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
+        return Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
 
 
 class _Again:
@@ -124,8 +178,10 @@ def measured_step_seconds(
     devices = distribution(plan.distribution, plan.model_shards)
     with devices.scope():
         model = make_model()
+    model.encoder.activation_checkpointing = plan.activation_checkpointing
     once = replace(plan, gradient_accumulation_steps=1)
-    steps = devices.steps(model, once.optimizer_for(model.config), 1)
+    optimizer = scale_float16(once.optimizer_for(model.config), model.policy)
+    steps = devices.steps(model, optimizer, 1)
     most = batch_size // plan.gradient_accumulation_steps // shares(devices)
     rows = shares(devices) * max(1, min(PROBE_ROWS, most))
     placed = steps.feed(_Again(batch, rows), 0, PROBE_STEPS)

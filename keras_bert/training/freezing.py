@@ -5,6 +5,7 @@ An optimizer of `keras_bert.training.optimizers` holds one number for each weigh
 gradient has no part in the norm that is clipped, and when it thaws its bias
 correction starts from its own first update. That works in a compiled model, under
 a strategy and on every backend, without another trace, and is in every checkpoint.
+`freeze_layers` and `unfreeze_every` of a `Plan` do it in the training loop.
 The gradients of frozen weights are still computed and their slots still kept: what
 stays frozen for the whole run is better left out with Keras' `layer.trainable =
 False` before `compile`, which saves both.
@@ -37,10 +38,25 @@ def freeze(
     Example:
         >>> freeze(model.optimizer, model.config, layers=2)  # doctest: +SKIP
     """
+    values = moving(optimizer, config, layers)
+    optimizer.moving.assign(values)
+
+
+def moving(
+    optimizer: SummedGradientOptimizer, config: BertConfig, layers: int | None
+) -> list[float]:
+    """Returns what `freeze` gives the variable `moving` of an optimizer.
+
+    Args:
+        optimizer, config, layers: see `freeze`.
+
+    Raises:
+        ConfigError: see `freeze`.
+    """
     _check(optimizer, config, layers)
     lowest = -1 if layers is None else layers
     frozen = {name for name, depth in depths(config).items() if depth <= lowest}
-    optimizer.moving.assign([float(part(p) not in frozen) for p in optimizer.paths])
+    return [float(part(path) not in frozen) for path in optimizer.paths]
 
 
 def _check(optimizer: Any, config: BertConfig, layers: int | None) -> None:

@@ -17,23 +17,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import KerasBertError
+import numpy as np
+
+from keras_bert.errors import ConfigError, KerasBertError, choose
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import next_batch, records
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.distribution import distribution
+from keras_bert.training.freezing import moving
 from keras_bert.training.monitoring import (
     Log,
-    bar,
+    Progress,
     kept_lines,
     matmul_limit,
-    progress,
     training_operations,
 )
 from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan, claim
-from keras_bert.training.step import averages
+from keras_bert.training.recipes import hand_over
+from keras_bert.training.step import averages, log_name
 from keras_bert.training.variables import load_optimizer_state
 
 __all__ = ["Plan", "Run", "Stopped", "TrainingStopped"]
@@ -71,7 +74,7 @@ class Run:
 
     The directory holds `plan.json`, `metrics.jsonl`, `tensorboard/` and
     `checkpoints/`. Called again with the same plan it goes on from the newest
-    checkpoint.
+    checkpoint; a run that has ended only gives the model its weights again.
 
     Args:
         model: the model, made in the scope of the plan's distribution; its weights are
@@ -84,6 +87,9 @@ class Run:
         show_progress: draw a progress line.
         optimizer_state: begin with the state in this `optimizer.weights.h5` and go on
             counting steps where it was, as a run of Google's goes on.
+        before: directory of another run to begin with: with its weights and its
+            optimizer's state, counting steps from 0; see
+            `keras_bert.training.recipes.hand_over`.
 
     Example:
         >>> run = Run(model, Plan(steps=1000), "runs/x", train)  # doctest: +SKIP
@@ -97,16 +103,18 @@ class Run:
     heldout: Any = None
     show_progress: bool = True
     optimizer_state: str | Path | None = None
+    before: str | Path | None = None
     history: list[dict] = field(default_factory=list, init=False)
 
     def __call__(self) -> list[dict]:
-        """Trains to the plan's last step.
+        """Trains to the plan's last step, or until its patience is at an end.
 
         Returns:
             The lines of `metrics.jsonl`.
 
         Raises:
-            ConfigError: the directory holds a run with another plan.
+            ConfigError: the directory holds a run with another plan, or the plan does
+                not fit the model and the data.
             CheckpointError: every checkpoint is damaged.
             TrainingStopped: the loss is not finite; the message names the step, its
                 batch and the last good checkpoint.
@@ -118,14 +126,20 @@ class Run:
         with (
             self._checkpoints,
             self._open_log() as self._log,
-            bar(self.plan.steps, self._start, shown) as self._bar,
+            Progress(self.plan.steps, self._start, shown) as self._progress,
+            _activation_checkpointing(self.model, self.plan),
             _stop_signals() as received,
         ):
             for step in range(self._start + 1, self.plan.steps + 1):
+                if self.ended_early:
+                    break
                 self._one_step(step)
                 if self._steps.agree(bool(received), step):
                     self._save(step)
                     raise Stopped(step, *received[:1])
+        self._wait_for_others()
+        if self.plan.patience is not None:
+            self._take_best()
         self._steps.finish()
         return self.history
 
@@ -139,16 +153,34 @@ class Run:
             self.optimizer = scale_float16(optimizer, self.model.policy)
         parts = plan.gradient_accumulation_steps
         self._steps = self._devices.steps(self.model, self.optimizer, parts)
+        self._check()
         if self._steps.writes:
             self.directory.mkdir(parents=True, exist_ok=True)
             claim(self.directory, plan, self.model.config)
         self._schedule = plan.schedule_of_rates()
         self._limit = matmul_limit(self.model.policy.compute_dtype)
+        if self.before is not None:
+            if self._steps.writes:
+                hand_over(self.before, self.directory)
+            self._wait_for_others()
         self._restore()
         self.history = kept_lines(self.directory / "metrics.jsonl", self._start)
         self._batches = self._steps.feed(self.train, self._start, plan.steps)
         self._began = time.monotonic()
         self._before = self.history[-1]["time"] if self.history else 0.0
+
+    def _check(self) -> None:
+        """Refuses a plan that does not fit the model or the data."""
+        self._moving(1)
+        if self.plan.patience is not None and self.heldout is None:
+            raise ConfigError(
+                "Expected held-out data with patience, which counts evaluations. "
+                f"Received: none, with patience={self.plan.patience}."
+            )
+        objective = self._steps.objective
+        names = [log_name(output, "loss") for output in objective.losses]
+        names += [log_name(output, "accuracy") for output in objective.accuracies]
+        choose("monitor", self.plan.monitor, sorted({"loss", *names}))
 
     def _restore(self) -> None:
         """Goes to where the newest checkpoint is, or to the beginning."""
@@ -167,8 +199,16 @@ class Run:
             self._steps.take_values()
         # What the next line of the log will be made of.
         self._pending: list[dict] = notes.get("pending", [])
+        self._updates: float = notes.get("updates", self._updates_done())
+        # The best step and its number, and the evaluations since.
         self._best: dict = notes.get("best", {})
+        self._waited: int = notes.get("waited", 0)
+        self._frozen: list[float] = []
         self._last = time.monotonic() - notes.get("seconds", 0.0)
+
+    def _wait_for_others(self) -> None:
+        """Waits for all processes; what one of them wrote is then there."""
+        self._steps.agree(False, 0)
 
     def _open_log(self) -> Any:
         if not self._steps.writes:
@@ -178,25 +218,39 @@ class Run:
     # === Steps ===
 
     def _one_step(self, step: int) -> None:
+        self._freeze(step)
         batch = next_batch(self._batches, step)
         sums = self._steps.train(batch)
         operations = training_operations(self.model, self._steps.shapes(batch))
         self._pending.append({**sums, "operations": (operations, 1.0)})
-        self._bar.update()
+        self._progress.update()
         last = step == self.plan.steps
         if _due(step, self.plan.log_every) or last:
             self._write_train_line(step)
         better = False
         if self.heldout is not None and (_due(step, self.plan.evaluate_every) or last):
             better = self._evaluate(step) and self.plan.keep_best
-        if _due(step, self.plan.checkpoint_every) or last or better:
+        if self.ended_early and not last:
+            self._end_early(step)
+        if _due(step, self.plan.checkpoint_every) or last or better or self.ended_early:
             self._save(step)
+
+    def _freeze(self, step: int) -> None:
+        """Says which weights move in a step, if they are not those of the last."""
+        if (now := self._moving(step)) != self._frozen:
+            self._steps.set_value(self.optimizer.moving, now)
+            self._frozen = now
+
+    def _moving(self, step: int) -> list[float]:
+        config = self.model.config
+        layers = self.plan.layers_frozen(step, config.num_hidden_layers)
+        return moving(self.optimizer, config, layers)
 
     def _write_train_line(self, step: int) -> None:
         self._refuse_not_finite(step)
         seconds, self._last = time.monotonic() - self._last, time.monotonic()
         seconds = max(seconds, 1e-9)
-        sums = _add_up(self._pending)
+        count, sums = len(self._pending), _add_up(self._pending)
         self._pending.clear()
         (tokens, _), (operations, _) = sums.pop("tokens"), sums.pop("operations")
         line = averages(sums)
@@ -205,11 +259,25 @@ class Run:
             "tokens_per_second": tokens / seconds,
             "matmul_share": operations / seconds / self._limit / self._steps.devices,
         }
-        self._write(step, "train", line)
-        self._bar.set_postfix_str(progress(line), refresh=False)
+        self._write(step, "train", line | self._scaling(count))
+        self._progress.show(self.history[-1])
+
+    def _scaling(self, steps: int) -> dict[str, float]:
+        """Returns the loss' scale, and how many of the last steps were skipped."""
+        if self.optimizer.loss_scale is None:
+            return {}
+        before, self._updates = self._updates, self._updates_done()
+        return {
+            "loss_scale": float(self._steps.value(self.optimizer.loss_scale)),
+            "skipped_steps": round(steps - (self._updates - before)),
+        }
+
+    def _updates_done(self) -> float:
+        """Counts the updates of weights that are never frozen; skipped steps lack."""
+        return float(np.max(self._steps.value(self.optimizer._counts)))
 
     def _evaluate(self, step: int) -> bool:
-        """Writes a held-out line and says whether its loss is the least so far."""
+        """Writes a held-out line and says whether it is the best so far."""
         averaged = self.plan.ema_momentum is not None
         with self._steps.averaged() if averaged else nullcontext():
             sums = _add_up(
@@ -222,10 +290,41 @@ class Run:
             line["mlm_perplexity"] = math.exp(min(line["mlm_loss"], 700.0))
         self._write(step, "heldout", line)
         self._last = time.monotonic()  # evaluation is not training time
-        if not line["loss"] < self._best.get("loss", math.inf):
+        return self._is_best(step, line[self.plan.monitor])
+
+    def _is_best(self, step: int, value: float) -> bool:
+        name = self.plan.monitor
+        sign = 1 if name.endswith("accuracy") else -1
+        before = self._best.get(name, math.nan)
+        worse = not sign * (value - before) > self.plan.min_delta
+        if worse and math.isfinite(before):
+            self._waited += 1
             return False
-        self._best = {"step": step, "loss": line["loss"]}
+        self._best, self._waited = {"step": step, name: value}, 0
         return True
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the plan's patience is at an end."""
+        return self.plan.patience is not None and self._waited >= self.plan.patience
+
+    def _end_early(self, step: int) -> None:
+        if self._pending:
+            self._write_train_line(step)
+        logger.warning(
+            "Ending at step %d of %d: the last %d evaluations were not better than "
+            "%s %.4g at step %d, whose weights the model gets.",
+            *(step, self.plan.steps, self._waited),
+            *(self.plan.monitor, self._best[self.plan.monitor], self._best["step"]),
+        )
+
+    @property
+    def result(self) -> dict:
+        """The line of the log about the weights that the model has got."""
+        if self.plan.patience is None:
+            return self.history[-1]
+        lines = [line for line in self.history if line["split"] == "heldout"]
+        return next(line for line in lines if line["step"] == self._best["step"])
 
     def _write(self, step: int, split: str, line: dict) -> None:
         seconds = self._before + time.monotonic() - self._began
@@ -241,12 +340,23 @@ class Run:
         self._pending = [_floats(sums) for sums in self._pending]
         notes = {
             "pending": self._pending,
+            "updates": self._updates,
             "seconds": time.monotonic() - self._last,
             "best": self._best,
+            "waited": self._waited,
         }
+        if self.plan.patience is not None:
+            notes["chosen"] = self._best.get("step", step)
         state, best = self._steps.state(), self._best.get("step")
         position = self._steps.save_position
         self._checkpoints.save(step, state, notes, position, best)
+
+    def _take_best(self) -> None:
+        """Gives the model its best weights, and the optimizer what belongs to them."""
+        if (path := self._checkpoints.path(self._best["step"])).is_dir():
+            self._steps.load(self._checkpoints.read(self._best["step"]).arrays)
+        else:
+            logger.warning("%s is gone; the model keeps its last weights.", path)
 
     def _refuse_not_finite(self, step: int) -> None:
         """Looks at the steps up to this one that no line has been written of."""
@@ -283,6 +393,18 @@ class Run:
         """
         averaged = self.plan.ema_momentum is not None
         return averaged_weights(self.optimizer) if averaged else nullcontext()
+
+
+@contextmanager
+def _activation_checkpointing(model: BertPreTrainedModel, plan: Plan) -> Iterator[None]:
+    """Has a model compute its layers twice inside, if that is the plan."""
+    encoder = model.encoder
+    before = encoder.activation_checkpointing
+    encoder.activation_checkpointing = before or plan.activation_checkpointing
+    try:
+        yield
+    finally:
+        encoder.activation_checkpointing = before
 
 
 @contextmanager

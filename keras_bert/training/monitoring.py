@@ -1,10 +1,12 @@
 """What shows how a run goes: log, TensorBoard, the share of the machine in use."""
 
 import json
+import math
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,52 +99,88 @@ def _events(folder: Path, start: int) -> Callable[[Mapping], None]:
 
 # === The progress line ===
 
-_SHOWN = {
-    "loss": "loss {:.3f}",
-    "mlm_accuracy": "mlm {:.1%}",
-    "nsp_accuracy": "nsp {:.1%}",
-    "accuracy": "accuracy {:.1%}",
-    "grad_norm": "norm {:.2f}",
-    "learning_rate": "lr {:.1e}",
-    "tokens_per_second": "{:,.0f} tokens/s",
-    "matmul_share": "{:.0%} of matmul",
+Forms = Mapping[str, Callable[[float], str]]
+
+_LEARNS: Forms = {
+    "loss": "loss {:.3f}".format,
+    "mlm_accuracy": "mlm {:.1%}".format,
+    "nsp_accuracy": "nsp {:.1%}".format,
+    "accuracy": "accuracy {:.1%}".format,
+    "grad_norm": "norm {:.2f}".format,
+    "learning_rate": "lr {:.1e}".format,
+    "loss_scale": lambda scale: f"scale 2^{math.log2(scale):.0f}",
+    "skipped_steps": "{} skipped".format,
 }
-_BAR = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+_RUNS: Forms = {
+    "tokens_per_second": "{:,.0f} tokens/s".format,
+    "matmul_share": "{:.0%} of matmul".format,
+}
+_WIDTH_OF_FILES = 160
+# The bar takes what room is left; cut off at the end, the least is lost.
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
-def progress(line: Mapping[str, float]) -> str:
+def progress(line: Mapping[str, float], forms: Forms = _LEARNS) -> str:
     """Returns the numbers of a line as the progress line shows them.
 
     Example:
         >>> progress({"loss": 6.25, "mlm_accuracy": 0.125, "learning_rate": 1e-4})
         'loss 6.250, mlm 12.5%, lr 1.0e-04'
     """
-    return ", ".join(
-        form.format(line[name]) for name, form in _SHOWN.items() if name in line
-    )
+    return ", ".join(form(line[name]) for name, form in forms.items() if name in line)
 
 
-@contextmanager
-def bar(steps: int, start: int, shown: bool) -> Iterator[Any]:
-    """Draws the progress line of a run.
+class Progress:
+    """Draws how far a run is: two lines of at most 80 columns on a terminal.
+
+    Where there is no terminal, as in the log of a cluster, it is one long line.
 
     Args:
         steps: of the run.
         start: steps done before.
         shown: draw it at all.
+        file: where to; None is the process' stderr.
     """
-    from tqdm import tqdm
 
-    with tqdm(
-        total=steps,
-        initial=start,
-        unit="step",
-        disable=not shown,
-        dynamic_ncols=True,
-        smoothing=0,  # an evaluation must not look like a slow step
-        bar_format=_BAR,
-    ) as drawn:
-        yield drawn
+    def __init__(self, steps: int, start: int, shown: bool, file: Any = None) -> None:
+        from tqdm import tqdm
+
+        file = sys.stderr if file is None else file
+        self._two = file.isatty()
+        width = {"dynamic_ncols": True} if self._two else {"ncols": _WIDTH_OF_FILES}
+        self._bar = tqdm(
+            total=steps,
+            initial=start,
+            unit="step",
+            disable=not shown,
+            smoothing=0,  # an evaluation must not look like a slow step
+            bar_format=_BAR,
+            file=file,
+            **width,
+        )
+        self._below = tqdm(
+            bar_format="{desc}", disable=not (shown and self._two), file=file, **width
+        )
+
+    def update(self) -> None:
+        """Counts a step."""
+        self._bar.update()
+
+    def show(self, line: Mapping[str, float]) -> None:
+        """Shows the numbers of a line of the log."""
+        learns, runs = progress(line), progress(line, _RUNS)
+        if self._two:
+            self._below.set_description_str(learns)
+            self._bar.set_postfix_str(runs)
+        else:
+            self._bar.set_postfix_str(f"{learns}, {runs}", refresh=False)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.close()  # the upper line first, or the lower takes its place
+        self._below.close()
 
 
 # === The share of the machine ===

@@ -4,12 +4,13 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from keras_bert.config import BertConfig
 from keras_bert.errors import ConfigError, choose
+from keras_bert.training.freezing import layers_frozen
 from keras_bert.training.optimizers import OPTIMIZERS, SummedGradientOptimizer
 from keras_bert.training.parameters import layer_rates
 from keras_bert.training.schedules import SCHEDULES, WarmupSchedule
@@ -23,14 +24,21 @@ _LEAST = {
     "gradient_accumulation_steps": 1,
     "model_shards": 1,
     "log_every": 0,
+    "freeze_layers": 0,
+    "unfreeze_every": 1,
     "evaluate_every": 0,
+    "patience": 1,
+    "min_delta": 0,
     "checkpoint_every": 0,
     "keep": 1,
 }
 _POSITIVE = ("learning_rate", "clip_norm", "layer_decay", "ema_momentum")
 _AT_MOST_ONE = ("layer_decay", "ema_momentum")
 # Where and how a run is computed and watched: another time it may differ.
-_CIRCUMSTANCES = ("distribution", "model_shards", "keep", "keep_best")
+_CIRCUMSTANCES = (
+    *("distribution", "model_shards", "activation_checkpointing"),
+    *("keep", "keep_best", "patience"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,12 @@ class Plan:
             evaluated; None keeps none.
         gradient_accumulation_steps: parts a batch is computed in, to save memory;
             the steps are the same but for rounding.
+        activation_checkpointing: compute the inside of layers twice, to save memory;
+            the steps are the same.
+        freeze_layers: first layers that are frozen, with the embeddings. None: none,
+            or all where `unfreeze_every` is given.
+        unfreeze_every: steps after each of which another layer thaws, topmost first;
+            None: what is frozen stays so.
         distribution: over which devices, by its name in
             `keras_bert.training.distribution`.
         model_shards: devices that share a copy of the weights, for
@@ -61,7 +75,13 @@ class Plan:
         evaluate_every: steps between evaluations on held-out data; 0: only at the end.
         checkpoint_every: steps between checkpoints; one is written at the end too.
         keep: newest checkpoints kept.
-        keep_best: also save and keep the checkpoint with the least held-out loss.
+        keep_best: also save and keep the checkpoint with the best held-out numbers.
+        monitor: which of those numbers says what is best, such as "loss" or
+            "accuracy". Accuracies are better when larger, all else when smaller.
+        patience: evaluations in a row, none better than the best, after which the run
+            ends. The model then has its best weights, also where the run came to its
+            last step. None: no early stopping, and the last weights.
+        min_delta: what is better has to be better by more than this.
 
     Raises:
         ConfigError: a number cannot be, or the numbers contradict each other.
@@ -84,6 +104,9 @@ class Plan:
     layer_decay: float = 1.0
     ema_momentum: float | None = None
     gradient_accumulation_steps: int = 1
+    activation_checkpointing: bool = False
+    freeze_layers: int | None = None
+    unfreeze_every: int | None = None
     distribution: str = "one"
     model_shards: int = 1
     log_every: int = 10
@@ -91,6 +114,9 @@ class Plan:
     checkpoint_every: int = 1000
     keep: int = 2
     keep_best: bool = True
+    monitor: str = "loss"
+    patience: int | None = None
+    min_delta: float = 0.0
 
     def __post_init__(self):
         choose("schedule", self.schedule, SCHEDULES)
@@ -113,6 +139,14 @@ class Plan:
                 f"distribution={self.distribution!r}."
             )
 
+        if self.patience and not (self.evaluate_every and self.keep_best):
+            raise ConfigError(
+                "Expected evaluate_every above 0 and keep_best with patience, which "
+                "counts evaluations and ends with the best weights. Received: "
+                f"patience={self.patience} with evaluate_every={self.evaluate_every}, "
+                f"keep_best={self.keep_best}."
+            )
+
     def _insist(self, name: str, words: str, holds: Any) -> None:
         value = getattr(self, name)
         if value is not None and not holds(value):
@@ -123,6 +157,23 @@ class Plan:
         return SCHEDULES[self.schedule](
             self.learning_rate, self.steps, self.warmup_steps, **self.schedule_options
         )
+
+    def layers_frozen(self, step: int, layers: int) -> int | None:
+        """Returns how many layers are frozen in a step, as `freeze` takes it.
+
+        Args:
+            step: from 1.
+            layers: that the encoder has.
+
+        Example:
+            >>> plan = Plan(steps=9, unfreeze_every=3)
+            >>> [plan.layers_frozen(step, 1) for step in (1, 3, 4, 7)]
+            [1, 1, 0, None]
+        """
+        if self.unfreeze_every is None:
+            return self.freeze_layers
+        first = layers if self.freeze_layers is None else self.freeze_layers
+        return layers_frozen((step - 1) // self.unfreeze_every, first)
 
     def optimizer_for(self, config: BertConfig) -> SummedGradientOptimizer:
         """Returns the optimizer this plan describes, for a model of a config."""
@@ -173,10 +224,14 @@ def _read(file: Path) -> dict:
         raise ConfigError(f"{file} is damaged: {error}. Remove it.") from error
 
 
+# What a plan written before a number existed was made with.
+_DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
+
+
 def _changes(before: Mapping, now: Mapping) -> list[str]:
     changes = []
-    for part in ("plan", "config"):
-        old, new = before.get(part, {}), now[part]
+    for part, defaults in (("plan", _DEFAULTS), ("config", {})):
+        old, new = defaults | before.get(part, {}), now[part]
         names = sorted((old.keys() | new.keys()) - {*_CIRCUMSTANCES})
         changes += [
             f"{name} {old.get(name)!r}, now {new.get(name)!r}"

@@ -6,6 +6,7 @@ line and a YAML file do, and `Recipe.plans` are what the training loop takes.
 """
 
 import itertools
+import math
 import re
 import types
 import typing
@@ -51,8 +52,28 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How a model is pretrained.
+class Optimization:
+    """What pretraining and fine-tuning both say about the steps; see `Plan`."""
+
+    schedule: str = "linear"
+    schedule_options: Settings = field(default_factory=dict)
+    optimizer: str = "adamw"
+    optimizer_options: Settings = field(default_factory=dict)
+    weight_decay: float = 0.01
+    bias_correction: bool = True
+    clip_norm: float | None = 1.0
+    layer_decay: float = 1.0
+    ema_momentum: float | None = None
+    freeze_layers: int | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns these as arguments of `Plan`."""
+        return {f.name: getattr(self, f.name) for f in fields(Optimization)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Optimization):
+    """How a model is pretrained; what is not named here is in `Optimization`.
 
     Args:
         summary: one line.
@@ -60,8 +81,7 @@ class Recipe:
         phases: one after the other; optimizer state is handed on.
         model: a size by name, see `BertConfig.preset`, or a config file.
         goes_on: it begins with a checkpoint.
-        schedule, schedule_options, optimizer, optimizer_options, weight_decay,
-            bias_correction, clip_norm, layer_decay, ema_momentum: see `Plan`.
+        unfreeze_every: see `Plan`; layers thaw in the first phase.
 
     Example:
         >>> [plan.steps for plan in PRETRAINING["bert-base"].plans()]
@@ -73,15 +93,7 @@ class Recipe:
     phases: tuple[Phase, ...]
     model: str = "base"
     goes_on: bool = False
-    schedule: str = "linear"
-    schedule_options: Settings = field(default_factory=dict)
-    optimizer: str = "adamw"
-    optimizer_options: Settings = field(default_factory=dict)
-    weight_decay: float = 0.01
-    bias_correction: bool = True
-    clip_norm: float | None = 1.0
-    layer_decay: float = 1.0
-    ema_momentum: float | None = None
+    unfreeze_every: int | None = None
 
     @property
     def steps(self) -> int:
@@ -97,16 +109,21 @@ class Recipe:
         Raises:
             ConfigError: the numbers contradict each other.
         """
-        shared = {f.name for f in fields(Plan)} & {f.name for f in fields(self)}
-        numbers = {name: getattr(self, name) for name in shared - {"phases"}}
         return [
             Plan(
                 steps=phase.steps,
                 gradient_accumulation_steps=phase.gradient_accumulation_steps,
-                **{**numbers, **self._rates(number), **circumstances},
+                **self.numbers() | self._frozen(number) | self._rates(number),
+                **circumstances,
             )
             for number, phase in enumerate(self.phases)
         ]
+
+    def _frozen(self, number: int) -> dict[str, Any]:
+        """Returns the part of a plan that says what is frozen."""
+        if self.unfreeze_every and number:
+            return {"freeze_layers": None}  # what was frozen has thawed
+        return {"unfreeze_every": self.unfreeze_every}
 
     def _rates(self, number: int) -> dict[str, Any]:
         """Returns the part of a plan that says what the learning rate is."""
@@ -165,12 +182,15 @@ def hand_over(before: str | Path, after: str | Path) -> None:
     with Checkpoints(Path(after) / "checkpoints", keep=1) as checkpoints:
         if checkpoints.steps():
             return
-        last = Checkpoints(Path(before) / "checkpoints", keep=1, writes=False).newest()
-        if last is None:
+        done = Checkpoints(Path(before) / "checkpoints", keep=1, writes=False)
+        if (last := done.newest()) is None:
             raise CheckpointError(
                 f"Expected a checkpoint in {before} to go on from. Received: none. "
                 "Run the phase before."
             )
+        chosen = last.notes.get("chosen", last.step)  # the best, with early stopping
+        if chosen != last.step and chosen in done.steps():
+            last = done.read(chosen)
         checkpoints.save(0, last.arrays | _counter_at_zero(last.arrays), {})
 
 
@@ -333,6 +353,13 @@ _CONVERSIONS = {float: _number, int: _whole, bool: _exactly(bool), str: _exactly
 
 _SHORT = {"objective": "nsp", "max_seq_length": 128, "max_predictions_per_seq": 20}
 _LONG = {"objective": "nsp", "max_seq_length": 512, "max_predictions_per_seq": 77}
+_SENTENCES = {
+    "objective": "none",
+    "form": "compact",
+    "max_seq_length": 512,
+    "max_predictions_per_seq": 77,
+    "short_seq_prob": 0.0,
+}
 _DEVLIN = "Devlin et al. 2018 (arXiv:1810.04805), appendix A.2; `optimization.py`"
 
 
@@ -367,7 +394,11 @@ def _small(size: str) -> Recipe:
     return _bert(
         size,
         summary=f"One of the 24 small models, {size}: BERT's recipe on another size",
-        source=f"Turc et al. 2019 (arXiv:1908.08962), section 2; {_DEVLIN}",
+        source=(
+            "Turc et al. 2019 (arXiv:1908.08962) for the sizes; that they are trained "
+            "as BERT is, README of google-research/bert, Smaller BERT Models; "
+            f"{_DEVLIN}"
+        ),
     )
 
 
@@ -425,9 +456,32 @@ PRETRAINING: dict[str, Recipe] = {
             ),
         ),
     ),
+    "roberta-domain": Recipe(
+        summary="goes on from a RoBERTa, on the text of a domain",
+        source=(
+            "Gururangan et al. 2020 (arXiv:2004.10964), table 13, and "
+            "ADAPTIVE_PRETRAINING.md of allenai/dont-stop-pretraining; a warm-up of "
+            "6 %"
+        ),
+        goes_on=True,
+        optimizer_options={"beta_2": 0.98, "epsilon": 1e-6},
+        phases=(
+            Phase(
+                steps=12_500,
+                batch_size=2048,
+                learning_rate=5e-4,
+                warmup_steps=750,
+                gradient_accumulation_steps=128,
+                data=_SENTENCES,
+            ),
+        ),
+    ),
     "roberta-base": Recipe(
         summary="RoBERTa style: full sentences, no second task, masks anew each time",
-        source="Liu et al. 2019 (arXiv:1907.11692), sections 4.1 to 4.3 and table 9",
+        source=(
+            "Liu et al. 2019 (arXiv:1907.11692), table 9; sections 4.1 to 4.3 for the "
+            "data"
+        ),
         clip_norm=None,
         optimizer_options={"beta_2": 0.98, "epsilon": 1e-6},
         phases=(
@@ -437,13 +491,7 @@ PRETRAINING: dict[str, Recipe] = {
                 learning_rate=6e-4,
                 warmup_steps=24_000,
                 gradient_accumulation_steps=1024,
-                data={
-                    "objective": "none",
-                    "form": "compact",
-                    "max_seq_length": 512,
-                    "max_predictions_per_seq": 77,
-                    "short_seq_prob": 0.0,
-                },
+                data=_SENTENCES,
             ),
         ),
     ),
@@ -451,8 +499,8 @@ PRETRAINING: dict[str, Recipe] = {
         summary="BERT-Large in 8,601 steps: LAMB, 64k rows and then 32k",
         source=(
             "You et al. 2020 (arXiv:1904.00962), section 4.1, for batches; steps, "
-            "rates, warm-up and decay of NVIDIA's DeepLearningExamples, "
-            "TensorFlow2/LanguageModeling/BERT, README"
+            "rates and warm-up of the README, the optimizer of `optimization.py` in "
+            "NVIDIA's DeepLearningExamples, TensorFlow2/LanguageModeling/BERT"
         ),
         model="large",
         optimizer="lamb",
@@ -483,8 +531,11 @@ _GRID = ("batch_sizes", "learning_rates", "epoch_counts")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning:
+class FineTuning(Optimization):
     """How a model is fine-tuned on a task, and what is worth trying.
+
+    What is not named here is in `Optimization`. Google's fine-tuning had no
+    `bias_correction`, which small tasks do not always survive.
 
     Args:
         summary: one line.
@@ -495,9 +546,9 @@ class FineTuning:
         learning_rate: the highest rate.
         epochs: passes over the data.
         warmup: share of the steps that warm up.
-        weight_decay: see `Plan`.
-        bias_correction: see `Plan`. Google's fine-tuning had none, which small tasks
-            do not always survive.
+        gradient_accumulation_steps: parts a batch is computed in.
+        gradual_unfreezing: thaw one of the frozen layers every epoch; all of them are
+            frozen at first where `freeze_layers` is not given.
         regression: the labels are numbers.
         batch_sizes: the grid.
         learning_rates: the grid.
@@ -517,13 +568,35 @@ class FineTuning:
     learning_rate: float = 2e-5
     epochs: float = 3
     warmup: float = 0.1
-    weight_decay: float = 0.01
-    bias_correction: bool = True
+    gradient_accumulation_steps: int = 1
+    gradual_unfreezing: bool = False
     regression: bool = False
     batch_sizes: tuple[int, ...] = (16, 32)
     learning_rates: tuple[float, ...] = (5e-5, 3e-5, 2e-5)
     epoch_counts: tuple[float, ...] = (2, 3, 4)
     options: Settings = field(default_factory=dict)
+
+    def plan(self, examples: int, **circumstances: Any) -> Plan:
+        """Returns the plan for so many examples.
+
+        Args:
+            examples: to train on.
+            **circumstances: further arguments of `Plan`.
+
+        Raises:
+            ConfigError: the numbers contradict each other.
+        """
+        steps = math.ceil(examples * self.epochs / self.batch_size)
+        epoch = math.ceil(examples / self.batch_size)
+        return Plan(
+            steps=steps,
+            learning_rate=self.learning_rate,
+            warmup_steps=round(steps * self.warmup),
+            gradient_accumulation_steps=self.gradient_accumulation_steps,
+            unfreeze_every=epoch if self.gradual_unfreezing else None,
+            **self.numbers(),
+            **circumstances,
+        )
 
     def grid(self) -> Iterator[dict[str, float]]:
         """Returns every combination worth trying."""
@@ -533,13 +606,14 @@ class FineTuning:
 
 
 _CORRECTION = "bias correction as Zhang et al. 2021 (arXiv:2006.05987) advise"
-_A3 = f"Devlin et al. 2018 (arXiv:1810.04805), appendix A.3; {_CORRECTION}"
+_WARMUP = "warm-up of `run_classifier.py`"
+_A3 = f"Devlin et al. 2018 (arXiv:1810.04805), appendix A.3; {_WARMUP}; {_CORRECTION}"
 
 
 def _glue(what: str, **values: Any) -> FineTuning:
     source = (
         "Devlin et al. 2018 (arXiv:1810.04805), section 4.1 for batch and epochs, "
-        f"appendix A.3 for the grid; {_CORRECTION}"
+        f"appendix A.3 for the grid; {_WARMUP}; {_CORRECTION}"
     )
     return FineTuning(summary=f"GLUE: {what}", source=source, **values)
 
@@ -549,8 +623,8 @@ def _squad(version: str, **values: Any) -> FineTuning:
     return FineTuning(
         summary=f"SQuAD {version}: the answer is a span of a text",
         source=(
-            f"Devlin et al. 2018 (arXiv:1810.04805), section {section}; lengths of "
-            "`run_squad.py`"
+            f"Devlin et al. 2018 (arXiv:1810.04805), section {section}; lengths and "
+            f"warm-up of `run_squad.py`; {_CORRECTION}"
         ),
         head="BertForQuestionAnswering",
         learning_rate=5e-5,
@@ -580,7 +654,10 @@ FINE_TUNING: dict[str, FineTuning] = {
     "squad-2.0": _squad("2.0", epochs=2, batch_size=48),
     "swag": FineTuning(
         summary="SWAG: which of four endings is the likely one",
-        source="Devlin et al. 2018 (arXiv:1810.04805), section 4.4",
+        source=(
+            "Devlin et al. 2018 (arXiv:1810.04805), section 4.4; "
+            f"{_WARMUP}; {_CORRECTION}"
+        ),
         head="BertForMultipleChoice",
         batch_size=16,
     ),
@@ -589,9 +666,24 @@ FINE_TUNING: dict[str, FineTuning] = {
         source=f"{_A3}; section 5.3 for the task",
         head="BertForTokenClassification",
     ),
+    "roberta-glue": FineTuning(
+        summary="GLUE with a RoBERTa; end it early with --patience",
+        source="Liu et al. 2019 (arXiv:1907.11692), table 10 and section 5.1",
+        learning_rate=2e-5,
+        epochs=10,
+        warmup=0.06,
+        weight_decay=0.1,
+        clip_norm=None,
+        optimizer_options={"beta_2": 0.98, "epsilon": 1e-6},
+        learning_rates=(1e-5, 2e-5, 3e-5),
+        epoch_counts=(10,),
+    ),
     "small-models": FineTuning(
         summary="any classification with one of the 24 small models",
-        source="README of google-research/bert, Smaller BERT Models",
+        source=(
+            "README of google-research/bert, Smaller BERT Models; "
+            f"{_WARMUP}; {_CORRECTION}"
+        ),
         learning_rate=1e-4,
         epochs=4,
         batch_sizes=(8, 16, 32, 64, 128),
