@@ -127,7 +127,7 @@ class _Pieces(NamedTuple):
 
 def _words(logits: Tensor, request: Request) -> _Pieces:
     features = request.features
-    place = tf.where(_kept(request))  # row, column
+    place = tf.where(kept(features, request.settings))  # row, column
     samples = tf.gather(features["overflow_to_sample_mapping"], place[:, 0])
     begins, ends = tf.unstack(tf.gather_nd(features["offset_mapping"], place), axis=1)
     logits = tf.gather_nd(logits, place)  # (tokens, labels)
@@ -138,15 +138,20 @@ def _words(logits: Tensor, request: Request) -> _Pieces:
     return tokens.joined(~continues | _changes(samples))
 
 
-def _kept(request: Request) -> Tensor:
-    """Tells for each place of the rows whether its token is taken from there."""
-    features, settings = request.features, request.settings
+def kept(features: Tensors, settings: Settings) -> Tensor:
+    """Tells from which of its windows each token is taken, `(rows, seq)`.
+
+    Half of what two windows share is the earlier one's, half the later one's.
+
+    Args:
+        features: what `encode` returned.
+        settings: of the model.
+    """
     offsets = features["offset_mapping"]
     real = offsets[..., 1] > offsets[..., 0]  # no special token
     changes = _changes(features["overflow_to_sample_mapping"])[:, None]
     is_last = tf.concat([changes[1:], tf.ones_like(changes[:1])], 0)
     column = tf.range(tf.shape(real)[1]) - 1  # after [CLS]
-    # Half of what two windows share is the earlier one's, half the later one's.
     begin = settings.doc_stride // 2
     end = begin + settings.max_length - 2 - settings.doc_stride
     return real & (changes | (column >= begin)) & (is_last | (column < end))

@@ -168,6 +168,9 @@ class Servable:
         return state
 
     def _answer(self, **texts: tf.Tensor) -> Tensors:
+        if "text_pair" in texts:
+            counts = [tf.shape(text)[0] for text in texts.values()]
+            tf.debugging.assert_equal(*counts, "Expected as many text_pair as text.")
         features = self.head.encode(self.settings, **texts)
         outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
         return self.head.answer(outputs, Request(texts, features, self.settings))
