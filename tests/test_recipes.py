@@ -316,6 +316,20 @@ def test_free_memory_is_some_of_what_there_is():
     assert free is None or 0 < free < 2**50
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("9000000000", 6_000_000_000), ("max", 8_192_000_000)]
+)
+def test_a_container_may_leave_less_than_the_machine(limit, expected, monkeypatch):
+    files = {
+        "/proc/meminfo": ["MemTotal: 9000000 kB", "MemAvailable: 8000000 kB"],
+        "/sys/fs/cgroup/memory.max": [limit],
+        "/sys/fs/cgroup/memory.current": ["4000000000"],
+        "/sys/fs/cgroup/memory.stat": ["anon 7", "inactive_file 1000000000"],
+    }
+    monkeypatch.setattr(estimates, "_lines_of", lambda path: files.get(path, []))
+    assert estimates.free_bytes() == expected
+
+
 def test_steps_are_measured_with_another_model():
     made = []
 

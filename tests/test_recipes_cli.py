@@ -375,6 +375,11 @@ def test_fine_tuning_takes_the_flags_of_a_run(work, task):
         min_delta=1.0,
     )
     assert {name: plan[name] for name in wanted} == wanted
+    assert (
+        "a layer thaws every 3 steps; a layer's rate is 0.9 of that of the one above; "
+        "averaged weights are evaluated and kept; layers are computed twice; early "
+        "stopping by accuracy, patience 1" in tuned.out
+    )
     # No accuracy is better than another by more than 1.
     assert "Ended early, at step 4 of 9." in tuned.out
     numbers = tuned.out.splitlines()[-2]

@@ -21,6 +21,7 @@ from keras_bert.cli.runs import (
     check_vocabulary,
     circumstances,
     finish,
+    remarks,
     size,
 )
 from keras_bert.errors import ConfigError, choose
@@ -143,7 +144,7 @@ def _described(task: Any, plan: Any) -> str:
     return (
         f"{task.epochs:g} epochs in batches of {task.batch_size}, at most "
         f"{task.max_length} tokens; {plan.optimizer} at {plan.learning_rate:g} after "
-        f"{plan.warmup_steps:,} steps of warm-up.{source}"
+        f"{plan.warmup_steps:,} steps of warm-up.{remarks(plan)}{source}"
     )
 
 

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--data", required=True, **many, help="records, names or a glob, of each phase")
     add("--heldout", **many, help="records to evaluate on, not trained on")
     add("--heldout-batches", type=int, default=50, help="batches of an evaluation")
-    add("--phase", type=int, help="train this phase of the recipe as a run of its own")
+    add("--phase", type=int, help="train this phase alone, after the one before")
     add(
         "--estimate",
         action=argparse.BooleanOptionalAction,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_bert.cli.runs import check_parts, check_patience
+from keras_bert.cli.runs import check_parts, check_patience, remarks
 from keras_bert.errors import ConfigError, InputError, MissingExtraError, choose
 
 USED = "recipe.json"
@@ -327,7 +327,7 @@ class Outline(NamedTuple):
             f"padding; {self.stretch.folder}\n"
             f"  {self.stretch.data}: {self.records:,} records of {self.seq} tokens, "
             f"{passes:,.1f} passes\n"
-            f"  {plan.optimizer}, {self._rates()}"
+            f"  {plan.optimizer}, {self._rates()}{remarks(plan)}"
         )
 
     def _rates(self) -> str:

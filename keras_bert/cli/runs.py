@@ -181,6 +181,35 @@ def check_parts(rows: int, parts: int, name: str = "", devices: int = 1) -> None
         )
 
 
+# What a printed plan says beside its numbers, and when.
+_SAID = (
+    (
+        lambda plan: plan.freeze_layers is not None and not plan.unfreeze_every,
+        "the embeddings and {0.freeze_layers} layers stay frozen",
+    ),
+    (
+        lambda plan: plan.unfreeze_every,
+        "a layer thaws every {0.unfreeze_every:,} steps",
+    ),
+    (
+        lambda plan: plan.layer_decay < 1,
+        "a layer's rate is {0.layer_decay:g} of that of the one above",
+    ),
+    (lambda plan: plan.ema_momentum, "averaged weights are evaluated and kept"),
+    (lambda plan: plan.activation_checkpointing, "layers are computed twice"),
+    (
+        lambda plan: plan.patience,
+        "early stopping by {0.monitor}, patience {0.patience}",
+    ),
+)
+
+
+def remarks(plan: Any) -> str:
+    """Returns what a plan does beside the ordinary, as a line, or nothing."""
+    said = [words.format(plan) for holds, words in _SAID if holds(plan)]
+    return f"\n  {'; '.join(said)}" if said else ""
+
+
 def check_vocabulary(tokenizer: Any, model: Any) -> None:
     """Refuses a tokenizer whose ids the model has no rows for.
 

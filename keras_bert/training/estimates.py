@@ -98,7 +98,7 @@ def free_bytes() -> int | None:
     """Returns the memory that a run may still take, None where that is not known.
 
     On CPUs what the machine and a container leave, on JAX' other devices what they
-    tell; TensorFlow tells nothing of a GPU.
+    tell; TensorFlow tells nothing of its own.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -114,7 +114,7 @@ def free_bytes() -> int | None:
 def _on_accelerator() -> bool:
     import tensorflow as tf
 
-    return bool(tf.config.list_logical_devices("GPU"))
+    return any(d.device_type != "CPU" for d in tf.config.list_logical_devices())
 
 
 def _free_in_machine() -> int | None:

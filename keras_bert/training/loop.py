@@ -171,7 +171,7 @@ class Run:
 
     def _check(self) -> None:
         """Refuses a plan that does not fit the model or the data."""
-        self._moving(1)
+        moving(self.optimizer, self.model.config, self._layers_frozen(1))
         if self.plan.patience is not None and self.heldout is None:
             raise ConfigError(
                 "Expected held-out data with patience, which counts evaluations. "
@@ -203,7 +203,7 @@ class Run:
         # The best step and its number, and the evaluations since.
         self._best: dict = notes.get("best", {})
         self._waited: int = notes.get("waited", 0)
-        self._frozen: list[float] = []
+        self._frozen: int | None = -1  # not known yet
         self._last = time.monotonic() - notes.get("seconds", 0.0)
 
     def _wait_for_others(self) -> None:
@@ -237,14 +237,13 @@ class Run:
 
     def _freeze(self, step: int) -> None:
         """Says which weights move in a step, if they are not those of the last."""
-        if (now := self._moving(step)) != self._frozen:
-            self._steps.set_value(self.optimizer.moving, now)
-            self._frozen = now
+        if (layers := self._layers_frozen(step)) != self._frozen:
+            values = moving(self.optimizer, self.model.config, layers)
+            self._steps.set_value(self.optimizer.moving, values)
+            self._frozen = layers
 
-    def _moving(self, step: int) -> list[float]:
-        config = self.model.config
-        layers = self.plan.layers_frozen(step, config.num_hidden_layers)
-        return moving(self.optimizer, config, layers)
+    def _layers_frozen(self, step: int) -> int | None:
+        return self.plan.layers_frozen(step, self.model.config.num_hidden_layers)
 
     def _write_train_line(self, step: int) -> None:
         self._refuse_not_finite(step)
