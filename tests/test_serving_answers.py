@@ -88,6 +88,17 @@ def best_by_hand(features, outputs, sample, max_answer_length):
     return max(found), min(none)
 
 
+def whole_words(features, row, first, last):
+    """The place of a span, widened to the words of its window."""
+    tokens = TOKENIZER.convert_ids_to_tokens(features["input_ids"][row])
+    offsets = features["offset_mapping"][row]
+    while tokens[first].startswith("##") and offsets[first - 1, 1] > 0:
+        first -= 1
+    while tokens[last + 1].startswith("##"):
+        last += 1
+    return offsets[first, 0], offsets[last, 1]
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_the_best_span_is_found_among_all_windows(data):
@@ -110,10 +121,23 @@ def test_the_best_span_is_found_among_all_windows(data):
         start, end = answer["start"][sample], answer["end"][sample]
         assert answer["answer"][sample].decode() == passage[start:end]
         if score:
-            places = features["offset_mapping"][row]
-            assert start <= places[first, 0] and places[last, 1] <= end
+            assert (start, end) == whole_words(features, row, first, last)
         else:
             assert (start, end) == (0, 0) and not passage.strip("\u200b ")
+
+
+@pytest.mark.parametrize("longest", [1, 2, 3, 7, 30])
+def test_spans_of_many_rows_are_the_best_of_all_pairs(longest):
+    rng = np.random.default_rng(longest)
+    start, end = rng.normal(0, 9, (2, 99, 13)).astype("float32")
+    allowed = rng.random((99, 13)) < 0.7
+    allowed[:, 0], allowed[:, 5] = False, True
+    found = spans.best_spans(start, end, tf.constant(allowed), longest)
+    for row, places in enumerate(allowed):
+        own = np.flatnonzero(places)
+        pairs = [(i, j) for i in own for j in own if i <= j < i + longest]
+        first, last = max(pairs, key=lambda p: start[row, p[0]] + end[row, p[1]])
+        assert (found.first[row], found.last[row]) == (first, last)
 
 
 @settings(max_examples=20, deadline=None)
