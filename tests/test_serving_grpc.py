@@ -4,6 +4,7 @@ The checks run against the double of TF Serving in this package, or, where TFS_H
 names one, against a real server; see docs/serving.md.
 """
 
+import base64
 import os
 import subprocess
 import sys
@@ -219,14 +220,12 @@ def test_ten_thousand_texts_have_ten_thousand_answers(client):
 
 
 def test_text_that_is_not_utf8_has_an_answer(stub, addresses):
-    # REST cannot carry it but in base64; the graph replaces what it cannot read.
     value = b"so \xff\xfe good"
-    logits = tf.make_ndarray(
-        stub.Predict(predict_request({"text": [value]})).outputs["logits"]
-    )
-    readable = Client(addresses["grpc"], NAME, protocol="grpc").predict(["so good"])
-    assert np.isfinite(logits).all()
-    assert logits.shape == (1, len(readable[0]["logits"]))
+    proto = stub.Predict(predict_request({"text": [value]})).outputs["logits"]
+    encoded = {"b64": base64.b64encode(value).decode()}
+    rest = Client(addresses["rest"], NAME).transport
+    answer = rest.request(":predict", {"instances": [encoded]})
+    assert tf.make_ndarray(proto).tolist() == [answer["predictions"][0]["logits"]]
 
 
 # === Predict ===
@@ -287,6 +286,14 @@ REFUSED = {
     "an output twice": (
         predict_request({"text": TEXTS}, wanted=["label", "label"]),
         ("INVALID_ARGUMENT", "duplicate output tensor alias: label"),
+    ),
+    "what is no signature to ask": (
+        predict_request({}, "__saved_model_init_op"),
+        (
+            "INVALID_ARGUMENT",
+            "Tensor NoOp:0, specified in either feed_devices or fetch_devices was not "
+            "found in the Graph",
+        ),
     ),
     "no model": (
         predict_pb2.PredictRequest(),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -135,6 +136,21 @@ def test_counters_lose_nothing_between_threads():
 def test_health(directory):
     with Server({NAME: directory}) as server:
         assert json.loads(get(f"{server.url}/healthz")[0]) == {"status": "SERVING"}
+
+
+@pytest.mark.parametrize(
+    "sent, status",
+    [(b"GET / HTTP/9.9", 505), (b"nonsense", 400), (b"BREW /pot HTTP/1.1", 501)],
+)
+def test_what_is_no_http_is_refused_in_json(directory, sent, status):
+    with Server({NAME: directory}) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(sent + b"\r\n\r\n")
+            received = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = received.rpartition(b"\r\n\r\n")
+    assert list(json.loads(body)) == ["error"]
+    assert not head or f" {status} ".encode() in head.splitlines()[0]
 
 
 # === An orderly end ===

@@ -327,6 +327,7 @@ def test_refusals(call, case):
         (b"", "JSON Parse error: The document is empty"),
         (b"[1]", "Is not object"),
         (b'{"instances": ["a"', "JSON Parse error: "),
+        (b'{"instances": ["\xff"]}', "JSON Parse error: "),
     ],
 )
 def test_broken_json_is_told_with_its_place(call, body, message):

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -122,6 +123,10 @@ class _HTTPServer(ThreadingHTTPServer):
         self.in_hand = InHand()
         super().__init__(*args)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Clients may leave at any time; that is worth no traceback on the console.
+        logger.info("The connection with %s broke", client_address, exc_info=True)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _HTTPServer
@@ -193,6 +198,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()  # counted as answered only when it is on its way
+
+    def send_error(
+        self, code: int, message: str | None = None, explain: str | None = None
+    ) -> None:
+        """Refuses what is no HTTP, or an unknown method, in JSON as all else."""
+        self._refuse(int(code), message or HTTPStatus(code).phrase)
 
     def log_message(self, format: str, *args: Any) -> None:
         logger.info("%s %s", self.address_string(), format % args)

@@ -244,13 +244,20 @@ class LoadedModel:
     ) -> Arrays:
         fed = {feeds[name]: array for name, array in inputs.items()}
         try:
-            return self._session.run(fetches, fed)
+            outputs = self._session.run(fetches, fed)
         except tf.errors.OpError as error:
             # Python's session puts a heading in front; the server's own has none.
             message = error.message.removeprefix("Graph execution error:").strip()
             raise ServingError(code_of(error), message) from error
         except ValueError as error:  # a shape the session itself refuses
             raise invalid(str(error)) from error
+        for name, value in outputs.items():
+            if value is None:  # of an operation that has no output, as initialization
+                raise invalid(
+                    f"Tensor {fetches[name]}:0, specified in either feed_devices or "
+                    "fetch_devices was not found in the Graph"
+                )
+        return outputs
 
 
 def code_of(error: tf.errors.OpError) -> str:
