@@ -42,3 +42,16 @@ def test_jax_loads_every_writers_checkpoints():
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_all_models_and_layers(backend):
     assert _passed(backend, "test_goldens.py", "test_contracts.py") > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_optimizers_losses_and_what_fit_does_with_them(backend):
+    names = ("optimizers", "averaging_freezing", "losses", "schedules", "compilation")
+    files = [f"test_{name}.py" for name in names]
+    assert _passed(backend, *files, "-m", "not slow") > 140
+
+
+@pytest.mark.slow
+def test_jax_trains_in_16_bits():
+    assert _passed("jax", "test_training_precision.py") == 10
