@@ -10,10 +10,11 @@ import numpy as np
 from keras import ops
 
 from keras_bert.config import BertConfig
-from keras_bert.errors import InputError
+from keras_bert.errors import ConfigError, InputError
 from keras_bert.features import ENCODER_INPUTS, INPUTS
 from keras_bert.models.compilation import jit_compile_by_default
 from keras_bert.models.encoder import Encoder
+from keras_bert.models.quantization import mode_of, quantize
 
 Tensor = Any
 
@@ -274,16 +275,29 @@ class BertPreTrainedModel(keras.Model):
             **kwargs,
         )
 
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compiles a reloaded model as it was saved, its optimizer included."""
-        self.compile(**keras.saving.deserialize_keras_object(dict(config)))
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
+    # === Quantization ===
+
+    def quantize(self, mode: str = "int8", **_: Any) -> None:
+        """Stores dense kernels and embedding tables in fewer bits, in place.
+
+        For inference; `.keras` files, `save_weights` and SavedModels keep it, and
+        `save_pretrained`, whose formats are floats, refuses.
+
+        Args:
+            mode: "int8" or "int4".
+
+        Raises:
+            UnknownNameError: there is no such mode.
+            ConfigError: the model is quantized already.
+        """
+        quantize(self, mode)
 
     # === Files ===
 
     def get_config(self) -> dict:
+        mode = mode_of(self)
         return {
+            **({"quantization": mode} if mode else {}),
             "config": self.config.to_dict(),
             "dtype": keras.dtype_policies.serialize(self.policy),
             "seed": self.seed,
@@ -297,8 +311,12 @@ class BertPreTrainedModel(keras.Model):
         policy = config.pop("dtype", None)
         if isinstance(policy, dict):
             policy = keras.dtype_policies.deserialize(policy)
+        mode = config.pop("quantization", None)
         values = BertConfig.from_dict(config.pop("config"))
-        return cls(values, dtype=policy, **config)
+        model = cls(values, dtype=policy, **config)
+        if mode:
+            model.quantize(mode)
+        return model
 
     @classmethod
     def from_pretrained(
@@ -367,8 +385,15 @@ class BertPreTrainedModel(keras.Model):
 
         Raises:
             ExistingOutputError: the directory is there and `overwrite` is False.
+            ConfigError: the model is quantized.
         """
         from keras_bert.loading import save_pretrained
+
+        if mode_of(self):
+            raise ConfigError(
+                f"Expected weights in floats for a checkpoint. Received: "
+                f"{mode_of(self)}. Save it before it is quantized, or use .keras."
+            )
 
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options

@@ -1,0 +1,54 @@
+"""Weights in eight or four bits, by Keras' own quantized layers."""
+
+from typing import Any
+
+import keras
+
+from keras_bert.errors import ConfigError, choose
+
+MODES = ("int8", "int4")
+_KINDS = (keras.layers.Dense, keras.layers.Embedding)
+
+
+def quantize(model: keras.Model, mode: str) -> None:
+    """Quantizes a model's dense layers and embedding tables in place.
+
+    Keras' own `Model.quantize` stops at the first layer that has weights of another
+    kind, or none. LayerNorm and biases stay as they are.
+
+    Args:
+        model: any model of this package.
+        mode: "int8" or "int4".
+
+    Raises:
+        UnknownNameError: there is no such mode.
+        ConfigError: the model is quantized already.
+    """
+    choose("mode", mode, MODES)
+    if mode_of(model):
+        raise ConfigError(
+            f"Expected a model in floats. Received: one in {mode_of(model)}. Load it "
+            "again to quantize it otherwise."
+        )
+    for layer in _layers(model):
+        layer.quantize(mode, type_check=False)  # word embeddings are a subclass
+    # What was traced before computes in floats.
+    model.train_function = model.test_function = model.predict_function = None
+
+
+def mode_of(model: keras.Model) -> str | None:
+    """Returns how a model was quantized, if it was.
+
+    Example:
+        >>> from keras_bert import BertConfig, BertModel
+        >>> model = BertModel(BertConfig.preset("tiny", vocab_size=7))
+        >>> model.quantize("int8")
+        >>> mode_of(model)
+        'int8'
+    """
+    modes = (layer.quantization_mode for layer in _layers(model))
+    return next((mode for mode in modes if mode), None)
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, _KINDS)]

@@ -1,0 +1,301 @@
+"""Writing a model for other runtimes: whole or not at all, and checked before."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_bert.config import BertConfig
+from keras_bert.errors import (
+    CheckpointError,
+    ConfigError,
+    ExistingOutputError,
+    InputError,
+    choose,
+)
+from keras_bert.features import SERVED_INPUTS
+from keras_bert.models import BertPreTrainedModel
+from keras_bert.outputs import whole_directory
+from keras_bert.serving.runtimes import quantizing
+from keras_bert.serving.runtimes.packages import require
+from keras_bert.serving.runtimes.running import load
+from keras_bert.tokenization import BertTokenizer
+
+Batch = Mapping[str, np.ndarray]
+
+# The largest difference of outputs to the model's own, float32.
+TOLERANCE = 1e-5
+# Protocol buffers end at 2 GiB; weights beyond that go to a file beside the graph.
+LARGEST_FILE = 2**31 - 2**20
+
+
+class Settings(NamedTuple):
+    """What a writer may be asked for.
+
+    Attributes:
+        precision: see `FORMATS`.
+        calibration: batches of inputs.
+        length: tokens of a row, where a format fixes it.
+    """
+
+    precision: str
+    calibration: list[Batch]
+    length: int
+
+
+class Format(NamedTuple):
+    """A form a model is written in.
+
+    Attributes:
+        write: from the model, a directory and settings.
+        precisions: how its weights may be stored; the first is the usual one.
+        versioned: the directory holds numbered versions, as model servers want.
+        fixed: rows have one length.
+    """
+
+    write: Callable[[BertPreTrainedModel, Path, Settings], None]
+    precisions: tuple[str, ...]
+    versioned: bool = False
+    fixed: bool = False
+
+
+def export(
+    model: BertPreTrainedModel,
+    directory: str | Path,
+    format: str,
+    tokenizer: BertTokenizer | None = None,
+    *,
+    precision: str = "float32",
+    calibration: Iterable[Batch] = (),
+    length: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a model for another runtime.
+
+    In float32 the written model is run on rows of several lengths, and must equal
+    `model` to 1e-5, or nothing is written.
+
+    Args:
+        model: any model of this package with a head of this package.
+        directory: to write; for OpenVINO a version below it, numbered like those of
+            a SavedModel.
+        format: "onnx" (`model.onnx`), "openvino" (`1/model.xml`, as OpenVINO Model
+            Server wants it) or "litert" (`model.tflite`).
+        tokenizer: written beside the model.
+        precision: "float32"; for ONNX also "int8_dynamic" and, calibrated, "int8";
+            for OpenVINO "int8_weights" and, calibrated, "int8".
+        calibration: batches of inputs that are typical, for precision "int8".
+        length: tokens of a row for LiteRT, which has one row of a fixed length; None
+            takes `max_position_embeddings`.
+        overwrite: replace a directory that is there; versions are never replaced.
+
+    Returns:
+        The directory that holds the model's file.
+
+    Raises:
+        MissingExtraError: the format's package is not installed.
+        ConfigError: the model has no such form.
+        InputError: there is nothing to calibrate with.
+        ExistingOutputError: the directory is there.
+        CheckpointError: what was written does not compute what the model does.
+
+    Example:
+        >>> import keras_bert, tempfile
+        >>> config = keras_bert.BertConfig.preset("tiny", vocab_size=7)
+        >>> model = keras_bert.BertModel(config)
+        >>> path = export(model, tempfile.mkdtemp(), "onnx", overwrite=True)
+        >>> sorted(file.name for file in path.iterdir())
+        ['config.json', 'model.onnx']
+    """
+    form = FORMATS[choose("format", format, FORMATS)]
+    choose(f"precision of {format}", precision, form.precisions)
+    settings = Settings(
+        precision, list(calibration), _length(form, length, model.config)
+    )
+    if precision == "int8" and not settings.calibration:
+        raise InputError(
+            "Expected batches to calibrate precision='int8' with. Received: none. Pass "
+            "some hundred typical rows, or take a precision that needs none."
+        )
+    target = _target(Path(directory), form, overwrite)
+    with whole_directory(target, replace=overwrite) as partial:
+        form.write(model, partial, settings)
+        if precision == "float32":
+            check(model, partial, settings.length if form.fixed else None)
+        _write_config(model, partial / "config.json")
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)
+    return target
+
+
+def check(
+    model: BertPreTrainedModel, directory: Path, length: int | None = None
+) -> float:
+    """Runs a written model beside the original, and returns the largest difference.
+
+    Differences are counted at real tokens, and as shares of the largest value where
+    that is above 1.
+
+    Args:
+        model: the original.
+        directory: holds the written model.
+        length: tokens of a row, if it is fixed.
+
+    Raises:
+        CheckpointError: the difference is above 1e-5.
+    """
+    inputs = probe(model, length)
+    written, expected = load(directory)(inputs), own_outputs(model, inputs)
+    worst = difference(written, expected, inputs["attention_mask"])
+    if not worst <= TOLERANCE:  # NaN is neither
+        raise CheckpointError(
+            f"Expected outputs within {TOLERANCE} of the model's own. Received: a "
+            f"difference of {worst:.1e}. Nothing is written; please report it."
+        )
+    return worst
+
+
+def probe(model: BertPreTrainedModel, length: int | None = None) -> dict:
+    """Returns inputs to compare models with: rows of several lengths, random ids.
+
+    Args:
+        model: says which ids there are.
+        length: tokens of the one row, or None for several rows.
+    """
+    config, rng = model.config, np.random.default_rng(0)
+    longest = length or min(17, config.max_position_embeddings)
+    counts = np.array(
+        [longest - longest // 4] if length else [longest, 1, longest // 2]
+    )
+    shape = (len(counts), *((2,) if model.head.choices else ()), longest)
+    mask = np.arange(longest) < counts.reshape(-1, *(1,) * (len(shape) - 1))
+    mask = np.broadcast_to(mask, shape).astype(np.int32)
+    ids = rng.integers(config.vocab_size, size=shape)
+    types = rng.integers(config.type_vocab_size, size=shape)
+    values = (np.where(mask, ids, config.pad_token_id), mask, types * mask)
+    return dict(
+        zip(SERVED_INPUTS, (np.asarray(v, np.int32) for v in values), strict=True)
+    )
+
+
+def own_outputs(model: BertPreTrainedModel, inputs: Batch) -> dict[str, np.ndarray]:
+    """Returns a model's own outputs, under the names that are served."""
+    outputs = model(dict(inputs), training=False)
+    outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    flat = {}
+    for name, value in outputs.items():
+        several = isinstance(value, (tuple, list))
+        parts = {f"{name}_{i}": v for i, v in enumerate(value)} if several else {}
+        flat |= parts or {name: value}
+    return {
+        name: np.asarray(keras.ops.convert_to_numpy(value), np.float32)
+        for name, value in flat.items()
+    }
+
+
+def difference(one: Batch, other: Batch, attention_mask: np.ndarray) -> float:
+    """Returns the largest difference of outputs at real tokens.
+
+    Args:
+        one: outputs by name.
+        other: those they should be; above 1, differences count as shares of the
+            largest.
+        attention_mask: of the inputs.
+    """
+    if set(one) != set(other):
+        return float("inf")
+    real = np.asarray(attention_mask) > 0
+    worst = 0.0
+    for name, expected in other.items():
+        shape = expected.shape[: real.ndim]
+        apart = np.abs(one[name] - expected)
+        where = real.reshape(real.shape + (1,) * (apart.ndim - real.ndim))
+        apart = np.where(where, apart, 0.0) if shape == real.shape else apart
+        worst = max(worst, float(apart.max() / max(1.0, np.abs(expected).max())))
+    return worst
+
+
+# === Writers ===
+
+
+def _write_onnx(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+    onnx = require("onnx")
+    from keras_bert.serving.runtimes.onnx_graph import onnx_model
+
+    proto, file = onnx_model(model), path / "model.onnx"
+    beside = proto.ByteSize() > LARGEST_FILE
+    onnx.save_model(
+        proto,
+        file,
+        save_as_external_data=beside,
+        location="model.onnx.data",
+        size_threshold=1024,
+    )
+    # By path: a graph above 2 GiB cannot be checked in memory.
+    onnx.checker.check_model(str(file), full_check=True)
+    if settings.precision in quantizing.ONNX:
+        quantizing.ONNX[settings.precision](file, settings.calibration)
+
+
+def _write_openvino(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+    openvino = require("openvino")
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        _write_onnx(model, Path(scratch), settings._replace(precision="float32"))
+        graph = openvino.convert_model(Path(scratch) / "model.onnx")
+        if settings.precision in quantizing.OPENVINO:
+            quantize = quantizing.OPENVINO[settings.precision]
+            graph = quantize(graph, settings.calibration)
+        openvino.save_model(graph, path / "model.xml", compress_to_fp16=False)
+
+
+def _write_litert(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+    from keras_bert.serving.runtimes.litert import litert_model
+
+    (path / "model.tflite").write_bytes(litert_model(model, settings.length))
+
+
+def _write_config(model: BertPreTrainedModel, path: Path) -> None:
+    values = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    text = json.dumps(values, indent=2, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+FORMATS = {
+    "onnx": Format(_write_onnx, ("float32", *quantizing.ONNX)),
+    "openvino": Format(
+        _write_openvino, ("float32", *quantizing.OPENVINO), versioned=True
+    ),
+    "litert": Format(_write_litert, ("float32",), fixed=True),
+}
+
+
+# === Checks, all before anything is written ===
+
+
+def _target(directory: Path, form: Format, overwrite: bool) -> Path:
+    if form.versioned:
+        from keras_bert.serving.export import versions
+
+        return directory / str(max(versions(directory), default=0) + 1)
+    if not overwrite and directory.exists() and any(directory.iterdir()):
+        raise ExistingOutputError(
+            f"Expected no directory at {directory}, or an empty one; it holds files. "
+            "Choose another, or ask to overwrite it."
+        )
+    return directory
+
+
+def _length(form: Format, length: int | None, config: BertConfig) -> int:
+    limit = config.max_position_embeddings
+    if length is not None and not form.fixed:
+        raise ConfigError("Expected no length: rows of any length are taken here.")
+    if length is not None and not 1 <= length <= limit:
+        raise ConfigError(
+            f"Expected a length from 1 to max_position_embeddings={limit}. "
+            f"Received: {length}."
+        )
+    return length or limit

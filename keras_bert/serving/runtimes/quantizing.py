@@ -1,0 +1,116 @@
+"""Weights and products in eight bits, by the runtimes' own tools."""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert.features import SERVED_INPUTS
+from keras_bert.serving.runtimes.packages import require
+
+Batch = Mapping[str, np.ndarray]
+
+
+# === ONNX ===
+
+
+def _onnx_dynamic(file: Path, calibration: list[Batch]) -> None:
+    """Stores weights in int8; activations are rounded as they come."""
+    with _replaced(file) as (old, new), _quietly("onnxruntime"):
+        _tools().quantize_dynamic(
+            old, new, op_types_to_quantize=["MatMul", "Gather"], per_channel=True
+        )
+
+
+def _onnx_calibrated(file: Path, calibration: list[Batch]) -> None:
+    """Weights and what they are multiplied with are int8, at scales found before."""
+    with _replaced(file) as (old, new), _quietly("onnxruntime"):
+        _tools().quantize_static(
+            old,
+            new,
+            _reader(calibration),
+            op_types_to_quantize=["Gemm"],
+            per_channel=True,
+        )
+
+
+def _tools() -> Any:
+    require("onnx")
+    return require("onnxruntime.quantization")
+
+
+def _reader(calibration: list[Batch]) -> Any:
+    """Returns the batches in the form ONNX Runtime reads them."""
+    batches = map(_inputs, calibration)
+
+    class Reader(_tools().CalibrationDataReader):
+        def get_next(self) -> Batch | None:
+            return next(batches, None)
+
+    return Reader()
+
+
+def _inputs(batch: Batch) -> dict[str, np.ndarray]:
+    return {name: np.asarray(batch[name], np.int32) for name in SERVED_INPUTS}
+
+
+@contextlib.contextmanager
+def _replaced(file: Path) -> Iterator[tuple[Path, Path]]:
+    """Gives the file and a path for what takes its place."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        new = Path(scratch) / file.name
+        yield file, new
+        for path in Path(scratch).iterdir():
+            os.replace(path, file.with_name(path.name))
+
+
+# === OpenVINO ===
+
+
+def _openvino_calibrated(graph: Any, calibration: list[Batch]) -> Any:
+    """Products run in int8, at scales found before."""
+    nncf = require("nncf")
+    with _quietly("nncf"):
+        return nncf.quantize(
+            graph,
+            nncf.Dataset([_inputs(batch) for batch in calibration]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(calibration),
+        )
+
+
+def _openvino_weights(graph: Any, calibration: list[Batch]) -> Any:
+    """Stores weights in int8; products run as they did."""
+    nncf = require("nncf")
+    with _quietly("nncf"):
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+
+
+@contextlib.contextmanager
+def _quietly(name: str) -> Iterator[None]:
+    """Lets a tool's warnings through, not its notes."""
+    logger = logging.getLogger(name)
+    level, root = logger.level, logging.getLogger().level
+    logger.setLevel(logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logging.getLogger().setLevel(root)
+
+
+# By precision.
+ONNX: dict[str, Callable[[Path, list[Batch]], None]] = {
+    "int8_dynamic": _onnx_dynamic,
+    "int8": _onnx_calibrated,
+}
+OPENVINO: dict[str, Callable[[Any, list[Batch]], Any]] = {
+    "int8_weights": _openvino_weights,
+    "int8": _openvino_calibrated,
+}
