@@ -275,6 +275,12 @@ class BertPreTrainedModel(keras.Model):
             **kwargs,
         )
 
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compiles a reloaded model as it was saved, its optimizer included."""
+        self.compile(**keras.saving.deserialize_keras_object(dict(config)))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     # === Quantization ===
 
     def quantize(self, mode: str = "int8", **_: Any) -> None:
