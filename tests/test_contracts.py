@@ -217,6 +217,24 @@ def test_fit_after_compile_without_arguments(name, model):
         assert moved > 0, f"{weight.path} got no gradient"
 
 
+@pytest.mark.parametrize(
+    "name", ["BertForSequenceClassification", "BertForQuestionAnswering"]
+)
+def test_fit_is_the_same_when_hidden_states_are_returned_too(name, features):
+    labels = CASES[name].labels
+    variants = [(False, labels), (True, labels), (True, by_output(labels))]
+    losses = []
+    for states, given in variants:
+        model = MODELS[name](CONFIG.replace(output_hidden_states=states), seed=1)
+        model.compile()
+        options = dict(epochs=1, shuffle=False, verbose=0)
+        history = model.fit(features, given, **options).history
+        losses.append({key: history[key][0] for key in sorted(history)})
+    assert any("accuracy" in key for key in losses[0])
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], rel=1e-6)
+
+
 def test_reloaded_file_is_compiled_as_it_was_saved(name, tmp_path):
     if CASES[name].labels is None:
         pytest.skip("an encoder alone has nothing to learn")

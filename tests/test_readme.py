@@ -12,7 +12,7 @@ import pytest
 import keras_bert
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "migrating.md"]
 PACKAGE = ROOT / "keras_bert"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -21,17 +21,14 @@ GLOBS = {"np": np, "keras": keras, "keras_bert": keras_bert, "Path": Path}
 GLOBS |= {name: getattr(keras_bert, name) for name in keras_bert.__all__}
 
 
-def test_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    if not README.exists():
-        pytest.skip("there is no README.md")
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", README.read_text("utf-8"), re.S | re.M
-    )
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
     assert blocks
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "readme"}
+    names = {"__name__": "page"}
     for number, block in enumerate(blocks, 1):
-        exec(compile(block, f"README.md, block {number}", "exec"), names)
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
 
 
 def _modules_with_examples() -> list[str]:

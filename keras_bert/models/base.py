@@ -275,6 +275,34 @@ class BertPreTrainedModel(keras.Model):
             **kwargs,
         )
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Computes the loss of the outputs that are learned; see `keras.Model`."""
+        rest = map(self._learned, (y, y_pred, sample_weight))
+        return super().compute_loss(x, *rest, training=training)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict:
+        """Computes the metrics of the outputs that are learned."""
+        return super().compute_metrics(
+            x, *map(self._learned, (y, y_pred, sample_weight))
+        )
+
+    def _learned(self, values: Any) -> Any:
+        """Drops outputs without a loss, such as hidden states, and their names."""
+        if not isinstance(values, Mapping):
+            return values
+        if isinstance(self.loss, Mapping):
+            return {name: values[name] for name in self.loss if name in values}
+        return values.get("logits", values)
+
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles a reloaded model as it was saved, its optimizer included."""
         self.compile(**keras.saving.deserialize_keras_object(dict(config)))
