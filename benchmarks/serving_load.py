@@ -1,9 +1,10 @@
-"""Measures the double of TF Serving under many clients: requests per second, latency.
+"""Measures the double of TF Serving under many clients: rate, latency, CPU time.
 
 The server runs in a process of its own, clients in this one, each on a connection kept
 open and with one text per request, of lognormal length around 40 tokens, which
 `serving_default` tokenizes. Weights are random. Settings take turns; the median round
-is told.
+is told. Where other work shares the machine, only the server's CPU time per request
+means something. Linux only, for that time.
 
     python benchmarks/serving_load.py
     python benchmarks/serving_load.py --size tiny --clients 16 --protocol grpc
@@ -73,6 +74,12 @@ class Served:
         said = "".join(next(lines) for _ in range(3))
         self.rest, self.grpc = re.findall(r"[\d.]+:\d+", said)
 
+    def cpu_seconds(self) -> float:
+        """Returns the time that all its threads computed."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2]
+        user, system = fields.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         """Ends it."""
         self._process.terminate()
@@ -140,17 +147,20 @@ def main() -> None:
                 served = Served(Path(folder, "m"), options)
                 address = getattr(served, args.protocol)
                 over_rest(served.rest)(texts[0])  # the first one allocates
+                before = served.cpu_seconds()
                 taken = measure(ask_on, address, texts, args)
+                cpu = 1000 * (served.cpu_seconds() - before) / len(taken)
                 served.close()
                 percentiles = 1000 * np.percentile(taken, [50, 99])
-                found[name].append((len(taken) / args.seconds, *percentiles))
+                found[name].append((len(taken) / args.seconds, cpu, *percentiles))
     print(
         f"{args.size}, {args.clients} clients, {args.protocol}; load {os.getloadavg()}"
     )
     for name, rounds in found.items():
-        rate, middle, late = map(statistics.median, zip(*rounds, strict=True))
+        rate, cpu, middle, late = map(statistics.median, zip(*rounds, strict=True))
         print(
-            f"{name:18} {rate:7.1f} requests/s, p50 {middle:.0f} ms, p99 {late:.0f} ms"
+            f"{name:18} {rate:7.1f} requests/s, {cpu:5.2f} ms of CPU each, "
+            f"p50 {middle:.0f} ms, p99 {late:.0f} ms"
         )
 
 

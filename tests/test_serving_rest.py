@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 
@@ -694,6 +694,8 @@ DTYPES = {
 }
 
 
+# The first text ever drawn builds a table of all characters, which takes seconds.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.data(), st.sampled_from(list(DTYPES)), st.lists(st.integers(1, 3), max_size=3)
 )
