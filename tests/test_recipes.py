@@ -192,9 +192,7 @@ STATIC = RecordForm(
     False, "google", False, True, {"seq": 128, "pieces": 1, "predictions": 20}
 )
 COMPACT = STATIC._replace(compact=True, sizes={"seq": 128, "pieces": 1})
-FITTING = Situation(
-    1, TINY.phases[0], TINY, "r*", STATIC, None, None, False, False, False
-)
+FITTING = Situation(1, TINY.phases[0], TINY, "r*", STATIC, False, False, False)
 
 
 def _phase(**changes):
@@ -206,7 +204,6 @@ WRONG = {
     "state without checkpoint": ({"has_optimizer_state": True}, "--init-optimizer"),
     "no tokenizer": ({"form": COMPACT}, "--vocab"),
     "parts": (_phase(gradient_accumulation_steps=3), "256 rows in 3 parts"),
-    "patience": ({"patience": 3}, "--heldout for phase-1 with --patience"),
     "LAMB without decay": (
         {"recipe": replace(TINY, optimizer="lamb", weight_decay=0.0)},
         "weight_decay above 0",

@@ -261,6 +261,12 @@ REFUSED = {
     "a setting of the data": (["--set", "data.masks=3"], "setting of the data"),
     "a value of the data": (["--set", "data.form=round"], "static, compact"),
     "a file that is absent": (["--config", "absent.yaml"], "absent.yaml"),
+    "patience without records": (
+        [*_changes(), "--patience", "2", "--evaluate-every", "1"],
+        "Expected held-out data",
+    ),
+    "a number to monitor": ([*_changes(), "--monitor", "accuracy"], "nsp_accuracy"),
+    "layers to freeze": ([*_changes(), "--freeze-layers", "2"], "0 to 1 layers"),
     "no checkpoint": (["--recipe", "bert-domain"], "--init"),
 }
 
@@ -411,7 +417,10 @@ def test_every_flag_of_a_run_is_in_both_commands():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--patience", 2), "--dev with --patience"),
+        (
+            ("--patience", 2, "--evaluate-every", 1),
+            "Expected held-out data with patience",
+        ),
         (("--batch-size", 7, "--gradient-accumulation-steps", 2), "7 rows in 2 parts."),
         (("--batch-size", 7, "--distribution", "mirrored"), "each of 2 devices"),
         (("--freeze-layers", 2), "0 to 1 layers"),

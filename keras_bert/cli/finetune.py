@@ -17,7 +17,6 @@ from keras_bert.cli.runs import (
     SETTINGS,
     add_run_arguments,
     check_parts,
-    check_patience,
     check_vocabulary,
     circumstances,
     finish,
@@ -99,11 +98,10 @@ def run(args: argparse.Namespace) -> None:
     from keras_bert.tokenization import BertTokenizer
     from keras_bert.training.distribution import distribution
     from keras_bert.training.estimates import shares
-    from keras_bert.training.loop import Run
+    from keras_bert.training.loop import Run, check
     from keras_bert.training.recipes import settings
 
     task = _task(args)
-    check_patience(args.patience, args.dev, "--dev")
     tokenizer = BertTokenizer.from_pretrained(args.vocab or args.model)
     columns = dict(text=args.text, text_pair=args.text_pair, label=args.label)
     examples = tasks.read_examples(args.train, **columns)
@@ -116,6 +114,7 @@ def run(args: argparse.Namespace) -> None:
     )
     with devices.scope():
         model = _model(args, labels)
+    check(plan, model, args.dev)
     check_vocabulary(tokenizer, model)
 
     def batches(examples: Sequence[tasks.Example], **options: Any) -> Any:

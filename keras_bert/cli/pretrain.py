@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves beside the run's log and checkpoints."""
     from keras_bert.training.distribution import distribution
     from keras_bert.training.estimates import shares
+    from keras_bert.training.loop import check as check_plan
 
     recipe = _recipe(args)
     check_data_settings(recipe)
@@ -119,6 +120,8 @@ def run(args: argparse.Namespace) -> None:
         check_parts(*phase.parts, shares(devices))
     with devices.scope():
         model = _model(args, config, phases[0].form)
+    for phase in phases:
+        check_plan(phase.plan, model, phase.heldout)
     if tokenizer:
         check_vocabulary(tokenizer, model)
     for phase in phases:
@@ -273,8 +276,6 @@ def _situation(
         recipe=recipe,
         records=phase.data,
         form=phase.form,
-        patience=phase.plan.patience,
-        heldout=phase.heldout,
         has_tokenizer=tokenizer is not None,
         has_checkpoint=bool(args.init),
         has_optimizer_state=args.init_optimizer,

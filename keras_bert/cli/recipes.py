@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_bert.cli.runs import check_parts, check_patience, remarks
+from keras_bert.cli.runs import check_parts, remarks
 from keras_bert.errors import ConfigError, InputError, MissingExtraError, choose
 
 USED = "recipe.json"
@@ -146,8 +146,6 @@ class Situation(NamedTuple):
         recipe: the recipe.
         records: their pattern.
         form: what the records are, `keras_bert.pretraining.reading.RecordForm`.
-        patience: of the plan.
-        heldout: pattern of held-out records, or None.
         has_tokenizer: whether a vocabulary was given.
         has_checkpoint: whether the run begins with one.
         has_optimizer_state: whether that brings the state of an optimizer.
@@ -158,8 +156,6 @@ class Situation(NamedTuple):
     recipe: Any
     records: str
     form: Any
-    patience: int | None
-    heldout: str | None
     has_tokenizer: bool
     has_checkpoint: bool
     has_optimizer_state: bool
@@ -229,9 +225,8 @@ def check(situation: Situation) -> None:
     for wrong in CHECKS:
         if wrong.is_wrong(situation):
             raise ConfigError(wrong.message.format(s=situation))
-    phase, name = situation.phase, f"phase-{situation.number}"
-    check_parts(phase.batch_size, phase.gradient_accumulation_steps, f"{name}.")
-    check_patience(situation.patience, situation.heldout, f"--heldout for {name}")
+    phase, name = situation.phase, f"phase-{situation.number}."
+    check_parts(phase.batch_size, phase.gradient_accumulation_steps, name)
     for name, (found_in, fits) in _SHOWN.items():
         said, found = situation.phase.data.get(name), found_in(situation.form)
         if said is not None and not fits(said, found):

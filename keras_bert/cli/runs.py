@@ -142,24 +142,6 @@ def circumstances(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in _CIRCUMSTANCES}
 
 
-def check_patience(patience: int | None, heldout: Any, flag: str) -> None:
-    """Refuses to count evaluations where there is nothing to evaluate on.
-
-    Args:
-        patience: of the plan.
-        heldout: where held-out data is, if there is any.
-        flag: that says so.
-
-    Raises:
-        ConfigError: naming the flag.
-    """
-    if patience is not None and not heldout:
-        raise ConfigError(
-            f"Expected {flag} with --patience, which counts evaluations. Received: "
-            f"none, with --patience {patience}."
-        )
-
-
 def check_parts(rows: int, parts: int, name: str = "", devices: int = 1) -> None:
     """Refuses a batch that cannot be computed in so many parts.
 

@@ -53,22 +53,35 @@ def moving(
     Raises:
         ConfigError: see `freeze`.
     """
-    _check(optimizer, config, layers)
+    _check_optimizer(optimizer)
+    check_layers(config, layers)
     lowest = -1 if layers is None else layers
     frozen = {name for name, depth in depths(config).items() if depth <= lowest}
     return [float(part(path) not in frozen) for path in optimizer.paths]
 
 
-def _check(optimizer: Any, config: BertConfig, layers: int | None) -> None:
-    if not isinstance(optimizer, SummedGradientOptimizer) or not optimizer.built:
-        raise ConfigError(
-            "Expected a built optimizer of keras_bert.training.optimizers to freeze "
-            f"weights in. Received: {type(optimizer).__name__}."
-        )
+def check_layers(config: BertConfig, layers: int | None) -> None:
+    """Refuses to freeze layers that an encoder does not have.
+
+    Args:
+        config: of the model.
+        layers: see `freeze`.
+
+    Raises:
+        ConfigError: the encoder has fewer layers.
+    """
     if layers is not None and not 0 <= layers <= config.num_hidden_layers:
         raise ConfigError(
             f"Expected 0 to {config.num_hidden_layers} layers to freeze "
             f"(num_hidden_layers). Received: {layers}."
+        )
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if not isinstance(optimizer, SummedGradientOptimizer) or not optimizer.built:
+        raise ConfigError(
+            "Expected a built optimizer of keras_bert.training.optimizers to freeze "
+            f"weights in. Received: {type(optimizer).__name__}."
         )
 
 

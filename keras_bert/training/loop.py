@@ -25,7 +25,7 @@ from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import next_batch, records
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.distribution import distribution
-from keras_bert.training.freezing import moving
+from keras_bert.training.freezing import check_layers, moving
 from keras_bert.training.monitoring import (
     Log,
     Progress,
@@ -36,7 +36,7 @@ from keras_bert.training.monitoring import (
 from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan, claim
 from keras_bert.training.recipes import hand_over
-from keras_bert.training.step import averages, log_name
+from keras_bert.training.step import Objective, averages, log_name
 from keras_bert.training.variables import load_optimizer_state
 
 __all__ = ["Plan", "Run", "Stopped", "TrainingStopped"]
@@ -147,13 +147,13 @@ class Run:
 
     def _set_up(self) -> None:
         plan, self.directory = self.plan, Path(self.directory)
+        check(plan, self.model, self.heldout)
         self._devices = distribution(plan.distribution, plan.model_shards)
         with self._devices.scope():
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.policy)
         parts = plan.gradient_accumulation_steps
         self._steps = self._devices.steps(self.model, self.optimizer, parts)
-        self._check()
         if self._steps.writes:
             self.directory.mkdir(parents=True, exist_ok=True)
             claim(self.directory, plan, self.model.config)
@@ -168,19 +168,6 @@ class Run:
         self._batches = self._steps.feed(self.train, self._start, plan.steps)
         self._began = time.monotonic()
         self._before = self.history[-1]["time"] if self.history else 0.0
-
-    def _check(self) -> None:
-        """Refuses a plan that does not fit the model or the data."""
-        moving(self.optimizer, self.model.config, self._layers_frozen(1))
-        if self.plan.patience is not None and self.heldout is None:
-            raise ConfigError(
-                "Expected held-out data with patience, which counts evaluations. "
-                f"Received: none, with patience={self.plan.patience}."
-            )
-        objective = self._steps.objective
-        names = [log_name(output, "loss") for output in objective.losses]
-        names += [log_name(output, "accuracy") for output in objective.accuracies]
-        choose("monitor", self.plan.monitor, sorted({"loss", *names}))
 
     def _restore(self) -> None:
         """Goes to where the newest checkpoint is, or to the beginning."""
@@ -392,6 +379,32 @@ class Run:
         """
         averaged = self.plan.ema_momentum is not None
         return averaged_weights(self.optimizer) if averaged else nullcontext()
+
+
+def check(plan: Plan, model: BertPreTrainedModel, heldout: Any) -> None:
+    """Refuses a plan that does not fit its model or data, as a `Run` does.
+
+    Args:
+        plan: the numbers.
+        model: to train.
+        heldout: what to evaluate on, or None.
+
+    Raises:
+        ConfigError: it freezes more layers than there are, or counts evaluations where
+            there is nothing to evaluate on.
+        UnknownNameError: it monitors a number that evaluations do not have.
+    """
+    config = model.config
+    check_layers(config, plan.layers_frozen(1, config.num_hidden_layers))
+    if plan.patience is not None and heldout is None:
+        raise ConfigError(
+            "Expected held-out data with patience, which counts evaluations. "
+            f"Received: none, with patience={plan.patience}."
+        )
+    objective = Objective(model)
+    names = [log_name(output, "loss") for output in objective.losses]
+    names += [log_name(output, "accuracy") for output in objective.accuracies]
+    choose("monitor", plan.monitor, sorted({"loss", *names}))
 
 
 @contextmanager
