@@ -25,6 +25,7 @@ COMMANDS = {
     "inspect": "describe a checkpoint",
     "strip": "remove the optimizer's state from a checkpoint",
     "export": "write a SavedModel for TF Serving",
+    "bench": "measure a model on every runtime installed",
     "serve": "answer TF Serving's REST API on this machine, for development",
     "attention": "draw attention heat maps",
     "features": "write a model's hidden states for text",
@@ -32,7 +33,7 @@ COMMANDS = {
 # These need TensorFlow in any case; the others only for its own files.
 ON_TENSORFLOW = {
     *("pretrain", "finetune", "evaluate", "predict"),
-    *("export", "serve", "attention", "features"),
+    *("export", "bench", "serve", "attention", "features"),
 }
 
 

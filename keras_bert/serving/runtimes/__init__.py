@@ -2,9 +2,23 @@
 
 All of them take `input_ids`, `attention_mask` and `token_type_ids`, int32, and return
 what the SavedModel's `serve_ids` does. Vocabulary and config lie beside the model.
+A process that only runs a model needs neither Keras nor TensorFlow.
 """
 
-from keras_bert.serving.runtimes.exporting import FORMATS, export
-from keras_bert.serving.runtimes.running import RUNTIMES, Session, load
+import importlib
 
-__all__ = ["FORMATS", "RUNTIMES", "Session", "export", "load"]
+_PUBLIC = {
+    "FORMATS": "exporting",
+    "RUNTIMES": "running",
+    "Session": "running",
+    "export": "exporting",
+    "load": "running",
+}
+
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -1,6 +1,7 @@
 """Weights and products in eight bits, by the runtimes' own tools."""
 
 import contextlib
+import io
 import logging
 import os
 import tempfile
@@ -93,13 +94,14 @@ def _openvino_weights(graph: Any, calibration: list[Batch]) -> Any:
 
 @contextlib.contextmanager
 def _quietly(name: str) -> Iterator[None]:
-    """Lets a tool's warnings through, not its notes."""
+    """Keeps a tool's notes and progress bars, which it prints, to itself."""
     logger = logging.getLogger(name)
     level, root = logger.level, logging.getLogger().level
     logger.setLevel(logging.ERROR)
     logging.getLogger().setLevel(logging.ERROR)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logger.setLevel(level)
         logging.getLogger().setLevel(root)
