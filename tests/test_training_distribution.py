@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,30 +24,44 @@ from keras_bert.training.tensorflow_steps import AGREE_EVERY
 WORKER = Path(__file__).parent / "training_worker.py"
 
 
+class Trained(NamedTuple):
+    losses: list[float]
+    weights: dict[str, np.ndarray]
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     return run(tmp_path_factory.mktemp("one") / "run", "one")
 
 
-def _weights(done):
-    return {v.path: v.numpy() for v in done.model.trainable_variables}
+def _trained(done):
+    weights = {v.path: v.numpy() for v in done.model.trainable_variables}
+    return Trained([line["loss"] for line in done.history], weights)
 
 
-def _assert_agree(losses, weights, one):
-    np.testing.assert_allclose(losses, [x["loss"] for x in one.history], rtol=1e-5)
+def _read(folder, index=0):
+    """What a worker left."""
+    lines = (folder / "run/metrics.jsonl").read_text().splitlines()
+    weights = dict(np.load(folder / f"weights-{index}.npz"))
+    return Trained([json.loads(line)["loss"] for line in lines], weights)
+
+
+def _assert_agree(actual, expected):
+    assert len(actual.losses) == STEPS
+    np.testing.assert_allclose(actual.losses, expected.losses, rtol=1e-5)
     summed_rate = 1e-3 * STEPS / 2
-    for path, weight in _weights(one).items():
+    for path, weight in expected.weights.items():
         # The true gradient of a key bias is zero: Adam makes steps of noise.
         noise = path.endswith("key/bias")
         bound = 1e-4 * summed_rate if noise else 1e-5 * np.abs(weight).max()
-        difference = np.abs(weights[path] - weight).max()
+        difference = np.abs(actual.weights[path] - weight).max()
         assert difference <= bound, f"{path}: {difference:.1e} > {bound:.1e}"
 
 
 def test_two_devices_of_one_machine(one, tmp_path):
     done = run(tmp_path / "run", "mirrored")
     assert done._steps.replicas == 2 and done._steps.devices == 1
-    _assert_agree([x["loss"] for x in done.history], _weights(done), one)
+    _assert_agree(_trained(done), _trained(one))
 
 
 # === Two processes ===
@@ -78,24 +94,30 @@ def _jax(addresses, index):
     }
 
 
-def _start(folder, place, name):
-    """Starts two workers, as a supervisor would."""
-    addresses = [f"127.0.0.1:{port}" for port in _ports(2)]
-    return [
+@contextmanager
+def _started(folder, place, name, count=2):
+    """Starts workers, as a supervisor would; none of them is left."""
+    addresses = [f"127.0.0.1:{port}" for port in _ports(count)]
+    workers = [
         subprocess.Popen(
             [sys.executable, str(WORKER), str(folder), name, str(index)],
             env={**os.environ, **place(addresses, index)},
             stdout=subprocess.DEVNULL,
             stderr=(folder / f"errors-{index}").open("w"),
         )
-        for index in range(2)
+        for index in range(count)
     ]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
-def _end(workers):
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+def _assert_ended_well(workers, folder):
+    done = [worker.wait(timeout=300) for worker in workers]
+    assert done == [0] * len(workers), _errors(folder)
 
 
 def _errors(folder):
@@ -122,47 +144,41 @@ def _wait_for(what, workers, folder, seconds=240):
     ],
 )
 def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp_path):
-    workers = _start(tmp_path, place, name)
-    try:
+    with _started(tmp_path, place, name) as workers:
         _wait_for(lambda: max(_steps(tmp_path), default=0) >= 4, workers, tmp_path)
         workers[1].kill()
         workers[1].wait()
         # The other one cannot go on alone.
         assert not (tmp_path / "weights-0.npz").exists()
-    finally:
-        _end(workers)
     kept = max(_steps(tmp_path))
     assert 4 <= kept < STEPS
     before = (tmp_path / "progress-0").read_text()
     assert int(before) < STEPS
 
     # Started again; one of them is told that its machine is taken away.
-    workers = _start(tmp_path, place, name)
-    try:
+    with _started(tmp_path, place, name) as workers:
         _wait_for(lambda: max(_steps(tmp_path)) > kept, workers, tmp_path)
         workers[1].terminate()
-        done = [worker.wait(timeout=300) for worker in workers]
-    finally:
-        _end(workers)
-    assert done == [0, 0], _errors(tmp_path)
+        _assert_ended_well(workers, tmp_path)
     assert max(_steps(tmp_path)) % AGREE_EVERY == 0  # both stopped there
     assert not (tmp_path / "weights-0.npz").exists()
 
-    workers = _start(tmp_path, place, name)
-    try:
-        done = [worker.wait(timeout=300) for worker in workers]
-    finally:
-        _end(workers)
-    assert done == [0, 0], _errors(tmp_path)
-    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["loss"] for line in lines]
-    weights = [dict(np.load(tmp_path / f"weights-{i}.npz")) for i in range(2)]
-    for path, weight in weights[0].items():
-        np.testing.assert_array_equal(weights[1][path], weight, err_msg=path)
-    if name == "multi_worker":
-        _assert_agree(losses, weights[0], one)
-    else:  # initial weights are drawn by the backend
-        assert len(losses) == STEPS and np.isfinite(losses).all()
+    with _started(tmp_path, place, name) as workers:
+        _assert_ended_well(workers, tmp_path)
+    first, second = (_read(tmp_path, index) for index in range(2))
+    for path, weight in first.weights.items():
+        np.testing.assert_array_equal(second.weights[path], weight, err_msg=path)
+    _assert_agree(first, _of_one_device(place, one, tmp_path / "alone"))
+
+
+def _of_one_device(place, one, folder):
+    """The same run on one device; initial weights are drawn by the backend."""
+    if place is _tensorflow:
+        return _trained(one)
+    folder.mkdir()
+    with _started(folder, place, "one", count=1) as workers:
+        _assert_ended_well(workers, folder)
+    return _read(folder)
 
 
 # === What a TPU needs ===
