@@ -9,6 +9,7 @@ from serving_cases import CASES, CONFIG, TEXTS, VOCAB, at_tokens, make_model
 
 import keras_bert
 from keras_bert import BertTokenizer
+from keras_bert.cli import main
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
@@ -302,6 +303,33 @@ def test_from_text_to_answer(tmp_path):
     np.testing.assert_allclose(
         load(path)(batch)["logits"], np.asarray(model(batch)), atol=1e-5
     )
+
+
+# === The command ===
+
+
+def test_the_command_writes_other_formats(tmp_path, capsys):
+    needs(*NEEDED["onnx"])
+    checkpoint, texts = tmp_path / "model", tmp_path / "texts.txt"
+    make_model("classes").save_pretrained(checkpoint, tokenizer=BertTokenizer(VOCAB))
+    texts.write_text("\n".join(TEXTS))
+    command = ["export", "--model", str(checkpoint), "--format", "onnx", "--output"]
+    labels = ["--labels", "bad", "fair", "good"]
+    assert main([*command, str(tmp_path / "wide"), *labels]) == 0
+    assert f"Wrote {tmp_path / 'wide'}" in capsys.readouterr().out
+    config = json.loads((tmp_path / "wide" / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "fair", "2": "good"}
+    narrow = ["--precision", "int8", "--calibrate", str(texts), "--max-length", "9"]
+    assert main([*command, str(tmp_path / "narrow"), *narrow]) == 0
+    for wrong, said in (
+        (["--pairs"], "--pairs"),
+        (["--precision", "int8"], "calibrate"),
+        (["--labels", "one"], "3 labels"),
+        (["--precision", "int8", "--calibrate", str(tmp_path / "no")], "none is there"),
+    ):
+        assert main([*command, str(tmp_path / "wrong"), *wrong]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()
 
 
 # === Keras' own eight and four bits ===

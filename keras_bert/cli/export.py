@@ -3,6 +3,11 @@
 import argparse
 from typing import Any
 
+from keras_bert.cli.runtimes import (
+    SAVED_MODEL,
+    add_runtime_arguments,
+    export_for_runtime,
+)
 from keras_bert.errors import InputError, choose
 
 
@@ -28,10 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ids-only", action="store_true", help="leave out the signatures on text"
     )
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Loads the checkpoint and writes the next version."""
+    if args.format != SAVED_MODEL:
+        return export_for_runtime(args)
     from keras_bert.serving.export import export
 
     tokenizer = None if args.ids_only else load_tokenizer(args)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +72,7 @@ def export(
     precision: str = "float32",
     calibration: Iterable[Batch] = (),
     length: int | None = None,
+    labels: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Writes a model for another runtime.
@@ -91,6 +92,7 @@ def export(
         calibration: batches of inputs that are typical, for precision "int8".
         length: tokens of a row for LiteRT, which has one row of a fixed length; None
             takes `max_position_embeddings`.
+        labels: names of the classes, for `config.json`; None takes the config's.
         overwrite: replace a directory that is there; versions are never replaced.
 
     Returns:
@@ -121,12 +123,13 @@ def export(
             "Expected batches to calibrate precision='int8' with. Received: none. Pass "
             "some hundred typical rows, or take a precision that needs none."
         )
+    config = _labeled(model.config, labels)
     target = _target(Path(directory), form, overwrite)
     with whole_directory(target, replace=overwrite) as partial:
         form.write(model, partial, settings)
         if precision == "float32":
             check(model, partial, settings.length if form.fixed else None)
-        _write_config(model, partial / "config.json")
+        _write_config(model, config, partial / "config.json")
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
     return target
@@ -258,8 +261,8 @@ def _write_litert(model: BertPreTrainedModel, path: Path, settings: Settings) ->
     (path / "model.tflite").write_bytes(litert_model(model, settings.length))
 
 
-def _write_config(model: BertPreTrainedModel, path: Path) -> None:
-    values = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+def _write_config(model: BertPreTrainedModel, config: BertConfig, path: Path) -> None:
+    values = {**config.to_dict(), "architectures": [type(model).__name__]}
     text = json.dumps(values, indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -287,6 +290,17 @@ def _target(directory: Path, form: Format, overwrite: bool) -> Path:
             "Choose another, or ask to overwrite it."
         )
     return directory
+
+
+def _labeled(config: BertConfig, labels: Sequence[str] | None) -> BertConfig:
+    if labels is None:
+        return config
+    if len(labels) != config.num_labels:
+        raise InputError(
+            f"Expected {config.num_labels} labels, as many as the model has classes. "
+            f"Received: {len(labels)}: {', '.join(labels)}."
+        )
+    return config.replace(id2label=dict(enumerate(labels)))
 
 
 def _length(form: Format, length: int | None, config: BertConfig) -> int:

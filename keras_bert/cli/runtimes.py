@@ -1,0 +1,81 @@
+"""`keras-bert export --format …`: a checkpoint in the files of other runtimes."""
+
+import argparse
+from pathlib import Path
+
+from keras_bert.errors import InputError, MissingFileError
+
+SAVED_MODEL = "saved_model"
+FORMATS = (SAVED_MODEL, "onnx", "openvino", "litert")
+PRECISIONS = ("float32", "int8_dynamic", "int8_weights", "int8")
+# What only answers on text depend on, and other runtimes take ids.
+ON_TEXT = (
+    *("version", "pairs", "doc_stride", "max_answer_length"),
+    *("embeddings", "normalize"),
+)
+CALIBRATION_ROWS, BATCH_SIZE = 512, 32
+
+
+def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of formats beside the SavedModel."""
+    group = parser.add_argument_group("other runtimes, see docs/runtimes.md")
+    group.add_argument(
+        "--format", choices=FORMATS, default=SAVED_MODEL, help="what to write"
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the weights: int8_dynamic for ONNX, int8_weights for OpenVINO, int8 "
+        "for either, calibrated",
+    )
+    group.add_argument(
+        "--calibrate", metavar="FILE", help="typical texts, one a line, for int8"
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace an ONNX or LiteRT directory"
+    )
+
+
+def export_for_runtime(args: argparse.Namespace) -> None:
+    """Loads the checkpoint and writes it in the format asked for."""
+    from keras_bert.cli.export import load_model, load_tokenizer
+    from keras_bert.serving.runtimes import export
+
+    given = [name for name in ON_TEXT if getattr(args, name, None)]
+    if given:
+        raise InputError(
+            f"Expected --{given[0].replace('_', '-')} with --format {SAVED_MODEL} "
+            f"alone. Received: --format {args.format}, whose input is ids."
+        )
+    tokenizer = None if args.ids_only else load_tokenizer(args)
+    path = export(
+        load_model(args),
+        args.output,
+        args.format,
+        tokenizer,
+        precision=args.precision,
+        calibration=_calibration(args, tokenizer) if args.calibrate else (),
+        length=args.max_length if args.format == "litert" else None,
+        labels=args.labels,
+        overwrite=args.overwrite,
+    )
+    print(f"Wrote {path}")
+
+
+def _calibration(args: argparse.Namespace, tokenizer: object) -> list[dict]:
+    if tokenizer is None:
+        raise InputError("Expected a tokenizer for --calibrate. Leave --ids-only out.")
+    if not Path(args.calibrate).is_file():
+        raise MissingFileError(f"Expected a file at {args.calibrate}; none is there.")
+    lines = Path(args.calibrate).read_text(encoding="utf-8").split("\n")
+    texts = [line for line in lines if line.strip()][:CALIBRATION_ROWS]
+    return [
+        tokenizer(
+            texts[i : i + BATCH_SIZE],
+            max_length=args.max_length or 128,
+            padding=True,
+            truncation=True,
+        )
+        for i in range(0, len(texts), BATCH_SIZE)
+    ]
