@@ -1,5 +1,6 @@
 """Requests that share a batch: each gets the answer it would have got alone."""
 
+import copy
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -309,15 +310,21 @@ def requests_of(model):
 
 
 def test_batches_change_no_answer(path):
-    alone = LoadedModel("m", path)
     # Long enough for all to arrive; a batch of four requests is full before.
     parameters = BatchingParameters(8, batch_timeout_micros=200_000)
     metrics = Metrics()
     batcher = Batcher(parameters, metrics)
     shared = LoadedModel("m", path, Running(metrics=metrics, batcher=batcher))
-    requests = requests_of(alone)
-    with ThreadPoolExecutor(len(requests)) as pool:
+    alone = copy.copy(shared)  # the same session
+    alone._running = Running()
+    requests = requests_of(shared)
+    wrong = rows(2, 5)
+    wrong["input_ids"][0, 0] = 99  # must spoil no neighbor
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
+        spoilt = pool.submit(shared.predict, wrong, "serve_ids")
         answers = list(pool.map(lambda r: shared.predict(*r), requests))
+    with pytest.raises(ServingError, match=r"99 is not in \[0, 37\)"):
+        spoilt.result()
     for (inputs, signature_name), answer in zip(requests, answers, strict=True):
         expected = alone.predict(inputs, signature_name)
         assert set(answer) == set(expected)
@@ -331,21 +338,4 @@ def test_batches_change_no_answer(path):
     [sample] = metrics.batches.lines()
     assert int(sample.split()[-1]) < len(requests)
     batcher.close()
-    alone.close()
     shared.close()
-
-
-def test_ids_beyond_the_vocabulary_spoil_no_neighbor(path):
-    batcher = Batcher(BatchingParameters(6, batch_timeout_micros=200_000), Metrics())
-    model = LoadedModel("m", path, Running(batcher=batcher))
-    requests = [rows(2, 5, seed=i) for i in range(3)]
-    requests[1]["input_ids"][0, 0] = 99
-    with ThreadPoolExecutor(3) as pool:
-        first, wrong, last = (
-            pool.submit(model.predict, inputs, "serve_ids") for inputs in requests
-        )
-    assert first.result().keys() == last.result().keys()
-    with pytest.raises(ServingError, match=r"99 is not in \[0, 37\)"):
-        wrong.result()
-    batcher.close()
-    model.close()
