@@ -490,8 +490,14 @@ def test_texts_and_pairs_of_unequal_number_are_an_error():
             servable.on_text(pairs=True)(
                 text=tf.constant(["a", "a"]), text_pair=tf.constant(pairs)
             )
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="as many text_pairs"):
         Predictor(make_model("answers"), BertTokenizer(VOCAB))(["a", "a"], ["a"])
+
+
+def test_a_second_text_does_not_suit_a_tagger():
+    predict = Predictor(make_model("tokens"), BertTokenizer(VOCAB))
+    with pytest.raises(InputError, match="takes one text"):
+        predict(["a"], ["a"])
 
 
 def test_every_head_says_what_it_does():

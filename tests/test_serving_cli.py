@@ -205,6 +205,53 @@ def test_predict_chooses_among_alternatives(tmp_path, tokenizer, capsys):
         assert answer["choice"] == int(np.argmax(answer["logits"]))
 
 
+def saved(model, path, tokenizer):
+    return str(model.save_pretrained(path, tokenizer=tokenizer))
+
+
+def answers_of(capsys, *arguments):
+    assert main(["predict", *arguments]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_predict_answers_questions(tmp_path, tokenizer, capsys):
+    path = saved(make_model("answers"), tmp_path / "c", tokenizer)
+    passage = "so good a film was it seen " * 5
+    limits = ["--max-length", "13", "--doc-stride", "4", "--max-answer-length", "2"]
+    given = ["--model", path, *limits, "was it", "what", "--pair", passage, ""]
+    found, none = answers_of(capsys, *given)
+    assert passage[found["start"] : found["end"]] == found["answer"] != ""
+    assert len(found["answer"].split()) <= 2
+    assert 0 < found["score"] < 1 and 0 < found["no_answer_score"] < 1
+    nothing = {"answer": "", "start": 0, "end": 0, "score": 0.0, "no_answer_score": 1.0}
+    assert none == nothing
+
+
+def test_predict_finds_entities(tmp_path, tokenizer, capsys):
+    path = saved(make_model("tokens"), tmp_path / "c", tokenizer)
+    text = "so good, a film … was it seen " * 3
+    labels = ["--labels", "O", "B-X", "I-X", "--max-length", "13"]
+    rows = answers_of(capsys, "--model", path, *labels, text, "")
+    lists = ("entity", "text", "start", "end", "score")
+    for row in rows:
+        assert {len(row[name]) for name in lists} == {row["count"]}
+    assert rows[0]["count"] > 0 and rows[1]["count"] == 0
+    assert {*rows[0]["entity"]} == {"X"}
+    places = zip(rows[0]["start"], rows[0]["end"], strict=True)
+    assert [text[start:end] for start, end in places] == rows[0]["text"]
+
+
+def test_texts_become_vectors_of_any_checkpoint(checkpoint, tmp_path, capsys):
+    options = ["--model", str(checkpoint), "--embeddings", "mean", "--normalize"]
+    rows = answers_of(capsys, *options, *TEXTS)
+    vectors = np.array([row["embeddings"] for row in rows])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    assert main(["export", *options, "--output", str(tmp_path / "m")]) == 0
+    serve = signatures_of(tmp_path / "m" / "1")["serving_default"]
+    received = serve(text=tf.constant(TEXTS))["embeddings"]
+    np.testing.assert_allclose(vectors, received, atol=1e-6)
+
+
 def test_serve_explains_its_argument(tmp_path, capsys):
     assert main(["serve", "--model", "saved_models/x"]) == 2
     assert "NAME=DIR" in capsys.readouterr().err

@@ -2,10 +2,6 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -302,32 +298,6 @@ def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
         tf.errors.InvalidArgumentError, match="max_position_embeddings=23"
     ):
         loaded.signatures["serve_ids"](**{k: tf.constant(v) for k, v in given.items()})
-
-
-def test_a_process_with_tensorflow_alone_runs_it(exported):
-    model, path, loaded = exported("classes")
-    given = features("classes", 2, 7)
-    script = textwrap.dedent("""
-        import json, sys
-        import numpy as np, tensorflow as tf, tensorflow_text
-        path, given = sys.argv[1], json.loads(sys.argv[2])
-        loaded = tf.saved_model.load(path)
-        ids = {k: tf.constant(v, tf.int32) for k, v in given["ids"].items()}
-        ids = loaded.signatures["serve_ids"](**ids)["logits"]
-        text = loaded.signatures["serving_default"](text=tf.constant(given["text"]))
-        assert not any(name.startswith("keras_bert") for name in sys.modules)
-        print(json.dumps([ids.numpy().tolist(), text["logits"].numpy().tolist()]))
-        """)
-    payload = {"ids": {k: v.tolist() for k, v in given.items()}, "text": TEXTS}
-    command = [sys.executable, "-c", script, str(path), json.dumps(payload)]
-    result = subprocess.run(
-        command, capture_output=True, text=True, cwd=path, env={**os.environ}
-    )
-    assert result.returncode == 0, result.stderr
-    ids, text = json.loads(result.stdout.splitlines()[-1])
-    np.testing.assert_allclose(ids, model(given), atol=1e-5, rtol=0)
-    here = loaded.signatures["serving_default"](text=tf.constant(TEXTS))["logits"]
-    np.testing.assert_allclose(text, here, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

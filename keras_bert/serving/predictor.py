@@ -49,7 +49,7 @@ class Predictor:
         **answers,
     ):
         servable = Servable(model, tokenizer, max_length, labels, **answers)
-        self._takes_pairs = servable.pairs
+        self._head, self._takes_pairs = servable.head, servable.pairs
         self._function: Callable = servable.on_text
         self._batch_size = batch_size
 
@@ -69,13 +69,19 @@ class Predictor:
             progress: show a progress bar.
 
         Raises:
-            InputError: a string where a list was expected, unequal lengths, or no
-                second strings for a head on pairs.
+            InputError: a string where a list was expected, unequal lengths, no
+                second strings for a head on pairs, or some for one on single texts.
         """
         columns = _columns(texts, text_pairs, self._takes_pairs)
+        if text_pairs is not None and self._head.pairs is None:
+            raise InputError(
+                f"Expected no text_pairs: {self._head.task} takes one text."
+            )
         answer = self._function(pairs=text_pairs is not None)
         # Rows of similar length together: little padding to compute.
-        order = np.argsort([-len(text) for text in texts], kind="stable")
+        rows_of = zip(*columns.values(), strict=True)
+        lengths = np.array([sum(map(_characters, row)) for row in rows_of], int)
+        order = np.argsort(-lengths, kind="stable")
         rows: list[Row] = [{}] * len(order)
         with tqdm(total=len(order), unit="row", disable=not progress) as bar:
             for start in range(0, len(order), self._batch_size):
@@ -98,6 +104,11 @@ def _columns(texts, text_pairs, takes_pairs: bool) -> dict[str, Sequence]:
             f"{len(texts)} texts and {len(text_pairs)} text_pairs."
         )
     return {"text": texts, "text_pair": text_pairs}
+
+
+def _characters(text: str | Sequence[str]) -> int:
+    """Length of a text, or of all alternatives of a multiple choice."""
+    return len(text) if isinstance(text, (str, bytes)) else sum(map(len, text))
 
 
 def _batch(columns: dict[str, Sequence], chosen: np.ndarray) -> dict[str, tf.Tensor]:

@@ -55,7 +55,7 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
         request.settings.max_answer_length,
     )
     samples = features["overflow_to_sample_mapping"]
-    best = _best_rows(spans.score, samples, tf.shape(texts["text_pair"])[0])
+    best = _best_rows(spans.score, samples)
     score, first, last = (tf.gather(x, best) for x in spans[:3])
     chosen = {name: tf.gather(value, best) for name, value in features.items()}
     start, end = _whole_words(chosen, first, last, request.settings)
@@ -132,13 +132,11 @@ def _in_passage(features: Tensors) -> Tensor:
     return (features["token_type_ids"] == 1) & (offsets[..., 1] > offsets[..., 0])
 
 
-def _best_rows(score: Tensor, samples: Tensor, count: Tensor) -> Tensor:
+def _best_rows(score: Tensor, samples: Tensor) -> Tensor:
     """The row of each sample, `(batch,)`, that has the highest score."""
-    scores = tf.RaggedTensor.from_value_rowids(
-        score, samples, tf.cast(count, samples.dtype), validate=False
-    )
-    windows = tf.argmax(scores.to_tensor(-tf.float32.max), 1, scores.row_splits.dtype)
-    return scores.row_starts() + windows
+    row = tf.range(tf.size(score))
+    is_best = score == tf.gather(tf.math.segment_max(score, samples), samples)
+    return tf.math.segment_min(tf.where(is_best, row, tf.size(score)), samples)
 
 
 def _whole_words(

@@ -269,7 +269,8 @@ class InGraphTokenizer(tf.Module):
         """
         max_length = self.max_length if max_length is None else max_length
         rows = rows_of([part.ids for part in parts], max_length, truncation, stride)
-        width = rows.longest if padding is True else max_length
+        # Without rows there is a place still, for what looks at the first.
+        width = tf.maximum(rows.longest, 1) if padding is True else max_length
         table = layout(rows, width)
         special = tf.constant(self._special_ids)
         batch = {
