@@ -567,7 +567,18 @@ def check_names(model):
     only = model.predict({"text": text}, output_filter=["label"])
     assert list(only) == ["label"]
     cases = [
-        ({"txt": text}, "", (), "1!=1 len({txt}) != len({text}). Sent extra: {txt}."),
+        (
+            {"txt": text},
+            *("", ()),
+            "Signature input alias: text(feed name: serving_default_text:0) not found "
+            "in request and no default value provided. Inputs expected to be in the "
+            "request {txt}",
+        ),
+        (
+            {"text": text, "txt": text},
+            *("", ()),
+            "2!=1 len({text,txt}) != len({text}). Sent extra: {txt}.",
+        ),
         ({}, "", (), "Missing but required: {text}."),
         ({"text": text}, "", ("nope",), "alias not found in signature: nope"),
         ({"text": text}, "", ("label",) * 2, "duplicate output tensor alias: label"),

@@ -3,7 +3,7 @@
 Signatures run as TF Serving runs them: in a session, by the tensor names that
 `saved_model.pb` gives, without the Python objects of TensorFlow 2. Names of errors
 and their messages follow TF Serving's sources (`predict_util.cc`, `classifier.cc`,
-`regressor.cc`, `multi_inference.cc`).
+`regressor.cc`, `multi_inference.cc`) and TensorFlow's (`saved_model/util.cc`).
 """
 
 import contextlib
@@ -285,13 +285,20 @@ def _without_warnings() -> Iterator[None]:
 def _check_inputs(sent: Mapping[str, np.ndarray], signature_inputs: Mapping) -> None:
     extra = sorted(set(sent) - set(signature_inputs))
     missing = sorted(set(signature_inputs) - set(sent))
-    if extra or missing:
-        required = sorted(signature_inputs)
+    received, required = (",".join(sorted(names)) for names in (sent, signature_inputs))
+    if len(sent) != len(signature_inputs):
         raise invalid(
-            f"input size does not match signature: {len(sent)}!={len(required)} "
-            f"len({{{','.join(sorted(sent))}}}) != len({{{','.join(required)}}}). "
+            f"input size does not match signature: {len(sent)}!={len(signature_inputs)}"
+            f" len({{{received}}}) != len({{{required}}}). "
             f"Sent extra: {{{','.join(extra)}}}. "
             f"Missing but required: {{{','.join(missing)}}}."
+        )
+    if missing:
+        name = missing[0]
+        raise invalid(
+            f"Signature input alias: {name}(feed name: {signature_inputs[name].name}) "
+            "not found in request and no default value provided. Inputs expected to be "
+            f"in the request {{{received}}}, or default input alias set: "
         )
     # Python's session would convert another type silently; the server's refuses it.
     for index, name in enumerate(sorted(sent)):

@@ -90,7 +90,7 @@ class Server:
             self._fronts.append(self._rest)
             self._grpc = None
             if grpc_port is not None:
-                from keras_bert.serving.grpc_service import GrpcServer
+                from keras_bert.serving.grpc_server import GrpcServer
 
                 self._grpc = GrpcServer(f"{host}:{grpc_port}", *shared)
                 self._fronts.append(self._grpc)
