@@ -32,8 +32,8 @@ def measure(run: Session, batches: list[Batch], rows: list[Batch]) -> dict:
         Percentiles of the time of one row in ms, and real tokens per second of time
         and of CPU time.
     """
-    batches = [part for batch in batches for part in _fitted(batch, run.shape)]
-    rows = [part for row in rows for part in _fitted(row, run.shape)]
+    batches = [part for batch in batches for part in fitted(batch, run.shape)]
+    rows = [part for row in rows for part in fitted(row, run.shape)]
     tokens = sum(int(np.sum(batch["attention_mask"] > 0)) for batch in batches)
     _timed(run, batches)
     passes = [_timed(run, batches) for _ in range(ROUNDS)]
@@ -54,7 +54,7 @@ def _timed(run: Function, inputs: list[Batch]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _fitted(batch: Batch, shape: tuple[int | None, ...]) -> Iterator[Batch]:
+def fitted(batch: Batch, shape: tuple[int | None, ...]) -> Iterator[Batch]:
     """Yields a batch as it is, or row by row at the length a runtime has."""
     if None in shape:
         yield batch
