@@ -26,7 +26,7 @@ COMMANDS = {
     "strip": "remove the optimizer's state from a checkpoint",
     "export": "write a SavedModel for TF Serving",
     "bench": "measure a model on every runtime installed",
-    "serve": "answer TF Serving's REST API on this machine, for development",
+    "serve": "answer TF Serving's REST and gRPC APIs on this machine, for development",
     "attention": "draw attention heat maps",
     "features": "write a model's hidden states for text",
 }

@@ -233,9 +233,12 @@ def _forward_function(
     chunk = tf.function(outputs, input_signature=specs, autograph=False)
 
     def forward(input_ids, attention_mask, token_type_ids):
-        # A lookup past the end of the position table is an error on CPU only.
-        tf.debugging.assert_less_equal(tf.shape(input_ids)[-1], limit, message)
-        ids = (input_ids, attention_mask, token_type_ids)
+        # A lookup past the end of the position table is an error on CPU only, and
+        # there says less. Nothing runs before the check.
+        length = tf.shape(input_ids)[-1]
+        check = tf.debugging.assert_less_equal(length, limit, message)
+        with tf.control_dependencies([check]):
+            ids = [tf.identity(x) for x in (input_ids, attention_mask, token_type_ids)]
         return in_chunks(chunk.get_concrete_function(), ids)
 
     return tf.function(forward, input_signature=specs, autograph=False)
