@@ -429,32 +429,47 @@ def by_torch(outputs, mask):
     }
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "pooler"])
-@pytest.mark.parametrize("normalize", [False, True])
-def test_embeddings_are_those_of_torch(pooling, normalize):
+@pytest.fixture(scope="module")
+def encoder():
+    """A model and its tokenizer; texts, their features, and torch's vectors."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     path = shared("goldens", "hf_bert_model_gelu")
     tokenizer = BertTokenizer.from_pretrained(path)
     texts = ["the cat ran", "", "a fox jumps over the lazy dogs " * 9, "é 東"]
-    inputs = {k: torch.tensor(v) for k, v in tokenizer(texts, max_length=37).items()}
+    features = tokenizer(texts, max_length=37)
+    inputs = {name: torch.tensor(ids) for name, ids in features.items()}
     reference = transformers.BertModel.from_pretrained(path).eval()
     with torch.no_grad():
-        vectors = by_torch(reference(**inputs), inputs["attention_mask"])[pooling]
-    if normalize:
-        vectors = torch.nn.functional.normalize(vectors, dim=1)
+        vectors = by_torch(reference(**inputs), inputs["attention_mask"])
     model = keras_bert.BertModel.from_pretrained(path)
-    servable = Servable(model, tokenizer, 37, embeddings=pooling, normalize=normalize)
-    ids = {k: tf.constant(v.numpy(), tf.int32) for k, v in inputs.items()}
-    for received in (
-        servable.on_text(pairs=False)(text=tf.constant(texts)),
-        servable.functions["serve_ids"](**ids),
-    ):
-        assert set(received) == {"embeddings"}
-        assert received["embeddings"].dtype == tf.float32
-        np.testing.assert_allclose(
-            received["embeddings"], vectors, atol=3e-6, rtol=1e-5
-        )
+    return model, tokenizer, texts, features, vectors
+
+
+@pytest.mark.parametrize(
+    "pooling, normalize",
+    [("mean", False), ("mean", True), ("max", False), ("cls", True), ("pooler", False)],
+)
+def test_embeddings_are_those_of_torch(pooling, normalize, encoder):
+    import torch
+
+    model, _, _, features, vectors = encoder
+    expected = vectors[pooling]
+    if normalize:
+        expected = torch.nn.functional.normalize(expected, dim=1)
+    servable = Servable(model, None, embeddings=pooling, normalize=normalize)
+    ids = {name: tf.constant(value) for name, value in features.items()}
+    received = servable.functions["serve_ids"](**ids)
+    assert set(received) == {"embeddings"}
+    assert received["embeddings"].dtype == tf.float32
+    np.testing.assert_allclose(received["embeddings"], expected, atol=3e-6, rtol=1e-5)
+
+
+def test_texts_become_the_vectors_of_their_ids(encoder):
+    model, tokenizer, texts, _, vectors = encoder
+    rows = Predictor(model, tokenizer, max_length=37, embeddings="mean")(texts)
+    received = [row["embeddings"] for row in rows]
+    np.testing.assert_allclose(received, vectors["mean"], atol=3e-6, rtol=1e-5)
 
 
 def test_rows_without_tokens_have_finite_embeddings():
@@ -474,13 +489,15 @@ def test_rows_are_not_padded_to_the_longest_of_their_batch():
         CONFIG.replace(id2label={0: "O", 1: "B-X", 2: "I-X"}), seed=3
     )
     tokenizer = BertTokenizer(VOCAB)
-    together = Predictor(model, tokenizer, max_length=13)(TEXTS)
-    alone = Predictor(model, tokenizer, max_length=13, batch_size=1)(TEXTS)
+    predict = Predictor(model, tokenizer, max_length=13)
+    together, alone = predict(TEXTS), [predict([text])[0] for text in TEXTS]
     assert len({int(row["count"]) for row in together}) > 1
     for row, other in zip(together, alone, strict=True):
         assert {len(row[name]) for name in row if name != "count"} == {row["count"]}
         assert row["text"].tolist() == other["text"].tolist()
         np.testing.assert_allclose(row["score"], other["score"], atol=1e-5)
+    with pytest.raises(InputError, match="takes one text"):
+        predict(TEXTS, TEXTS)
 
 
 def test_texts_and_pairs_of_unequal_number_are_an_error():
@@ -490,14 +507,6 @@ def test_texts_and_pairs_of_unequal_number_are_an_error():
             servable.on_text(pairs=True)(
                 text=tf.constant(["a", "a"]), text_pair=tf.constant(pairs)
             )
-    with pytest.raises(InputError, match="as many text_pairs"):
-        Predictor(make_model("answers"), BertTokenizer(VOCAB))(["a", "a"], ["a"])
-
-
-def test_a_second_text_does_not_suit_a_tagger():
-    predict = Predictor(make_model("tokens"), BertTokenizer(VOCAB))
-    with pytest.raises(InputError, match="takes one text"):
-        predict(["a"], ["a"])
 
 
 def test_every_head_says_what_it_does():

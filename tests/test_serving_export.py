@@ -291,6 +291,40 @@ def test_long_text_is_cut_inside_the_graph(exported):
         assert ids[0, 0] == VOCAB.index("[CLS]") and ids[0, -1] == VOCAB.index("[SEP]")
 
 
+HOSTILE = ["", " \n\u200b", b"\xff\xfe a \x80 bad", "a\x00film", "\u0301", "😀" * 40]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_text_has_an_answer(case, exported):
+    serve = exported(case)[2].signatures["serving_default"]
+    if case in ON_PAIRS:
+        combined = list(itertools.product(HOSTILE, HOSTILE))
+        text, pair = map(list, zip(*combined, strict=True))
+        pair = [[p, "film"] for p in pair] if case == "choices" else pair
+        inputs = {"text": text, "text_pair": pair}
+    else:
+        inputs = {"text": HOSTILE}
+    answer = serve(**{name: tf.constant(value) for name, value in inputs.items()})
+    for name, value in answer.items():
+        value = value.numpy()
+        assert len(value) == len(inputs["text"])
+        if value.dtype.kind == "f":
+            assert np.isfinite(value).all()
+        if value.dtype.kind == "O":
+            assert all(piece.decode("utf-8") is not None for piece in value.flat), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_texts_have_no_answers(case, exported):
+    serve = exported(case)[2].signatures["serving_default"]
+    empty = {"text": tf.zeros([0], tf.string)}
+    if case in ON_PAIRS:
+        shape = [0, 2] if case == "choices" else [0]
+        empty["text_pair"] = tf.zeros(shape, tf.string)
+    for value in serve(**empty).values():
+        assert value.shape[0] == 0
+
+
 def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
     loaded = exported("classes")[2]
     given = features("classes", 1, CONFIG.max_position_embeddings + 1)
