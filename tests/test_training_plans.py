@@ -10,6 +10,7 @@ import re
 import shutil
 from dataclasses import asdict
 from itertools import pairwise
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -339,6 +340,33 @@ def test_layers_computed_twice_take_the_same_steps(thawing, tmp_path, monkeypatc
     assert calls and not run.model.encoder.activation_checkpointing
     for line, other in zip(run.history, thawing.history, strict=True):
         assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+
+
+# === The log ===
+
+
+def test_evaluation_is_not_training_time(tmp_path, monkeypatch):
+    """A clock that a step moves by 1 and a held-out batch by 50."""
+    now, next_batch = [0.0], loop.next_batch
+
+    def train(batches, number):
+        now[0] += 1
+        return next_batch(batches, number)
+
+    class Heldout(Rows):
+        def __call__(self, *arguments):
+            now[0] += 50
+            return super().__call__(*arguments)
+
+    run = _run(tmp_path / "run", steps=8, evaluate_every=3)
+    run.heldout = Heldout(2)
+    monkeypatch.setattr(loop, "next_batch", train)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    lines = [line for line in run() if line["split"] == "train"]
+    assert [line["step"] for line in lines] == [4, 8]
+    for line in lines:
+        assert line["tokens_per_second"] == pytest.approx(ROWS * 7)
+    assert lines[-1]["time"] == 8 + 2 * 2 * 50
 
 
 # === The progress line ===

@@ -226,6 +226,6 @@ def finish(run: Any, tokenizer: Any, output: str) -> None:
         for name, value in run.result.items()
         if name != "time"
     )
-    if run.ended_early:
-        print(f"Ended early, at step {run.history[-1]['step']} of {run.plan.steps}.")
+    if (last := run.history[-1]["step"]) < run.plan.steps:
+        print(f"Ended early, at step {last} of {run.plan.steps}.")
     print(f"{numbers}\nWrote {path}")

@@ -264,7 +264,8 @@ class Run:
 
     def _evaluate(self, step: int) -> bool:
         """Writes a held-out line and says whether it is the best so far."""
-        averaged = self.plan.ema_momentum is not None
+        self._pending = [_floats(sums) for sums in self._pending]  # waits for steps
+        began, averaged = time.monotonic(), self.plan.ema_momentum is not None
         with self._steps.averaged() if averaged else nullcontext():
             sums = _add_up(
                 [self._steps.evaluate(b) for b in self._steps.heldout(self.heldout)]
@@ -275,7 +276,7 @@ class Run:
         if "mlm_loss" in line:
             line["mlm_perplexity"] = math.exp(min(line["mlm_loss"], 700.0))
         self._write(step, "heldout", line)
-        self._last = time.monotonic()  # evaluation is not training time
+        self._last += time.monotonic() - began  # evaluation is not training time
         return self._is_best(step, line[self.plan.monitor])
 
     def _is_best(self, step: int, value: float) -> bool:
