@@ -185,6 +185,16 @@ def test_large_weights_lie_beside_the_graph(tmp_path, monkeypatch):
     assert difference(load(path)(inputs), own, inputs["attention_mask"]) < 1e-5
 
 
+def test_a_weight_beyond_the_format_is_refused(tmp_path, monkeypatch):
+    needs("onnx")
+    from keras_bert.serving.runtimes import onnx_graph
+
+    monkeypatch.setattr(onnx_graph, "LARGEST", 100)
+    with pytest.raises(ConfigError, match="below 2 GiB each"):
+        export(make_model("classes"), tmp_path / "out", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 def test_nothing_is_replaced_unasked(name, tmp_path):
     needs(*NEEDED[name])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10  # the format of files in the time of that set
+LARGEST = 2**31  # bytes of a protocol buffer
 
 # Added to scores. Finite in float16, and beside any real score as good as infinite.
 # The own tokens of a row of padding come before those of other rows.
@@ -118,7 +119,16 @@ class Graph:
         return name
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Adds an initializer, once, and returns its name."""
+        """Adds an initializer, once, and returns its name.
+
+        Raises:
+            ConfigError: it is larger than a protocol buffer can be.
+        """
+        if array.nbytes >= LARGEST:
+            raise ConfigError(
+                f"Expected weights below 2 GiB each for ONNX. Received: {name} of "
+                f"{array.nbytes / 2**30:.1f} GiB."
+            )
         self._arrays.setdefault(name, array)
         return name
 
