@@ -88,6 +88,10 @@ def test_openvino_equals_keras(case, tmp_path):
     assert path == tmp_path / "served" / "1"  # as model servers want it
     own = own_outputs(model, inputs)
     assert difference(load(path)(inputs), own, inputs["attention_mask"]) < 1e-5
+    narrow = load(path, precision="bfloat16")(inputs)
+    assert difference(narrow, own, inputs["attention_mask"]) < 0.05
+    with pytest.raises(UnknownNameError, match="bfloat16"):
+        load(path, precision="bf16")
     assert export(model, tmp_path / "served", "openvino").name == "2"
 
 
@@ -339,6 +343,9 @@ def test_the_command_writes_other_formats(tmp_path, capsys):
     ):
         assert main([*command, str(tmp_path / "wrong"), *wrong]) == 2
         assert said in capsys.readouterr().err
+    saved_model = ["export", "--model", str(checkpoint), "--precision", "int8"]
+    assert main([*saved_model, "--output", str(tmp_path / "wrong")]) == 2
+    assert "--format onnx" in capsys.readouterr().err
     assert not (tmp_path / "wrong").exists()
 
 

@@ -4,9 +4,9 @@ import argparse
 from typing import Any
 
 from keras_bert.cli.runtimes import (
-    SAVED_MODEL,
     add_runtime_arguments,
     export_for_runtime,
+    wants_runtime,
 )
 from keras_bert.errors import InputError, choose
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Loads the checkpoint and writes the next version."""
-    if args.format != SAVED_MODEL:
+    if wants_runtime(args):
         return export_for_runtime(args)
     from keras_bert.serving.export import export
 

@@ -37,6 +37,22 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def wants_runtime(args: argparse.Namespace) -> bool:
+    """Tells whether another format than the SavedModel is asked for.
+
+    Raises:
+        InputError: what only other formats know is asked of a SavedModel.
+    """
+    if args.format != SAVED_MODEL:
+        return True
+    if args.precision != "float32" or args.calibrate or args.overwrite:
+        raise InputError(
+            "Expected --format onnx, openvino or litert with --precision, --calibrate "
+            "or --overwrite. Received: none, which writes a SavedModel."
+        )
+    return False
+
+
 def export_for_runtime(args: argparse.Namespace) -> None:
     """Loads the checkpoint and writes it in the format asked for."""
     from keras_bert.cli.export import load_model, load_tokenizer

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.errors import MissingFileError
+from keras_bert.errors import MissingFileError, choose
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving.runtimes.packages import require
 
 Batch = Mapping[str, np.ndarray]
+HINTS = {"float32": "f32", "bfloat16": "bf16"}  # of OpenVINO
 Function = Callable[[Batch], dict[str, np.ndarray]]
 
 
@@ -48,6 +49,7 @@ def load(
 
     Raises:
         MissingFileError: there is no such file.
+        UnknownNameError: OpenVINO has no such precision.
         MissingExtraError: the runtime is not installed.
 
     Example:
@@ -82,7 +84,7 @@ def _onnx_runtime(path: Path, threads: int | None, precision: str) -> Session:
 def _openvino(path: Path, threads: int | None, precision: str) -> Session:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "INFERENCE_PRECISION_HINT": HINTS[choose("precision", precision, HINTS)],
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
     }
     compiled = require("openvino").Core().compile_model(str(path), "CPU", settings)
