@@ -17,12 +17,12 @@ from serving_cases import CONFIG, SPECIAL, TEXTS, VOCAB, make_model
 import keras_bert
 from keras_bert import BertTokenizer
 from keras_bert.errors import InputError
-from keras_bert.serving import entities, spans
-from keras_bert.serving.answers import HEADS
-from keras_bert.serving.characters import cut
 from keras_bert.serving.export import Servable
+from keras_bert.serving.graph import entities, spans
+from keras_bert.serving.graph.answers import HEADS
+from keras_bert.serving.graph.characters import cut
+from keras_bert.serving.graph.settings import Request, Settings
 from keras_bert.serving.predictor import Predictor
-from keras_bert.serving.settings import Request, Settings
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
 LETTERS = [*"abc", "e", "##e", "##a", "##b", "run", "##ning", ".", "-", "東", "京"]

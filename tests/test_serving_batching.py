@@ -17,12 +17,12 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from keras_bert import BertTokenizer
 from keras_bert.errors import ConfigError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.batching import Batcher, BatchingParameters
-from keras_bert.serving.errors import ServingError, invalid
+from keras_bert.serving.double.batching import Batcher, BatchingParameters
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.merging import Merger
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model import LoadedModel, Running
 from keras_bert.serving.export import export
-from keras_bert.serving.merging import Merger
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model import LoadedModel, Running
 
 
 def signature(inputs, outputs):

@@ -31,9 +31,9 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving import card, warm_up
 from keras_bert.serving import export as export_module
 from keras_bert.serving.export import export, versions
+from keras_bert.serving.graph import card, warm_up
 from keras_bert.serving.predictor import Predictor
 
 

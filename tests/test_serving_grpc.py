@@ -19,11 +19,12 @@ from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.errors import InputError, MissingExtraError, UnknownNameError
-from keras_bert.serving import Client, wire
+from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
-from keras_bert.serving.errors import AddressError
+from keras_bert.serving.clients import wire
+from keras_bert.serving.double.errors import AddressError
+from keras_bert.serving.double.limits import Limits
 from keras_bert.serving.export import export, versions
-from keras_bert.serving.limits import Limits
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
 

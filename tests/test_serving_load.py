@@ -21,8 +21,8 @@ from serving_cases import VOCAB, WORDS, make_model
 from keras_bert import BertTokenizer
 from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
+from keras_bert.serving.double.metrics import PATH
 from keras_bert.serving.export import export
-from keras_bert.serving.metrics import PATH
 
 NAME = "m"
 CLIENTS = 64

@@ -17,11 +17,12 @@ from serving_cases import TEXTS, VOCAB, make_model
 from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.errors import CheckpointError
-from keras_bert.serving import Client, rest
+from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
+from keras_bert.serving.double import rest
+from keras_bert.serving.double.http_server import InHand
+from keras_bert.serving.double.metrics import Counter, Histogram, Metrics
 from keras_bert.serving.export import export
-from keras_bert.serving.http_server import InHand
-from keras_bert.serving.metrics import Counter, Histogram, Metrics
 from keras_bert.serving.server import Server
 
 NAME = "m"
@@ -302,8 +303,8 @@ def test_the_command_explains_labels(label, capsys):
 
 def test_defaults_of_the_command_are_those_of_the_server():
     from keras_bert.cli import parser_of
-    from keras_bert.serving.batching import BatchingParameters
-    from keras_bert.serving.limits import Limits
+    from keras_bert.serving.double.batching import BatchingParameters
+    from keras_bert.serving.double.limits import Limits
 
     args = vars(parser_of("serve").parse_args(["--model", "a=x"]))
     for settings in (BatchingParameters(), Limits()):

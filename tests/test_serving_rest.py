@@ -27,15 +27,16 @@ from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 from keras_bert import BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving import Client, json_bodies, json_tensors, rest
+from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
-from keras_bert.serving.errors import ServingError
+from keras_bert.serving.double import json_bodies, json_tensors, rest
+from keras_bert.serving.double.errors import ServingError
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.model_store import ModelStore
+from keras_bert.serving.double.versions import ModelConfig
 from keras_bert.serving.export import export, versions
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.model_store import ModelStore
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
-from keras_bert.serving.versions import ModelConfig
 
 NAME = "conformance"
 REAL = os.environ.get("TFS_HOST")

@@ -15,8 +15,8 @@ import tensorflow_text
 from serving_cases import CHOICES, ON_PAIRS, PAIRS, TEXTS, VOCAB, make_model
 
 from keras_bert import BertTokenizer
-from keras_bert.serving.chunks import in_chunks
 from keras_bert.serving.export import Servable, export
+from keras_bert.serving.graph.chunks import in_chunks
 
 SOURCE = Path(__file__).resolve().parent / "c" / "serve.c"
 EMBEDDINGS = {"embeddings": "mean", "normalize": True}

@@ -10,8 +10,8 @@ from serving_cases import CASES, CONFIG, at_tokens, make_model
 import keras_bert
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import heads
-from keras_bert.serving import unpadded
 from keras_bert.serving.export import named_outputs
+from keras_bert.serving.graph import unpadded
 
 UNPADDED = [case for case in CASES if case not in ("states", "classes_with_states")]
 

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 from keras_bert.errors import CheckpointError, ConfigError, MissingFileError
-from keras_bert.serving.errors import ServingError
-from keras_bert.serving.model_store import ModelStore, versions_in
-from keras_bert.serving.versions import All, Latest, ModelConfig, Specific, policy_of
+from keras_bert.serving.double.errors import ServingError
+from keras_bert.serving.double.model_store import ModelStore, versions_in
+from keras_bert.serving.double.versions import (
+    All,
+    Latest,
+    ModelConfig,
+    Specific,
+    policy_of,
+)
 
 
 class Model:

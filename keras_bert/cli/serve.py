@@ -88,12 +88,12 @@ def run(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C or SIGTERM."""
     model_dirs = dict(_name_and_directory(text) for text in args.model)
     labels = _labels(args.label, model_dirs)
-    from keras_bert.serving.batching import BatchingParameters
-    from keras_bert.serving.limits import Limits
+    from keras_bert.serving.double.batching import BatchingParameters
+    from keras_bert.serving.double.limits import Limits
     from keras_bert.serving.server import Server
 
     batching = None if args.no_batching else _taken(BatchingParameters, args)
-    logging.getLogger("keras_bert.serving.model_store").setLevel(logging.INFO)
+    logging.getLogger("keras_bert.serving.double.model_store").setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s")
     with Server(
         model_dirs,

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_bert.errors import InputError, choose
-from keras_bert.serving.rest_client import RestTransport
-from keras_bert.serving.transport import Columns, RequestError, Transport
+from keras_bert.serving.clients.rest_client import RestTransport
+from keras_bert.serving.clients.transport import Columns, RequestError, Transport
 
 __all__ = ["Client", "RequestError"]
 
 
 def _grpc_transport(*args: Any) -> Transport:
-    from keras_bert.serving.grpc_client import GrpcTransport
+    from keras_bert.serving.clients.grpc_client import GrpcTransport
 
     return GrpcTransport(*args)
 

@@ -12,11 +12,11 @@ from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.outputs import whole_directory
-from keras_bert.serving import card, unpadded, warm_up
-from keras_bert.serving import embeddings as poolings
-from keras_bert.serving.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of
-from keras_bert.serving.chunks import in_chunks
-from keras_bert.serving.settings import Request, Settings, Tensors
+from keras_bert.serving.graph import card, unpadded, warm_up
+from keras_bert.serving.graph import embeddings as poolings
+from keras_bert.serving.graph.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of
+from keras_bert.serving.graph.chunks import in_chunks
+from keras_bert.serving.graph.settings import Request, Settings, Tensors
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
@@ -98,7 +98,7 @@ class Servable:
             128 at most.
         max_answer_length: the most tokens of an answer to a question; None takes 30.
         embeddings: answer with one vector per text, an encoder's states pooled by
-            "mean", "max", "cls" or "pooler"; see `keras_bert.serving.embeddings`.
+            "mean", "max", "cls" or "pooler"; see `keras_bert.serving.graph.embeddings`.
         normalize: make these vectors of length 1.
     """
 

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from keras_bert.errors import MissingExtraError
-from keras_bert.serving.batching import Batcher, BatchingParameters
-from keras_bert.serving.http_server import RestServer
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model import LoadedModel, Running
-from keras_bert.serving.model_store import ModelStore
-from keras_bert.serving.versions import ModelConfig, policy_of
+from keras_bert.serving.double.batching import Batcher, BatchingParameters
+from keras_bert.serving.double.http_server import RestServer
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model import LoadedModel, Running
+from keras_bert.serving.double.model_store import ModelStore
+from keras_bert.serving.double.versions import ModelConfig, policy_of
 
 BATCHING = BatchingParameters()
 LIMITS = Limits()
@@ -90,7 +90,7 @@ class Server:
             self._fronts.append(self._rest)
             self._grpc = None
             if grpc_port is not None:
-                from keras_bert.serving.grpc_server import GrpcServer
+                from keras_bert.serving.double.grpc_server import GrpcServer
 
                 self._grpc = GrpcServer(f"{host}:{grpc_port}", *shared)
                 self._fronts.append(self._grpc)

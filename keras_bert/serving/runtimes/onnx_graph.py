@@ -3,7 +3,7 @@
 Written, not traced: an encoder is twenty operations, and so the graph holds each
 weight once, reads like the model, and does not depend on the backend Keras runs on.
 Dense layers and LayerNorm run on the real tokens of a batch alone, as in
-`keras_bert.serving.unpadded`; only attention goes back to rows, as long as the
+`keras_bert.serving.graph.unpadded`; only attention goes back to rows, as long as the
 longest one.
 """
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.model import type_name
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.model import type_name
 
 
 def tensor_of(value: Any, dtype: int) -> np.ndarray:

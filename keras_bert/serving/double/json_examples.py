@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_bert.serving.errors import invalid
-from keras_bert.serving.json_tensors import (
+from keras_bert.serving.double.errors import invalid
+from keras_bert.serving.double.json_tensors import (
     decode_base64,
     is_base64,
     json_type,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_bert.serving.errors import invalid
+from keras_bert.serving.double.errors import invalid
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from keras_bert.serving.errors import ServingError
+from keras_bert.serving.double.errors import ServingError
 
 PATH = "/monitoring/prometheus/metrics"
 CONTENT_TYPE = "text/plain"

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from keras_bert.serving import metrics as metrics_page
-from keras_bert.serving.errors import AddressError
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model_store import ModelStore
-from keras_bert.serving.rest import handle
+from keras_bert.serving.double import metrics as metrics_page
+from keras_bert.serving.double.errors import AddressError
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model_store import ModelStore
+from keras_bert.serving.double.rest import handle
 from keras_bert.version import __version__
 
 logger = logging.getLogger(__name__)

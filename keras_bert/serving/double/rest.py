@@ -13,13 +13,13 @@ from urllib.parse import unquote
 
 from google.protobuf import json_format
 
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.json_bodies import format_of
-from keras_bert.serving.json_examples import examples_of
-from keras_bert.serving.json_tensors import shown
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model import LoadedModel
-from keras_bert.serving.model_store import ModelStore
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.json_bodies import format_of
+from keras_bert.serving.double.json_examples import examples_of
+from keras_bert.serving.double.json_tensors import shown
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model import LoadedModel
+from keras_bert.serving.double.model_store import ModelStore
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_bert.serving.characters import cut
-from keras_bert.serving.settings import Request, Settings, Tensors
+from keras_bert.serving.graph.characters import cut
+from keras_bert.serving.graph.settings import Request, Settings, Tensors
 
 Tensor = tf.Tensor
 

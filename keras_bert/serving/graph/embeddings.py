@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_bert.errors import ConfigError, choose
 from keras_bert.models import BertPreTrainedModel, heads
-from keras_bert.serving.settings import Tensors
+from keras_bert.serving.graph.settings import Tensors
 
 Tensor = tf.Tensor
 

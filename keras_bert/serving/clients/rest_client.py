@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from keras_bert.serving.transport import RequestError, with_port
+from keras_bert.serving.clients.transport import RequestError, with_port
 
 PORT = 8501
 

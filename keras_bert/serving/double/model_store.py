@@ -15,9 +15,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_bert.errors import CheckpointError, MissingFileError
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.model import LoadedModel, code_of
-from keras_bert.serving.versions import ModelConfig
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.model import LoadedModel, code_of
+from keras_bert.serving.double.versions import ModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras_bert.config import BertConfig
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import BertPreTrainedModel, heads
-from keras_bert.serving import entities, spans
-from keras_bert.serving.settings import Request, Settings, Tensors
+from keras_bert.serving.graph import entities, spans
+from keras_bert.serving.graph.settings import Request, Settings, Tensors
 
 Specs = dict[str, tf.TensorSpec]
 

@@ -17,11 +17,11 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the operations of text signatures
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from keras_bert.serving.batching import Batcher
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.merging import Arrays, Merger
-from keras_bert.serving.metrics import Metrics
+from keras_bert.serving.double.batching import Batcher
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.merging import Arrays, Merger
+from keras_bert.serving.double.metrics import Metrics
 
 DEFAULT_SIGNATURE = "serving_default"
 

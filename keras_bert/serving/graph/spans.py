@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_bert.serving.characters import cut
-from keras_bert.serving.settings import Request, Settings, Tensors
+from keras_bert.serving.graph.characters import cut
+from keras_bert.serving.graph.settings import Request, Settings, Tensors
 from keras_bert.tokenization.in_graph import Tokens
 
 Tensor = tf.Tensor

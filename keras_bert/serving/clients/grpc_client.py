@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_bert.errors import InputError, MissingExtraError
-from keras_bert.serving.transport import RequestError, with_port
+from keras_bert.serving.clients.transport import RequestError, with_port
 
 try:
     import grpc
 
-    from keras_bert.serving import wire
+    from keras_bert.serving.clients import wire
 except ImportError as error:
     raise MissingExtraError(
         "Expected the packages grpcio and protobuf for gRPC. Received: "

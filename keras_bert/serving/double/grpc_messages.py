@@ -10,10 +10,10 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from keras_bert.serving.errors import invalid
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.model import Classes
-from keras_bert.serving.versions import All, Latest, ModelConfig, Specific
+from keras_bert.serving.double.errors import invalid
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.model import Classes
+from keras_bert.serving.double.versions import All, Latest, ModelConfig, Specific
 
 
 def array_of(name: str, proto: tensor_pb2.TensorProto, limits: Limits) -> np.ndarray:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_bert.errors import ConfigError
-from keras_bert.serving.errors import ServingError
-from keras_bert.serving.merging import Arrays, Merger
-from keras_bert.serving.metrics import Metrics
+from keras_bert.serving.double.errors import ServingError
+from keras_bert.serving.double.merging import Arrays, Merger
+from keras_bert.serving.double.metrics import Metrics
 
 Compute = Callable[[Arrays], Arrays]
 

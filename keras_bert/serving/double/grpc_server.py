@@ -8,11 +8,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keras_bert.serving.errors import AddressError
-from keras_bert.serving.grpc_service import ModelService, PredictionService
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model_store import ModelStore
+from keras_bert.serving.double.errors import AddressError
+from keras_bert.serving.double.grpc_service import ModelService, PredictionService
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model_store import ModelStore
 
 THREADS = 64  # requests at once; most of them wait for their batch
 

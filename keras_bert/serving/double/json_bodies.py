@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.json_tensors import is_object, shown, tensor_of, to_json
-from keras_bert.serving.merging import Arrays
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.json_tensors import is_object, shown, tensor_of, to_json
+from keras_bert.serving.double.merging import Arrays
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 

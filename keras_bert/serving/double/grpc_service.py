@@ -27,18 +27,18 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from keras_bert.serving.errors import ServingError, invalid
-from keras_bert.serving.grpc_messages import (
+from keras_bert.serving.double.errors import ServingError, invalid
+from keras_bert.serving.double.grpc_messages import (
     array_of,
     classification_of,
     config_of,
     examples_of,
     regression_of,
 )
-from keras_bert.serving.limits import Limits
-from keras_bert.serving.metrics import Metrics
-from keras_bert.serving.model import DEFAULT_SIGNATURE, LoadedModel
-from keras_bert.serving.model_store import ModelStore
+from keras_bert.serving.double.limits import Limits
+from keras_bert.serving.double.metrics import Metrics
+from keras_bert.serving.double.model import DEFAULT_SIGNATURE, LoadedModel
+from keras_bert.serving.double.model_store import ModelStore
 
 logger = logging.getLogger(__name__)
 

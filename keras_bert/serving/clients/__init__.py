@@ -1,0 +1,1 @@
+"""How a client speaks to a server: REST or gRPC."""

@@ -1,0 +1,1 @@
+"""What an exported graph computes beside the model: rows in, answers out."""
