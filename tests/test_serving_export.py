@@ -524,3 +524,61 @@ def test_every_case_has_a_head_and_every_model_a_case():
     covered = {name for name, *_ in CASES.values()}
     assert covered == set(keras_bert.models.MODELS)
     assert len(set(itertools.chain(CASES, ON_PAIRS))) == len(CASES)
+
+
+# === Weights in the dtype they are used in ===
+
+
+def of_policy(name, policy, **options):
+    """Returns a model whose LayerNorms have weights of many digits."""
+    model = getattr(keras_bert, name)(CONFIG, dtype=policy, seed=7, **options)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        noise = rng.normal(0, 0.3, weight.shape).astype(np.float32)
+        weight.assign(weight.value + noise)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "narrow"),
+    [
+        ("BertForMaskedLM", "mixed_bfloat16", tf.bfloat16),
+        ("BertForTokenClassification", "mixed_float16", tf.float16),
+    ],
+)
+def test_weights_of_16_bits_give_the_same_bits(
+    name, policy, narrow, tmp_path, tokenizer
+):
+    model = of_policy(name, policy)
+    loaded = tf.saved_model.load(str(export(model, tmp_path, tokenizer)))
+    texts = {"text": tf.constant(TEXTS)}
+    received = loaded.signatures["serving_default"](**texts)
+    rounding = export_module.Servable(model, tokenizer).on_text(pairs=False)
+    for key, expected in rounding(**texts).items():
+        np.testing.assert_array_equal(received[key], expected)
+
+    wide = {"gamma", "beta", "classifier"}  # LayerNorm and classifiers: float32
+    expected = [
+        (w.shape, tf.float32 if wide & set(w.path.split("/")) else narrow)
+        for w in model.weights
+    ]
+    assert [(tuple(v.shape), v.dtype) for v in loaded.weights] == expected
+    stored = tf.train.load_checkpoint(str(tmp_path / "1/variables/variables"))
+    dtypes = stored.get_variable_to_dtype_map().values()
+    floats = sorted(d.name for d in dtypes if d.is_floating)
+    assert floats == sorted(dtype.name for _, dtype in expected)  # each once
+
+
+def test_a_model_that_lives_on_is_not_copied(tokenizer):
+    model = of_policy("BertForSequenceClassification", "mixed_bfloat16")
+    predict = Predictor(model, tokenizer)
+    before = predict(["a film"])[0]["logits"]
+    model.set_weights([0 * value for value in model.get_weights()])
+    assert before.any() and not predict(["a film"])[0]["logits"].any()
+
+
+def test_a_float32_export_holds_the_weights_themselves():
+    model = of_policy("BertModel", "float32")
+    servable = export_module.Servable(model, None, narrow_weights=True)
+    held = servable.state().weights
+    assert all(v is w.value for v, w in zip(held, model.weights, strict=True))

@@ -12,7 +12,7 @@ from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.outputs import whole_directory
-from keras_bert.serving.graph import card, unpadded, warm_up
+from keras_bert.serving.graph import card, narrow, unpadded, warm_up
 from keras_bert.serving.graph import embeddings as poolings
 from keras_bert.serving.graph.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of
 from keras_bert.serving.graph.chunks import in_chunks
@@ -74,7 +74,9 @@ def export(
     _require_tensorflow()
     directory = Path(directory)
     target = directory / str(_check_version(directory, version))
-    servable = Servable(model, tokenizer, max_length, labels, pairs, **answers)
+    servable = Servable(
+        model, tokenizer, max_length, labels, pairs, narrow_weights=True, **answers
+    )
     signatures = servable.functions
     # TF Serving watches the directory and loads a version the moment it appears;
     # names that are not numbers it leaves alone.
@@ -100,6 +102,8 @@ class Servable:
         embeddings: answer with one vector per text, an encoder's states pooled by
             "mean", "max", "cls" or "pooler"; see `keras_bert.serving.graph.embeddings`.
         normalize: make these vectors of length 1.
+        narrow_weights: round weights once, where a mixed policy would at every call;
+            what happens to the model's own afterwards is then not seen.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class Servable:
         max_answer_length: int | None = None,
         embeddings: str | None = None,
         normalize: bool = False,
+        narrow_weights: bool = False,
     ):
         poolings.check(model, embeddings, normalize)
         self.model, self.tokenizer = model, tokenizer
@@ -127,7 +132,12 @@ class Servable:
             *_check_limits(doc_stride, max_answer_length, max_length, self.head),
         )
         self.pairs = _takes_pairs(pairs, self.head, model.config)
-        self._forward = _forward_function(model, self.head.axes, self.embeddings)
+        self._narrow: narrow.Narrow = []
+        policy = model.policy
+        if narrow_weights and policy.compute_dtype != policy.variable_dtype:
+            traced = self._chunk_function().get_concrete_function()
+            self._narrow = narrow.narrowed(model.weights, traced)
+        self._forward = self._forward_function()
 
     @cached_property
     def functions(self) -> dict[str, Callable]:
@@ -163,9 +173,50 @@ class Servable:
         layout beside them: every weight twice.
         """
         state = tf.Module()
-        state.weights = [weight.value for weight in self.model.weights]
+        copies = {id(weight): copy for weight, copy in self._narrow}
+        state.weights = [copies.get(id(w), w.value) for w in self.model.weights]
         state.tokenizer = self.settings.tokenizer
         return state
+
+    def _chunk_function(self) -> tf.function:
+        """The model on the ids of some rows."""
+        compute = unpadded.forward if unpadded.supports(self.model) else _padded
+
+        def outputs(*ids: tf.Tensor) -> Tensors:
+            features = dict(zip(SERVED_INPUTS, ids, strict=True))
+            with keras.StatelessScope() as scope:
+                for replaced in self._narrow:
+                    scope.add_update(replaced)
+                outputs = named_outputs(compute(self.model, features))
+            if self.embeddings:
+                mask = features["attention_mask"]
+                return poolings.pooled(outputs, mask, **self.embeddings)
+            return outputs
+
+        return tf.function(outputs, input_signature=self._ids, autograph=False)
+
+    def _forward_function(self) -> tf.function:
+        """The model on ids, traced once and called by every signature."""
+        limit = self.model.config.max_position_embeddings
+        message = f"input_ids are longer than max_position_embeddings={limit}"
+        chunk = self._chunk_function()
+
+        def forward(input_ids, attention_mask, token_type_ids):
+            # A lookup past the end of the position table is an error on CPU only, and
+            # there says less. Nothing runs before the check.
+            length = tf.shape(input_ids)[-1]
+            check = tf.debugging.assert_less_equal(length, limit, message)
+            with tf.control_dependencies([check]):
+                given = (input_ids, attention_mask, token_type_ids)
+                ids = [tf.identity(x) for x in given]
+            return in_chunks(chunk.get_concrete_function(), ids)
+
+        return tf.function(forward, input_signature=self._ids, autograph=False)
+
+    @property
+    def _ids(self) -> list[tf.TensorSpec]:
+        shape = [None] * len(names(self.head.axes))
+        return [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
 
     def _answer(self, **texts: tf.Tensor) -> Tensors:
         if "text_pair" in texts:
@@ -211,37 +262,6 @@ def named_outputs(outputs) -> Tensors:
         parts = {f"{name}_{i}": v for i, v in enumerate(value)} if several else {}
         flat.update(parts or {name: value})
     return {name: tf.cast(value, tf.float32) for name, value in flat.items()}
-
-
-def _forward_function(
-    model: keras.Model, axes: str, embeddings: dict | None
-) -> tf.function:
-    """The model on ids, traced once and called by every signature."""
-    limit = model.config.max_position_embeddings
-    message = f"input_ids are longer than max_position_embeddings={limit}"
-    shape = [None] * len(names(axes))
-    specs = [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
-    compute = unpadded.forward if unpadded.supports(model) else _padded
-
-    def outputs(*ids: tf.Tensor) -> Tensors:
-        features = dict(zip(SERVED_INPUTS, ids, strict=True))
-        outputs = named_outputs(compute(model, features))
-        if embeddings:
-            return poolings.pooled(outputs, features["attention_mask"], **embeddings)
-        return outputs
-
-    chunk = tf.function(outputs, input_signature=specs, autograph=False)
-
-    def forward(input_ids, attention_mask, token_type_ids):
-        # A lookup past the end of the position table is an error on CPU only, and
-        # there says less. Nothing runs before the check.
-        length = tf.shape(input_ids)[-1]
-        check = tf.debugging.assert_less_equal(length, limit, message)
-        with tf.control_dependencies([check]):
-            ids = [tf.identity(x) for x in (input_ids, attention_mask, token_type_ids)]
-        return in_chunks(chunk.get_concrete_function(), ids)
-
-    return tf.function(forward, input_signature=specs, autograph=False)
 
 
 def _padded(model: keras.Model, features: Tensors):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_bert.config import ACTIVATIONS
-from keras_bert.layers import FeedForward, SelfAttention, TransformerBlock
+from keras_bert.layers import FeedForward, LayerNorm, SelfAttention, TransformerBlock
 from keras_bert.models import BertPreTrainedModel, heads
 
 Tensor = tf.Tensor
@@ -267,10 +267,16 @@ def _block(
 ) -> Tensor:
     context = _attend(block.attention, hidden, groups, surplus)
     wide = tf.cast(hidden, tf.float32)
-    hidden = block.attention_norm(tf.cast(context, tf.float32) + wide)
+    hidden = _norm(block.attention_norm, tf.cast(context, tf.float32) + wide)
     change = _feed_forward(block.feed_forward, hidden)
     wide = tf.cast(hidden, tf.float32)
-    return block.feed_forward_norm(tf.cast(change, tf.float32) + wide)
+    return _norm(block.feed_forward_norm, tf.cast(change, tf.float32) + wide)
+
+
+def _norm(norm: LayerNorm, hidden: Tensor) -> Tensor:
+    # Called as a layer outside of all others, it would be given weights of 16 bits,
+    # `autocast=False` or not.
+    return norm.call(hidden)
 
 
 def _attend(
