@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -296,6 +297,26 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setattr(packages, "installed", lambda package: False)
     with pytest.raises(MissingExtraError, match=r"bert-for-keras\[openvino\]"):
         packages.require("openvino")
+
+
+def test_a_saved_model_brings_the_operations_on_text(tmp_path, monkeypatch):
+    from keras_bert.serving.export import export as export_saved_model
+
+    model, inputs = make_model("classes"), inputs_of("classes", holes=False)
+    path = export_saved_model(model, tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow_text", raising=False)
+    received = load(path)(inputs)["logits"]
+    np.testing.assert_allclose(received, model(inputs).numpy(), atol=1e-5)
+    # Without it a version with signatures on text does not load.
+    assert "tensorflow_text" in sys.modules
+
+
+def test_openvino_reports_nothing_to_its_makers():
+    needs(*NEEDED["openvino"])
+    packages.require("openvino")
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
 
 
 def test_ids_out_of_range_are_errors(tmp_path):

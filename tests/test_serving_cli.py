@@ -1,6 +1,7 @@
 """The commands `export`, `serve` and `predict`, in process."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 from serving_cases import CHOICES, PAIRS, TEXTS, VOCAB, make_model
 
 from keras_bert import BertTokenizer
-from keras_bert.cli import main
+from keras_bert.cli import main, parser_of
 from keras_bert.serving.client import Client
 from keras_bert.serving.server import Server
 
@@ -39,7 +40,10 @@ def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
     arguments = ["export", "--model", str(checkpoint), "--output", str(output)]
     options = ["--max-length", "13", "--no-pairs", "--labels", "no", "so", "yes"]
     assert main([*arguments, *options]) == 0
-    assert f"Wrote {output / '1'}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.match(rf"Wrote {re.escape(str(output / '1'))}, \d\.\d MB\n", said)
+    assert "  serving_default  text -> label, logits, probabilities\n" in said
+    assert f"Try it: keras-bert serve --model sentiment={output}\n" in said
 
     answers = []
     monkeypatch.setattr(
@@ -54,6 +58,39 @@ def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
     np.testing.assert_allclose([a["logits"] for a in answers], expected, atol=1e-5)
     names = np.array(["no", "so", "yes"])
     assert [a["label"] for a in answers] == names[expected.argmax(-1)].tolist()
+
+
+def test_the_directory_of_a_run_stands_for_its_model(checkpoint, tmp_path):
+    def taken(path):
+        return parser_of("predict").parse_args(["--model", str(path)]).model
+
+    assert taken(checkpoint) == str(checkpoint)
+    (tmp_path / "plan.json").touch()  # which `keras-bert finetune` begins with
+    assert taken(tmp_path) == str(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--model", "nowhere"], "at nowhere; nothing is there"),
+        (["--output", "{file}"], "file"),
+        (["--labels", "a", "b"], "Expected 3 labels"),
+        (["--head", "BertForMaskedLM"], "to hold masked_lm"),
+        (["--format", "onnx", "--max-length", "7"], "no --max-length"),
+        (["--format", "onnx", "--precision", "int8"], "--calibrate FILE"),
+    ],
+)
+def test_export_says_in_one_line_what_is_wrong(
+    options, message, checkpoint, tmp_path, capsys
+):
+    file = tmp_path / "file"
+    file.touch()
+    output = ["--output", str(tmp_path / "out"), "--ids-only"]
+    options = [option.format(file=file) for option in options]
+    assert main(["export", "--model", str(checkpoint), *output, *options]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ") and said.count("\n") == 1 and message in said
+    assert [*tmp_path.iterdir()] == [file]
 
 
 def test_export_obeys_its_options(checkpoint, tmp_path):
@@ -143,6 +180,9 @@ def test_predict_reads_texts_and_pairs_in_every_form(asked, tmp_path, monkeypatc
     files = {
         "lines.txt": "".join(f"{text}\n" for text in TEXTS),
         "tabs.tsv": "".join(map("{}\t{}\r\n".format, TEXTS, PAIRS)),
+        "table.tsv": "text\tlabel\n" + "".join(f"{text}\tx\n" for text in TEXTS),
+        "table.csv": "label,text,text_pair\n"
+        + "".join(f'x,"{t}",{p}\n' for t, p in zip(TEXTS, PAIRS, strict=True)),
         "one.jsonl": "\n".join(json.dumps({"text": text}) for text in TEXTS),
         "two.jsonl": "".join(
             json.dumps({"text": text, "text_pair": pair}) + "\n\n"
@@ -160,7 +200,8 @@ def test_predict_reads_texts_and_pairs_in_every_form(asked, tmp_path, monkeypatc
     for given in (TEXTS, [*TEXTS, "--pair", *PAIRS], ["--input", "-"], *inputs):
         assert main(["predict", "--model", "any", *given]) == 0
     none, two = (TEXTS, None), (TEXTS, PAIRS)
-    assert asked == [none, two, two, none, two, none, two, (TEXTS, CHOICES)]
+    files = [none, two, none, two, none, two, (TEXTS, CHOICES)]
+    assert asked == [none, two, two, *files]
 
 
 def test_a_line_is_not_cut_at_separators_inside_it(asked, tmp_path, capsys):

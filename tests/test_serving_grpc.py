@@ -184,6 +184,74 @@ def test_clients_agree_on_all_they_can_ask(addresses):
     assert set(answers[0][1]) == {"logits"}
 
 
+LONG = "so good, a film … was it seen " * 3
+# Of each model the options of its export and what it is asked.
+OTHER_ANSWERS = {
+    "answers": ({"doc_stride": 4}, (["was it", "what", "a"], [LONG, "so", ""])),
+    "tokens": ({"labels": ["O", "B-X", "I-X"]}, ([LONG, "a film", ""],)),
+    "encoder": ({"embeddings": "mean", "normalize": True}, (TEXTS,)),
+}
+
+
+@pytest.fixture(scope="module")
+def other_addresses(tmp_path_factory, tokenizer):
+    """Where REST and gRPC of a server of the models in `OTHER_ANSWERS` are."""
+    folder = tmp_path_factory.mktemp("others")
+    for case, (options, _) in OTHER_ANSWERS.items():
+        export(make_model(case), folder / case, tokenizer, max_length=13, **options)
+    served = {case: folder / case for case in OTHER_ANSWERS}
+    with Server(served, grpc_port=0) as server:
+        yield {"rest": server.url, "grpc": server.grpc_address}
+
+
+def rounded(value):
+    """Numbers as far as they may be compared, text as strings, lists as they are."""
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
+
+
+@only_double
+@pytest.mark.parametrize("case", OTHER_ANSWERS)
+def test_questions_entities_and_vectors_agree_too(case, other_addresses, tokenizer):
+    options, asked = OTHER_ANSWERS[case]
+    rest, over_grpc = (
+        Client(address, case, protocol=name).predict(*asked)
+        for name, address in other_addresses.items()
+    )
+    assert rest == over_grpc
+    predict = Predictor(make_model(case), tokenizer, max_length=13, **options)
+    expected = predict(*asked)
+    assert len(rest) == len(expected)
+    for row, here in zip(rest, expected, strict=True):
+        if case == "tokens":  # without what fills the table
+            row = {
+                name: value[: row["count"]] if isinstance(value, list) else value
+                for name, value in row.items()
+            }
+        here = {name: np.asarray(value).tolist() for name, value in here.items()}
+        assert row == {name: rounded(value) for name, value in here.items()}
+
+
+@only_double
+def test_other_answers_are_what_they_are_called(other_addresses):
+    def ask(case):
+        address = other_addresses["grpc"]
+        return Client(address, case, protocol="grpc").predict(*OTHER_ANSWERS[case][1])
+
+    found, _, none = ask("answers")
+    assert LONG[found["start"] : found["end"]] == found["answer"] != ""
+    assert none["answer"] == ""
+    entities, *_ = ask("tokens")
+    places = zip(entities["start"], entities["end"], strict=True)
+    assert [LONG[start:end] for start, end in places] == entities["text"] != []
+    vectors = np.array([row["embeddings"] for row in ask("encoder")])
+    assert vectors.shape == (len(TEXTS), CONFIG.hidden_size)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
 def test_a_version_is_asked_by_number(client, directory, addresses):
     number = versions(directory)[-1]
     kind = "grpc" if "/v1/" not in client.url else "rest"
@@ -584,6 +652,8 @@ def test_client_refuses_what_cannot_be_meant(addresses):
     for values in ([[1, 2], [3]], [[1 << 31]], [[1.5]], [["a", 3]]):
         with pytest.raises(InputError, match="input_ids"):
             client.predict_ids({"input_ids": values})
+    with pytest.raises(InputError, match=r"equal length for a\. Received: \[1, 2\]"):
+        client.predict_ids({"a": [[1, 2], [3]]})
 
 
 def test_client_needs_no_tensorflow():

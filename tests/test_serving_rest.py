@@ -505,6 +505,9 @@ def test_a_directory_without_versions_is_an_error(tmp_path):
     (tmp_path / "not-a-version").mkdir()
     with pytest.raises(MissingFileError, match="keras-bert export"):
         Server({"m": tmp_path})
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(MissingFileError, match="name the directory above"):
+        Server({"m": tmp_path})
 
 
 @only_double
@@ -521,6 +524,16 @@ def test_requests_over_the_limit_or_without_length_are_refused(directory):
         connection.endheaders()
         assert connection.getresponse().status == 411
         connection.close()
+
+
+@only_double
+def test_a_client_that_still_sends_learns_why_it_is_refused(directory):
+    # More than the sockets' buffers hold: it is not read in passing.
+    limits = Limits(max_request_bytes=4 << 20)
+    with Server({NAME: directory}, limits=limits) as server:
+        with pytest.raises(RequestError, match="at most 4194304 bytes") as caught:
+            Client(server.url, NAME, retries=0).predict(["a" * (24 << 20)])
+    assert caught.value.status == 413
 
 
 @only_double

@@ -46,13 +46,22 @@ def _usage() -> str:
     )
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the default of an argument that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
 def parser_of(command: str) -> argparse.ArgumentParser:
     """Returns the argument parser of one command."""
     module = importlib.import_module(f"keras_bert.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=f"keras-bert {command}",
-        description=COMMANDS[command].capitalize() + ".",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}.",
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of an error"
@@ -89,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         start_tensorflow()
     try:
         return args.run(args) or 0
-    except KerasBertError as error:
+    except (KerasBertError, OSError) as error:
         if args.debug:
             raise
         print(f"Error: {error}", file=sys.stderr)

@@ -1,6 +1,10 @@
 """`keras-bert export`: a checkpoint becomes a SavedModel for TF Serving."""
 
 import argparse
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from keras_bert.cli.runtimes import (
@@ -42,20 +46,30 @@ def run(args: argparse.Namespace) -> None:
         return export_for_runtime(args)
     from keras_bert.serving.export import export
 
-    tokenizer = None if args.ids_only else load_tokenizer(args)
     path = export(
         load_model(args, "BertModel" if args.embeddings else None),
         args.output,
-        tokenizer,
+        None if args.ids_only else load_tokenizer(args),
         max_length=args.max_length,
         labels=args.labels,
         version=args.version,
         pairs=args.pairs,
         **answer_options(args),
     )
-    print(f"Wrote {path}")
+    print(f"Wrote {path}, {size_of(path)}")
+    _tell_signatures(path)
     name = path.absolute().parent.name
     print(f"Try it: keras-bert serve --model {name}={path.parent}")
+
+
+def _tell_signatures(path: Path) -> None:
+    from keras_bert.serving.graph import card
+
+    signatures = card.read(path)["signatures"]
+    width = max(map(len, signatures))
+    for name, tensors in sorted(signatures.items()):
+        sides = (", ".join(tensors[side]) for side in ("inputs", "outputs"))
+        print(f"  {name:<{width}}  {' -> '.join(sides)}")
 
 
 # === Shared with `keras-bert predict` ===
@@ -64,7 +78,11 @@ def run(args: argparse.Namespace) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say which model, tokenizer and labels to take."""
     parser.add_argument(
-        "--model", required=True, metavar="PATH", help="a checkpoint of any format"
+        "--model",
+        required=True,
+        type=_of_run,
+        metavar="PATH",
+        help="a checkpoint of any format, or the directory of a run",
     )
     parser.add_argument(
         "--head",
@@ -84,6 +102,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order"
     )
+
+
+def _of_run(path: str) -> str:
+    """Returns the model that `keras-bert finetune` or `pretrain` left in a run."""
+    model = Path(path, "model")
+    return str(model) if (Path(path) / "plan.json").is_file() else path
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +172,8 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     if args.head:
         choose("head", args.head, MODELS)
     model_class = MODELS[args.head or default or _head_of(args.model)]
-    fresh = read_for(args.model, model_class.parts).fresh
+    with _without_advice():
+        fresh = read_for(args.model, model_class.parts).fresh
     if model_class is BertModel and fresh == ["pooler"]:
         return BertModel.from_pretrained(args.model, add_pooling_layer=False)
     if fresh:
@@ -158,6 +183,23 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
             "another with --head."
         )
     return model_class.from_pretrained(args.model)
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Hides the advice to train a new head, where an error says so."""
+    log = logging.getLogger("keras_bert.loading")
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
+
+
+def size_of(path: Path) -> str:
+    """Returns the size of a file or directory, for people."""
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:,.1f} MB"
 
 
 def _head_of(path: str) -> str:

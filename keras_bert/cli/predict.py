@@ -16,6 +16,8 @@ from keras_bert.cli.export import (
 )
 from keras_bert.errors import InputError, MissingFileError
 
+DELIMITERS = {".tsv": "\t", ".csv": ","}  # of files that may have a header
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -25,8 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="FILE",
-        help="a file instead: .jsonl with the keys text and text_pair, or one text "
-        "per line, where a tab begins the second text; - is standard input",
+        help="a file instead: .jsonl with the keys text and text_pair, .tsv or .csv "
+        "with these columns, or one text per line, where a tab begins the second "
+        "text; - is standard input",
     )
     parser.add_argument("--pair", nargs="+", metavar="TEXT", help="the second texts")
     parser.add_argument("--output", metavar="FILE", help="a .jsonl file to write")
@@ -85,8 +88,24 @@ def _given(args: argparse.Namespace) -> list[tuple[str, str | None]]:
 
 
 def _rows_of(name: str) -> Iterator[tuple[str, str | None]]:
+    lines = _lines_of(name)
+    delimiter = DELIMITERS.get(Path(name).suffix.lower())
+    columns = lines[0].strip("\ufeff\r").split(delimiter) if delimiter else ()
+    if "text" in columns:
+        return _table_rows(name, "text_pair" if "text_pair" in columns else None)
+    return _line_rows(name, lines)
+
+
+def _table_rows(name: str, text_pair: str | None) -> Iterator[tuple[str, str | None]]:
+    from keras_bert.tasks import read_examples
+
+    for example in read_examples(name, text_pair=text_pair, label=None):
+        yield example.text, example.text_pair
+
+
+def _line_rows(name: str, lines: list[str]) -> Iterator[tuple[str, str | None]]:
     read = _json_row if name.endswith(".jsonl") else _text_row
-    for number, line in enumerate(_lines_of(name), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

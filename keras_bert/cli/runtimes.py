@@ -55,18 +55,20 @@ def wants_runtime(args: argparse.Namespace) -> bool:
 
 def export_for_runtime(args: argparse.Namespace) -> None:
     """Loads the checkpoint and writes it in the format asked for."""
-    from keras_bert.cli.export import load_model, load_tokenizer
+    from keras_bert.cli.export import load_model, load_tokenizer, size_of
     from keras_bert.serving.runtimes import export
 
+    _check_length(args)
     given = [name for name in ON_TEXT if getattr(args, name, None)]
     if given:
         raise InputError(
             f"Expected --{given[0].replace('_', '-')} with --format {SAVED_MODEL} "
             f"alone. Received: --format {args.format}, whose input is ids."
         )
+    model = load_model(args)
     tokenizer = None if args.ids_only else load_tokenizer(args)
     path = export(
-        load_model(args),
+        model,
         args.output,
         args.format,
         tokenizer,
@@ -76,7 +78,24 @@ def export_for_runtime(args: argparse.Namespace) -> None:
         labels=args.labels,
         overwrite=args.overwrite,
     )
-    print(f"Wrote {path}")
+    print(f"Wrote {path}, {size_of(path)}")
+    print(
+        f"Run it: keras_bert.serving.runtimes.load({str(path)!r}), see docs/runtimes.md"
+    )
+
+
+def _check_length(args: argparse.Namespace) -> None:
+    free = args.format != "litert"
+    if free and args.max_length is not None and not args.calibrate:
+        raise InputError(
+            f"Expected no --max-length with --format {args.format}, which takes rows "
+            "of any length. Cut them where you tokenize."
+        )
+    if args.precision == "int8" and not args.calibrate:
+        raise InputError(
+            "Expected --calibrate FILE with --precision int8: some hundred typical "
+            "texts, one a line."
+        )
 
 
 def _calibration(args: argparse.Namespace, tokenizer: object) -> list[dict]:

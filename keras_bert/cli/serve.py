@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--file-system-poll-wait-seconds",
         type=float,
         default=1.0,
+        metavar="SECONDS",
         help="how often to look for new and deleted versions; 0: once",
     )
     _configure_batching(parser.add_argument_group("batching of concurrent requests"))
@@ -79,9 +80,19 @@ def _configure_batching(group: argparse._ArgumentGroup) -> None:
 
 
 def _configure_limits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--max-request-bytes", type=int, default=32 << 20)
-    group.add_argument("--max-rows", type=int, default=16_384)
-    group.add_argument("--max-text-bytes", type=int, default=1 << 20, help="of one")
+    group.add_argument(
+        "--max-request-bytes",
+        type=int,
+        default=32 << 20,
+        metavar="N",
+        help="of one HTTP body or gRPC message",
+    )
+    group.add_argument(
+        "--max-rows", type=int, default=16_384, metavar="N", help="of one request"
+    )
+    group.add_argument(
+        "--max-text-bytes", type=int, default=1 << 20, metavar="N", help="of one text"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -118,7 +118,8 @@ def to_tensor(values: list):
         values: nested lists of equal lengths, or one value.
 
     Raises:
-        ValueError: the lists are ragged, or a number is not a whole one of 32 bits.
+        TypeError: the lists are ragged, or a value is neither.
+        ValueError: a number takes more than 32 bits.
 
     Example:
         >>> to_array(to_tensor([["a", "é"]])).tolist()
@@ -130,6 +131,9 @@ def to_tensor(values: list):
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     flat = array.ravel().tolist()
+    others = [value for value in flat if not isinstance(value, str | bytes | int)]
+    if others:  # of ragged lists, the shorter ones
+        raise TypeError(f"{others[0]!r} among them")
     if flat and isinstance(flat[0], str | bytes):
         tensor.dtype = 7
         tensor.string_val.extend(

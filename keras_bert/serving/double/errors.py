@@ -25,4 +25,8 @@ class AddressError(KerasBertError, OSError):
     """A server cannot listen where it was told to."""
 
     def __init__(self, address: str, error: Exception):
-        super().__init__(f"Expected a free port at {address}. Received: {error}.")
+        said = str(error).removesuffix(".")
+        super().__init__(
+            f"Expected a free port at {address}. Received: {said}. Choose another "
+            "port; 0 takes a free one."
+        )

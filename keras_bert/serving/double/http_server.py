@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 HEALTH_PATH = "/healthz"
 STOPPING = "The server is shutting down."
+UNREAD = 8  # times the limit of a body: what is read of a larger one, to refuse it
 
 
 class RestServer:
@@ -167,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(411, "Expected a Content-Length header.")
         limit = self.server.limits.max_request_bytes
         if int(length) > limit:
+            self._discard(min(int(length), UNREAD * limit))
             return self._refuse(413, f"Expected a body of at most {limit} bytes.")
         self._answer(self.rfile.read(int(length)))
 
@@ -180,6 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
             logger.exception("%s %s failed", self.command, self.path)
             answer = (500, {"error": f"{type(error).__name__}: {error}"})
         self._send_json(*answer)
+
+    def _discard(self, length: int) -> None:
+        # A client that is still sending would find the connection broken, not why.
+        while length > 0 and (part := self.rfile.read(min(length, 1 << 16))):
+            length -= len(part)
 
     def _refuse(self, status: int, message: str) -> None:
         self.close_connection = True  # the body is left unread

@@ -82,11 +82,7 @@ class ModelStore:
     def _start(self) -> None:
         for config in self._configs.values():
             if not versions_in(config.directory):
-                raise MissingFileError(
-                    f"Expected a version of model {config.name!r} below "
-                    f"{config.directory}, as in {config.directory / '1'}; none is "
-                    "there. `keras-bert export` writes one."
-                )
+                raise _no_version(config)
         self.refresh()
         for name, versions in self._versions.items():
             for version in versions.values():
@@ -276,6 +272,19 @@ def versions_in(directory: Path) -> Mapping[int, Path]:
         for path in found
         if path.name.isdecimal() and (path / "saved_model.pb").is_file()
     }
+
+
+def _no_version(config: ModelConfig) -> MissingFileError:
+    directory = config.directory
+    advice = "`keras-bert export` writes one."
+    if (directory / "saved_model.pb").is_file():
+        advice = (
+            f"It is a version itself; name the directory above, {directory.parent}."
+        )
+    return MissingFileError(
+        f"Expected a version of model {config.name!r} below {directory}, as in "
+        f"{directory / '1'}; none is there. {advice}"
+    )
 
 
 def _files_of(path: Path) -> tuple:

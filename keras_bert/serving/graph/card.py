@@ -54,6 +54,15 @@ def write(path: Path, card: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def read(version: Path) -> dict[str, Any]:
+    """Returns the card of a version.
+
+    Args:
+        version: directory of the version.
+    """
+    return json.loads((version / PATH).read_text(encoding="utf-8"))
+
+
 def _tokenizer(tokenizer: BertTokenizer) -> dict[str, Any]:
     facts = {"vocab_size": len(tokenizer)}
     return facts | tokenizer.rules._asdict() | tokenizer.special_tokens

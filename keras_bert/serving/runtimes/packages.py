@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from types import ModuleType
 
 from keras_bert.errors import MissingExtraError
@@ -35,6 +36,9 @@ def require(module: str) -> ModuleType:
             f"Expected {package}, which is not installed. Install it with "
             f"`pip install 'bert-for-keras[{EXTRAS[package]}]'`."
         )
+    # OpenVINO and NNCF report their use to their makers with it, and do without it
+    # where it cannot be imported.
+    sys.modules.setdefault("openvino_telemetry", None)
     return importlib.import_module(module)
 
 

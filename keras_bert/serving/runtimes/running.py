@@ -112,6 +112,7 @@ def _litert(path: Path, threads: int | None, precision: str) -> Session:
 def _saved_model(path: Path, threads: int | None, precision: str) -> Session:
     # TensorFlow takes the number of threads from its environment, at its start.
     import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the operations of text signatures
 
     signature = tf.saved_model.load(str(path.parent)).signatures["serve_ids"]
 
