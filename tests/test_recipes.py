@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -128,6 +129,16 @@ def test_a_task_makes_a_plan():
 TINY = PRETRAINING["bert-tiny"]
 
 
+@pytest.mark.parametrize(
+    "changes", [{"epochs": 0}, {"epochs": -1.0}, {"warmup": 1.5}, {"warmup": -0.1}]
+)
+def test_a_task_of_no_length_is_refused(changes):
+    (wrong,) = changes.items()
+    task = replace(FINE_TUNING["rte"], **changes)
+    with pytest.raises(ConfigError, match=re.escape(f"{wrong[0]}={wrong[1]}")):
+        task.plan(100)
+
+
 def test_settings_round_trip_through_json():
     for recipe in (*PRETRAINING.values(), *FINE_TUNING.values()):
         text = json.dumps(settings(recipe))
@@ -184,6 +195,11 @@ def test_a_wrong_change_is_named(changes, error, words):
 def test_numbers_that_contradict_each_other_are_refused(changes, words):
     with pytest.raises(ConfigError, match=words):
         override(TINY, changes).plans()
+
+
+def test_a_schedule_that_is_none_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'linear'"):
+        override(TINY, {"schedule": "linera"}).plans()
 
 
 # === Refusals ===

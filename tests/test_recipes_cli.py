@@ -344,6 +344,7 @@ def test_a_task_has_the_numbers_of_its_recipe(work, task):
     used = json.loads((output / "recipe.json").read_text())
     found = used["recipe"], used["max_length"], used["regression"]
     assert found == ("sts-b", SHORT, True)
+    assert "Drew" in tuned.out and (output / "curves.png").stat().st_size > 1000
 
 
 def test_a_dry_run_trains_nothing(work, task):
@@ -351,6 +352,20 @@ def test_a_dry_run_trains_nothing(work, task):
     assert planned.status == 0 and "3 epochs in batches of 32" in planned.out
     assert "5e-05 after 0 steps" in planned.out
     assert not (work / "never").exists()
+
+
+def test_a_plan_says_in_what_it_is_computed_and_what_never_thaws(work, task):
+    flags = ("--gradual-unfreezing", "--epochs", 1, "--dtype", "mixed_float16")
+    planned = call(*task, *flags, "--dry-run", "--output", work / "never")
+    assert planned.status == 0, planned.err
+    assert "computed in mixed_float16; a layer thaws every 1 steps" in planned.out
+    assert "; at the last step some have not thawed yet" in planned.out
+
+
+def test_a_dtype_that_is_none_is_refused(work, task):
+    with pytest.raises(SystemExit) as refused:
+        call(*task, "--dtype", "banana", "--output", work / "never")
+    assert refused.value.code == 2
 
 
 def test_fine_tuning_takes_the_flags_of_a_run(work, task):

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import CONFIG
+from test_pretraining_numpy_reading import WORDS, _compact
 
 from keras_bert.errors import ConfigError, InputError
 from keras_bert.models import BertForPreTraining, BertForSequenceClassification
+from keras_bert.pretraining.numpy_reading import RecordBatches
+from keras_bert.pretraining.records import write_records
+from keras_bert.tokenization import BertTokenizer
 from keras_bert.training import loop
 from keras_bert.training.loop import Plan, Run, TrainingStopped
 
@@ -211,6 +215,58 @@ def test_a_run_broken_off_goes_on_to_the_same_bits(
     again = _run(tmp_path / "run")
     again()
     _assert_same_run(again, whole)
+
+
+@pytest.fixture(scope="module")
+def compact(tmp_path_factory):
+    """Records that are masked when they are read, and their tokenizer."""
+    folder = tmp_path_factory.mktemp("compact")
+    write_records(folder / "r.tfrecord", [_compact(EXAMPLES)])
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join(special + WORDS) + "\n")
+    return folder
+
+
+def _run_of_everything(compact, folder, optimizer="adamw"):
+    """Averages, parts, float16 that overflows, layers that thaw, masks drawn anew."""
+    tokenizer = BertTokenizer(compact / "vocab.txt")
+    config = TINY.replace(vocab_size=tokenizer.vocab_size)
+    plan = _plan(
+        optimizer=optimizer,
+        ema_momentum=0.9,
+        gradient_accumulation_steps=2,
+        optimizer_options={"initial_scale": 2.0**26},
+        unfreeze_every=4,
+        layer_decay=0.9,
+    )
+    return Run(
+        BertForPreTraining(config, seed=1, dtype="mixed_float16"),
+        plan,
+        folder,
+        RecordBatches(compact / "*.tfrecord", 10, seed=1, tokenizer=tokenizer),
+        show_progress=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adamw", pytest.param("lamb", marks=pytest.mark.slow)]
+)
+def test_everything_at_once_goes_on_to_the_same_bits(
+    optimizer, compact, tmp_path, monkeypatch
+):
+    whole = _run_of_everything(compact, tmp_path / "whole", optimizer)
+    whole()
+    skipped = [line["skipped_steps"] for line in whole.history]
+    assert skipped[0] and not skipped[-1]  # the scale is found on the way
+    run = _run_of_everything(compact, tmp_path / "run", optimizer)
+    _break_off(run, 8, _kill, monkeypatch)  # from step 5 on, over a thaw
+    again = _run_of_everything(compact, tmp_path / "run", optimizer)
+    again()
+    _assert_same_run(again, whole)
+    state, wanted = again._steps.state(), whole._steps.state()
+    assert {n for n in wanted if n.endswith(("_average", "loss_scale", "moving"))}
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
 
 
 def test_a_run_that_ended_is_only_read(whole):

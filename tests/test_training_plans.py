@@ -417,6 +417,21 @@ def test_in_a_file_one_line_holds_all_numbers():
     assert "\x1b" not in file.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("kind", "least", "most"), [(Terminal, 40, 250), (io.StringIO, 2, 20)]
+)
+def test_a_file_is_written_to_less_often(kind, least, most, monkeypatch):
+    """A log of days would fill with a line for every tenth of a second."""
+    seconds, file = iter(range(1000)), kind()
+    monkeypatch.setattr("tqdm._monitor.TMonitor.start", lambda self: None)
+    with Progress(100, 0, True, file) as drawn:
+        drawn._bar._time = lambda: next(seconds)
+        drawn._bar.start_t = drawn._bar.last_print_t = 0
+        for _ in range(100):
+            drawn.update()
+    assert least <= file.getvalue().count("\r") <= most
+
+
 def test_hidden_it_draws_nothing():
     terminal = Terminal()
     with Progress(9, 0, False, terminal) as drawn:

@@ -19,6 +19,7 @@ from keras_bert.cli.runs import (
     check_parts,
     check_vocabulary,
     circumstances,
+    draw,
     finish,
     remarks,
     size,
@@ -127,7 +128,7 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{model.count_params():,} parameters, {len(examples):,} examples, "
         f"{len(labels) if labels else 'no'} classes, {plan.steps:,} steps; "
-        f"{args.output}\n{_described(task, plan)}"
+        f"{args.output}\n{_described(task, plan, model)}"
     )
     if args.dry_run:
         return
@@ -135,15 +136,16 @@ def run(args: argparse.Namespace) -> None:
         write_settings(Path(args.output), args.recipe, settings(task))
     tuning = Run(model, plan, Path(args.output), train, dev or None)
     tuning()
+    draw(tuning)
     finish(tuning, tokenizer, args.output)
 
 
-def _described(task: Any, plan: Any) -> str:
+def _described(task: Any, plan: Any, model: Any) -> str:
     source = f"\nFrom {task.source}." if task.source else ""
     return (
         f"{task.epochs:g} epochs in batches of {task.batch_size}, at most "
         f"{task.max_length} tokens; {plan.optimizer} at {plan.learning_rate:g} after "
-        f"{plan.warmup_steps:,} steps of warm-up.{remarks(plan)}{source}"
+        f"{plan.warmup_steps:,} steps of warm-up.{remarks(plan, model)}{source}"
     )
 
 

@@ -22,6 +22,7 @@ from keras_bert.cli.runs import (
     check_parts,
     check_vocabulary,
     circumstances,
+    draw,
     finish,
 )
 from keras_bert.errors import ConfigError, choose
@@ -358,14 +359,7 @@ def _train(
             optimizer_state=state,
             before=before,
         )
-        history = run()
-        if run.writes:
-            _draw(history, phase.folder / "curves.png")
+        run()
+        draw(run)
         state, before = None, phase.folder
     finish(run, tokenizer, args.output)
-
-
-def _draw(history: list[dict], path: Path) -> None:
-    from keras_bert.analysis.curves import plot_curves
-
-    print(f"Drew {plot_curves(history, path, overwrite=True)}")

@@ -322,7 +322,7 @@ class Outline(NamedTuple):
             f"padding; {self.stretch.folder}\n"
             f"  {self.stretch.data}: {self.records:,} records of {self.seq} tokens, "
             f"{passes:,.1f} passes\n"
-            f"  {plan.optimizer}, {self._rates()}{remarks(plan)}"
+            f"  {plan.optimizer}, {self._rates()}{remarks(plan, model)}"
         )
 
     def _rates(self) -> str:

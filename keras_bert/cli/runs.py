@@ -21,6 +21,8 @@ _CIRCUMSTANCES = (
     *("log_every", "evaluate_every", "checkpoint_every"),
     *("patience", "monitor", "min_delta"),
 )
+# Weights stay in float32: in 16 bits small steps would be lost.
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 # What a recipe says too: absent where it was not given.
 FLAG = {"default": argparse.SUPPRESS}
 
@@ -41,7 +43,7 @@ def add_run_arguments(
         metavar="DIR",
         help="directory of the run; the same command goes on where it stopped",
     )
-    add("--dtype", help="dtype policy, such as mixed_bfloat16")
+    add("--dtype", choices=DTYPES, help="dtype policy (float32)")
     add("--seed", type=int, default=12345, help="of weights, order and dropout")
     _add_steps(parser, batch_size, learning_rate)
     _add_devices(parser)
@@ -163,32 +165,43 @@ def check_parts(rows: int, parts: int, name: str = "", devices: int = 1) -> None
         )
 
 
-# What a printed plan says beside its numbers, and when.
+def _never_thaws(plan: Any, model: Any) -> bool:
+    layers = model.config.num_hidden_layers
+    at_last = plan.layers_frozen(plan.steps, layers)
+    return bool(plan.unfreeze_every) and at_last is not None
+
+
+# What a printed plan says beside its numbers, and when; {1} is the model.
 _SAID = (
     (
-        lambda plan: plan.freeze_layers is not None and not plan.unfreeze_every,
+        lambda plan, model: model.policy.name != "float32",
+        "computed in {1.policy.name}",
+    ),
+    (
+        lambda plan, model: plan.freeze_layers is not None and not plan.unfreeze_every,
         "the embeddings and {0.freeze_layers} layers stay frozen",
     ),
     (
-        lambda plan: plan.unfreeze_every,
+        lambda plan, model: plan.unfreeze_every,
         "a layer thaws every {0.unfreeze_every:,} steps",
     ),
+    (_never_thaws, "at the last step some have not thawed yet"),
     (
-        lambda plan: plan.layer_decay < 1,
+        lambda plan, model: plan.layer_decay < 1,
         "a layer's rate is {0.layer_decay:g} of that of the one above",
     ),
-    (lambda plan: plan.ema_momentum, "averaged weights are evaluated and kept"),
-    (lambda plan: plan.activation_checkpointing, "layers are computed twice"),
+    (lambda plan, model: plan.ema_momentum, "averaged weights are evaluated and kept"),
+    (lambda plan, model: plan.activation_checkpointing, "layers are computed twice"),
     (
-        lambda plan: plan.patience,
+        lambda plan, model: plan.patience,
         "early stopping by {0.monitor}, patience {0.patience}",
     ),
 )
 
 
-def remarks(plan: Any) -> str:
+def remarks(plan: Any, model: Any) -> str:
     """Returns what a plan does beside the ordinary, as a line, or nothing."""
-    said = [words.format(plan) for holds, words in _SAID if holds(plan)]
+    said = [words.format(plan, model) for holds, words in _SAID if holds(plan, model)]
     return f"\n  {'; '.join(said)}" if said else ""
 
 
@@ -205,6 +218,15 @@ def check_vocabulary(tokenizer: Any, model: Any) -> None:
             f"vocab_size. Received: {tokenizer.vocab_size:,} tokens. Give the "
             "vocabulary that belongs to the model."
         )
+
+
+def draw(run: Any) -> None:
+    """Draws the curves of a run into its directory."""
+    from keras_bert.analysis.curves import plot_curves
+
+    if run.writes:
+        path = run.directory / "curves.png"
+        print(f"Drew {plot_curves(run.history, path, overwrite=True)}")
 
 
 def finish(run: Any, tokenizer: Any, output: str) -> None:

@@ -81,7 +81,9 @@ def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, SummedGradientOptimizer) or not optimizer.built:
         raise ConfigError(
             "Expected a built optimizer of keras_bert.training.optimizers to freeze "
-            f"weights in. Received: {type(optimizer).__name__}."
+            f"weights in. Received: {type(optimizer).__module__}."
+            f"{type(optimizer).__qualname__}, "
+            f"{'built' if optimizer.built else 'not built'}."
         )
 
 

@@ -116,6 +116,8 @@ _RUNS: Forms = {
     "matmul_share": "{:.0%} of matmul".format,
 }
 _WIDTH_OF_FILES = 160
+# Seconds between lines, which stay in a file and on a terminal do not.
+_EVERY = {"terminal": 0.1, "file": 10.0}
 # The bar takes what room is left; cut off at the end, the least is lost.
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
@@ -148,6 +150,7 @@ class Progress:
         file = sys.stderr if file is None else file
         self._two = file.isatty()
         width = {"dynamic_ncols": True} if self._two else {"ncols": _WIDTH_OF_FILES}
+        every = _EVERY["terminal" if self._two else "file"]
         self._bar = tqdm(
             total=steps,
             initial=start,
@@ -155,6 +158,7 @@ class Progress:
             disable=not shown,
             smoothing=0,  # an evaluation must not look like a slow step
             bar_format=_BAR,
+            mininterval=every,
             file=file,
             **width,
         )

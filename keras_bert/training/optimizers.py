@@ -453,14 +453,12 @@ class LAMB(AdamW):
 
     Args:
         learning_rate: a float or a Keras schedule.
-        weight_decay: see `AdamW`.
-        beta_1, beta_2, epsilon: see `AdamW`.
-        bias_correction: as in the paper; Google's code for ALBERT has none.
-        clip_norm: see `AdamW`.
+        *args: further arguments of `AdamW` by position.
         exclude_from_layer_adaptation: kinds of weights whose change keeps its
             length; None takes those that are not decayed.
         name: name of the optimizer.
-        **kwargs: arguments of `SummedGradientOptimizer`.
+        **kwargs: arguments of `AdamW`. The paper has `bias_correction`; Google's code
+            for ALBERT has none.
 
     Example:
         >>> optimizer = LAMB(learning_rate=0.5, weight_decay=0.0)
@@ -476,27 +474,12 @@ class LAMB(AdamW):
     def __init__(
         self,
         learning_rate: Any = 1e-3,
-        weight_decay: float = 0.01,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-6,
-        bias_correction: bool = True,
-        clip_norm: float | None = 1.0,
+        *args: Any,
         exclude_from_layer_adaptation: Sequence[str] | None = None,
         name: str = "lamb",
         **kwargs: Any,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            beta_1,
-            beta_2,
-            epsilon,
-            bias_correction,
-            clip_norm,
-            name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, *args, name=name, **kwargs)
         self.not_adapted = (
             self.not_decayed
             if exclude_from_layer_adaptation is None

@@ -127,6 +127,9 @@ class Plan:
             self._insist(name, "above 0", lambda x: x > 0 and math.isfinite(x))
         for name in _AT_MOST_ONE:
             self._insist(name, "of 1 or less", lambda x: x <= 1)
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
         if self.warmup_steps > self.steps:
             raise ConfigError(
                 f"Expected warmup_steps from 0 to steps={self.steps}. "
@@ -138,7 +141,6 @@ class Plan:
                 f"1 otherwise. Received: model_shards={self.model_shards} with "
                 f"distribution={self.distribution!r}."
             )
-
         if self.patience and not (self.evaluate_every and self.keep_best):
             raise ConfigError(
                 "Expected evaluate_every above 0 and keep_best with patience, which "

@@ -21,6 +21,7 @@ from keras_bert.config import SMALL_SIZES
 from keras_bert.errors import CheckpointError, ConfigError, choose
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.plan import Plan
+from keras_bert.training.schedules import SCHEDULES
 
 Settings = Mapping[str, Any]
 R = TypeVar("R", "Recipe", "FineTuning")
@@ -127,6 +128,7 @@ class Recipe(Optimization):
 
     def _rates(self, number: int) -> dict[str, Any]:
         """Returns the part of a plan that says what the learning rate is."""
+        choose("schedule", self.schedule, SCHEDULES)
         starts = [
             n for n, phase in enumerate(self.phases) if phase.learning_rate is not None
         ]
@@ -148,10 +150,10 @@ class Recipe(Optimization):
         phase, peak = chain[place], chain[0].learning_rate
         if self.schedule != "linear" or (place and phase.warmup_steps):
             raise ConfigError(
-                "Expected schedule='linear' and no warm-up of its own in phase "
-                f"{number + 1}, which goes on with the schedule of the one before. "
-                f"Received: {self.schedule!r}, warmup_steps={phase.warmup_steps}. Give "
-                "the phase a learning_rate of its own."
+                "Expected schedule='linear', and no warm-up of its own in a phase "
+                "that goes on with the schedule of the one before. Received in phase "
+                f"{number + 1}: {self.schedule!r}, warmup_steps={phase.warmup_steps}. "
+                "Give every phase a learning_rate of its own."
             )
         total = sum(p.steps for p in chain)
         done = sum(p.steps for p in chain[:place])
@@ -586,6 +588,11 @@ class FineTuning(Optimization):
         Raises:
             ConfigError: the numbers contradict each other.
         """
+        if not (self.epochs > 0 and 0 <= self.warmup <= 1):
+            raise ConfigError(
+                "Expected epochs above 0, and warmup as a share of the steps from 0 "
+                f"to 1. Received: epochs={self.epochs}, warmup={self.warmup}."
+            )
         steps = math.ceil(examples * self.epochs / self.batch_size)
         epoch = math.ceil(examples / self.batch_size)
         return Plan(
