@@ -511,6 +511,12 @@ def test_a_directory_without_versions_is_an_error(tmp_path):
 
 
 @only_double
+def test_versions_that_are_not_there_are_an_error(directory):
+    with pytest.raises(MissingFileError, match="one of the versions asked for"):
+        Server({NAME: directory}, versions="77")
+
+
+@only_double
 def test_requests_over_the_limit_or_without_length_are_refused(directory):
     with Server({NAME: directory}, limits=Limits(max_request_bytes=100)) as server:
         client = Client(server.url, NAME, retries=0)

@@ -81,8 +81,9 @@ class ModelStore:
 
     def _start(self) -> None:
         for config in self._configs.values():
-            if not versions_in(config.directory):
-                raise _no_version(config)
+            found = sorted(versions_in(config.directory))
+            if not config.policy.choose(found):
+                raise _no_version(config, found)
         self.refresh()
         for name, versions in self._versions.items():
             for version in versions.values():
@@ -274,8 +275,13 @@ def versions_in(directory: Path) -> Mapping[int, Path]:
     }
 
 
-def _no_version(config: ModelConfig) -> MissingFileError:
+def _no_version(config: ModelConfig, found: Sequence[int]) -> MissingFileError:
     directory = config.directory
+    if found:
+        return MissingFileError(
+            f"Expected one of the versions asked for of model {config.name!r} below "
+            f"{directory}. Received: {', '.join(map(str, found))}."
+        )
     advice = "`keras-bert export` writes one."
     if (directory / "saved_model.pb").is_file():
         advice = (
