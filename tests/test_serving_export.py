@@ -334,6 +334,15 @@ def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
         loaded.signatures["serve_ids"](**{k: tf.constant(v) for k, v in given.items()})
 
 
+def test_inputs_of_unequal_shapes_are_an_error_that_says_so(exported):
+    given = {k: tf.constant(v) for k, v in features("classes", 2, 7).items()}
+    for name in ("attention_mask", "token_type_ids"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not of one shape"):
+            exported("classes")[2].signatures["serve_ids"](
+                **{**given, name: given[name][:, :1]}
+            )
+
+
 @pytest.mark.parametrize(
     "case", ["classes", "answers", "choices", "tokens", "masked_lm"]
 )
@@ -550,7 +559,9 @@ def test_weights_of_16_bits_give_the_same_bits(
     name, policy, narrow, tmp_path, tokenizer
 ):
     model = of_policy(name, policy)
-    loaded = tf.saved_model.load(str(export(model, tmp_path, tokenizer)))
+    path = export(model, tmp_path, tokenizer)
+    assert json.loads((path / card.PATH).read_text("utf-8"))["dtype"] == policy
+    loaded = tf.saved_model.load(str(path))
     texts = {"text": tf.constant(TEXTS)}
     received = loaded.signatures["serving_default"](**texts)
     rounding = export_module.Servable(model, tokenizer).on_text(pairs=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_bert.cli.runs import DTYPES
 from keras_bert.cli.runtimes import (
     add_runtime_arguments,
     export_for_runtime,
@@ -102,6 +103,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order"
     )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="dtype policy to compute in (float32)"
+    )
 
 
 def _of_run(path: str) -> str:
@@ -175,14 +179,16 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     with _without_advice():
         fresh = read_for(args.model, model_class.parts).fresh
     if model_class is BertModel and fresh == ["pooler"]:
-        return BertModel.from_pretrained(args.model, add_pooling_layer=False)
+        return BertModel.from_pretrained(
+            args.model, dtype=args.dtype, add_pooling_layer=False
+        )
     if fresh:
         raise InputError(
             f"Expected {args.model} to hold {', '.join(fresh)} for "
             f"{model_class.__name__}; it does not. Train the head first, or choose "
             "another with --head."
         )
-    return model_class.from_pretrained(args.model)
+    return model_class.from_pretrained(args.model, dtype=args.dtype)
 
 
 @contextlib.contextmanager

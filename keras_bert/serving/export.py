@@ -21,6 +21,7 @@ from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
 DOC_STRIDE, MAX_ANSWER_LENGTH = 128, 30
+UNEQUAL = f"{', '.join(SERVED_INPUTS)} are not of one shape"
 
 # `finetuning_task` in the config of published checkpoints: GLUE's tasks on pairs.
 PAIR_TASKS = {"mnli", "mrpc", "qnli", "qqp", "rte", "stsb", "sts-b", "wnli"}
@@ -204,10 +205,11 @@ class Servable:
         def forward(input_ids, attention_mask, token_type_ids):
             # A lookup past the end of the position table is an error on CPU only, and
             # there says less. Nothing runs before the check.
-            length = tf.shape(input_ids)[-1]
-            check = tf.debugging.assert_less_equal(length, limit, message)
-            with tf.control_dependencies([check]):
-                given = (input_ids, attention_mask, token_type_ids)
+            given = (input_ids, attention_mask, token_type_ids)
+            shape, *others = map(tf.shape, given)
+            checks = [tf.debugging.assert_less_equal(shape[-1], limit, message)]
+            checks += [tf.debugging.assert_equal(x, shape, UNEQUAL) for x in others]
+            with tf.control_dependencies(checks):
                 ids = [tf.identity(x) for x in given]
             return in_chunks(chunk.get_concrete_function(), ids)
 

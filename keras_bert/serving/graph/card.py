@@ -27,7 +27,7 @@ def card(servable: "Servable") -> dict[str, Any]:
         "model": type(model).__name__,
         "task": servable.head.task,
         "config": model.config.to_dict(),
-        "dtype": model.dtype_policy.name,
+        "dtype": model.policy.name,
         "parameters": model.count_params(),
         "keras_bert": __version__,
         "tensorflow": tf.__version__,
