@@ -137,6 +137,20 @@ def test_a_checkpoint_that_names_no_class_is_known_by_its_weights(
     assert card["model"] == name
 
 
+def test_export_and_predict_compute_in_the_dtype_asked_for(
+    checkpoint, expected, tmp_path, capsys
+):
+    given = ["--model", str(checkpoint), "--dtype", "mixed_bfloat16"]
+    assert main(["export", *given, "--output", str(tmp_path), "--ids-only"]) == 0
+    weights = tf.saved_model.load(str(tmp_path / "1")).weights
+    assert tf.bfloat16 in {weight.dtype for weight in weights}
+    capsys.readouterr()
+    assert main(["predict", *given, *TEXTS]) == 0
+    rows = map(json.loads, capsys.readouterr().out.splitlines())
+    logits = np.array([row["logits"] for row in rows])
+    assert 1e-5 < np.abs(logits - expected).max() < 0.05
+
+
 def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
     assert main(["predict", "--model", str(checkpoint), *TEXTS]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.export import (
+    add_dtype_argument,
+    add_model_arguments,
+    load_model,
+    load_tokenizer,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
+    add_dtype_argument(parser)
     parser.set_defaults(head="BertForSequenceClassification")
     parser.add_argument(
         "--data", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file"

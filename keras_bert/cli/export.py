@@ -19,6 +19,7 @@ from keras_bert.errors import InputError, choose
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
+    add_dtype_argument(parser)
     add_answer_arguments(parser)
     parser.add_argument(
         "--output",
@@ -103,9 +104,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order"
     )
-    parser.add_argument(
-        "--dtype", choices=DTYPES, help="dtype policy to compute in (float32)"
-    )
+
+
+def add_dtype_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that says what to compute in."""
+    parser.add_argument("--dtype", choices=DTYPES, help="dtype policy (float32)")
 
 
 def _of_run(path: str) -> str:
@@ -178,9 +181,10 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     model_class = MODELS[args.head or default or _head_of(args.model)]
     with _without_advice():
         fresh = read_for(args.model, model_class.parts).fresh
+    dtype = vars(args).get("dtype")
     if model_class is BertModel and fresh == ["pooler"]:
         return BertModel.from_pretrained(
-            args.model, dtype=args.dtype, add_pooling_layer=False
+            args.model, dtype=dtype, add_pooling_layer=False
         )
     if fresh:
         raise InputError(
@@ -188,7 +192,7 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
             f"{model_class.__name__}; it does not. Train the head first, or choose "
             "another with --head."
         )
-    return model_class.from_pretrained(args.model, dtype=args.dtype)
+    return model_class.from_pretrained(args.model, dtype=dtype)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_bert.cli.export import (
     add_answer_arguments,
+    add_dtype_argument,
     add_model_arguments,
     answer_options,
     load_model,
@@ -22,6 +23,7 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}  # of files that may have a header
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
+    add_dtype_argument(parser)
     add_answer_arguments(parser)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to answer")
     parser.add_argument(
