@@ -5,15 +5,13 @@ names one, against a real server; see docs/serving.md.
 """
 
 import base64
-import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
 from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 
 from keras_bert import BertTokenizer
@@ -43,12 +41,6 @@ from tensorflow_serving.apis import (  # noqa: E402
     regression_pb2,
 )
 
-NAME = "conformance"
-REAL = os.environ.get("TFS_HOST")
-REAL_GRPC = os.environ.get("TFS_GRPC_HOST", f"{(REAL or '').partition(':')[0]}:8500")
-REAL_DIRECTORY = Path(__file__).resolve().parents[1] / "saved_models" / NAME
-only_double = pytest.mark.skipif(bool(REAL), reason="a property of the double")
-
 
 @pytest.fixture(scope="module")
 def tokenizer():
@@ -70,16 +62,8 @@ def directory(tmp_path_factory, model, tokenizer):
 @pytest.fixture(scope="module")
 def addresses(directory):
     """Where REST and gRPC are."""
-    if not REAL:
-        with Server({NAME: directory}, grpc_port=0) as server:
-            yield {"rest": server.url, "grpc": server.grpc_address}
-        return
-    newest = str(versions(directory)[-1])
-    deadline = time.monotonic() + 60
-    while Client(REAL, NAME).status().get(newest) != "AVAILABLE":
-        assert time.monotonic() < deadline, f"{REAL} does not load {directory}"
-        time.sleep(0.5)
-    yield {"rest": REAL, "grpc": REAL_GRPC}
+    with served(directory, grpc=True) as found:
+        yield found
 
 
 @pytest.fixture(params=["rest", "grpc"])

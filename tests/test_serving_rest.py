@@ -8,18 +8,16 @@ import base64
 import http.client
 import json
 import logging
-import os
 import threading
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
@@ -37,11 +35,6 @@ from keras_bert.serving.double.versions import ModelConfig
 from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
-
-NAME = "conformance"
-REAL = os.environ.get("TFS_HOST")
-REAL_DIRECTORY = Path(__file__).resolve().parents[1] / "saved_models" / NAME
-only_double = pytest.mark.skipif(bool(REAL), reason="a property of the double")
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +56,8 @@ def directory(tmp_path_factory, model, tokenizer):
 
 @pytest.fixture(scope="module")
 def url(directory):
-    if not REAL:
-        with Server({NAME: directory}) as server:
-            yield server.url
-        return
-    client = Client(REAL, NAME)
-    newest = str(versions(directory)[-1])
-    deadline = time.monotonic() + 60
-    while client.status().get(newest) != "AVAILABLE":  # the server looks every second
-        assert time.monotonic() < deadline, f"{REAL} does not load {directory}"
-        time.sleep(0.5)
-    yield client.url.partition("/v1/")[0]
+    with served(directory, grpc=False) as found:
+        yield found["rest"]
 
 
 @pytest.fixture(scope="module")
