@@ -32,7 +32,7 @@ from keras_bert.analysis.attention import attention_maps, plot_attention
 from keras_bert.analysis.curves import plot_curves
 from keras_bert.analysis.fill_mask import fill_mask, hide_words
 from keras_bert.errors import KerasBertError
-from keras_bert.quiet import start_tensorflow
+from keras_bert.tf_startup import start_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT_BOUND = 1e-5  # largest difference of outputs after a conversion, float32

@@ -35,9 +35,9 @@ from keras_bert.analysis.report import (
     Table,
     Text,
 )
+from keras_bert.atomic_files import new_file
 from keras_bert.cli import main
 from keras_bert.errors import ExistingOutputError, InputError, MissingFileError
-from keras_bert.outputs import new_file
 
 VOCAB = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] the size of a box and lid fits well . ##es".split()

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "keras_bert"
 # Small modules for every part, of the standard library alone unless said below.
 FOUNDATION = {
     *("axes", "checksums", "config", "errors"),
-    *("features", "outputs", "quiet", "version"),
+    *("atomic_files", "features", "tf_startup", "version"),
 }
 _WORKERS = {"models", "tokenization", "families"}
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_bert.outputs import new_file
+from keras_bert.atomic_files import new_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

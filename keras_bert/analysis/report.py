@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from keras_bert.analysis.fill_mask import Guess, HiddenWord
+from keras_bert.atomic_files import new_file
 from keras_bert.errors import MissingFileError
-from keras_bert.outputs import new_file
 
 
 class Block(Protocol):

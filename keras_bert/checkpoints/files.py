@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert.atomic_files import whole_directory
 from keras_bert.config import BertConfig
 from keras_bert.errors import (
     CheckpointError,
@@ -19,7 +20,6 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
-from keras_bert.outputs import whole_directory
 
 VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 TOKENIZER_FILES = (

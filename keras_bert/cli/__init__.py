@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_bert.errors import KerasBertError
-from keras_bert.quiet import start_tensorflow
+from keras_bert.tf_startup import start_tensorflow
 
 COMMANDS = {
     "vocab": "train a WordPiece vocabulary from text",

@@ -148,7 +148,7 @@ def _line(row: dict) -> str:
 
 
 def _write(results: list[dict], args: argparse.Namespace) -> None:
-    from keras_bert.outputs import new_file
+    from keras_bert.atomic_files import new_file
 
     settings = ("model", "text", "rows", "batch_size", "lengths", "threads")
     told = {name: getattr(args, name) for name in settings}

@@ -120,7 +120,7 @@ def _on_beam(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]
 
 def _inspect(args: argparse.Namespace, tokenizer: BertTokenizer) -> None:
     from keras_bert.pretraining import inspection
-    from keras_bert.quiet import start_tensorflow
+    from keras_bert.tf_startup import start_tensorflow
 
     start_tensorflow()
     masking = _settings(args).masking_settings

@@ -83,7 +83,7 @@ def _report(scores: dict[str, float], args: argparse.Namespace) -> None:
     text = json.dumps(scores, indent=2)
     print(text)
     if args.output:
-        from keras_bert.outputs import new_file
+        from keras_bert.atomic_files import new_file
 
         with new_file(args.output, args.overwrite) as path:
             path.write_text(text + "\n", encoding="utf-8")

@@ -147,7 +147,7 @@ def write_lines(lines: Iterable[str], args: argparse.Namespace) -> None:
     if not args.output:
         sys.stdout.writelines(lines)
         return
-    from keras_bert.outputs import new_file
+    from keras_bert.atomic_files import new_file
 
     with (
         new_file(args.output, args.overwrite) as path,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError
-from keras_bert.outputs import new_file
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.reading import dataset
 from keras_bert.tokenization import BertTokenizer

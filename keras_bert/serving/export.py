@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_bert.atomic_files import whole_directory
 from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.outputs import whole_directory
 from keras_bert.serving.graph import card, narrow, unpadded, warm_up
 from keras_bert.serving.graph import embeddings as poolings
 from keras_bert.serving.graph.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError, MissingFileError, choose
-from keras_bert.outputs import new_file
 
 if TYPE_CHECKING:
     import tensorflow as tf

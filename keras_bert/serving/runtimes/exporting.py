@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_bert.atomic_files import whole_directory
 from keras_bert.config import BertConfig
 from keras_bert.errors import (
     CheckpointError,
@@ -19,7 +20,6 @@ from keras_bert.errors import (
 )
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import BertPreTrainedModel
-from keras_bert.outputs import whole_directory
 from keras_bert.serving.runtimes import quantizing
 from keras_bert.serving.runtimes.packages import require
 from keras_bert.serving.runtimes.running import load
