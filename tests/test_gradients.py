@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_bert.layers import gradients
+from keras_bert.layers import fused
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("written by hand on TensorFlow alone", allow_module_level=True)
@@ -41,7 +41,7 @@ def _value_and_gradients(function, tensors):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_gradient_equals_the_derived_one(name, compiled):
-    by_hand, tensors = getattr(gradients, name), _tensors(CASES[name])
+    by_hand, tensors = getattr(fused, name), _tensors(CASES[name])
 
     def derived(*arguments):
         return by_hand.pair(*arguments)[0]
@@ -58,7 +58,7 @@ def test_gradient_equals_the_derived_one(name, compiled):
 
 def test_the_gradient_used_is_the_one_by_hand():
     x = tf.constant(3.0)
-    wrong = gradients.by_hand(lambda x: (x * x, lambda upstream: upstream * 7.0))
+    wrong = fused.by_hand(lambda x: (x * x, lambda upstream: upstream * 7.0))
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = wrong(x)
@@ -67,7 +67,7 @@ def test_the_gradient_used_is_the_one_by_hand():
 
 def test_gelus_are_keras_own():
     (x,) = _tensors((WIDE,))
-    for function, approximate in ((gradients.gelu, False), (gradients.gelu_new, True)):
+    for function, approximate in ((fused.gelu, False), (fused.gelu_new, True)):
         expected = keras.activations.gelu(x, approximate=approximate)
         np.testing.assert_allclose(function(x), expected, rtol=2e-6, atol=1e-6)
 
@@ -75,7 +75,7 @@ def test_gelus_are_keras_own():
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_gelus_keep_the_dtype_and_are_exact_in_it(dtype):
     (x,) = _tensors((WIDE,), dtype)
-    for function in (gradients.gelu, gradients.gelu_new):
+    for function in (fused.gelu, fused.gelu_new):
         value, (slope,) = _value_and_gradients(function, [x])
         assert value.dtype == slope.dtype == dtype
         wide, (steep,) = _value_and_gradients(function, [tf.cast(x, "float32")])
@@ -92,7 +92,7 @@ def test_crossentropy_is_tensorflows():
     expected, (by_logits,) = _value_and_gradients(
         lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x), [logits]
     )
-    value, (found, _) = _value_and_gradients(gradients.crossentropy, [logits, labels])
+    value, (found, _) = _value_and_gradients(fused.crossentropy, [logits, labels])
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found, by_logits, rtol=1e-5, atol=1e-6)
     assert np.isfinite(value).all()

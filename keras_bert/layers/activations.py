@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_bert.config import ACTIVATIONS
-from keras_bert.layers.gradients import gelu, gelu_new
+from keras_bert.layers.fused import gelu, gelu_new
 
 Tensor = Any
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_bert.layers.dropout import Dropout
-from keras_bert.layers.gradients import project
+from keras_bert.layers.fused import project
 from keras_bert.layers.initializers import normal
 from keras_bert.layers.normalization import LayerNorm
 
@@ -15,7 +15,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class WordEmbeddings(keras.layers.ReversibleEmbedding):
-    """Keras' layer, whose way back has a cheaper gradient, see `gradients.project`."""
+    """Keras' layer, whose way back has a cheaper gradient, see `fused.project`."""
 
     def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
         if not reverse:

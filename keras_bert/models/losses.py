@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_bert.layers.gradients import crossentropy
+from keras_bert.layers.fused import crossentropy
 from keras_bert.models.replicas import sum_over_replicas
 
 Tensor = Any
