@@ -24,7 +24,7 @@ from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import BertConfig
+from keras_bert.families.bert import BertConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {

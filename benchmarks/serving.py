@@ -49,7 +49,7 @@ from mixed_lengths import (
 
 import keras_bert
 from keras_bert import BertTokenizer
-from keras_bert.config import BertConfig
+from keras_bert.families.bert import BertConfig
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving.export import export
 from keras_bert.serving.predictor import Predictor

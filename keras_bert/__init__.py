@@ -9,7 +9,7 @@ import importlib
 from keras_bert.version import __version__
 
 _PUBLIC = {
-    "BertConfig": "config",
+    "BertConfig": "families.bert",
     "BertForMaskedLM": "models",
     "BertForMultipleChoice": "models",
     "BertForNextSentencePrediction": "models",

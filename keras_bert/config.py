@@ -1,17 +1,19 @@
-"""`BertConfig`: the numbers that are a BERT, validated, in JSON both ways.
+"""`Config`: the numbers that are a model, validated, in JSON both ways.
 
-Field names are those of Google's `bert_config.json` and Hugging Face's
-`config.json`. Keys this package has no use for are kept in `extra`, so that a
-file read and written again loses nothing. Standard library only.
+Field names are those of Google's `bert_config.json` and Hugging Face's `config.json` of
+BERT; a family whose own names differ (`families/`) lists them as aliases. Keys this
+package has no use for are kept in `extra`, so that a file read and written again loses
+nothing. Standard library only.
 """
 
 import dataclasses
+import functools
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_bert.errors import ConfigError, MissingFileError, choose
 
@@ -36,26 +38,10 @@ PROBLEM_TYPES = (
 )
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
-# The 24 sizes of "Well-Read Students Learn Better" (arXiv:1908.08962), by
-# layers and width, and the names that stuck. BERT-large is 2018's.
-SMALL_SIZES = [
-    f"L-{layers}_H-{hidden}"
-    for layers in (2, 4, 6, 8, 10, 12)
-    for hidden in (128, 256, 512, 768)
-]
-ALIASES = {
-    "tiny": "L-2_H-128",
-    "mini": "L-4_H-256",
-    "small": "L-4_H-512",
-    "medium": "L-8_H-512",
-    "base": "L-12_H-768",
-    "large": "L-24_H-1024",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class BertConfig:
-    """The hyper-parameters of a BERT encoder and its head.
+class Config:
+    """The hyper-parameters of an encoder and its head; each family subclasses it.
 
     Args:
         vocab_size: rows of the word-embedding table.
@@ -99,19 +85,17 @@ class BertConfig:
     Raises:
         ConfigError: a value or a combination cannot be used.
 
-    Example:
-        >>> config = BertConfig(hidden_size=128, num_hidden_layers=2,
-        ...                     num_attention_heads=2, intermediate_size=512)
-        >>> config.head_dim
-        64
-        >>> BertConfig.preset("tiny").num_hidden_layers
-        2
-
-    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3; `BertConfig` in
-    Google's `modeling.py`; Hugging Face `configuration_bert.py`.
+    Source: `BertConfig` in Google's `modeling.py`; Hugging Face
+    `configuration_bert.py`.
     """
 
-    model_type = "bert"  # not a field: the family's name in `config.json`
+    # Of the family, not fields.
+    model_type: ClassVar[str]  # in `config.json`
+    aliases: ClassVar[Mapping[str, str]] = {}  # other names of fields, in `config.json`
+    absent: ClassVar[tuple[str, ...]] = ()  # fields that its `config.json` lacks
+    rules: ClassVar[Mapping[str, tuple]] = {}  # of its own fields, see `_RULES`
+    # Padding has no position of its own: positions count the tokens that are not.
+    counts_tokens: ClassVar[bool] = False
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -141,7 +125,7 @@ class BertConfig:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, rule in _RULES.items():
+        for name, rule in {**_RULES, **self.rules}.items():
             _check(name, getattr(self, name), *rule)
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
@@ -155,17 +139,17 @@ class BertConfig:
                 f"Expected pad_token_id below vocab_size={self.vocab_size}. "
                 f"Received: pad_token_id={self.pad_token_id}."
             )
-        self._settle_defaults()
-        self._settle_labels()
+        self._normalize_defaults()
+        self._normalize_labels()
 
-    def _settle_defaults(self) -> None:
+    def _normalize_defaults(self) -> None:
         """Leaves out what says no more than the field it would replace."""
         for name, (default, same) in _REPLACED_BY_DEFAULT.items():
             value = getattr(self, name)
             if value is not None and same(value, getattr(self, default)):
                 object.__setattr__(self, name, None)
 
-    def _settle_labels(self) -> None:
+    def _normalize_labels(self) -> None:
         """Makes `id2label` and `num_labels` agree."""
         if self.id2label is None:
             return
@@ -209,6 +193,20 @@ class BertConfig:
             return self.hidden_dropout_prob
         return self.classifier_dropout
 
+    def dropout_of(self, head: str) -> float:
+        """Dropout before the output layer of a head, such as "question_answering"."""
+        return 0.0 if head == "question_answering" else self.head_dropout
+
+    @property
+    def first_position(self) -> int:
+        """Row of the position table where a text begins."""
+        return 0
+
+    @property
+    def max_length(self) -> int:
+        """Longest row, in tokens."""
+        return self.max_position_embeddings - self.first_position
+
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in order."""
@@ -231,51 +229,24 @@ class BertConfig:
             "classes": self.num_labels,
         }
 
-    def replace(self, **changes: Any) -> "BertConfig":
+    def replace(self, **changes: Any) -> "Config":
         """Returns a copy with some fields changed and checked again."""
-        _refuse_unknown(changes)
+        self._refuse_unknown(changes)
         if "num_labels" in changes and "id2label" not in changes:
             kept = self.id2label is not None and len(self.id2label)
             if kept != changes["num_labels"]:
                 changes["id2label"] = None
         return dataclasses.replace(self, **changes)
 
-    # === Sizes by name ===
-
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """Returns a published size by name.
-
-        Args:
-            name: "tiny", "mini", "small", "medium", "base", "large", or one of the
-                24 sizes as `"L-4_H-256"`.
-            **changes: fields to set differently, for instance `vocab_size=8000`.
-
-        Raises:
-            UnknownNameError: no such size.
-
-        Example:
-            >>> BertConfig.preset("mini", vocab_size=8000).hidden_size
-            256
-
-        Source: README of google-research/bert, "Smaller BERT Models".
-        """
-        known = [*ALIASES, *SMALL_SIZES, ALIASES["large"]]
-        size = ALIASES.get(name) or choose("preset", name, known)
-        layers, hidden = (int(part[2:]) for part in size.split("_"))
-        shape = dict(
-            num_hidden_layers=layers,
-            hidden_size=hidden,
-            num_attention_heads=hidden // 64,
-            intermediate_size=4 * hidden,
-        )
-        _refuse_unknown(changes)
-        return cls(**{**shape, **changes})
+    def _refuse_unknown(cls, names: Iterable[str]) -> None:
+        for name in names:
+            choose("config field", name, [f.name for f in dataclasses.fields(cls)])
 
     # === JSON ===
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "BertConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """Reads the keys of a `bert_config.json` or `config.json`.
 
         Keys that are not fields go to `extra`, unchanged.
@@ -283,7 +254,7 @@ class BertConfig:
         Raises:
             ConfigError: `model_type` is another family's, or a value is wrong.
         """
-        values = dict(values)
+        values = {cls.aliases.get(k, k): v for k, v in values.items()}
         family = values.pop("model_type", cls.model_type)
         if family != cls.model_type:
             raise ConfigError(
@@ -300,7 +271,7 @@ class BertConfig:
         return cls(**known, extra=extra)
 
     @classmethod
-    def from_json_file(cls, path: str | Path) -> "BertConfig":
+    def from_json_file(cls, path: str | Path) -> "Config":
         """Reads a `bert_config.json` or `config.json`.
 
         Raises:
@@ -330,11 +301,35 @@ class BertConfig:
             del values["num_labels"]
             values["id2label"] = {str(i): label for i, label in labels.items()}
             values["label2id"] = {label: i for i, label in labels.items()}
-        return {**extra, "model_type": self.model_type, **values}
+        own = {field: alias for alias, field in self.aliases.items()}
+        kept = {own.get(k, k): v for k, v in values.items() if k not in self.absent}
+        return {**extra, "model_type": self.model_type, **kept}
 
     def to_json_string(self) -> str:
         """Returns `to_dict()` as JSON with sorted keys and a final newline."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def aliased(**names: str) -> Callable[[type], type]:
+    """Gives the fields of a config further names, for calls, attributes and JSON.
+
+    Args:
+        **names: the further name, and the field it stands for.
+    """
+
+    def decorate(cls: type) -> type:
+        init = cls.__init__
+
+        @functools.wraps(init)
+        def __init__(self: Any, **values: Any) -> None:
+            init(self, **{names.get(name, name): v for name, v in values.items()})
+
+        cls.__init__, cls.aliases = __init__, names
+        for alias, field_name in names.items():
+            setattr(cls, alias, property(operator.attrgetter(field_name)))
+        return cls
+
+    return decorate
 
 
 # === Validation ===
@@ -360,7 +355,7 @@ def _check(name: str, value: Any, kinds: tuple, accept, expected: str) -> None:
 
 
 _POSITIVE = ((int,), lambda v: v > 0, "a positive integer")
-_FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number from 0 up to, not with, 1")
+_FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
 _ABOVE_ZERO = ((int, float), lambda v: v > 0, "a number above 0")
 _FLAG = ((bool,), lambda v: True, "True or False")
 
@@ -400,7 +395,7 @@ _RULES = {
     "classifier_dropout": (
         (int, float, type(None)),
         lambda v: v is None or 0 <= v < 1,
-        "a number from 0 up to, not with, 1, or None",
+        "a number in [0, 1), or None",
     ),
     "is_decoder": _FLAG,
     "add_cross_attention": _FLAG,
@@ -411,9 +406,3 @@ _RULES = {
     "output_attentions": _FLAG,
     "extra": ((Mapping,), lambda v: True, "a dict"),
 }
-
-
-def _refuse_unknown(changes: Mapping[str, Any]) -> None:
-    fields = [f.name for f in dataclasses.fields(BertConfig)]
-    for name in changes:
-        choose("config field", name, fields)

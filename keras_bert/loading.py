@@ -18,7 +18,7 @@ from keras_bert.checkpoints.accounting import Part, complain, survey
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.conversion import save, translate
 from keras_bert.checkpoints.table import Row, expand
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
 
 HUB = "hf://"
@@ -59,7 +59,7 @@ class Loaded:
         unused: parts the checkpoint has and the model does not need.
     """
 
-    config: BertConfig
+    config: Config
     weights: Mapping[str, np.ndarray]
     fresh: list[str]
     unused: list[str]
@@ -230,7 +230,7 @@ def assign(variables: Iterable[Any], loaded: Loaded) -> None:
         variables[path].assign(loaded.weights[path])
 
 
-def _rows(config: BertConfig, parts: Iterable[str]) -> list[Row]:
+def _rows(config: Config, parts: Iterable[str]) -> list[Row]:
     family = families.of(config)
     rows = [row for part in parts for row in family.PARTS[part]]
     return expand(rows, config.num_hidden_layers)

@@ -10,8 +10,8 @@ from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.formats import keras_hub
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import BertConfig
 from keras_bert.families import bert
+from keras_bert.families.bert import BertConfig
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
 

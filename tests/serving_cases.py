@@ -3,7 +3,7 @@
 import numpy as np
 
 import keras_bert
-from keras_bert.config import BertConfig
+from keras_bert.families.bert import BertConfig
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "good", "bad", "film", "not", "so", "really", "was", "it", "seen"]

@@ -25,9 +25,9 @@ from keras_bert.checkpoints import conversion, convert, formats, reference, safe
 from keras_bert.checkpoints.accounting import account
 from keras_bert.checkpoints.formats import FORMATS, google, huggingface
 from keras_bert.checkpoints.table import KINDS, Slot, expand, rearrange
-from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError, ExistingOutputError, UnknownNameError
 from keras_bert.families import bert
+from keras_bert.families.bert import BertConfig
 
 PAIRS = list(itertools.permutations(FORMATS, 2))
 MEETING = [(*pair, head) for pair in PAIRS for head in bert.HEADS if meet(*pair, head)]

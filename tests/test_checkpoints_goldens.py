@@ -11,8 +11,8 @@ from conftest import SHARED, shared
 from keras_bert.checkpoints import convert, formats, reference
 from keras_bert.checkpoints.accounting import Contents, account
 from keras_bert.checkpoints.formats import FORMATS, OWN_TRANSFORM
-from keras_bert.config import BertConfig
 from keras_bert.errors import CheckpointError, ConfigError
+from keras_bert.families.bert import BertConfig
 
 # What no converter takes: relative positions, cross-attention.
 OTHERS = ("relative_key", "lmhead_cross")

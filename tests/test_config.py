@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_bert import BertConfig, BertModel
-from keras_bert.config import _RULES, ACTIVATIONS, ALIASES, SMALL_SIZES
+from keras_bert.config import _RULES, ACTIVATIONS
 from keras_bert.errors import ConfigError, MissingFileError, UnknownNameError
+from keras_bert.families.bert import ALIASES, SMALL_SIZES
 
 # Encoder with pooler, by layers, for widths 128, 256, 512, 768.
 PARAMETERS = {

@@ -29,9 +29,9 @@ MAY_IMPORT = {
     "checkpoints": {"families"},
     "cli": {path.stem for path in PACKAGE.iterdir()},
     "families": set(),
-    "layers": set(),
+    "layers": {"families"},
     "loading": {"checkpoints", "families"},
-    "models": {"layers"},
+    "models": {"families", "layers"},
     "pretraining": _WORKERS,
     "serving": _WORKERS | {"layers"},  # rows without padding call them one by one
     "tasks": _WORKERS | {"training"},

@@ -12,13 +12,13 @@ import pytest
 
 from keras_bert import BertConfig, BertForPreTraining
 from keras_bert.cli.recipes import CHECKS, Situation, check, duration
-from keras_bert.config import SMALL_SIZES
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
     InputError,
     UnknownNameError,
 )
+from keras_bert.families.bert import SMALL_SIZES
 from keras_bert.pretraining.reading import RecordForm
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.training import estimates

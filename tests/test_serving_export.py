@@ -23,13 +23,13 @@ from serving_cases import (
 
 import keras_bert
 from keras_bert import BertTokenizer
-from keras_bert.config import BertConfig
 from keras_bert.errors import (
     ConfigError,
     ExistingOutputError,
     InputError,
     UnknownNameError,
 )
+from keras_bert.families.bert import BertConfig
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import export as export_module
 from keras_bert.serving.export import export, versions

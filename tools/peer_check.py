@@ -28,8 +28,8 @@ from keras_bert.checkpoints import convert, formats, reference
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import BertConfig
 from keras_bert.errors import MissingFileError
+from keras_bert.families.bert import BertConfig
 
 SCRIPTS = Path(__file__).parent / "peers"
 TOLERANCE = 5e-6

@@ -7,7 +7,7 @@ from types import ModuleType
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import Row, Slot, expand
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, choose
 
 SHOWN = 10  # names listed in a message before "and N more"
@@ -50,9 +50,7 @@ class Survey:
         return [name for name, part in self.parts.items() if part.found]
 
 
-def survey(
-    checkpoint: Checkpoint, config: BertConfig, parts: Collection[str]
-) -> Survey:
+def survey(checkpoint: Checkpoint, config: Config, parts: Collection[str]) -> Survey:
     """Looks up every row of every part in a checkpoint.
 
     Args:
@@ -81,7 +79,7 @@ def _distinct(family: ModuleType, meant: Collection[str], format: str) -> list[s
     return [n for n in family.PARTS if n in kept or n not in family.CLASSIFIERS]
 
 
-def _part(name: str, checkpoint: Checkpoint, config: BertConfig) -> Part:
+def _part(name: str, checkpoint: Checkpoint, config: Config) -> Part:
     family = families.of(config)
     part = Part(name, expand(family.PARTS[name], config.num_hidden_layers))
     for row in part.rows:
@@ -100,7 +98,7 @@ def _part(name: str, checkpoint: Checkpoint, config: BertConfig) -> Part:
     return part
 
 
-def _misfit(slot: Slot, tensor: Tensor, config: BertConfig) -> str | None:
+def _misfit(slot: Slot, tensor: Tensor, config: Config) -> str | None:
     """Says how a tensor differs from what the config promises, or None."""
     family = families.of(config)
     expected = axes.shape(slot.axes, family.sizes(config))
@@ -136,7 +134,7 @@ class Contents:
     rows: list[Row]
 
 
-def head_class(name: str, config: BertConfig) -> str:
+def head_class(name: str, config: Config) -> str:
     """Returns the class a head is called by, from a short name or a class name.
 
     Raises:
@@ -204,7 +202,7 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
             checkpoint.head = None  # no longer what its files say
 
 
-def choose_head(checkpoint: Checkpoint, config: BertConfig) -> str | None:
+def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
     """Returns the model class a checkpoint is of.
 
     The class its files name where the parts allow it, else the first that has just
@@ -234,7 +232,7 @@ def _body(family: ModuleType, parts: Iterable[str]) -> set[str]:
     return {same.get(part, part) for part in parts} - {*family.BODY}
 
 
-def _required(head: str | None, config: BertConfig) -> list[str]:
+def _required(head: str | None, config: Config) -> list[str]:
     family = families.of(config)
     parts = family.HEADS.get(head, ())
     optional = ("pooler",) if head in family.POOLER_OPTIONAL else ()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 
 PIECE = 1 << 23  # bytes read at once where a tensor need not be whole
 STRIP = 1 << 20  # of a matrix being turned: small enough for the processor's cache
@@ -113,7 +113,7 @@ class Checkpoint:
 
     path: Path
     format: str
-    config: BertConfig
+    config: Config
     tensors: dict[str, Tensor]
     head: str | None = None
     ignored: dict[str, str] = field(default_factory=dict)

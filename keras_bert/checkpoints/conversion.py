@@ -18,7 +18,7 @@ from keras_bert.checkpoints.accounting import Contents, account, head_class, par
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE
 from keras_bert.checkpoints.table import Row, Slot, rearrange
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, choose
 from keras_bert.version import __version__
 
@@ -40,7 +40,7 @@ def translate(
     rows: Iterable[Row],
     source: str,
     target: str,
-    config: BertConfig,
+    config: Config,
 ) -> dict[str, Tensor]:
     """Gives weights another format's names and layout; nothing is read yet.
 
@@ -74,7 +74,7 @@ def translate_optimizer(
     rows: Iterable[Row],
     source: str,
     target: str,
-    config: BertConfig,
+    config: Config,
 ) -> dict[str, Tensor]:
     """Gives an optimizer's state another format's names and layout.
 
@@ -337,7 +337,7 @@ def strip(
     return report, files.total_size(before) - files.total_size(after)
 
 
-def _insist(head: str | None, contents: Contents, config: BertConfig) -> None:
+def _insist(head: str | None, contents: Contents, config: Config) -> None:
     """Raises if the parts are not those of the class asked for by name."""
     if head is None or head_class(head, config) == contents.head:
         return
@@ -351,7 +351,7 @@ def _insist(head: str | None, contents: Contents, config: BertConfig) -> None:
 def save(
     folder: Path,
     to: str,
-    config: BertConfig,
+    config: Config,
     head: str,
     tensors: Mapping[str, Tensor],
     **options: Any,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert.atomic_files import whole_directory
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
@@ -20,6 +20,7 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
+from keras_bert.families.bert import BertConfig
 
 VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 TOKENIZER_FILES = (
@@ -112,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_config(
     names: Iterable[str], places: Iterable[Path], given: str | Path | None = None
-) -> tuple[BertConfig, str | None]:
+) -> tuple[Config, str | None]:
     """Finds and reads a checkpoint's config.
 
     Args:
@@ -142,7 +143,7 @@ def read_config(
     return config.replace(extra=extra), architectures[0]
 
 
-def _refuse_unsupported(config: BertConfig, path: Path) -> None:
+def _refuse_unsupported(config: Config, path: Path) -> None:
     if config.position_embedding_type != "absolute":
         raise ConfigError(
             "Expected position_embedding_type='absolute'. Received in "
@@ -351,7 +352,7 @@ def tokenizer_settings(
 def copy_tokenizer(
     files: Iterable[Path],
     folder: Path,
-    config: BertConfig,
+    config: Config,
     *,
     describe: bool,
     given: Mapping[str, Any] | None = None,

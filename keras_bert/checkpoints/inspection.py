@@ -12,7 +12,7 @@ from keras_bert.checkpoints import files, formats
 from keras_bert.checkpoints.accounting import choose_head, parameters, survey
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.conversion import summarize_optimizer, translate
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 
 SIZES = (
     "vocab_size",
@@ -209,12 +209,12 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype("float64") - b.astype("float64")).max(initial=0.0))
 
 
-def _sizes(config: BertConfig) -> dict[str, int | str]:
+def _sizes(config: Config) -> dict[str, int | str]:
     own = {"embedding_size": config.embedding_size} if config.embedding_size else {}
     return {name: getattr(config, name) for name in SIZES} | own
 
 
-def _labels(config: BertConfig, parts: list[str]) -> dict[str, int]:
+def _labels(config: Config, parts: list[str]) -> dict[str, int]:
     """The number of labels, where there is a head that has labels."""
     has_labels = set(parts) & set(families.of(config).CLASSIFIERS)
     return {"num_labels": config.num_labels} if has_labels else {}

@@ -11,19 +11,19 @@ import numpy as np
 
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Tensor
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 
 REASON = "zeros in place of a pooler, not a weight"
 
 
-def _shapes(config: BertConfig, format: str) -> dict[str, tuple[int, ...]]:
+def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
     family = families.of(config)
     slots = [row.slots[format] for row in family.PARTS["pooler"]]
     return {slot.name: axes.shape(slot.axes, family.sizes(config)) for slot in slots}
 
 
 def fill(
-    tensors: Mapping[str, Tensor], config: BertConfig, format: str, library: str
+    tensors: Mapping[str, Tensor], config: Config, format: str, library: str
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Adds zeros for a pooler that is not there.
 
@@ -47,9 +47,7 @@ def fill(
     ]
 
 
-def find(
-    tensors: Mapping[str, Tensor], config: BertConfig, format: str
-) -> dict[str, str]:
+def find(tensors: Mapping[str, Tensor], config: Config, format: str) -> dict[str, str]:
     """Returns the names of a pooler of zeros, with the reason to ignore them."""
     names = sorted(_shapes(config, format))  # the bias first: it is short
     found = [tensors[name] for name in names if name in tensors]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.config import ACTIVATIONS, Config
 
 Array = np.ndarray
 HIDDEN = -10000.0  # added to the score of a token that is not attended to
@@ -261,7 +261,7 @@ LAYOUTS = {
 # === Inputs ===
 
 
-def probe(config: BertConfig, seed: int = 0) -> dict[str, Array]:
+def probe(config: Config, seed: int = 0) -> dict[str, Array]:
     """Returns two rows, one of them padded, with ids and positions from everywhere.
 
     Args:

@@ -11,10 +11,80 @@ Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 `BertBackbone`, `BertMaskedLM` and `BertTextClassifier`.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from keras_bert.checkpoints.table import Row, Slot
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
+from keras_bert.errors import choose
+
+# === Config ===
+
+# The 24 sizes of "Well-Read Students Learn Better" (arXiv:1908.08962), by
+# layers and width, and the names that stuck. BERT-large is 2018's.
+SMALL_SIZES = [
+    f"L-{layers}_H-{hidden}"
+    for layers in (2, 4, 6, 8, 10, 12)
+    for hidden in (128, 256, 512, 768)
+]
+ALIASES = {
+    "tiny": "L-2_H-128",
+    "mini": "L-4_H-256",
+    "small": "L-4_H-512",
+    "medium": "L-8_H-512",
+    "base": "L-12_H-768",
+    "large": "L-24_H-1024",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig(Config):
+    """The hyper-parameters of a BERT encoder and its head; see `Config`.
+
+    Example:
+        >>> config = BertConfig(hidden_size=128, num_hidden_layers=2,
+        ...                     num_attention_heads=2, intermediate_size=512)
+        >>> config.head_dim
+        64
+        >>> BertConfig.preset("tiny").num_hidden_layers
+        2
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3; `BertConfig` in
+    Google's `modeling.py`; Hugging Face `configuration_bert.py`.
+    """
+
+    model_type = "bert"
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "BertConfig":
+        """Returns a published size by name.
+
+        Args:
+            name: "tiny", "mini", "small", "medium", "base", "large", or one of the
+                24 sizes as `"L-4_H-256"`.
+            **changes: fields to set differently, for instance `vocab_size=8000`.
+
+        Raises:
+            UnknownNameError: no such size.
+
+        Example:
+            >>> BertConfig.preset("mini", vocab_size=8000).hidden_size
+            256
+
+        Source: README of google-research/bert, "Smaller BERT Models".
+        """
+        known = [*ALIASES, *SMALL_SIZES, ALIASES["large"]]
+        size = ALIASES.get(name) or choose("preset", name, known)
+        layers, hidden = (int(part[2:]) for part in size.split("_"))
+        shape = dict(
+            num_hidden_layers=layers,
+            hidden_size=hidden,
+            num_attention_heads=hidden // 64,
+            intermediate_size=4 * hidden,
+        )
+        cls._refuse_unknown(changes)
+        return cls(**{**shape, **changes})
+
 
 # === The spellings BERT needs ===
 
@@ -351,13 +421,13 @@ FIELDS = {
 }
 
 
-def body(config: BertConfig) -> tuple[str, ...]:
+def body(config: Config) -> tuple[str, ...]:
     """Returns the parts that every model of a config has."""
     projected = config.embedding_size is not None
     return ("encoder", "embedding_projection") if projected else ("encoder",)
 
 
-def sizes(config: BertConfig) -> dict[str, int]:
+def sizes(config: Config) -> dict[str, int]:
     """Returns the size of every axis the rows name.
 
     `hidden_in` is `hidden` again, for matrices that have it twice.

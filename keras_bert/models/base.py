@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import ConfigError, InputError
+from keras_bert.families.bert import BertConfig
 from keras_bert.features import ENCODER_INPUTS, INPUTS
 from keras_bert.models.compilation import jit_compile_by_default
 from keras_bert.models.encoder import Encoder
@@ -50,7 +51,7 @@ class BertPreTrainedModel(keras.Model):
 
     def __init__(
         self,
-        config: BertConfig,
+        config: Config,
         *,
         dtype: Any = None,
         seed: int | None = None,
@@ -91,7 +92,7 @@ class BertPreTrainedModel(keras.Model):
 
     # === Vocabulary ===
 
-    def like(self, config: BertConfig, seed: int | None = None):
+    def like(self, config: Config, seed: int | None = None):
         """Returns a new model of the same class, dtype and options.
 
         Args:
@@ -443,7 +444,7 @@ def _make_input(name: str, choices: bool) -> Tensor:
     return keras.Input(shape, dtype="int32", name=name)
 
 
-def _outputs(config: BertConfig, outputs: dict[str, Any]) -> Any:
+def _outputs(config: Config, outputs: dict[str, Any]) -> Any:
     """Keeps the outputs the config asks for; a single one stands alone."""
     wanted = {
         key: value
@@ -466,7 +467,7 @@ def _packed_graph(head: Any, encoded: dict, inputs: dict) -> keras.Model | None:
 # === Inputs ===
 
 
-def _count_up(ids: Tensor, config: BertConfig) -> Tensor:
+def _count_up(ids: Tensor, config: Config) -> Tensor:
     return ops.cumsum(ops.ones_like(ids), axis=-1) - 1
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import ConfigError
 from keras_bert.layers import (
     AttentionBias,
@@ -37,7 +37,7 @@ class Encoder:
 
     def __init__(
         self,
-        config: BertConfig,
+        config: Config,
         pooler: bool = True,
         dtype: Any = None,
         seed: int | None = None,
@@ -127,7 +127,7 @@ class Encoder:
 
 
 def _projection(
-    config: BertConfig, seed: int | None, dtype: Any
+    config: Config, seed: int | None, dtype: Any
 ) -> keras.layers.Dense | None:
     """From the width of the embedding tables to that of the encoder, if they differ."""
     if config.embedding_size is None:
@@ -141,7 +141,7 @@ def _projection(
     )
 
 
-def _refuse_unbuilt(config: BertConfig) -> None:
+def _refuse_unbuilt(config: Config) -> None:
     for name, built in (
         ("position_embedding_type", "absolute"),
         ("add_cross_attention", False),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.layers import (
     Dropout,
     FlattenChoices,
@@ -44,7 +44,7 @@ class Head:
     learned: ClassVar[Mapping[str, tuple[type, type]]] = {}
     loss_weights: ClassVar[Mapping[str, float] | None] = None
 
-    def __init__(self, config: BertConfig, encoder: Encoder, *, dtype: Any, seed: Any):
+    def __init__(self, config: Config, encoder: Encoder, *, dtype: Any, seed: Any):
         self.config, self.encoder = config, encoder
         self.dtype, self.seed = dtype, seed
         self.make_layers()
@@ -67,18 +67,18 @@ class Head:
     # === Learning ===
 
     @classmethod
-    def learning(cls, config: BertConfig) -> Mapping[str, tuple[type, type]]:
+    def learning(cls, config: Config) -> Mapping[str, tuple[type, type]]:
         """Returns the kinds of loss and metric of every output that is learned."""
         return cls.learned
 
     @classmethod
-    def loss(cls, config: BertConfig) -> Any:
+    def loss(cls, config: Config) -> Any:
         """Returns a new loss, a dict of them by output, or None."""
         kinds = {name: loss() for name, (loss, _) in cls.learning(config).items()}
         return kinds.get("logits", kinds or None)
 
     @classmethod
-    def metrics(cls, config: BertConfig) -> Any:
+    def metrics(cls, config: Config) -> Any:
         """Returns a list of new metrics, a dict of such lists by output, or None."""
         kinds = {name: [kind()] for name, (_, kind) in cls.learning(config).items()}
         return kinds.get("logits", kinds or None)
@@ -209,7 +209,7 @@ class SequenceClassification(Head):
     pools = True
 
     @classmethod
-    def learning(cls, config: BertConfig) -> Mapping[str, tuple[type, type]]:
+    def learning(cls, config: Config) -> Mapping[str, tuple[type, type]]:
         one_number = config.problem_type is None and config.num_labels == 1
         return {
             "logits": _PROBLEMS["regression" if one_number else config.problem_type]

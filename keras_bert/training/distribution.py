@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_bert import axes, families
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
 
 logger = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def _started(kind: type, shards: int) -> OnTensorFlow | OnJax:
 
 
 def cuts(
-    config: BertConfig, parts: tuple[str, ...], shards: int
+    config: Config, parts: tuple[str, ...], shards: int
 ) -> Mapping[str, tuple[str | None, ...]]:
     """Says over which mesh axis each dimension of each weight lies.
 

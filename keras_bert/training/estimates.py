@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.training.distribution import distribution
 from keras_bert.training.optimizers import scale_float16
@@ -40,7 +40,7 @@ def state_bytes(parameters: int) -> float:
 
 
 def activation_bytes(
-    config: BertConfig,
+    config: Config,
     rows: int,
     seq: int,
     predictions: int,

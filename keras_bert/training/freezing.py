@@ -15,14 +15,14 @@ from typing import Any
 
 import keras
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import ConfigError
 from keras_bert.training.optimizers import SummedGradientOptimizer
 from keras_bert.training.parameters import depths, part
 
 
 def freeze(
-    optimizer: SummedGradientOptimizer, config: BertConfig, layers: int | None
+    optimizer: SummedGradientOptimizer, config: Config, layers: int | None
 ) -> None:
     """Freezes the embeddings and the first layers, and thaws all else.
 
@@ -43,7 +43,7 @@ def freeze(
 
 
 def moving(
-    optimizer: SummedGradientOptimizer, config: BertConfig, layers: int | None
+    optimizer: SummedGradientOptimizer, config: Config, layers: int | None
 ) -> list[float]:
     """Returns what `freeze` gives the variable `moving` of an optimizer.
 
@@ -60,7 +60,7 @@ def moving(
     return [float(part(path) not in frozen) for path in optimizer.paths]
 
 
-def check_layers(config: BertConfig, layers: int | None) -> None:
+def check_layers(config: Config, layers: int | None) -> None:
     """Refuses to freeze layers that an encoder does not have.
 
     Args:

@@ -1,6 +1,6 @@
 """What the name of a weight tells an optimizer: its kind and its depth."""
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 
 # By kind, not by rank: biases that are kept per head have two axes.
 NOT_DECAYED = ("bias", "gamma", "beta")
@@ -26,7 +26,7 @@ def part(path: str) -> str:
     return path.split("/", 1)[0]
 
 
-def depths(config: BertConfig) -> dict[str, int]:
+def depths(config: Config) -> dict[str, int]:
     """Returns how far from the input each part of an encoder is.
 
     The embeddings are at 0, the layers at 1 and up. What a model has beside them,
@@ -40,7 +40,7 @@ def depths(config: BertConfig) -> dict[str, int]:
     return {"embeddings": 0, "embedding_projection": 0, **layers}
 
 
-def layer_rates(config: BertConfig, decay: float) -> dict[str, float]:
+def layer_rates(config: Config, decay: float) -> dict[str, float]:
     """Returns the share of the learning rate that each part of an encoder gets.
 
     The pooler and the head get all of it, the topmost layer `decay` of it, every

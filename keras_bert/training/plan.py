@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
 from keras_bert.training.freezing import layers_frozen
 from keras_bert.training.optimizers import OPTIMIZERS, SummedGradientOptimizer
@@ -177,7 +177,7 @@ class Plan:
         first = layers if self.freeze_layers is None else self.freeze_layers
         return layers_frozen((step - 1) // self.unfreeze_every, first)
 
-    def optimizer_for(self, config: BertConfig) -> SummedGradientOptimizer:
+    def optimizer_for(self, config: Config) -> SummedGradientOptimizer:
         """Returns the optimizer this plan describes, for a model of a config."""
         averaged = self.ema_momentum is not None
         average = {"use_ema": True, "ema_momentum": self.ema_momentum}
@@ -195,7 +195,7 @@ class Plan:
         )
 
 
-def claim(folder: Path, plan: Plan, config: BertConfig) -> None:
+def claim(folder: Path, plan: Plan, config: Config) -> None:
     """Writes `plan.json`, or checks that the run that is there has the same numbers.
 
     Where a run is computed may change when it goes on; its numbers may not.

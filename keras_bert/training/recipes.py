@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_bert.config import SMALL_SIZES
 from keras_bert.errors import CheckpointError, ConfigError, choose
+from keras_bert.families.bert import SMALL_SIZES
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.plan import Plan
 from keras_bert.training.schedules import SCHEDULES

@@ -15,7 +15,7 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
 
 FORMATS = ("google", "huggingface", "keras", "model_garden", "keras_hub")
@@ -52,7 +52,7 @@ def options(name: str) -> tuple[str, ...]:
     return getattr(module(name), "OPTIONS", ())
 
 
-def settle(to: str, config: BertConfig, head: str) -> BertConfig:
+def settle(to: str, config: Config, head: str) -> Config:
     """Leaves out of a config what its head has no use for; refuses what it has.
 
     Args:
@@ -81,7 +81,7 @@ def copy_tokenizer(
     to: str,
     tokenizer_files: Iterable[Path],
     folder: Path,
-    config: BertConfig,
+    config: Config,
     given: Mapping[str, bool] | None = None,
 ) -> None:
     """Gives a checkpoint its tokenizer, in the form its format has.
@@ -104,7 +104,7 @@ def copy_tokenizer(
     )
 
 
-def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: BertConfig) -> None:
+def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: Config) -> None:
     """Writes a tokenizer beside a model, in the form the format has.
 
     Args:

@@ -12,8 +12,9 @@ from keras_bert import families
 from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
+from keras_bert.families.bert import BertConfig
 
 PREFIX = "bert_model.ckpt"
 # Optimizers name a slot after the variable it belongs to.
@@ -146,7 +147,7 @@ def _tensors(prefix: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:
+def with_gelu(config: Config, gelu: str | None) -> Config:
     """Names the form of gelu: Google's code runs tanh under the name `gelu`.
 
     Args:
@@ -162,7 +163,7 @@ def with_gelu(config: BertConfig, gelu: str | None) -> BertConfig:
     return config.replace(hidden_act=hidden_act, extra=extra)
 
 
-def _with_classes(config: BertConfig, tensors: Mapping[str, Tensor]) -> BertConfig:
+def _with_classes(config: Config, tensors: Mapping[str, Tensor]) -> Config:
     """Counts the classes from the output layer: Google's config has no such key."""
     weights = tensors.get("output_weights")
     if weights is None or config.id2label is not None or not weights.shape:
@@ -170,9 +171,7 @@ def _with_classes(config: BertConfig, tensors: Mapping[str, Tensor]) -> BertConf
     return config.replace(num_labels=weights.shape[0])
 
 
-def _training_state(
-    tensors: Mapping[str, Tensor], config: BertConfig
-) -> dict[str, Tensor]:
+def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     """Optimizer slots and counters, by names made from the weights'."""
     rows = [
         row
@@ -189,7 +188,7 @@ def _training_state(
 
 def write(
     folder: Path,
-    config: BertConfig,
+    config: Config,
     head: str,
     tensors: Mapping[str, Tensor],
     *,
@@ -229,7 +228,7 @@ def write_note(folder: Path) -> None:
     (folder / "checkpoint").write_text(note, encoding="utf-8")
 
 
-def to_google_config(config: BertConfig, head: str) -> tuple[dict[str, Any], list[str]]:
+def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[str]]:
     """Returns a `bert_config.json`, and what Google's code will not obey in it.
 
     Google's keys are always there; of the others, those that differ from the default.
@@ -252,7 +251,7 @@ def to_google_config(config: BertConfig, head: str) -> tuple[dict[str, Any], lis
     return kept, _unobeyed(config, hidden_act)
 
 
-def _unobeyed(config: BertConfig, hidden_act: str) -> list[str]:
+def _unobeyed(config: Config, hidden_act: str) -> list[str]:
     rules = {
         "The erf form of gelu is kept in the key gelu_form; Google's own code runs the "
         "tanh form, up to about 1e-3 apart in hidden states.": hidden_act == "gelu",

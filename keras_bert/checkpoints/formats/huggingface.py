@@ -13,7 +13,7 @@ import numpy as np
 from keras_bert import families
 from keras_bert.checkpoints import files, safetensors
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
 
 # The likeliest first; a directory may hold the same weights in several.
@@ -248,7 +248,7 @@ def _from_torch(tensor: Any, path: Path) -> Tensor:
 
 def write(
     folder: Path,
-    config: BertConfig,
+    config: Config,
     head: str,
     tensors: Mapping[str, Tensor],
     *,
@@ -308,7 +308,7 @@ def _write_index(
     files.write_json(main.with_name(f"{main.name}.index.json"), index)
 
 
-def _unused(head: str, config: BertConfig, names: Iterable[str]) -> list[str]:
+def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
     """Says so where the class of transformers has no pooler but the file does."""
     if "pooler" in families.of(config).HEADS[head] or POOLER not in names:
         return []
@@ -335,7 +335,7 @@ def _to_torch(array: np.ndarray, torch: Any) -> Any:
     return torch.from_numpy(array)
 
 
-def to_hf_config(config: BertConfig, head: str, dtype: str) -> dict[str, Any]:
+def to_hf_config(config: Config, head: str, dtype: str) -> dict[str, Any]:
     """Returns a `config.json` as transformers writes it.
 
     Args:

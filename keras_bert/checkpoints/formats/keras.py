@@ -11,7 +11,7 @@ from keras_bert import families
 from keras_bert.checkpoints import files, hdf5
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 
 WEIGHTS, INDEX, SHARD = hdf5.WEIGHTS, hdf5.INDEX, hdf5.SHARD
 ENDINGS = (".weights.h5", ".weights.json")
@@ -68,7 +68,7 @@ def _group(layer: str, projected: bool) -> str:
     return "dense_1" if second else GROUPS[layer]
 
 
-def _projected(config: BertConfig) -> bool:
+def _projected(config: Config) -> bool:
     return config.embedding_size is not None
 
 
@@ -120,7 +120,7 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     )
 
 
-def _paths(config: BertConfig, dense: str | None) -> Iterable[str]:
+def _paths(config: Config, dense: str | None) -> Iterable[str]:
     """Paths of the variables there may be; all heads' layers share one group."""
     for part in families.of(config).PARTS.values():
         for row in expand(part, config.num_hidden_layers):
@@ -130,7 +130,7 @@ def _paths(config: BertConfig, dense: str | None) -> Iterable[str]:
                 yield path
 
 
-def _dense(config: BertConfig, head: str | None) -> str | None:
+def _dense(config: Config, head: str | None) -> str | None:
     """The name of the head's layer, as the model class has it."""
     family = families.of(config)
     rows = [r for part in family.HEADS.get(head, ()) for r in family.PARTS[part]]
@@ -156,7 +156,7 @@ def _layers(shards: Iterable[Path]) -> dict[str, str]:
 
 def write(
     folder: Path,
-    config: BertConfig,
+    config: Config,
     head: str,
     tensors: Mapping[str, Tensor],
     *,

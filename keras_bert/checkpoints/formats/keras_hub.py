@@ -17,8 +17,9 @@ from keras_bert import families
 from keras_bert.checkpoints import files, hdf5, placeholder
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.table import expand
-from keras_bert.config import ACTIVATIONS, BertConfig
+from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError
+from keras_bert.families.bert import BertConfig
 
 FORMAT = "keras_hub"
 LIBRARY = "KerasHub"
@@ -177,7 +178,7 @@ def _task(folder: Path) -> tuple[str | None, dict[str, Any]]:
 
 def _config(
     folder: Path, backbone: Mapping[str, Any], task: str | None, settings: Mapping
-) -> tuple[BertConfig, str]:
+) -> tuple[Config, str]:
     """The config a preset's files add up to, and the model class."""
     head = CLASSES.get(task or "", "BertModel")
     dropout = backbone.get("dropout", 0.1)
@@ -202,7 +203,7 @@ def _config(
 
 
 def _named(
-    stored: Mapping[str, Tensor], config: BertConfig, *, of_task: bool
+    stored: Mapping[str, Tensor], config: Config, *, of_task: bool
 ) -> dict[str, Tensor]:
     """Gives what is in one of the two files KerasHub's paths of variables."""
     names = {h5_name(n): n for n in _names(config) if _is_of_task(n) == of_task}
@@ -210,7 +211,7 @@ def _named(
     return {names.get(n, prefix + n): tensor for n, tensor in stored.items()}
 
 
-def _names(config: BertConfig) -> Iterable[str]:
+def _names(config: Config) -> Iterable[str]:
     for part in families.of(config).PARTS.values():
         for row in expand(part, config.num_hidden_layers):
             if FORMAT in row.slots:
@@ -221,7 +222,7 @@ def _names(config: BertConfig) -> Iterable[str]:
 
 
 def write(
-    folder: Path, config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+    folder: Path, config: Config, head: str, tensors: Mapping[str, Tensor]
 ) -> list[str]:
     """Writes a preset: the backbone, and the task if the model is one.
 
@@ -252,7 +253,7 @@ def write(
     return [*warnings, *_unobeyed(config)]
 
 
-def _refuse_other_numbers(config: BertConfig, head: str) -> None:
+def _refuse_other_numbers(config: Config, head: str) -> None:
     form = {
         "hidden_act": ACTIVATIONS[config.hidden_act],
         "layer_norm_eps": config.layer_norm_eps,
@@ -280,7 +281,7 @@ def _refuse(what: str, form: Mapping, fixed: Mapping, advice: str) -> None:
         )
 
 
-def _unobeyed(config: BertConfig) -> list[str]:
+def _unobeyed(config: Config) -> list[str]:
     if config.attention_probs_dropout_prob == config.hidden_dropout_prob:
         return []
     return [
@@ -307,12 +308,12 @@ def _layer(module: str, name: str, dtype: str, **config: Any) -> dict[str, Any]:
     }
 
 
-def _backbone(config: BertConfig, dtype: str) -> dict[str, Any]:
+def _backbone(config: Config, dtype: str) -> dict[str, Any]:
     values = {name: getattr(config, ours) for name, ours in FIELDS.items()}
     return _layer("bert_backbone", "BertBackbone", dtype, **values)
 
 
-def _task_config(config: BertConfig, head: str, backbone: dict) -> dict[str, Any]:
+def _task_config(config: Config, head: str, backbone: dict) -> dict[str, Any]:
     name = TASKS[head]
     module = {
         "BertMaskedLM": "bert_masked_lm",
@@ -334,7 +335,7 @@ def _task_config(config: BertConfig, head: str, backbone: dict) -> dict[str, Any
 
 
 def _metadata(
-    config: BertConfig, head: str, tensors: Mapping[str, Tensor]
+    config: Config, head: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
     """What KerasHub tells of a preset, and what it has no place for."""
     body = (t for n, t in tensors.items() if not _is_of_task(n))
@@ -345,7 +346,7 @@ def _metadata(
     }
 
 
-def _unplaced(config: BertConfig) -> dict[str, Any]:
+def _unplaced(config: Config) -> dict[str, Any]:
     """Fields that are not KerasHub's and not the default."""
     plain = BertConfig().to_dict()
     plain["attention_probs_dropout_prob"] = config.hidden_dropout_prob
@@ -364,7 +365,7 @@ def _unplaced(config: BertConfig) -> dict[str, Any]:
 def copy_tokenizer(
     tokenizer_files: Iterable[Path],
     folder: Path,
-    config: BertConfig,
+    config: Config,
     settings: Mapping[str, Any],
 ) -> None:
     """Writes the vocabulary and KerasHub's tokenizer and preprocessor.
@@ -432,7 +433,7 @@ MASKING = {
 }
 
 
-def _preprocessor(task: str, tokenizer: dict, config: BertConfig) -> dict[str, Any]:
+def _preprocessor(task: str, tokenizer: dict, config: Config) -> dict[str, Any]:
     module, masking = {
         "BertMaskedLM": ("bert_masked_lm_preprocessor", MASKING),
         "BertTextClassifier": ("bert_text_classifier_preprocessor", {}),

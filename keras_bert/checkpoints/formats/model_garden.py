@@ -22,9 +22,10 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.formats import google
 from keras_bert.checkpoints.object_graph import KEY, SUFFIX, ObjectGraph
 from keras_bert.checkpoints.table import MAX_LAYERS, expand
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families import bert
+from keras_bert.families.bert import BertConfig
 
 FORMAT = "model_garden"
 PREFIX = "bert_model.ckpt"
@@ -353,7 +354,7 @@ def _config(
     places: Iterable[Path],
     config_file: str | Path | None,
     gelu: str | None,
-) -> tuple[BertConfig, str | None]:
+) -> tuple[Config, str | None]:
     """The config beside the weights, completed from their shapes."""
     names = ("bert_config.json",)
     sizes = _sizes(found)
@@ -368,7 +369,7 @@ def _config(
     return google.with_gelu(config, gelu).replace(**told), head
 
 
-def _without_file(sizes: Mapping[str, int], gelu: str | None) -> BertConfig:
+def _without_file(sizes: Mapping[str, int], gelu: str | None) -> Config:
     config = BertConfig.from_dict({**sizes, "hidden_act": "gelu"})
     return google.with_gelu(config, gelu)
 
@@ -406,16 +407,14 @@ def _sizes(found: _Found) -> dict[str, int]:
     return sizes
 
 
-def _with_activation(config: BertConfig, saved_model: Path) -> BertConfig:
+def _with_activation(config: Config, saved_model: Path) -> Config:
     """Takes the activation from the operations a SavedModel is made of."""
     operations = saved_model.read_bytes()
     named = (name for mark, name in ACTIVATIONS.items() if mark in operations)
     return config.replace(hidden_act=next(named, "gelu_new"))
 
 
-def _head(
-    tensors: Mapping[str, Tensor], declared: str | None, config: BertConfig
-) -> str:
+def _head(tensors: Mapping[str, Tensor], declared: str | None, config: Config) -> str:
     """The class whose output layers are there."""
     family = families.of(config)
     present = {
@@ -432,7 +431,7 @@ def _head(
 
 def write(
     folder: Path,
-    config: BertConfig,
+    config: Config,
     head: str,
     tensors: Mapping[str, Tensor],
     *,
@@ -476,7 +475,7 @@ class _Program:
         tensors: by the names of `BertEncoderV2` and of the models on it.
     """
 
-    def __init__(self, config: BertConfig, tensors: Mapping[str, Tensor]):
+    def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
         self.graph, self.tensors = ObjectGraph(), tensors
         self.values: dict[str, Tensor] = {}
         masked = any(name.startswith(f"{MASKED_LM}/") for name in tensors)
@@ -498,7 +497,7 @@ class _Program:
         if node is not None:
             self.graph.link(path, node)
 
-    def number_layers(self, config: BertConfig) -> None:
+    def number_layers(self, config: Config) -> None:
         """Gives the encoder's layers `BertEncoder`'s names too."""
         projected = config.embedding_size is not None
         for name, number in numbered_names(config.num_hidden_layers, projected).items():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import BertPreTrainedModel, heads
 from keras_bert.serving.graph import entities, spans
@@ -220,7 +220,7 @@ def head_of(model: BertPreTrainedModel) -> Head:
     return next(HEADS[cls] for cls in model.head.__mro__ if cls in HEADS)
 
 
-def _problem_type(config: BertConfig) -> str:
+def _problem_type(config: Config) -> str:
     # Without labels to look at, only the number of classes can say.
     one_value = "regression" if config.num_labels == 1 else None
     return config.problem_type or one_value or "single_label_classification"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_bert.atomic_files import whole_directory
-from keras_bert.config import BertConfig
+from keras_bert.config import Config
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
@@ -261,7 +261,7 @@ def _write_litert(model: BertPreTrainedModel, path: Path, settings: Settings) ->
     (path / "model.tflite").write_bytes(litert_model(model, settings.length))
 
 
-def _write_config(model: BertPreTrainedModel, config: BertConfig, path: Path) -> None:
+def _write_config(model: BertPreTrainedModel, config: Config, path: Path) -> None:
     values = {**config.to_dict(), "architectures": [type(model).__name__]}
     text = json.dumps(values, indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
@@ -292,7 +292,7 @@ def _target(directory: Path, form: Format, overwrite: bool) -> Path:
     return directory
 
 
-def _labeled(config: BertConfig, labels: Sequence[str] | None) -> BertConfig:
+def _labeled(config: Config, labels: Sequence[str] | None) -> Config:
     if labels is None:
         return config
     if len(labels) != config.num_labels:
@@ -303,7 +303,7 @@ def _labeled(config: BertConfig, labels: Sequence[str] | None) -> BertConfig:
     return config.replace(id2label=dict(enumerate(labels)))
 
 
-def _length(form: Format, length: int | None, config: BertConfig) -> int:
+def _length(form: Format, length: int | None, config: Config) -> int:
     limit = config.max_position_embeddings
     if length is not None and not form.fixed:
         raise ConfigError("Expected no length: rows of any length are taken here.")
