@@ -33,7 +33,7 @@ from keras_bert import BertTokenizer
 from keras_bert.tokenization.files import read_lines
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
-Rows = list[list[int]]
+TokenIds = list[list[int]]
 PACKAGES = ("tensorflow", "tensorflow-text", "tokenizers", "numpy")
 
 
@@ -62,7 +62,7 @@ class OnHost:
         function(self._lines)
         return time.process_time() - start, self._lines
 
-    def rows(self, lines: list[str]) -> Rows:
+    def rows(self, lines: list[str]) -> TokenIds:
         """Returns the ids of each line."""
         found = self._function(lines)
         if isinstance(found, tuple):
@@ -104,7 +104,7 @@ class InPipeline:
         next(self._rounds)
         return time.process_time() - start, self._lines
 
-    def rows(self, lines: list[str]) -> Rows | None:
+    def rows(self, lines: list[str]) -> TokenIds | None:
         """Returns the ids of each line, all in one batch."""
         return None if self._ids is None else self._ids(tf.constant(lines)).to_list()
 
@@ -123,7 +123,7 @@ def variants(vocab: str, google: Path | None) -> dict[str, OnHost | InPipeline]:
     )
     rust = BertWordPieceTokenizer(vocab, lowercase=True)
 
-    def encode_batch(lines: list[str]) -> Rows:
+    def encode_batch(lines: list[str]) -> TokenIds:
         found = rust.encode_batch(lines, add_special_tokens=False)
         return [line.ids for line in found]
 
@@ -193,7 +193,7 @@ def size(lines: list[str]) -> float:
 
 
 def differing(
-    found: dict[str, OnHost | InPipeline], lines: list[str], expected: Rows
+    found: dict[str, OnHost | InPipeline], lines: list[str], expected: TokenIds
 ) -> Iterator[str]:
     """Yields for each variant how many lines it cuts otherwise."""
     for variant in found.values():

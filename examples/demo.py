@@ -40,7 +40,7 @@ MARGIN = 0.6  # nats that masked-LM loss must be below the unigram entropy
 
 
 @dataclass(frozen=True)
-class Settings:
+class DemoSettings:
     """The numbers of the demo."""
 
     fast: bool = False
@@ -60,8 +60,8 @@ class Settings:
 
 
 SETTINGS = {
-    False: Settings(),
-    True: Settings(
+    False: DemoSettings(),
+    True: DemoSettings(
         fast=True, steps=400, warmup_steps=50, finetune_epochs=5, seeds=(1,)
     ),
 }
@@ -78,7 +78,7 @@ class Demo:
         directory: where the run is kept.
     """
 
-    def __init__(self, settings: Settings, directory: Path):
+    def __init__(self, settings: DemoSettings, directory: Path):
         self.settings, self.directory = settings, directory
         self.results: dict[str, Any] = {}
 

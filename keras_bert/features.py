@@ -48,6 +48,10 @@ INPUTS = {
 ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 SERVED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
+# Added to a float32 score, or put in its place, where the attention mask is 0: far
+# below any real score, so that its exponential is 0, and finite, so that sums are too.
+MASK_VALUE = -1e9
+
 
 class RecordField(NamedTuple):
     """One field of a pretraining record.

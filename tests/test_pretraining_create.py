@@ -24,7 +24,7 @@ from keras_bert.errors import (
     MissingFileError,
     UnknownNameError,
 )
-from keras_bert.pretraining import DataSettings, create_pretraining_data, run
+from keras_bert.pretraining import DataSettings, create_pretraining_data, pipeline
 from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.sources import TextFiles
 
@@ -338,8 +338,8 @@ class Steps:
 
 
 def count_steps(monkeypatch) -> Steps:
-    steps, run_tasks = Steps(), run.run_tasks
-    monkeypatch.setattr(run, "run_tasks", lambda *given: steps(run_tasks(*given)))
+    steps, run_tasks = Steps(), pipeline.run_tasks
+    monkeypatch.setattr(pipeline, "run_tasks", lambda *given: steps(run_tasks(*given)))
     return steps
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keras_bert import BertTokenizer
 from keras_bert.errors import InputError, UnknownNameError
-from keras_bert.pretraining.draws import mix
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import (
     UNITS,
     MaskedRows,

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_bert import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
-from keras_bert.pretraining.draws import mix
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.reading import Gate, dataset, record_form
@@ -26,8 +26,8 @@ from keras_bert.pretraining.records import (
     write_records,
 )
 from keras_bert.pretraining.rows import (
+    ModelRows,
     Pieces,
-    Rows,
     SpecialIds,
     lay_out,
     piece_lengths,
@@ -93,7 +93,7 @@ def texts(form: Form) -> tuple[np.ndarray, np.ndarray, Pieces, Places]:
     return tokens, continues, pieces, pack(piece_lengths(spans), SEQ, slots)
 
 
-def rows_of(form: Form) -> Rows:
+def rows_of(form: Form) -> ModelRows:
     slots = SLOTS if form.packed else 1
     special = SpecialIds.of(TOKENIZER)
     tokens, continues, pieces, places = texts(form)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keras_bert.errors import ExistingOutputError
 from keras_bert.features import PRETRAINING_RECORD, record_fields
-from keras_bert.pretraining.draws import mix
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskedRows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.records import (
@@ -26,8 +26,8 @@ from keras_bert.pretraining.records import (
     write_records,
 )
 from keras_bert.pretraining.rows import (
+    ModelRows,
     Pieces,
-    Rows,
     SpecialIds,
     lay_out,
     piece_lengths,
@@ -51,7 +51,7 @@ def random_pieces(
     return tokens, rng.random(500) < 0.3, pieces
 
 
-def random_rows(packed: bool, seed: int = 1) -> tuple[Rows, MaskedRows]:
+def random_rows(packed: bool, seed: int = 1) -> tuple[ModelRows, MaskedRows]:
     """Rows, and numbers in the places of what masking gives."""
     tokens, continues, pieces = random_pieces(29, seed)
     slots = SLOTS if packed else 1

@@ -25,11 +25,11 @@ from keras_bert.pretraining.sources import (
     ODDITIES,
     SOURCES,
     Documents,
-    Group,
     JsonLines,
     RawBlock,
     RawDocuments,
     Source,
+    SourceGroup,
     TensorFlowDatasets,
     TextFiles,
     base,
@@ -264,7 +264,9 @@ def test_small_files_are_read_with_their_neighbors(tmp_path, sizes, groups):
     files = [write(tmp_path / f"{i}.txt", b"x" * size) for i, size in enumerate(sizes)]
     found = TextFiles(files, 100).groups()
     assert found == [
-        Group(i, tuple(str(files[k]) for k in group), sum(sizes[k] for k in group))
+        SourceGroup(
+            i, tuple(str(files[k]) for k in group), sum(sizes[k] for k in group)
+        )
         for i, group in enumerate(groups)
     ]
 

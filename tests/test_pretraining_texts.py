@@ -14,7 +14,7 @@ from keras_bert.pretraining.corpus import (
     TokenizedBlock,
     tokenize_documents,
 )
-from keras_bert.pretraining.draws import mix, text_key, uniform
+from keras_bert.pretraining.hashed_random import mix, text_key, uniform
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.pairs import OBJECTIVES, joined, pieces_of, truncate
 from keras_bert.pretraining.rows import Pieces, SpecialIds, lay_out, piece_lengths

@@ -19,9 +19,9 @@ from keras_bert import BertTokenizer
 from keras_bert.errors import InputError
 from keras_bert.serving.export import Servable
 from keras_bert.serving.graph import entities, spans
-from keras_bert.serving.graph.answers import HEADS
+from keras_bert.serving.graph.answers import TASKS
 from keras_bert.serving.graph.characters import cut
-from keras_bert.serving.graph.settings import Request, Settings
+from keras_bert.serving.graph.settings import AnswerSettings, Request
 from keras_bert.serving.predictor import Predictor
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
@@ -34,7 +34,7 @@ PASSAGES = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
 
 def settings_of(max_length, doc_stride, max_answer_length=30, labels=()):
     tokenizer = in_graph(max_length)
-    return Settings(tokenizer, labels, max_length, doc_stride, max_answer_length)
+    return AnswerSettings(tokenizer, labels, max_length, doc_stride, max_answer_length)
 
 
 def in_graph(max_length, made={}):  # noqa: B006
@@ -510,5 +510,5 @@ def test_texts_and_pairs_of_unequal_number_are_an_error():
 
 
 def test_every_head_says_what_it_does():
-    tasks = [head.task for head in HEADS.values()]
+    tasks = [task.name for task in TASKS.values()]
     assert len({*tasks}) == len(tasks) and all(tasks)

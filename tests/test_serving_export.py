@@ -33,7 +33,7 @@ from keras_bert.families.bert import BertConfig
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import export as export_module
 from keras_bert.serving.export import export, versions
-from keras_bert.serving.graph import card, warm_up
+from keras_bert.serving.graph import model_card, warm_up
 from keras_bert.serving.predictor import Predictor
 
 
@@ -349,7 +349,7 @@ def test_inputs_of_unequal_shapes_are_an_error_that_says_so(exported):
 def test_warm_up_requests_suit_every_signature(case, exported):
     logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     _, path, loaded = exported(case)
-    assert json.loads((path / card.PATH).read_text())["warm_up_requests"]
+    assert json.loads((path / model_card.PATH).read_text())["warm_up_requests"]
     seen, names = [], []
     for record in tf.data.TFRecordDataset(str(path / warm_up.PATH)):
         request = logs.PredictionLog.FromString(record.numpy()).predict_log.request
@@ -392,7 +392,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
 
 def test_the_card_describes_the_export(exported):
     model, path, loaded = exported("classes")
-    facts = json.loads((path / card.PATH).read_text("utf-8"))
+    facts = json.loads((path / model_card.PATH).read_text("utf-8"))
     assert facts["model"] == "BertForSequenceClassification"
     assert facts["task"] == "classification"
     assert facts["labels"] == ["bad", "fair", "good"]
@@ -416,10 +416,10 @@ def test_the_card_describes_the_export(exported):
 
 
 def test_the_card_says_how_long_texts_are_divided(exported):
-    facts = json.loads((exported("answers")[1] / card.PATH).read_text("utf-8"))
+    facts = json.loads((exported("answers")[1] / model_card.PATH).read_text("utf-8"))
     names = ("doc_stride", "max_question_length", "max_answer_length")
     assert [facts[name] for name in names] == [3, 3, 30]
-    facts = json.loads((exported("tokens")[1] / card.PATH).read_text("utf-8"))
+    facts = json.loads((exported("tokens")[1] / model_card.PATH).read_text("utf-8"))
     assert facts["doc_stride"] == 3 and "max_answer_length" not in facts
 
 
@@ -484,7 +484,7 @@ def test_an_export_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
         assert (path.parent.parent / "saved_model.pb").exists()  # almost done
         raise OSError("disk full")
 
-    monkeypatch.setattr(card, "write", fail)
+    monkeypatch.setattr(model_card, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         export(make_model("classes"), tmp_path / "model")
     assert not list(tmp_path.iterdir())
@@ -560,7 +560,7 @@ def test_weights_of_16_bits_give_the_same_bits(
 ):
     model = of_policy(name, policy)
     path = export(model, tmp_path, tokenizer)
-    assert json.loads((path / card.PATH).read_text("utf-8"))["dtype"] == policy
+    assert json.loads((path / model_card.PATH).read_text("utf-8"))["dtype"] == policy
     loaded = tf.saved_model.load(str(path))
     texts = {"text": tf.constant(TEXTS)}
     received = loaded.signatures["serving_default"](**texts)
@@ -590,6 +590,6 @@ def test_a_model_that_lives_on_is_not_copied(tokenizer):
 
 def test_a_float32_export_holds_the_weights_themselves():
     model = of_policy("BertModel", "float32")
-    servable = export_module.Servable(model, None, narrow_weights=True)
+    servable = export_module.Servable(model, None, round_weights=True)
     held = servable.state().weights
     assert all(v is w.value for v, w in zip(held, model.weights, strict=True))

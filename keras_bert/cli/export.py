@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _tell_signatures(path: Path) -> None:
-    from keras_bert.serving.graph import card
+    from keras_bert.serving.graph import model_card
 
-    signatures = card.read(path)["signatures"]
+    signatures = model_card.read(path)["signatures"]
     width = max(map(len, signatures))
     for name, tensors in sorted(signatures.items()):
         sides = (", ".join(tensors[side]) for side in ("inputs", "outputs"))

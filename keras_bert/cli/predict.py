@@ -55,7 +55,7 @@ def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Itera
         max_length=args.max_length,
         labels=args.labels,
         batch_size=args.batch_size,
-        narrow_weights=True,
+        round_weights=True,
         **answer_options(args),
     )
     for row in predict(texts, pairs, progress=bool(args.output)):

@@ -1,6 +1,6 @@
 """The default policy on Apache Beam, for corpora beyond one machine.
 
-The functions are those of `run.py`, and the instances are the same: every draw is
+The functions are those of `pipeline.py`, and the instances are the same: every draw is
 keyed by the seed, the pass and the document, and blocks depend on the input alone.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from keras_bert.errors import ExistingOutputError, MissingExtraError
 from keras_bert.pretraining.corpus import chinese_words, tokenize_documents
-from keras_bert.pretraining.making import RecordMaker
 from keras_bert.pretraining.names import split_shards
-from keras_bert.pretraining.run import check_found
+from keras_bert.pretraining.pipeline import check_found
+from keras_bert.pretraining.record_maker import RecordMaker
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import Source
 from keras_bert.tokenization import BertTokenizer

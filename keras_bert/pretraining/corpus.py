@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.errors import MissingExtraError
-from keras_bert.pretraining.draws import text_key
+from keras_bert.pretraining.hashed_random import text_key
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.rules import is_chinese
 

@@ -11,8 +11,8 @@ from keras_bert.errors import ConfigError, InputError, choose
 from keras_bert.features import record_fields
 from keras_bert.pretraining import google
 from keras_bert.pretraining.names import output_names
+from keras_bert.pretraining.pipeline import RecordPipeline
 from keras_bert.pretraining.records import RecordWriter, encode_examples
-from keras_bert.pretraining.run import Run
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import BLOCK_BYTES, Source, TextFiles
 from keras_bert.tokenization import BertTokenizer
@@ -86,7 +86,7 @@ def create_pretraining_data(
             inputs, outputs, tokenizer, settings, limit_mb, overwrite, progress
         )
     source = inputs if isinstance(inputs, Source) else TextFiles(inputs, block_bytes)
-    run = Run(
+    run = RecordPipeline(
         source,
         outputs,
         tokenizer,

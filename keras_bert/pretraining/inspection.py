@@ -150,7 +150,7 @@ def inspect_records(
     instances: list[Instance] = []
     counts: Statistics | None = None
     for fields in _batches(files, tokenizer, limit, masking, seed):
-        rows = _Rows(fields, tokenizer)
+        rows = _RecordBatch(fields, tokenizer)
         missing = range(min(examples - len(instances), rows.count))
         instances += [rows.instance(row) for row in missing]
         counts = rows.statistics() if counts is None else _sum(counts, rows)
@@ -204,7 +204,7 @@ def _by_name(values: Any, token: str, sentence: str) -> dict[str, np.ndarray]:
     }
 
 
-class _Rows:
+class _RecordBatch:
     """A batch of rows, with what was there before masking."""
 
     def __init__(self, fields: dict[str, np.ndarray], tokenizer: BertTokenizer) -> None:
@@ -310,7 +310,7 @@ class _Rows:
         return np.bincount(words), np.bincount(words, self.chosen[self.is_text])
 
 
-def _sum(counts: Statistics, rows: _Rows) -> Statistics:
+def _sum(counts: Statistics, rows: _RecordBatch) -> Statistics:
     more = rows.statistics()
     sums = (a + b for a, b in zip(counts[1:], more[1:], strict=True))
     return Statistics(counts.width, *sums)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.errors import choose
-from keras_bert.pretraining.draws import uniform
+from keras_bert.pretraining.hashed_random import uniform
 from keras_bert.tokenization import BertTokenizer
 
 UNITS = ("token", "word", "ngram", "span")

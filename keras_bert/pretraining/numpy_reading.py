@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_bert.errors import ConfigError, InputError
-from keras_bert.pretraining.draws import mix
 from keras_bert.pretraining.examples import Column, RecordFile, decode_examples
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.reading import (
     RowMaker,

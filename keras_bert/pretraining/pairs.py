@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.pretraining.corpus import TokenizedBlock
-from keras_bert.pretraining.draws import mix, uniform
+from keras_bert.pretraining.hashed_random import mix, uniform
 from keras_bert.pretraining.rows import Pieces
 
 # Begin and end of the first and of the second text; label; sentence it begins with.
@@ -137,7 +137,7 @@ def full_sentences(corpus: Corpus) -> Iterator[Piece]:
         first = end
 
 
-class Objective(NamedTuple):
+class SentenceObjective(NamedTuple):
     """How rows are made of documents.
 
     Attributes:
@@ -154,15 +154,17 @@ class Objective(NamedTuple):
 
 
 OBJECTIVES = {
-    "nsp": Objective(next_sentence),
-    "sop": Objective(sentence_order),
-    "none": Objective(full_sentences, special_tokens=2, labeled=False, joined=True),
+    "nsp": SentenceObjective(next_sentence),
+    "sop": SentenceObjective(sentence_order),
+    "none": SentenceObjective(
+        full_sentences, special_tokens=2, labeled=False, joined=True
+    ),
 }
 
 
 def pieces_of(
     block: TokenizedBlock,
-    objective: Objective,
+    objective: SentenceObjective,
     keys: np.ndarray,
     room: int,
     short_seq_prob: float,

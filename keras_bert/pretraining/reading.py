@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import INPUTS, NAMINGS, RecordField, record_fields
-from keras_bert.pretraining.draws import mix
 from keras_bert.pretraining.examples import RecordFile, decode_examples
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.records import (
     COMPACT_IDS,

@@ -29,7 +29,7 @@ from keras_bert.errors import ExistingOutputError
 from keras_bert.features import NAMINGS, record_fields
 from keras_bert.pretraining.masking import MaskedRows
 from keras_bert.pretraining.packing import Places
-from keras_bert.pretraining.rows import Pieces, Rows
+from keras_bert.pretraining.rows import ModelRows, Pieces
 
 __all__ = [
     "COMPACT_IDS",
@@ -69,7 +69,7 @@ Column = np.ndarray | Ragged | list[bytes]
 
 
 def encode_static(
-    rows: Rows,
+    rows: ModelRows,
     masked: MaskedRows,
     *,
     naming: str = "google",
@@ -93,7 +93,7 @@ def encode_static(
     return encode_examples({f.key(naming): columns[f.name] for f in fields})
 
 
-def static_columns(rows: Rows, masked: MaskedRows) -> dict[str, np.ndarray]:
+def static_columns(rows: ModelRows, masked: MaskedRows) -> dict[str, np.ndarray]:
     """Returns the fields of static records by their names here."""
     return {
         **rows._asdict(),

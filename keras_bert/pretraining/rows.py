@@ -42,7 +42,7 @@ class Pieces(NamedTuple):
         return Pieces(*(column[index] for column in self))
 
 
-class Rows(NamedTuple):
+class ModelRows(NamedTuple):
     """Model rows before masking. P is 1 unless rows are packed.
 
     Attributes:
@@ -92,7 +92,7 @@ def lay_out(
     special: SpecialIds,
     places: Places | None = None,
     slots: int = 1,
-) -> Rows:
+) -> ModelRows:
     """Writes `[CLS] A [SEP] B [SEP]`, or `[CLS] A [SEP]`, for every piece.
 
     Args:
@@ -135,7 +135,7 @@ def lay_out(
         (starts + lengths - 1, special.sep),
     ):
         ids[place], continued[place] = token, False
-    return Rows(
+    return ModelRows(
         table(ids, special.pad),
         table(types),
         table(np.repeat(places.slots.astype(np.int32) + 1, lengths)),

@@ -7,7 +7,7 @@ from typing import Any
 from keras_bert.errors import ConfigError, choose
 from keras_bert.features import NAMINGS
 from keras_bert.pretraining.masking import UNITS, MaskingSettings
-from keras_bert.pretraining.pairs import OBJECTIVES, Objective
+from keras_bert.pretraining.pairs import OBJECTIVES, SentenceObjective
 
 FORMS = ("static", "compact")
 
@@ -78,7 +78,7 @@ class DataSettings:
         )
 
     @property
-    def texts(self) -> Objective:
+    def texts(self) -> SentenceObjective:
         """How rows are made of documents."""
         return OBJECTIVES[self.objective]
 

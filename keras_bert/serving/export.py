@@ -12,11 +12,21 @@ from keras_bert.atomic_files import whole_directory
 from keras_bert.axes import names
 from keras_bert.errors import ConfigError, ExistingOutputError, InputError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.graph import card, narrow, unpadded, warm_up
 from keras_bert.serving.graph import embeddings as poolings
-from keras_bert.serving.graph.answers import EMBEDDINGS, EXAMPLE_FEATURES, Head, head_of
+from keras_bert.serving.graph import (
+    low_precision_weights,
+    model_card,
+    unpadded,
+    warm_up,
+)
+from keras_bert.serving.graph.answers import (
+    EMBEDDINGS,
+    EXAMPLE_FEATURES,
+    ServedTask,
+    task_of,
+)
 from keras_bert.serving.graph.chunks import in_chunks
-from keras_bert.serving.graph.settings import Request, Settings, Tensors
+from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 
@@ -76,7 +86,7 @@ def export(
     directory = Path(directory)
     target = directory / str(_check_version(directory, version))
     servable = Servable(
-        model, tokenizer, max_length, labels, pairs, narrow_weights=True, **answers
+        model, tokenizer, max_length, labels, pairs, round_weights=True, **answers
     )
     signatures = servable.functions
     # TF Serving watches the directory and loads a version the moment it appears;
@@ -86,8 +96,8 @@ def export(
         warmed = warm_up.write(
             new, directory.absolute().name, signatures, servable.settings.max_length
         )
-        facts = {**card.card(servable), "warm_up_requests": warmed}
-        card.write(new / card.PATH, facts)
+        facts = {**model_card.describe(servable), "warm_up_requests": warmed}
+        model_card.write(new / model_card.PATH, facts)
     return target
 
 
@@ -103,7 +113,7 @@ class Servable:
         embeddings: answer with one vector per text, an encoder's states pooled by
             "mean", "max", "cls" or "pooler"; see `keras_bert.serving.graph.embeddings`.
         normalize: make these vectors of length 1.
-        narrow_weights: round weights once, where a mixed policy would at every call;
+        round_weights: round weights once, where a mixed policy would at every call;
             what happens to the model's own afterwards is then not seen.
     """
 
@@ -119,25 +129,27 @@ class Servable:
         max_answer_length: int | None = None,
         embeddings: str | None = None,
         normalize: bool = False,
-        narrow_weights: bool = False,
+        round_weights: bool = False,
     ):
         poolings.check(model, embeddings, normalize)
         self.model, self.tokenizer = model, tokenizer
-        self.head = head_of(model) if embeddings is None else EMBEDDINGS
+        self.task = task_of(model) if embeddings is None else EMBEDDINGS
         self.embeddings = embeddings and {"pooling": embeddings, "normalize": normalize}
-        max_length = _check_length(max_length, self.head, model.config)
-        self.settings = Settings(
+        max_length = _check_length(max_length, self.task, model.config)
+        self.settings = AnswerSettings(
             _in_graph(tokenizer, max_length, model.config),
-            _check_labels(labels, self.head, model.config),
+            _check_labels(labels, self.task, model.config),
             max_length,
-            *_check_limits(doc_stride, max_answer_length, max_length, self.head),
+            *_check_limits(doc_stride, max_answer_length, max_length, self.task),
         )
-        self.pairs = _takes_pairs(pairs, self.head, model.config)
-        self._narrow: narrow.Narrow = []
+        self.pairs = _takes_pairs(pairs, self.task, model.config)
+        self._replaced_weights: low_precision_weights.Replacements = []
         policy = model.policy
-        if narrow_weights and policy.compute_dtype != policy.variable_dtype:
+        if round_weights and policy.compute_dtype != policy.variable_dtype:
             traced = self._chunk_function().get_concrete_function()
-            self._narrow = narrow.narrowed(model.weights, traced)
+            self._replaced_weights = low_precision_weights.replacements(
+                model.weights, traced
+            )
         self._forward = self._forward_function()
 
     @cached_property
@@ -151,7 +163,7 @@ class Servable:
             "serve_ids": ids,
             "serve_examples": self._on_examples(),
         }
-        if self.head.pairs:
+        if self.task.pairs:
             functions["serve_pairs"] = self.on_text(pairs=True)
         return functions
 
@@ -161,11 +173,11 @@ class Servable:
 
     @cached_property
     def _on_single(self) -> Callable:
-        return self._trace(self.head.single)
+        return self._trace(self.task.single)
 
     @cached_property
     def _on_pairs(self) -> Callable:
-        return self._trace(self.head.pairs)
+        return self._trace(self.task.pairs)
 
     def state(self) -> tf.Module:
         """Returns what the signatures need at run time: variables and tables.
@@ -174,7 +186,7 @@ class Servable:
         layout beside them: every weight twice.
         """
         state = tf.Module()
-        copies = {id(weight): copy for weight, copy in self._narrow}
+        copies = {id(weight): copy for weight, copy in self._replaced_weights}
         state.weights = [copies.get(id(w), w.value) for w in self.model.weights]
         state.tokenizer = self.settings.tokenizer
         return state
@@ -186,7 +198,7 @@ class Servable:
         def outputs(*ids: tf.Tensor) -> Tensors:
             features = dict(zip(SERVED_INPUTS, ids, strict=True))
             with keras.StatelessScope() as scope:
-                for replaced in self._narrow:
+                for replaced in self._replaced_weights:
                     scope.add_update(replaced)
                 outputs = named_outputs(compute(self.model, features))
             if self.embeddings:
@@ -217,28 +229,28 @@ class Servable:
 
     @property
     def _ids(self) -> list[tf.TensorSpec]:
-        shape = [None] * len(names(self.head.axes))
+        shape = [None] * len(names(self.task.axes))
         return [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
 
     def _answer(self, **texts: tf.Tensor) -> Tensors:
         if "text_pair" in texts:
             counts = [tf.shape(text)[0] for text in texts.values()]
             tf.debugging.assert_equal(*counts, "Expected as many text_pair as text.")
-        features = self.head.encode(self.settings, **texts)
+        features = self.task.encode(self.settings, **texts)
         outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
-        return self.head.answer(outputs, Request(texts, features, self.settings))
+        return self.task.answer(outputs, Request(texts, features, self.settings))
 
     def _trace(self, specs: dict[str, tf.TensorSpec]) -> Callable:
         answer = tf.function(lambda **texts: self._answer(**texts), autograph=False)
         return answer.get_concrete_function(**specs)
 
     def _on_examples(self) -> Callable:
-        specs = self.head.pairs if self.pairs else self.head.single
+        specs = self.task.pairs if self.pairs else self.task.single
         parsing = {name: EXAMPLE_FEATURES[len(s.shape)] for name, s in specs.items()}
 
         def serve_examples(inputs: tf.Tensor) -> Tensors:
             answer = self.on_text(self.pairs)(**tf.io.parse_example(inputs, parsing))
-            return self.head.examples(answer, self.settings)
+            return self.task.examples(answer, self.settings)
 
         spec = tf.TensorSpec([None], tf.string, name="inputs")
         return tf.function(serve_examples, autograph=False).get_concrete_function(spec)
@@ -295,10 +307,10 @@ def _in_graph(
     return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
 
 
-def _check_length(max_length: int | None, head: Head, config) -> int:
+def _check_length(max_length: int | None, task: ServedTask, config) -> int:
     limit = config.max_position_embeddings
     max_length = limit if max_length is None else max_length
-    least = 6 if head.limits else 3  # [CLS] and two [SEP]; room to move
+    least = 6 if task.limits else 3  # [CLS] and two [SEP]; room to move
     if not least <= max_length <= limit:
         raise ConfigError(
             f"Expected max_length from {least} to max_position_embeddings={limit}. "
@@ -308,12 +320,15 @@ def _check_length(max_length: int | None, head: Head, config) -> int:
 
 
 def _check_limits(
-    doc_stride: int | None, max_answer_length: int | None, max_length: int, head: Head
+    doc_stride: int | None,
+    max_answer_length: int | None,
+    max_length: int,
+    task: ServedTask,
 ) -> tuple[int, int]:
     limits = {"doc_stride": doc_stride, "max_answer_length": max_answer_length}
-    unused = [n for n, v in limits.items() if v is not None and n not in head.limits]
+    unused = [n for n, v in limits.items() if v is not None and n not in task.limits]
     if unused:
-        raise ConfigError(f"Expected no {unused[0]}: {head.task} has no use for it.")
+        raise ConfigError(f"Expected no {unused[0]}: {task.name} has no use for it.")
     if doc_stride is None:
         doc_stride = max(min(DOC_STRIDE, max_length // 4), 1)
     elif not 1 <= doc_stride <= max_length // 2 - 2:
@@ -330,9 +345,11 @@ def _check_limits(
     return doc_stride, max_answer_length
 
 
-def _check_labels(labels: Sequence[str] | None, head, config) -> tuple[str, ...]:
-    named = config.id2label is not None or not head.labels
-    expected = tuple(config.labels if named else head.labels)
+def _check_labels(
+    labels: Sequence[str] | None, task: ServedTask, config
+) -> tuple[str, ...]:
+    named = config.id2label is not None or not task.labels
+    expected = tuple(config.labels if named else task.labels)
     labels = expected if labels is None else tuple(map(str, labels))
     if len(labels) != len(expected):
         raise InputError(
@@ -342,14 +359,14 @@ def _check_labels(labels: Sequence[str] | None, head, config) -> tuple[str, ...]
     return labels
 
 
-def _takes_pairs(pairs: bool | None, head: Head, config) -> bool:
+def _takes_pairs(pairs: bool | None, task: ServedTask, config) -> bool:
     if pairs is None:
-        task = str(config.extra.get("finetuning_task", "")).lower()
-        return head.single is None or bool(head.pairs and task in PAIR_TASKS)
-    if not pairs and head.single is None:
-        raise ConfigError(f"Expected pairs=True or None: {head.task} takes two texts.")
-    if pairs and head.pairs is None:
-        raise ConfigError(f"Expected pairs=False or None: {head.task} takes one text.")
+        glue_task = str(config.extra.get("finetuning_task", "")).lower()
+        return task.single is None or bool(task.pairs and glue_task in PAIR_TASKS)
+    if not pairs and task.single is None:
+        raise ConfigError(f"Expected pairs=True or None: {task.name} takes two texts.")
+    if pairs and task.pairs is None:
+        raise ConfigError(f"Expected pairs=False or None: {task.name} takes one text.")
     return pairs
 
 

@@ -11,7 +11,7 @@ from keras_bert.models import BertPreTrainedModel
 from keras_bert.serving.export import Servable
 from keras_bert.tokenization import BertTokenizer
 
-Row = dict[str, np.ndarray]
+Answer = dict[str, np.ndarray]
 
 
 class Predictor:
@@ -49,7 +49,7 @@ class Predictor:
         **answers,
     ):
         servable = Servable(model, tokenizer, max_length, labels, **answers)
-        self._head, self._takes_pairs = servable.head, servable.pairs
+        self._task, self._takes_pairs = servable.task, servable.pairs
         self._function: Callable = servable.on_text
         self._batch_size = batch_size
 
@@ -59,7 +59,7 @@ class Predictor:
         text_pairs: Sequence[str] | None = None,
         *,
         progress: bool = False,
-    ) -> list[Row]:
+    ) -> list[Answer]:
         """Returns one dict of arrays per text, in the order given.
 
         Args:
@@ -73,16 +73,16 @@ class Predictor:
                 second strings for a head on pairs, or some for one on single texts.
         """
         columns = _columns(texts, text_pairs, self._takes_pairs)
-        if text_pairs is not None and self._head.pairs is None:
+        if text_pairs is not None and self._task.pairs is None:
             raise InputError(
-                f"Expected no text_pairs: {self._head.task} takes one text."
+                f"Expected no text_pairs: {self._task.name} takes one text."
             )
         answer = self._function(pairs=text_pairs is not None)
         # Rows of similar length together: little padding to compute.
         rows_of = zip(*columns.values(), strict=True)
         lengths = np.array([sum(map(_characters, row)) for row in rows_of], int)
         order = np.argsort(-lengths, kind="stable")
-        rows: list[Row] = [{}] * len(order)
+        rows: list[Answer] = [{}] * len(order)
         with tqdm(total=len(order), unit="row", disable=not progress) as bar:
             for start in range(0, len(order), self._batch_size):
                 chosen = order[start : start + self._batch_size]
@@ -118,14 +118,16 @@ def _batch(columns: dict[str, Sequence], chosen: np.ndarray) -> dict[str, tf.Ten
     }
 
 
-def _fill(rows: list[Row], chosen: np.ndarray, outputs: dict[str, tf.Tensor]) -> None:
+def _fill(
+    rows: list[Answer], chosen: np.ndarray, outputs: dict[str, tf.Tensor]
+) -> None:
     arrays = {name: tensor.numpy() for name, tensor in sorted(outputs.items())}
     for place, index in enumerate(chosen):
         row = {name: array[place] for name, array in arrays.items()}
         rows[index] = _without_padding(row)
 
 
-def _without_padding(row: Row) -> Row:
+def _without_padding(row: Answer) -> Answer:
     """Drops what fills lists up to the length of the longest of the batch."""
     count = row.get("count")
     if count is None:

@@ -30,7 +30,7 @@ _PRIVATE = range(0x100000, 0x10FFFE)
 _LETTERS_AND_SIGNS = 0x20000
 
 
-class Tokens(NamedTuple):
+class RaggedTokens(NamedTuple):
     """The tokens of a batch of texts.
 
     Attributes:
@@ -127,7 +127,7 @@ class InGraphTokenizer(tf.Module):
         """
         return self._ids(tf.convert_to_tensor(texts, tf.string))
 
-    def tokenize_with_offsets(self, texts: tf.Tensor) -> Tokens:
+    def tokenize_with_offsets(self, texts: tf.Tensor) -> RaggedTokens:
         """Returns the ids of texts and where in the text each token stands.
 
         Args:
@@ -144,10 +144,10 @@ class InGraphTokenizer(tf.Module):
         texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
         ids = self._wordpiece.tokenize(self._normalizer.normalize(texts))
         return tf.cond(
-            every, lambda: ids, lambda: self._unknown_if_too_long(Tokens(ids)).ids
+            every, lambda: ids, lambda: self._unknown_if_too_long(RaggedTokens(ids)).ids
         )
 
-    def _tokens_of(self, texts: tf.Tensor) -> Tokens:
+    def _tokens_of(self, texts: tf.Tensor) -> RaggedTokens:
         ordinary = self._is_ordinary(texts)
         every = tf.reduce_all(ordinary)
         texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
@@ -165,7 +165,7 @@ class InGraphTokenizer(tf.Module):
             source = tf.gather(origins.values, starts + values)
             return tf.gather(chars, before + source) - first
 
-        tokens = Tokens(
+        tokens = RaggedTokens(
             ids,
             ids.with_values(place(begins.values)),
             ids.with_values(place(ends.values - 1) + 1),
@@ -184,7 +184,7 @@ class InGraphTokenizer(tf.Module):
             some = tf.strings.regex_replace(some, *self._sigmas)
         return tf.tensor_scatter_nd_update(texts, rows, some)
 
-    def _unknown_if_too_long(self, tokens: Tokens) -> Tokens:
+    def _unknown_if_too_long(self, tokens: RaggedTokens) -> RaggedTokens:
         """Makes words of more than 200 characters one unknown token each."""
         ids = tokens.ids.values
         rows = tokens.ids.value_rowids()
@@ -200,7 +200,7 @@ class InGraphTokenizer(tf.Module):
                 values[kept], rows[kept], count, validate=False
             )
 
-        found = Tokens(keep(tf.where(too_long, self._unknown_id, ids)))
+        found = RaggedTokens(keep(tf.where(too_long, self._unknown_id, ids)))
         if tokens.ends is None:
             return found
         ends = tf.gather(tf.math.segment_max(tokens.ends.values, word), word)
@@ -250,7 +250,7 @@ class InGraphTokenizer(tf.Module):
 
     def assemble(
         self,
-        parts: Sequence[Tokens],
+        parts: Sequence[RaggedTokens],
         max_length: int | tf.Tensor | None = None,
         *,
         padding: bool | str = True,
@@ -300,8 +300,8 @@ class InGraphTokenizer(tf.Module):
         """
         return tf.gather(self._inside, ids)
 
-    def _only_ids(self, texts: tf.Tensor) -> Tokens:
-        return Tokens(self.tokenize(texts))
+    def _only_ids(self, texts: tf.Tensor) -> RaggedTokens:
+        return RaggedTokens(self.tokenize(texts))
 
 
 # === What the vocabulary and the rules come to, computed once ===

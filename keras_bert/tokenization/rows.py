@@ -14,13 +14,13 @@ from keras_bert.tokenization.truncation import TRUNCATION
 _PAD, _CLS, _SEP, _SPECIAL = range(4)  # places in the pool a row is gathered from
 
 
-class Rows(NamedTuple):
+class RowSpans(NamedTuple):
     """Which tokens each row holds.
 
     Attributes:
         samples: the text, or pair, a row belongs to, int64 `(rows,)`.
         begins: for each text of a pair, where its tokens begin in the pool of
-            `Layout.take`, int64 `(rows,)`.
+            `PaddedRows.take`, int64 `(rows,)`.
         lengths: for each, how many they are, int64 `(rows,)`.
     """
 
@@ -40,7 +40,7 @@ def rows_of(
     max_length: int | tf.Tensor,
     truncation: bool | str,
     stride: int,
-) -> Rows:
+) -> RowSpans:
     """Makes texts, or pairs of texts, fit rows of `max_length` tokens.
 
     Args:
@@ -62,7 +62,7 @@ def rows_of(
         return _windows(begins, lengths, room, stride, truncation == "only_first")
     if truncation:
         lengths = _kept(lengths, room, truncation)
-    return Rows(tf.range(len_of(begins[0])), begins, lengths)
+    return RowSpans(tf.range(len_of(begins[0])), begins, lengths)
 
 
 def len_of(tensor: tf.Tensor) -> tf.Tensor:
@@ -103,7 +103,7 @@ def _windows(
     room: tf.Tensor,
     stride: int,
     only_first: bool,
-) -> Rows:
+) -> RowSpans:
     moving = 0 if only_first else len(lengths) - 1
     room -= sum(lengths) - lengths[moving]  # (batch,)
     too_long = lengths[moving] > room
@@ -122,10 +122,10 @@ def _windows(
     lengths = [tf.gather(length, samples) for length in lengths]
     begins[moving] += skipped
     lengths[moving] = tf.minimum(lengths[moving] - skipped, tf.gather(room, samples))
-    return Rows(samples, begins, lengths)
+    return RowSpans(samples, begins, lengths)
 
 
-class Layout(NamedTuple):
+class PaddedRows(NamedTuple):
     """Rows as one rectangle.
 
     Attributes:
@@ -149,7 +149,7 @@ class Layout(NamedTuple):
         return tf.gather(pool, self.index)
 
 
-def layout(rows: Rows, width: int | tf.Tensor) -> Layout:
+def layout(rows: RowSpans, width: int | tf.Tensor) -> PaddedRows:
     """Lays rows out: [CLS] text [SEP], and for pairs text [SEP] once more.
 
     Args:
@@ -167,4 +167,4 @@ def layout(rows: Rows, width: int | tf.Tensor) -> Layout:
         inside = (place >= first) & (place < end)
         index = tf.where(inside, begin[:, None] + place - first, index)
         types = tf.where((place >= first) & (place <= end), segment, types)
-    return Layout(index, tf.cast(place <= end, tf.int32), types)
+    return PaddedRows(index, tf.cast(place <= end, tf.int32), types)

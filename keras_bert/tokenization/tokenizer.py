@@ -18,7 +18,7 @@ from keras_bert.errors import (
 )
 from keras_bert.tokenization.files import is_list_of_files, read_lines
 from keras_bert.tokenization.rules import WordRules
-from keras_bert.tokenization.truncation import Cutter, Row
+from keras_bert.tokenization.truncation import Cutter, TokenRow
 from keras_bert.tokenization.vocab import (
     SPECIAL_TOKENS,
     VOCAB_FILE,
@@ -395,7 +395,7 @@ class BertTokenizer:
         return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
 
     def _assemble(
-        self, rows: list[Row], width: int | None, columns: int
+        self, rows: list[TokenRow], width: int | None, columns: int
     ) -> dict[str, np.ndarray]:
         pad, begin, end = np.array(
             [

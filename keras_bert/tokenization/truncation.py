@@ -10,7 +10,7 @@ from keras_bert.errors import InputError, choose
 TRUNCATION = ("longest_first", "only_first", "only_second")
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """What becomes one row of a batch: tokens of one text, or of two."""
 
     first: np.ndarray
@@ -39,17 +39,19 @@ class Cutter:
 
     def __call__(
         self, first: np.ndarray, second: np.ndarray | None, sample: int
-    ) -> Iterator[Row]:
+    ) -> Iterator[TokenRow]:
         total = len(first) + (0 if second is None else len(second))
         if not self.truncation or total <= self.room:
-            return iter([Row(first, second, sample)])
+            return iter([TokenRow(first, second, sample)])
         if self.stride:
             return self._windows(first, second, sample)
         return iter([self._cut(first, second, sample)])
 
-    def _cut(self, first: np.ndarray, second: np.ndarray | None, sample: int) -> Row:
+    def _cut(
+        self, first: np.ndarray, second: np.ndarray | None, sample: int
+    ) -> TokenRow:
         if second is None:
-            return Row(first[: self.room], None, sample)
+            return TokenRow(first[: self.room], None, sample)
         keep_first, keep_second = {
             "longest_first": longest_first,
             "only_first": lambda a, b, room: (room - b, b),
@@ -61,11 +63,11 @@ class Cutter:
                 f"and {len(second)} tokens fit {self.room}; raise max_length or use "
                 "'longest_first'."
             )
-        return Row(first[:keep_first], second[:keep_second], sample)
+        return TokenRow(first[:keep_first], second[:keep_second], sample)
 
     def _windows(
         self, first: np.ndarray, second: np.ndarray | None, sample: int
-    ) -> Iterator[Row]:
+    ) -> Iterator[TokenRow]:
         cut_first = second is None or self.truncation == "only_first"
         moving, fixed = (first, second) if cut_first else (second, first)
         room = self.room - (0 if fixed is None else len(fixed))
@@ -77,7 +79,7 @@ class Cutter:
         starts = range(0, len(moving) - self.stride, room - self.stride)
         parts = (moving[start : start + room] for start in starts)
         for part in parts:
-            yield Row(*((part, fixed) if cut_first else (fixed, part)), sample)
+            yield TokenRow(*((part, fixed) if cut_first else (fixed, part)), sample)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

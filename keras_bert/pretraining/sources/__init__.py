@@ -3,10 +3,10 @@
 from keras_bert.pretraining.sources.base import (
     BLOCK_BYTES,
     ODDITIES,
-    Group,
-    Part,
     RawBlock,
+    RawFragment,
     Source,
+    SourceGroup,
     describe_oddities,
 )
 from keras_bert.pretraining.sources.files import JsonLines, RawDocuments, TextFiles
@@ -17,12 +17,12 @@ __all__ = [
     "ODDITIES",
     "SOURCES",
     "Documents",
-    "Group",
     "JsonLines",
-    "Part",
     "RawBlock",
     "RawDocuments",
+    "RawFragment",
     "Source",
+    "SourceGroup",
     "TensorFlowDatasets",
     "TextFiles",
     "describe_oddities",

@@ -35,7 +35,7 @@ ODDITIES = {
 }
 
 
-class Part(NamedTuple):
+class RawFragment(NamedTuple):
     """A run of whole documents, or a piece of one that had to be cut.
 
     Attributes:
@@ -63,11 +63,11 @@ class RawBlock(NamedTuple):
     """
 
     index: int
-    content: list[Part]
+    content: list[RawFragment]
     size: int
 
 
-class Group(NamedTuple):
+class SourceGroup(NamedTuple):
     """A part of a source that can be read by itself.
 
     Attributes:
@@ -98,11 +98,11 @@ class Source(ABC):
         """Returns what identifies the input, as JSON takes it."""
 
     @abstractmethod
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[SourceGroup]:
         """Lists the parts that can be read by themselves."""
 
     @abstractmethod
-    def blocks(self, group: Group) -> Iterator[RawBlock]:
+    def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
         """Reads a group in order, in blocks of whole documents.
 
         A block has at least two documents if the group has, since the second text
@@ -147,10 +147,10 @@ def _by_line(place: str) -> tuple[str, int]:
     return file, int(line)
 
 
-class Piece(NamedTuple):
+class SizedFragment(NamedTuple):
     """What a block is put together from; without content, it is only progress."""
 
-    content: Part | None
+    content: RawFragment | None
     size: int  # of the input
     weight: int  # bytes of text
     documents: int  # 0, 1, or 2 for more
@@ -160,10 +160,10 @@ class _Filling:
     """A block that is being put together."""
 
     def __init__(self) -> None:
-        self.content: list[Part] = []
+        self.content: list[RawFragment] = []
         self.size = self.weight = self.documents = 0
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: SizedFragment) -> None:
         self.content += [] if piece.content is None else [piece.content]
         self.size += piece.size
         self.weight += piece.weight
@@ -175,7 +175,7 @@ class _Filling:
         return self.weight >= enough * size
 
 
-def blocks_of(pieces: Iterable[Piece], size: int) -> Iterator[RawBlock]:
+def blocks_of(pieces: Iterable[SizedFragment], size: int) -> Iterator[RawBlock]:
     """Puts pieces together to blocks of at least `size` bytes and two documents."""
     index, waiting, filling = 0, None, _Filling()
     for piece in pieces:

@@ -8,7 +8,7 @@ from typing import AnyStr, BinaryIO, NamedTuple
 from keras_bert.pretraining.sources.base import LONGEST_DOCUMENT
 
 
-class _Run(NamedTuple):
+class _Segment(NamedTuple):
     """Bytes of a file, cut where documents end unless one is too long."""
 
     data: bytes
@@ -22,7 +22,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 def runs(
     stream: BinaryIO, boundary: re.Pattern[bytes] | None, size: int
-) -> Iterator[_Run]:
+) -> Iterator[_Segment]:
     """Reads a file in runs of at least `size` bytes of whole documents."""
     held = stream.read(size).removeprefix(_BYTE_ORDER_MARK)
     begins = True
@@ -30,9 +30,9 @@ def runs(
         held += chunk
         while cut := _next_cut(held, boundary, size, begins):
             end, is_boundary = cut
-            yield _Run(held[:end], begins, is_boundary, False)
+            yield _Segment(held[:end], begins, is_boundary, False)
             held, begins = held[end:], is_boundary
-    yield _Run(held, begins, True, True)
+    yield _Segment(held, begins, True, True)
 
 
 def _next_cut(

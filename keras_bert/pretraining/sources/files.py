@@ -17,11 +17,11 @@ from keras_bert.pretraining.sentences import split_sentences
 from keras_bert.pretraining.sources.base import (
     BLOCK_BYTES,
     Document,
-    Group,
-    Part,
-    Piece,
     RawBlock,
+    RawFragment,
+    SizedFragment,
     Source,
+    SourceGroup,
     blocks_of,
     checked,
 )
@@ -73,14 +73,14 @@ class Files(Source):
         """Returns the options that change the documents."""
         return {}
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[SourceGroup]:
         """Lists the files; small neighbors are together, in groups of a block.
 
         This depends on nothing but the files' sizes.
         """
         runs = _neighbors(self._sizes, self.block_bytes, self._least_files)
         return [
-            Group(
+            SourceGroup(
                 number,
                 tuple(self.files[index] for index in run),
                 sum(self._sizes[index] for index in run),
@@ -88,27 +88,29 @@ class Files(Source):
             for number, run in enumerate(runs)
         ]
 
-    def blocks(self, group: Group) -> Iterator[RawBlock]:
+    def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
         """Reads the files of a group in blocks, cut where documents end."""
         read = (piece for file in group.names for piece in self._pieces(file))
         return blocks_of(read, self.block_bytes)
 
-    def _pieces(self, file: str) -> Iterator["Piece"]:
+    def _pieces(self, file: str) -> Iterator[SizedFragment]:
         """Reads a file in runs of documents; blank ones are left out but counted."""
         line, done, filled = 1, 0, False
         with _opened(file) as (stream, raw):
             for run in runs(stream, self._boundary, self.block_bytes):
                 size, done = raw.tell() - done, raw.tell()
-                part = Part(file, line, run.data, run.begins, run.ends)
+                part = RawFragment(file, line, run.data, run.begins, run.ends)
                 line += run.data.count(b"\n")
                 kept = bool(run.data.strip()) or (run.is_last and not filled)
                 filled |= kept
-                yield self._piece(part, size) if kept else Piece(None, size, 0, 0)
+                yield (
+                    self._piece(part, size) if kept else SizedFragment(None, size, 0, 0)
+                )
 
-    def _piece(self, part: Part, size: int) -> "Piece":
-        return Piece(part, size, len(part.data), self._count(part))
+    def _piece(self, part: RawFragment, size: int) -> SizedFragment:
+        return SizedFragment(part, size, len(part.data), self._count(part))
 
-    def _count(self, part: Part) -> int:
+    def _count(self, part: RawFragment) -> int:
         """Counts documents, up to two."""
         if not (part.begins and part.ends):
             return self._piece_is_document
@@ -128,7 +130,7 @@ class Files(Source):
         return finished(found, odd)
 
     @abstractmethod
-    def _read(self, part: Part, odd: Counter[str]) -> Iterable[Document]:
+    def _read(self, part: RawFragment, odd: Counter[str]) -> Iterable[Document]:
         """Returns the documents of a part."""
 
 
@@ -157,7 +159,7 @@ class TextFiles(Files):
 
     _boundary = _BLANK_LINE
 
-    def _read(self, part: Part, odd: Counter[str]) -> Iterable[Document]:
+    def _read(self, part: RawFragment, odd: Counter[str]) -> Iterable[Document]:
         odd["cut_documents"] += part.begins and not part.ends
         return paragraphs(decoded(part.data, odd))
 
@@ -195,7 +197,7 @@ class RawDocuments(Files):
     def _options(self) -> dict[str, Any]:
         return {"per_file": self.per_file, "wrapped": self.wrapped}
 
-    def _read(self, part: Part, odd: Counter[str]) -> Iterator[Document]:
+    def _read(self, part: RawFragment, odd: Counter[str]) -> Iterator[Document]:
         odd["cut_documents"] += part.begins and not part.ends
         text = decoded(part.data, odd)
         texts = [text] if self.per_file else map("\n".join, paragraphs(text))
@@ -242,7 +244,7 @@ class JsonLines(Files):
         odd: Counter[str] = Counter()
         return bool(self._parse(data.decode("utf-8", "replace"), odd))
 
-    def _read(self, part: Part, odd: Counter[str]) -> Iterator[Document]:
+    def _read(self, part: RawFragment, odd: Counter[str]) -> Iterator[Document]:
         if not (part.begins and part.ends):  # a piece of one line
             odd["long_json"] += part.begins
             return

@@ -15,11 +15,11 @@ from keras_bert.pretraining.sources.base import (
     BLOCK_BYTES,
     LONGEST_DOCUMENT,
     Document,
-    Group,
-    Part,
-    Piece,
     RawBlock,
+    RawFragment,
+    SizedFragment,
     Source,
+    SourceGroup,
     blocks_of,
     checked,
 )
@@ -40,22 +40,24 @@ class Items(Source):
         self.wrapped = wrapped
 
     @abstractmethod
-    def _items(self, group: Group) -> Iterator[tuple[Any, int | None]]:
+    def _items(self, group: SourceGroup) -> Iterator[tuple[Any, int | None]]:
         """Yields documents, and how much input each stands for."""
 
-    def blocks(self, group: Group) -> Iterator[RawBlock]:
+    def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
         """Reads a group in blocks of whole documents."""
         return blocks_of(self._pieces(group), self.block_bytes)
 
-    def _pieces(self, group: Group) -> Iterator[Piece]:
+    def _pieces(self, group: SourceGroup) -> Iterator[SizedFragment]:
         for number, (item, size) in enumerate(self._items(group), 1):
             pieces = self._cut_item(item)
             last = len(pieces) - 1
             for index, data in enumerate(pieces):
-                part = Part(group.names[0], number, data, index == 0, index == last)
+                part = RawFragment(
+                    group.names[0], number, data, index == 0, index == last
+                )
                 weight = _weight(data)
                 progress = weight if size is None else size * (index == 0)
-                yield Piece(part, progress, weight, _is_filled(data))
+                yield SizedFragment(part, progress, weight, _is_filled(data))
 
     def _cut_item(self, item: Any) -> list[Any]:
         if _weight(item) < LONGEST_DOCUMENT * self.block_bytes:
@@ -151,11 +153,11 @@ class Documents(Items):
             "name": self._name,
         }
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[SourceGroup]:
         """Lists one group."""
-        return [Group(0, ("documents",), None)]
+        return [SourceGroup(0, ("documents",), None)]
 
-    def _items(self, group: Group) -> Iterator[tuple[Any, None]]:
+    def _items(self, group: SourceGroup) -> Iterator[tuple[Any, None]]:
         source = self._documents
         once = source is None or iter(source) is source
         if source is None or (once and self._is_read):
@@ -247,13 +249,13 @@ class TensorFlowDatasets(Items):
             "field": self.field,
         }
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[SourceGroup]:
         """Lists the shards of the split, or a part of a split as one group."""
         if self._example_bytes is None:
-            return [Group(0, (self.split,), None)]
+            return [SourceGroup(0, (self.split,), None)]
         ends = list(accumulate(self._shards))
         return [
-            Group(
+            SourceGroup(
                 number,
                 (f"{self.split}[{end - length}:{end}]",),
                 length * self._example_bytes,
@@ -261,7 +263,7 @@ class TensorFlowDatasets(Items):
             for number, (length, end) in enumerate(zip(self._shards, ends, strict=True))
         ]
 
-    def _items(self, group: Group) -> Iterator[tuple[bytes, int | None]]:
+    def _items(self, group: SourceGroup) -> Iterator[tuple[bytes, int | None]]:
         import tensorflow_datasets as tfds
 
         builder = _prepared(self.name, self.data_dir)

@@ -14,7 +14,7 @@ from keras_bert.config import Config
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import BertPreTrainedModel, heads
 from keras_bert.serving.graph import entities, spans
-from keras_bert.serving.graph.settings import Request, Settings, Tensors
+from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
 Specs = dict[str, tf.TensorSpec]
 
@@ -81,18 +81,18 @@ def only(outputs: Tensors, request: Request) -> Tensors:
 # === Answers to serialized Examples, in the form of the Classify and Regress APIs ===
 
 
-def as_classes(answer: Tensors, settings: Settings) -> Tensors:
+def as_classes(answer: Tensors, settings: AnswerSettings) -> Tensors:
     """`classes` and `scores`, both (batch, classes): what Classify expects."""
     scores, labels = answer["probabilities"], tf.constant(settings.labels)
     return {"classes": tf.repeat(labels[None], len_of(scores), 0), "scores": scores}
 
 
-def as_values(answer: Tensors, settings: Settings) -> Tensors:
+def as_values(answer: Tensors, settings: AnswerSettings) -> Tensors:
     """`outputs` (batch): what Regress expects."""
     return {"outputs": answer["scores"]}
 
 
-def unchanged(answer: Tensors, settings: Settings) -> Tensors:
+def unchanged(answer: Tensors, settings: AnswerSettings) -> Tensors:
     """The same tensors as for text."""
     return answer
 
@@ -106,14 +106,14 @@ def len_of(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def encode_rows(
-    settings: Settings, text: tf.Tensor, text_pair: tf.Tensor | None = None
+    settings: AnswerSettings, text: tf.Tensor, text_pair: tf.Tensor | None = None
 ) -> Tensors:
     """One row of ids per text or pair, cut to fit: (batch, seq)."""
     return settings.tokenizer.encode(text, text_pair, settings.max_length)
 
 
 def encode_choices(
-    settings: Settings, text: tf.Tensor, text_pair: tf.Tensor
+    settings: AnswerSettings, text: tf.Tensor, text_pair: tf.Tensor
 ) -> Tensors:
     """One row of ids per text and alternative: (batch, choices, seq)."""
     shape = tf.shape(text_pair)  # batch choices
@@ -128,25 +128,25 @@ def encode_choices(
 # === The table ===
 
 
-class Head(NamedTuple):
+class ServedTask(NamedTuple):
     """How one kind of model is served.
 
     Attributes:
-        task: what it does, in a word or two.
+        name: what it does, in a word or two.
         answer: from the model's outputs to what a client receives.
         examples: from an answer to what `serve_examples` returns.
         encode: from text to the model's inputs.
         axes: axes of the inputs, see `keras_bert.axes`.
-        single: the text input of a single text; None if the head takes only pairs.
+        single: the text input of a single text; None if the task takes only pairs.
         pairs: the text inputs of a pair; None if it takes only single texts.
         limits: the settings that say how a long text is divided into rows; without
             any it is cut.
         labels: names of the classes where the config gives none.
     """
 
-    task: str
+    name: str
     answer: Callable[[Tensors, Request], Tensors]
-    examples: Callable[[Tensors, Settings], Tensors] = unchanged
+    examples: Callable[[Tensors, AnswerSettings], Tensors] = unchanged
     encode: Callable[..., Tensors] = encode_rows
     axes: str = "batch seq"
     single: Specs | None = TEXT
@@ -156,30 +156,30 @@ class Head(NamedTuple):
 
 
 SEQUENCE_CLASSIFICATION = {
-    "single_label_classification": Head("classification", classify, as_classes),
-    "multi_label_classification": Head(
+    "single_label_classification": ServedTask("classification", classify, as_classes),
+    "multi_label_classification": ServedTask(
         "classification with several labels", classify_each, as_classes
     ),
-    "regression": Head("regression", regress, as_values),
+    "regression": ServedTask("regression", regress, as_values),
 }
 
 # By the class of the model's head, or the nearest one it is derived from.
-HEADS = {
-    heads.TokenClassification: Head(
+TASKS = {
+    heads.TokenClassification: ServedTask(
         "token classification",
         entities.answer,
         encode=entities.encode,
         pairs=None,
         limits=("doc_stride",),
     ),
-    heads.QuestionAnswering: Head(
+    heads.QuestionAnswering: ServedTask(
         "question answering",
         spans.answer,
         encode=spans.encode,
         single=None,
         limits=("doc_stride", "max_question_length", "max_answer_length"),
     ),
-    heads.MultipleChoice: Head(
+    heads.MultipleChoice: ServedTask(
         "multiple choice",
         choose,
         encode=encode_choices,
@@ -187,23 +187,23 @@ HEADS = {
         single=None,
         pairs=CHOICES,
     ),
-    heads.NextSentence: Head(
+    heads.NextSentence: ServedTask(
         "next sentence prediction",
         classify,
         as_classes,
         single=None,
         labels=("IsNext", "NotNext"),
     ),
-    heads.PreTraining: Head("pretraining", with_ids, single=None),
-    heads.MaskedLM: Head("masked language modeling", with_ids),
-    heads.CausalLM: Head("causal language modeling", with_ids),
-    heads.Head: Head("encoding", with_ids),  # values per position
+    heads.PreTraining: ServedTask("pretraining", with_ids, single=None),
+    heads.MaskedLM: ServedTask("masked language modeling", with_ids),
+    heads.CausalLM: ServedTask("causal language modeling", with_ids),
+    heads.Head: ServedTask("encoding", with_ids),  # values per position
 }
 
-EMBEDDINGS = Head("embeddings", only)  # of an encoder, on request
+EMBEDDINGS = ServedTask("embeddings", only)  # of an encoder, on request
 
 
-def head_of(model: BertPreTrainedModel) -> Head:
+def task_of(model: BertPreTrainedModel) -> ServedTask:
     """Returns the row of the table a model is served by.
 
     Args:
@@ -212,12 +212,12 @@ def head_of(model: BertPreTrainedModel) -> Head:
     Example:
         >>> import keras_bert
         >>> config = keras_bert.BertConfig.preset("tiny", vocab_size=7)
-        >>> head_of(keras_bert.BertForTokenClassification(config)).axes
+        >>> task_of(keras_bert.BertForTokenClassification(config)).axes
         'batch seq'
     """
     if issubclass(model.head, heads.SequenceClassification):
         return SEQUENCE_CLASSIFICATION[_problem_type(model.config)]
-    return next(HEADS[cls] for cls in model.head.__mro__ if cls in HEADS)
+    return next(TASKS[cls] for cls in model.head.__mro__ if cls in TASKS)
 
 
 def _problem_type(config: Config) -> str:

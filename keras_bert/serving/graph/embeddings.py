@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_bert.errors import ConfigError, choose
+from keras_bert.features import MASK_VALUE
 from keras_bert.models import BertPreTrainedModel, heads
 from keras_bert.serving.graph.settings import Tensors
 
@@ -19,7 +20,7 @@ def _mean(outputs: Tensors, mask: Tensor) -> Tensor:
 
 def _max(outputs: Tensors, mask: Tensor) -> Tensor:
     hidden = outputs["last_hidden_state"]
-    return tf.reduce_max(tf.where(mask[..., None], hidden, -1e9), 1)
+    return tf.reduce_max(tf.where(mask[..., None], hidden, MASK_VALUE), 1)
 
 
 # By the names that sentence-transformers gives them; `pooler` is BERT's own.

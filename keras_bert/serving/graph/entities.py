@@ -16,14 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_bert.serving.graph.characters import cut
-from keras_bert.serving.graph.settings import Request, Settings, Tensors
+from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
 Tensor = tf.Tensor
 
 OUTSIDE = "O"
 
 
-def encode(settings: Settings, text: Tensor) -> Tensors:
+def encode(settings: AnswerSettings, text: Tensor) -> Tensors:
     """Makes rows of windows of texts.
 
     Args:
@@ -138,7 +138,7 @@ def _words(logits: Tensor, request: Request) -> _Pieces:
     return tokens.joined(~continues | _changes(samples))
 
 
-def kept(features: Tensors, settings: Settings) -> Tensor:
+def kept(features: Tensors, settings: AnswerSettings) -> Tensor:
     """Tells from which of its windows each token is taken, `(rows, seq)`.
 
     Half of what two windows share is the earlier one's, half the later one's.

@@ -11,7 +11,7 @@ Tensors = dict[str, tf.Tensor]
 MAX_QUESTION_LENGTH = 64  # Google's `max_query_length`
 
 
-class Settings(NamedTuple):
+class AnswerSettings(NamedTuple):
     """What answers depend on, beside the model.
 
     Attributes:
@@ -50,4 +50,4 @@ class Request(NamedTuple):
 
     texts: Tensors
     features: Tensors
-    settings: Settings
+    settings: AnswerSettings

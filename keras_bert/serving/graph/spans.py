@@ -12,17 +12,15 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_bert.features import MASK_VALUE
 from keras_bert.serving.graph.characters import cut
-from keras_bert.serving.graph.settings import Request, Settings, Tensors
-from keras_bert.tokenization.in_graph import Tokens
+from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
+from keras_bert.tokenization.in_graph import RaggedTokens
 
 Tensor = tf.Tensor
 
-# Beside any real log probability as good as minus infinity, and finite in sums.
-IMPOSSIBLE = -1e9
 
-
-def encode(settings: Settings, text: Tensor, text_pair: Tensor) -> Tensors:
+def encode(settings: AnswerSettings, text: Tensor, text_pair: Tensor) -> Tensors:
     """Makes rows of a question and a window of its passage.
 
     Args:
@@ -35,7 +33,7 @@ def encode(settings: Settings, text: Tensor, text_pair: Tensor) -> Tensors:
     parts = [part[:, : settings.max_question_length] for part in question]
     passage = tokenizer.tokenize_with_offsets(text_pair)
     return tokenizer.assemble(
-        [Tokens(*parts), passage], settings.max_length, stride=settings.doc_stride
+        [RaggedTokens(*parts), passage], settings.max_length, stride=settings.doc_stride
     )
 
 
@@ -59,7 +57,7 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
     score, first, last = (tf.gather(x, best) for x in spans[:3])
     chosen = {name: tf.gather(value, best) for name, value in features.items()}
     start, end = _whole_words(chosen, first, last, request.settings)
-    found = score > IMPOSSIBLE / 2
+    found = score > MASK_VALUE / 2
     start, end = (tf.where(found, place, 0) for place in (start, end))
     rows = tf.range(tf.size(best))
     return {
@@ -108,11 +106,11 @@ def best_spans(
     """
     shown = allowed | (tf.range(tf.shape(allowed)[1]) == 0)
     start, end = (
-        tf.nn.log_softmax(tf.where(shown, logits, IMPOSSIBLE))
+        tf.nn.log_softmax(tf.where(shown, logits, MASK_VALUE))
         for logits in (start_logits, end_logits)
     )
     none = start[:, 0] + end[:, 0]
-    start, end = (tf.where(allowed, x, IMPOSSIBLE) for x in (start, end))
+    start, end = (tf.where(allowed, x, MASK_VALUE) for x in (start, end))
     score = start + _best_ahead(end, max_answer_length)
     first = tf.argmax(score, 1, tf.int32)
     place = tf.range(tf.shape(end)[1])
@@ -140,7 +138,7 @@ def _best_rows(score: Tensor, samples: Tensor) -> Tensor:
 
 
 def _whole_words(
-    features: Tensors, first: Tensor, last: Tensor, settings: Settings
+    features: Tensors, first: Tensor, last: Tensor, settings: AnswerSettings
 ) -> tuple[Tensor, Tensor]:
     """Where the first token's word begins, and the last token's ends."""
     place = tf.range(tf.shape(features["input_ids"])[1])

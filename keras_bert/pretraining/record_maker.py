@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.pretraining.corpus import TokenizedBlock
-from keras_bert.pretraining.draws import mix, uniform
+from keras_bert.pretraining.hashed_random import mix, uniform
 from keras_bert.pretraining.masking import MaskedRows, Vocabulary, mask_rows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.pairs import joined, pieces_of
 from keras_bert.pretraining.records import encode_compact, encode_static
 from keras_bert.pretraining.rows import (
+    ModelRows,
     Pieces,
-    Rows,
     SpecialIds,
     lay_out,
     piece_lengths,
@@ -119,7 +119,7 @@ class RecordMaker:
         )
         return Batch(records, Counter(_counts(pieces, places)))
 
-    def _mask_counts(self, rows: Rows, masked: MaskedRows) -> dict[str, int]:
+    def _mask_counts(self, rows: ModelRows, masked: MaskedRows) -> dict[str, int]:
         chosen = masked.weights > 0
         hidden = np.take_along_axis(masked.input_ids, masked.positions, axis=1)
         as_mask = (chosen & (hidden == self.vocabulary.mask_id)).sum()

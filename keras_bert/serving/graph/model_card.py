@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PATH = Path("assets.extra", "model_card.json")
 
 
-def card(servable: "Servable") -> dict[str, Any]:
+def describe(servable: "Servable") -> dict[str, Any]:
     """Returns what a client or an operator may ask of a version, for JSON.
 
     Args:
@@ -25,7 +25,7 @@ def card(servable: "Servable") -> dict[str, Any]:
     model, settings = servable.model, servable.settings
     return {
         "model": type(model).__name__,
-        "task": servable.head.task,
+        "task": servable.task.name,
         "config": model.config.to_dict(),
         "dtype": model.policy.name,
         "parameters": model.count_params(),
@@ -35,7 +35,7 @@ def card(servable: "Servable") -> dict[str, Any]:
         "text": settings.tokenizer is not None,
         "text_pair_by_default": servable.pairs,
         "max_length": settings.max_length,
-        **{name: getattr(settings, name) for name in servable.head.limits},
+        **{name: getattr(settings, name) for name in servable.task.limits},
         "embeddings": servable.embeddings,
         "tokenizer": servable.tokenizer and _tokenizer(servable.tokenizer),
         "signatures": {n: _signature(f) for n, f in servable.functions.items()},
@@ -47,7 +47,7 @@ def write(path: Path, card: dict[str, Any]) -> None:
 
     Args:
         path: of the file.
-        card: see `card`.
+        card: see `describe`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False)

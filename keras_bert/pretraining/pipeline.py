@@ -26,9 +26,9 @@ from keras_bert.pretraining.corpus import (
     chinese_words,
     tokenize_documents,
 )
-from keras_bert.pretraining.draws import mix
-from keras_bert.pretraining.making import RecordMaker
+from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.processes import run_tasks
+from keras_bert.pretraining.record_maker import RecordMaker
 from keras_bert.pretraining.records import RecordWriter
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import RawBlock, Source
@@ -39,7 +39,7 @@ _LAYOUT = 1  # of the work folder and of the draws; a new number begins anew
 _UNITS_PER_SHARD = 2
 
 
-class Run:
+class RecordPipeline:
     """A run that makes records, or goes on making them.
 
     Args:

@@ -12,16 +12,16 @@ import tensorflow as tf
 Tensor = tf.Tensor
 
 # Each weight that is replaced, with what replaces it.
-Narrow = list[tuple[keras.Variable, tf.Variable]]
+Replacements = list[tuple[keras.Variable, tf.Variable]]
 
 # Operations that hand on values as they are.
 _PASSING = {"ReadVariableOp", "GatherV2", "Identity"}
 
 
-def narrowed(
+def replacements(
     weights: Iterable[keras.Variable],
     function: tf.types.experimental.ConcreteFunction,
-) -> Narrow:
+) -> Replacements:
     """Copies those weights that a function casts to fewer bits and only uses so.
 
     Args:
@@ -37,7 +37,7 @@ def narrowed(
         ... def function():
         ...     halves = [tf.cast(weight.value, tf.float16) for weight in weights]
         ...     return halves[0] * halves[1], 2 * weights[1].value
-        >>> copies = narrowed(weights, function.get_concrete_function())
+        >>> copies = replacements(weights, function.get_concrete_function())
         >>> [(weight is weights[0], copy.dtype.name) for weight, copy in copies]
         [(True, 'float16')]
     """
