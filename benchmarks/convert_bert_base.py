@@ -23,8 +23,8 @@ import numpy as np
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
-from keras_bert.checkpoints.table import expand
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {
@@ -54,7 +54,7 @@ def random_tensors(config: BertConfig, seed: int = 0) -> Iterator[tuple[str, Ten
     sizes = family.sizes(config)
     for part in family.HEADS[HEAD]:
         for row in expand(family.PARTS[part], config.num_hidden_layers):
-            name, layout = row.slots["google"]
+            name, layout = row.placements["google"]
             seed += 1
             yield name, _drawn(axes.shape(layout, sizes), seed)
 

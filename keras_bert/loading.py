@@ -14,12 +14,13 @@ import numpy as np
 
 from keras_bert import families
 from keras_bert.checkpoints import files, formats
-from keras_bert.checkpoints.accounting import Part, complain, survey
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.conversion import save, translate
-from keras_bert.checkpoints.table import Row, expand
+from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.matching import PartMatch, match_weights, raise_mismatch
+from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
+from keras_bert.families.rows import Row, expand
 
 HUB = "hf://"
 # The hub holds the same weights in several forms: the others only where needed.
@@ -55,13 +56,13 @@ class Loaded:
     Args:
         config: its config, overrides applied.
         weights: arrays by variable path, read when asked for.
-        fresh: parts the model needs and the checkpoint lacks.
+        newly_initialized: parts the model needs and the checkpoint lacks.
         unused: parts the checkpoint has and the model does not need.
     """
 
     config: Config
     weights: Mapping[str, np.ndarray]
-    fresh: list[str]
+    newly_initialized: list[str]
     unused: list[str]
 
 
@@ -86,7 +87,8 @@ def read_for(
         **overrides: config fields to set differently.
 
     Returns:
-        Config and weights. A part wholly absent is `fresh`, and a warning is logged.
+        Config and weights. A part that is wholly absent is newly initialized, and a
+        warning is logged.
 
     Raises:
         CheckpointError: a needed part is incomplete or misshapen; a tensor belongs
@@ -97,21 +99,25 @@ def read_for(
     """
     checkpoint = formats.read(local_path(path))
     config = checkpoint.config.replace(**overrides)
-    found = survey(checkpoint, config, parts)
+    found = match_weights(checkpoint, config, parts)
     body = families.of(config).body(config)
     needed = [found.parts[name] for name in dict.fromkeys((*body, *parts))]
-    fresh = [part.name for part in needed if not part.found and part.name not in body]
-    fresh += _resized(needed, checkpoint, ignore_mismatched_sizes)
-    kept = [part for part in needed if part.name not in fresh]
-    complain(checkpoint, kept, found.unexpected, "model")
+    newly_initialized = [
+        part.name for part in needed if not part.found and part.name not in body
+    ]
+    newly_initialized += _resized(needed, checkpoint, ignore_mismatched_sizes)
+    kept = [part for part in needed if part.name not in newly_initialized]
+    raise_mismatch(checkpoint, kept, found.unexpected, "model")
     unused = [name for name in found.present if name not in (*parts, *body)]
-    _tell(path, fresh, unused)
+    _tell(path, newly_initialized, unused)
     rows = [row for part in kept for row in part.rows]
     tensors = translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
-    return Loaded(config, Arrays(tensors), fresh, unused)
+    return Loaded(config, Arrays(tensors), newly_initialized, unused)
 
 
-def _resized(needed: list[Part], checkpoint: Checkpoint, ignore: bool) -> list[str]:
+def _resized(
+    needed: list[PartMatch], checkpoint: Checkpoint, ignore: bool
+) -> list[str]:
     """Classifiers of another number of labels: an error, or new ones."""
     classifiers = families.of(checkpoint.config).CLASSIFIERS
     resized = [p for p in needed if p.name in classifiers and p.misshapen and p.found]
@@ -125,13 +131,13 @@ def _resized(needed: list[Part], checkpoint: Checkpoint, ignore: bool) -> list[s
     return [part.name for part in resized]
 
 
-def _tell(path: str | Path, fresh: list[str], unused: list[str]) -> None:
-    if fresh:
+def _tell(path: str | Path, newly_initialized: list[str], unused: list[str]) -> None:
+    if newly_initialized:
         log.warning(
             "%s holds no %s that fits: new weights are drawn for it. Train it before "
             "using its outputs.",
             path,
-            ", ".join(fresh),
+            ", ".join(newly_initialized),
         )
     if unused:
         log.info("%s also holds %s, not used here.", path, ", ".join(unused))
@@ -214,11 +220,14 @@ def assign(variables: Iterable[Any], loaded: Loaded) -> None:
         loaded: what `read_for` returned.
 
     Raises:
-        CheckpointError: a variable has no weight although its part is not fresh, or
-            a weight no variable.
+        CheckpointError: a variable has no weight although its part is not newly
+            initialized, or a weight no variable.
     """
     variables = {v.path: v for v in variables}
-    known = {row.slots["keras"].name for row in _rows(loaded.config, loaded.fresh)}
+    known = {
+        row.placements["keras"].name
+        for row in _rows(loaded.config, loaded.newly_initialized)
+    }
     lost = sorted(variables.keys() - loaded.weights.keys() - known)
     lost += sorted(loaded.weights.keys() - variables.keys())
     if lost:

@@ -1,4 +1,4 @@
-"""Witnesses of a conversion: other implementations that run its source or result.
+"""Verifiers of a conversion: other implementations that run its source or result.
 
 `convert` asks each for the outputs it computes on probe inputs and compares them with
 the reference's. They load frameworks, which `keras_bert.checkpoints` never does.
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert.checkpoints.checkpoint import Checkpoint
-from keras_bert.checkpoints.conversion import Witness
+from keras_bert.checkpoints.conversion import Verifier
 
 CHOICES = "BertForMultipleChoice"  # its inputs have an axis more
 # The reference's names of outputs, by the names of Keras models and of transformers.
@@ -97,7 +97,7 @@ def run_transformers(
     return _named(arrays, head) | _states([x.float() for x in outputs.hidden_states])
 
 
-WITNESSES: dict[str, Witness] = {
+VERIFIERS: dict[str, Verifier] = {
     "keras": run_keras,
     "transformers": run_transformers,
 }

@@ -9,9 +9,9 @@ from keras_bert.checkpoints import formats
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.formats import keras_hub
-from keras_bert.checkpoints.table import expand
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import expand
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
 
@@ -34,7 +34,7 @@ def tiny_config(**changes) -> BertConfig:
 def holds(to: str, head: str) -> bool:
     """Whether a format has a place for every weight of a head."""
     rows = [row for part in bert.HEADS[head] for row in bert.PARTS[part]]
-    return all(to in row.slots for row in rows)
+    return all(to in row.placements for row in rows)
 
 
 def meet(one: str, other: str, head: str) -> bool:
@@ -63,8 +63,8 @@ def fake_tensors(
     ]
     sizes = family.sizes(config)
     return {
-        row.slots[to].name: Tensor.of(
-            rng.normal(size=axes.shape(row.slots[to].axes, sizes)).astype(dtype)
+        row.placements[to].name: Tensor.of(
+            rng.normal(size=axes.shape(row.placements[to].axes, sizes)).astype(dtype)
         )
         for row in rows
     }

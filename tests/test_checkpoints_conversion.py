@@ -21,13 +21,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert import axes, families
-from keras_bert.checkpoints import conversion, convert, formats, reference, safetensors
-from keras_bert.checkpoints.accounting import account
+from keras_bert.checkpoints import (
+    conversion,
+    convert,
+    formats,
+    reference,
+    safetensors,
+    translation,
+)
 from keras_bert.checkpoints.formats import FORMATS, google, huggingface
-from keras_bert.checkpoints.table import KINDS, Slot, expand, rearrange
+from keras_bert.checkpoints.matching import resolve_contents
+from keras_bert.checkpoints.translation import rearrange
 from keras_bert.errors import CheckpointError, ExistingOutputError, UnknownNameError
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import Placement, Row, expand
 
 PAIRS = list(itertools.permutations(FORMATS, 2))
 MEETING = [(*pair, head) for pair in PAIRS for head in bert.HEADS if meet(*pair, head)]
@@ -39,20 +47,20 @@ def _all_rows(layers: int = 2):
     return {name: expand(rows, layers) for name, rows in bert.PARTS.items()}
 
 
-def test_every_row_has_a_kind_and_a_part_one_set_of_formats():
+def test_every_part_has_one_set_of_formats():
     for rows in bert.PARTS.values():
         for row in rows:
-            assert row.kind in KINDS
-            assert "keras" in row.slots and set(row.slots) == set(rows[0].slots)
-    everywhere = set(bert.PARTS["encoder"][0].slots)
+            assert "keras" in row.placements
+            assert row.placements.keys() == rows[0].placements.keys()
+    everywhere = set(bert.PARTS["encoder"][0].placements)
     assert everywhere == {*formats.FORMATS, *formats.READ_ONLY}
 
 
 @pytest.mark.parametrize("name", formats.ALL)
 def test_the_two_places_of_a_weight_hold_the_same_axes(name):
     for row in itertools.chain(*bert.PARTS.values()):
-        if name in row.slots:
-            here, ours = row.slots[name].axes, row.slots["keras"].axes
+        if name in row.placements:
+            here, ours = row.placements[name].axes, row.placements["keras"].axes
             assert sorted(axes.names(here)) == sorted(axes.names(ours))
 
 
@@ -61,8 +69,8 @@ def test_names_are_distinct_but_for_the_classifiers(name):
     parts = _all_rows()
     for alike in bert.CLASSIFIERS[1:]:
         del parts[alike]
-    rows = [row for rows in parts.values() for row in rows if name in row.slots]
-    names = [row.slots[name].name for row in rows]
+    rows = [row for rows in parts.values() for row in rows if name in row.placements]
+    names = [row.placements[name].name for row in rows]
     assert len(set(names)) == len(names)
 
 
@@ -70,9 +78,9 @@ def test_a_row_of_google_base_counts_as_published():
     config = BertConfig()
     sizes = bert.sizes(config)
     parts = {
-        name: [axes.shape(r.slots["google"].axes, sizes) for r in rows]
+        name: [axes.shape(r.placements["google"].axes, sizes) for r in rows]
         for name, rows in _all_rows(12).items()
-        if "google" in rows[0].slots
+        if "google" in rows[0].placements
     }
     counts = {name: sum(map(np.prod, shapes)) for name, shapes in parts.items()}
     assert counts["encoder"] + counts["pooler"] == 109_482_240
@@ -85,7 +93,7 @@ def test_a_row_of_google_base_counts_as_published():
 def test_rearranging_there_and_back_changes_nothing(data):
     sizes = {n: data.draw(st.integers(1, 5)) for n in ("hidden", "heads", "head_dim")}
     layouts = st.permutations(["hidden", "(heads head_dim)"]).map(" ".join)
-    one, other = (Slot("w", data.draw(layouts)) for _ in range(2))
+    one, other = (Placement("w", data.draw(layouts)) for _ in range(2))
     shape = axes.shape(one.axes, sizes)
     value = np.arange(np.prod(shape), dtype="float32").reshape(shape)
     turned = rearrange(value, one, other, sizes)
@@ -156,8 +164,8 @@ def test_translation_has_an_inverse(seed, layers, heads, head_dim, meeting):
         for row in expand(families.of(config).PARTS[part], layers)
     ]
     tensors = fake_tensors(config, head, source, seed)
-    there = conversion.translate(tensors, rows, source, target, config)
-    back = conversion.translate(there, rows, target, source, config)
+    there = translation.translate(tensors, rows, source, target, config)
+    back = translation.translate(there, rows, target, source, config)
     assert {n: t.shape for n, t in there.items()} == {
         n: t.load().shape for n, t in there.items()
     }
@@ -167,21 +175,21 @@ def test_translation_has_an_inverse(seed, layers, heads, head_dim, meeting):
     )
 
 
-# === The certificate ===
+# === Verification ===
 
 
 @pytest.mark.parametrize("target", ["huggingface", "keras"])
 def test_a_turned_matrix_in_the_table_is_noticed(target, tmp_path, monkeypatch):
     first = write_fake(tmp_path / "first", "google")
 
-    right = conversion._turned
+    right = translation._rearranged
 
     def turned(tensor, *args):
         made = right(tensor, *args)
         square = len(made.shape) == 2 and made.shape[0] == made.shape[1]
         return made.transposed() if square else made
 
-    monkeypatch.setattr(conversion, "_turned", turned)
+    monkeypatch.setattr(translation, "_rearranged", turned)
     with pytest.raises(CheckpointError, match="to compute the same"):
         convert(first, tmp_path / "out", target)
     assert [p.name for p in tmp_path.iterdir()] == ["first"]
@@ -376,9 +384,9 @@ def test_integers_are_no_weights(tmp_path):
 def test_a_format_without_a_place_says_which_weights():
     config = tiny_config()
     row = bert.PARTS["pooler"][0]
-    homeless = row._replace(slots={"google": row.slots["google"]})
+    homeless = Row({"google": row.placements["google"]})
     with pytest.raises(CheckpointError, match="no place for bert/pooler/dense/kernel"):
-        conversion.translate({}, [homeless], "google", "keras", config)
+        translation.translate({}, [homeless], "google", "keras", config)
 
 
 # === Heads ===
@@ -393,7 +401,7 @@ def test_googles_output_weights_are_sequences_unless_told(tmp_path):
     bare = {k: plain[k] for k in google.KEYS}
     (first / "bert_config.json").write_text(json.dumps(bare))
     assert formats.read(first).config.num_labels == 5
-    assert account(formats.read(first)).head == "BertForSequenceClassification"
+    assert resolve_contents(formats.read(first)).head == "BertForSequenceClassification"
     report = convert(
         first, tmp_path / "out", "huggingface", head="token_classification"
     )
@@ -637,7 +645,7 @@ def test_a_failed_overwrite_leaves_the_old_output(tmp_path, monkeypatch):
     first = write_fake(tmp_path / "first", "google")
     convert(first, tmp_path / "out", "keras")
     before = contents_of(tmp_path)
-    monkeypatch.setattr(conversion, "certify", lambda *args: 1 / 0)
+    monkeypatch.setattr(conversion, "verify_outputs", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         convert(first, tmp_path / "out", "huggingface", overwrite=True)
     assert contents_of(tmp_path) == before

@@ -9,8 +9,8 @@ from checkpoint_fakes import assert_same_bits, values
 from conftest import SHARED, shared
 
 from keras_bert.checkpoints import convert, formats, reference
-from keras_bert.checkpoints.accounting import Contents, account
 from keras_bert.checkpoints.formats import FORMATS, OWN_TRANSFORM
+from keras_bert.checkpoints.matching import Contents, resolve_contents
 from keras_bert.errors import CheckpointError, ConfigError
 from keras_bert.families.bert import BertConfig
 
@@ -49,7 +49,7 @@ CASES = _cases()
 
 def _outputs(folder: Path) -> tuple[dict, dict]:
     checkpoint = formats.read(folder)
-    head = account(checkpoint).head
+    head = resolve_contents(checkpoint).head
     inputs = dict(np.load(folder / "inputs.npz"))
     rows = {name: inputs[name].reshape(-1, inputs[name].shape[-1]) for name in INPUTS}
     ours = reference.outputs(checkpoint, head, rows)
@@ -83,7 +83,7 @@ def test_reference_computes_what_the_original_did(case):
 
 def _can_say(to: str, config: BertConfig, contents: Contents) -> bool:
     """Whether a format has a place for every weight, and the numbers."""
-    if not all(to in row.slots for row in contents.rows):
+    if not all(to in row.placements for row in contents.rows):
         return False
     masked = "masked_lm" in contents.parts
     own = (config.transform_act, config.transform_eps)
@@ -98,7 +98,7 @@ def _can_say(to: str, config: BertConfig, contents: Contents) -> bool:
 def test_there_and_back_is_bit_exact_or_refused(case, to, tmp_path):
     source = shared("goldens", case)
     start = formats.read(source)
-    contents = account(start)
+    contents = resolve_contents(start)
     if not _can_say(to, start.config, contents):
         refusal = "has no place for|would compute something else"
         with pytest.raises(CheckpointError, match=refusal):
@@ -114,13 +114,13 @@ def test_there_and_back_is_bit_exact_or_refused(case, to, tmp_path):
     again = formats.read(tmp_path / "back")
     assert_same_bits(values(source), values(tmp_path / "back"))
     assert again.config.hidden_act == start.config.hidden_act
-    assert account(again).head == there.head
+    assert resolve_contents(again).head == there.head
 
 
 @pytest.mark.parametrize("case", TRACES)
 def test_training_checkpoints_find_their_config_above(case):
     checkpoint = formats.read(shared("goldens", case))
-    account(checkpoint)
+    resolve_contents(checkpoint)
     assert [p.name for p in checkpoint.tokenizer_files] == ["vocab.txt"]
 
 
@@ -160,7 +160,7 @@ def test_a_legacy_torch_file_without_prefix(tmp_path):
 )
 def test_names_and_shapes_of_the_published_releases(name, parameters):
     checkpoint = formats.read(shared("data", "checkpoints", name))
-    contents = account(checkpoint)
+    contents = resolve_contents(checkpoint)
     assert contents.head == "BertForPreTraining"
     encoder = [n for n in checkpoint.tensors if n.startswith(("bert/emb", "bert/enc"))]
     count = sum(int(np.prod(checkpoint.tensors[n].shape)) for n in encoder)

@@ -8,7 +8,7 @@ import pytest
 from conftest import shared
 
 from keras_bert.checkpoints import convert, formats, reference
-from keras_bert.checkpoints.accounting import account
+from keras_bert.checkpoints.matching import resolve_contents
 from keras_bert.errors import CheckpointError, UnknownNameError
 
 PRETRAINING, CLASSIFIER = "hf457_tf_pretraining_h5", "hf457_tf_seqcls_h5"
@@ -31,7 +31,7 @@ def _change(folder, change):
 
 def test_weights_that_are_there_twice_are_ignored_by_name():
     checkpoint = formats.read(shared("goldens", PRETRAINING))
-    assert account(checkpoint).head == "BertForPreTraining"
+    assert resolve_contents(checkpoint).head == "BertForPreTraining"
     assert len(checkpoint.ignored) == 5
     assert checkpoint.ignored[COPY] == (
         "the same as bert/embeddings/position_embeddings/embeddings"

@@ -19,8 +19,8 @@ from conftest import shared
 
 import keras_bert
 from keras_bert.checkpoints import convert, formats, placeholder, reference
-from keras_bert.checkpoints.accounting import account
 from keras_bert.checkpoints.formats import keras_hub as preset
+from keras_bert.checkpoints.matching import resolve_contents
 from keras_bert.errors import CheckpointError
 
 # The class of a model of ours, of KerasHub's, and the name of an output here.
@@ -104,7 +104,7 @@ def test_the_files_are_laid_out_as_keras_hubs_own(head, keras_hub, tmp_path):
             assert_same_bits(_datasets(folder / file), theirs)
     again = formats.read(tmp_path / "theirs")
     assert_same_bits(values(folder), {n: t.load() for n, t in again.tensors.items()})
-    assert account(again).head == head
+    assert resolve_contents(again).head == head
     for file in (preset.TOKENIZER, preset.PREPROCESSOR):
         if (tmp_path / "theirs" / file).is_file():
             ours, theirs = (
@@ -185,7 +185,7 @@ def test_every_tensor_of_the_goldens_is_accounted_for():
         count = sum(len(_datasets(file)) for file in stored)
         assert len(checkpoint.tensors) == count, folder.name
         assert {*checkpoint.ignored.values()} <= {"optimizer state"}
-        account(checkpoint)
+        resolve_contents(checkpoint)
 
 
 def test_zeros_stand_for_a_pooler(tmp_path):
@@ -195,7 +195,7 @@ def test_zeros_stand_for_a_pooler(tmp_path):
     assert any("every encoder of KerasHub has one" in text for text in report.warnings)
     checkpoint = formats.read(out)
     assert [*checkpoint.ignored.values()] == [placeholder.REASON] * 2
-    assert account(checkpoint).parts == ["encoder"]
+    assert resolve_contents(checkpoint).parts == ["encoder"]
 
 
 # === What cannot be said ===

@@ -24,7 +24,6 @@ from keras_bert import families, loading
 from keras_bert.checkpoints import formats
 from keras_bert.checkpoints.formats import FORMATS
 from keras_bert.checkpoints.formats import keras as keras_format
-from keras_bert.checkpoints.table import expand
 from keras_bert.errors import (
     CheckpointError,
     ExistingOutputError,
@@ -32,6 +31,7 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.families import bert
+from keras_bert.families.rows import expand
 
 HEADS = sorted(bert.HEADS)
 ENCODER = ("encoder", "pooler")
@@ -70,7 +70,7 @@ def test_the_table_names_every_variable_of_a_model(head, embedding_size):
         for row in expand(families.of(config).PARTS[part], config.num_hidden_layers)
     ]
     assert set(model.parts) == set(bert.HEADS[head])
-    assert {r.slots["keras"].name for r in rows} == {v.path for v in model.weights}
+    assert {r.placements["keras"].name for r in rows} == {v.path for v in model.weights}
 
 
 @pytest.mark.parametrize("embedding_size", [None, 9])
@@ -163,7 +163,7 @@ def test_a_missing_head_is_new_and_said_so(tmp_path, caplog):
     parts = (*ENCODER, "sequence_classifier")
     with caplog.at_level(logging.WARNING):
         loaded = loading.read_for(path, parts, num_labels=5)
-    assert (loaded.fresh, loaded.unused) == (["sequence_classifier"], [])
+    assert (loaded.newly_initialized, loaded.unused) == (["sequence_classifier"], [])
     assert "sequence_classifier" in caplog.text
     assert loaded.config.num_labels == 5
     cls = keras_bert.BertForSequenceClassification
@@ -178,7 +178,7 @@ def test_a_missing_head_is_new_and_said_so(tmp_path, caplog):
 def test_a_missing_pooler_is_new_or_left_out(tmp_path):
     path = write_fake(tmp_path / "first", "huggingface", "BertForMaskedLM")
     loaded = loading.read_for(path, ENCODER)
-    assert (loaded.fresh, loaded.unused) == (["pooler"], ["masked_lm"])
+    assert (loaded.newly_initialized, loaded.unused) == (["pooler"], ["masked_lm"])
     model = keras_bert.BertModel.from_pretrained(path, add_pooling_layer=False)
     assert not any(v.path.startswith("pooler") for v in model.weights)
 
@@ -218,7 +218,7 @@ def test_another_number_of_labels(tmp_path):
     with pytest.raises(CheckpointError, match=r"\(5, 15\) from .*received \(7, 15\)"):
         loading.read_for(path, parts, num_labels=5)
     loaded = loading.read_for(path, parts, num_labels=5, ignore_mismatched_sizes=True)
-    assert loaded.fresh == ["sequence_classifier"]
+    assert loaded.newly_initialized == ["sequence_classifier"]
     assert "classifier/kernel" not in loaded.weights
 
 

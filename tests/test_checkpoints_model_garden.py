@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert.checkpoints import bundle, convert, formats, placeholder, reference
-from keras_bert.checkpoints.accounting import account
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.formats import model_garden
+from keras_bert.checkpoints.matching import resolve_contents
 from keras_bert.checkpoints.object_graph import KEY, SUFFIX, Node, ObjectGraph
 from keras_bert.errors import CheckpointError
 from keras_bert.families import bert
@@ -95,7 +95,7 @@ def test_a_class_follows_from_its_output_layers(head, tmp_path):
         config = json.loads((path / "bert_config.json").read_text())
         config["architectures"] = [said]
         (path / "bert_config.json").write_text(json.dumps(config))
-        found = account(formats.read(path)).head
+        found = resolve_contents(formats.read(path)).head
         assert bert.HEADS[found][1:] == bert.HEADS[head][1:]
 
 
@@ -116,7 +116,7 @@ def test_sizes_are_read_off_the_weights(head, embedding_size, tmp_path):
     path = write_fake(tmp_path / "first", "model_garden", head, config)
     (path / "bert_config.json").unlink()
     checkpoint = formats.read(path)
-    account(checkpoint)
+    resolve_contents(checkpoint)
     classes = (
         7 if {"sequence_classifier", "token_classifier"} & {*bert.HEADS[head]} else 2
     )
@@ -176,7 +176,7 @@ def test_every_tensor_of_the_goldens_is_accounted_for():
         checkpoint = formats.read(folder)
         parts = (checkpoint.tensors, checkpoint.ignored, checkpoint.optimizer)
         assert len(stored) - 1 == sum(map(len, parts)), folder.name
-        account(checkpoint)
+        resolve_contents(checkpoint)
 
 
 def test_the_optimizers_state_survives_googles_format(tmp_path):
@@ -227,7 +227,7 @@ def test_a_pooler_of_small_numbers_is_a_pooler(tmp_path):
         tensors["encoder/_pooler_layer/kernel"].load()[2, 3] = 1e-30
 
     path = write_fake(tmp_path / "first", "model_garden", "BertModel", change=change)
-    assert account(formats.read(path)).parts == ["encoder", "pooler"]
+    assert resolve_contents(formats.read(path)).parts == ["encoder", "pooler"]
 
 
 def test_next_sentence_alone_is_no_model_of_theirs(tmp_path):
@@ -363,7 +363,7 @@ def test_a_saved_model_computes_what_its_weights_do():
     folder = shared(*HUB)
     checkpoint = formats.read(folder)
     config = checkpoint.config
-    assert account(checkpoint).parts == ["encoder", "pooler"]
+    assert resolve_contents(checkpoint).parts == ["encoder", "pooler"]
     assert (config.type_vocab_size, config.hidden_act) == (16, "gelu_new")
     probe = reference.probe(config)
     del probe["position_ids"]

@@ -10,7 +10,7 @@ from conftest import SHARED, shared
 
 import keras_bert
 from keras_bert.checkpoints import formats
-from keras_bert.checkpoints.accounting import account
+from keras_bert.checkpoints.matching import resolve_contents
 
 WRITERS = ("mg_*", "kh_*", "hf457_tf_*")
 CASES = sorted(p.name for w in WRITERS for p in SHARED.glob(f"goldens/{w}"))
@@ -52,7 +52,7 @@ def _expected(folder, ours: dict) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("case", CASES or ["absent"])
 def test_a_loaded_model_computes_what_the_original_did(case):
     folder = shared("goldens", case)
-    head = account(formats.read(folder)).head
+    head = resolve_contents(formats.read(folder)).head
     model = getattr(keras_bert, head).from_pretrained(
         folder, output_hidden_states=True, output_attentions=True
     )

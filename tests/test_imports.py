@@ -42,8 +42,6 @@ MAY_IMPORT = {
 # `from_pretrained` and `save_pretrained` load files, `compile()` without arguments
 # takes our optimizer; both import inside the function.
 EXCEPTIONS = {("models/base.py", "loading"), ("models/base.py", "training")}
-# The type of the weight rows that a family lists.
-ROWS = ("families", "keras_bert.checkpoints.table")
 
 # Third-party modules a part may import at module level, where that is limited.
 LIMITED = {
@@ -128,8 +126,6 @@ def _wrong_direction(i: Import) -> bool:
         return False
     if (i.file, i.own_part) in EXCEPTIONS:
         return i.at_module_level
-    if (i.part, i.module) == ROWS:
-        return False
     return i.own_part not in MAY_IMPORT[i.part]
 
 

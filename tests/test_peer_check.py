@@ -9,8 +9,8 @@ import pytest
 from checkpoint_fakes import tiny_config
 
 from keras_bert.checkpoints import formats
-from keras_bert.checkpoints.accounting import account
 from keras_bert.checkpoints.conversion import save
+from keras_bert.checkpoints.matching import resolve_contents
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = {
@@ -37,7 +37,7 @@ def test_cases_are_whole_and_say_what_to_expect(name, tool, tmp_path):
     for case in cases:
         head = (case / "head").read_text()
         opened = formats.read(case)
-        assert (opened.format, account(opened).head) == (peer.format, head)
+        assert (opened.format, resolve_contents(opened).head) == (peer.format, head)
         expected, inputs = (np.load(case / f"{n}.npz") for n in ("expected", "inputs"))
         assert "sequence_output" in expected and "position_ids" not in inputs
 
@@ -73,6 +73,6 @@ def test_the_benchmark_converts_a_whole_checkpoint(tmp_path):
     config = tiny_config()
     tensors = dict(benchmark["random_tensors"](config))
     save(tmp_path, "google", config, benchmark["HEAD"], tensors)
-    assert account(formats.read(tmp_path)).head == benchmark["HEAD"]
+    assert resolve_contents(formats.read(tmp_path)).head == benchmark["HEAD"]
     used = benchmark["measured"](["true"])
     assert used.keys() == {"cpu_s", "wall_s", "peak_mb"} and used["peak_mb"] > 0

@@ -12,7 +12,7 @@ from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.cli import main
 from keras_bert.errors import CheckpointError
 from keras_bert.families import bert
-from keras_bert.verification import WITNESSES, run_keras, run_transformers
+from keras_bert.verification import VERIFIERS, run_keras, run_transformers
 
 transformers = pytest.importorskip("transformers", minversion="5")
 HEADS = sorted(bert.HEADS)
@@ -64,14 +64,14 @@ def test_transformers_finds_every_key_and_no_other(head, kind, sources, tmp_path
 def test_full_verification_runs_both_sides(head, target, sources, tmp_path):
     source = tmp_path / "pt"
     convert(sources[head], source, "huggingface")
-    report = convert(source, tmp_path / "out", target, witnesses=WITNESSES)
+    report = convert(source, tmp_path / "out", target, verifiers=VERIFIERS)
     assert list(report.differences) == ["reference", "keras", "transformers"]
     assert 0 < max(report.differences.values()) < TOLERANCE
 
 
 @pytest.mark.parametrize("run", [run_keras, run_transformers])
 @pytest.mark.parametrize("head", HEADS)
-def test_a_witness_sees_every_output(run, head, sources, tmp_path):
+def test_a_verifier_sees_every_output(run, head, sources, tmp_path):
     convert(sources[head], tmp_path / "out", "huggingface")
     opened = formats.read(tmp_path / "out")
     probe = reference.probe(opened.config)
@@ -85,18 +85,18 @@ def test_a_witness_sees_every_output(run, head, sources, tmp_path):
 
 def test_transformers_has_nothing_to_open_between_other_formats(sources, tmp_path):
     report = convert(
-        sources["BertModel"], tmp_path / "out", "keras", witnesses=WITNESSES
+        sources["BertModel"], tmp_path / "out", "keras", verifiers=VERIFIERS
     )
     assert list(report.differences) == ["reference", "keras"]
 
 
-def test_a_witness_that_differs_stops_the_conversion(sources, tmp_path):
+def test_a_verifier_that_differs_stops_the_conversion(sources, tmp_path):
     def liar(source: Checkpoint, result: Checkpoint, head: str, probe):
         return {"embeddings": run_keras(source, result, head, probe)["embeddings"] + 1}
 
     with pytest.raises(CheckpointError, match=r"\(liar\): embeddings 1"):
         convert(
-            sources["BertModel"], tmp_path / "out", "keras", witnesses={"liar": liar}
+            sources["BertModel"], tmp_path / "out", "keras", verifiers={"liar": liar}
         )
     assert not (tmp_path / "out").exists()
 
@@ -112,7 +112,7 @@ def test_the_command_says_who_computed_what(sources, tmp_path, capsys):
 @pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
 def test_activations_keep_their_form(act, tmp_path):
     first = write_fake(tmp_path / "first", "keras", config=_named(hidden_act=act))
-    report = convert(first, tmp_path / "out", "huggingface", witnesses=WITNESSES)
+    report = convert(first, tmp_path / "out", "huggingface", verifiers=VERIFIERS)
     assert report.differences["transformers"] < 1e-4  # random matrices are large
 
 

@@ -27,9 +27,9 @@ from keras_bert import axes, families
 from keras_bert.checkpoints import convert, formats, reference
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
-from keras_bert.checkpoints.table import expand
 from keras_bert.errors import MissingFileError
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import expand
 
 SCRIPTS = Path(__file__).parent / "peers"
 TOLERANCE = 5e-6
@@ -129,7 +129,7 @@ def _random(config: BertConfig, head: str) -> dict[str, Tensor]:
     family, rng = families.of(config), np.random.default_rng(0)
     sizes = family.sizes(config)
     slots = [
-        row.slots["keras"]
+        row.placements["keras"]
         for part in family.HEADS[head]
         for row in expand(family.PARTS[part], config.num_hidden_layers)
     ]

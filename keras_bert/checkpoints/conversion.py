@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert import axes, families
 from keras_bert.checkpoints import files, formats, reference
-from keras_bert.checkpoints.accounting import Contents, account, head_class, parameters
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE
-from keras_bert.checkpoints.table import Row, Slot, rearrange
+from keras_bert.checkpoints.matching import (
+    Contents,
+    head_class,
+    parameters,
+    resolve_contents,
+)
+from keras_bert.checkpoints.translation import translate, translate_optimizer
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, choose
 from keras_bert.version import __version__
@@ -26,106 +30,11 @@ from keras_bert.version import __version__
 # smallest mistake known, the wrong form of gelu, is above.
 TOLERANCE = 5e-5
 OPTIMIZER = "optimizer"  # its state, as a name to drop
-Witness = Callable[
+Verifier = Callable[
     [Checkpoint, Checkpoint, str, Mapping[str, np.ndarray]],
     dict[str, np.ndarray] | None,
 ]
 log = logging.getLogger(__name__)
-
-# === The engine ===
-
-
-def translate(
-    tensors: Mapping[str, Tensor],
-    rows: Iterable[Row],
-    source: str,
-    target: str,
-    config: Config,
-) -> dict[str, Tensor]:
-    """Gives weights another format's names and layout; nothing is read yet.
-
-    Args:
-        tensors: by the source format's names.
-        rows: the weights meant.
-        source: the format they are in.
-        target: the format wanted.
-        config: gives the sizes of the axes.
-
-    Returns:
-        Tensors by the target format's names.
-
-    Raises:
-        CheckpointError: the target format has no place for a weight.
-    """
-    sizes = families.of(config).sizes(config)
-    rows = list(rows)
-    homeless = [r.slots[source].name for r in rows if target not in r.slots]
-    if homeless:
-        raise CheckpointError(
-            f"The format {target!r} has no place for {', '.join(homeless)}. Drop them "
-            "by name, or choose another format."
-        )
-    slots = [(row.slots[source], row.slots[target]) for row in rows]
-    return {to.name: _turned(tensors[at.name], at, to, sizes) for at, to in slots}
-
-
-def translate_optimizer(
-    optimizer: Mapping[str, Tensor],
-    rows: Iterable[Row],
-    source: str,
-    target: str,
-    config: Config,
-) -> dict[str, Tensor]:
-    """Gives an optimizer's state another format's names and layout.
-
-    A slot lies as its weight does; a counter stays as it is. Slots of weights that
-    are not among the rows are left out.
-
-    Args:
-        optimizer: slots as `<weight>/<slot>`, counters by a name without a slash.
-        rows: the weights that are converted.
-        source: the format it is in.
-        target: the format wanted.
-        config: gives the sizes of the axes.
-
-    Raises:
-        CheckpointError: a slot has not the shape of its weight.
-    """
-    sizes = families.of(config).sizes(config)
-    places = {row.slots[source].name: row for row in rows}
-    found = {}
-    for name, tensor in optimizer.items():
-        weight, _, slot = name.rpartition("/")
-        if not weight:
-            found[name] = tensor
-        elif weight in places:
-            at, to = (places[weight].slots[f] for f in (source, target))
-            _insist_on_shape(name, tensor, axes.shape(at.axes, sizes))
-            found[f"{to.name}/{slot}"] = _turned(tensor, at, to, sizes)
-    return found
-
-
-def _insist_on_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tensor.shape != shape:
-        raise CheckpointError(
-            f"Expected {name} to have its weight's shape {shape}. Received: "
-            f"{tensor.shape}. Drop the optimizer's state by name (drop=['optimizer'], "
-            "--drop optimizer)."
-        )
-
-
-def _turned(tensor: Tensor, source: Slot, target: Slot, sizes: dict) -> Tensor:
-    there, here = axes.groups(source.axes), axes.groups(target.axes)
-    if there == here:
-        return tensor
-    if len(there) == 2 and there == here[::-1]:
-        return tensor.transposed()
-    return Tensor(
-        axes.shape(target.axes, sizes),
-        tensor.dtype,
-        lambda: rearrange(tensor.load(), source, target, sizes),
-    )
-
 
 # === A whole conversion ===
 
@@ -217,7 +126,7 @@ def convert(
     config_file: str | Path | None = None,
     overwrite: bool = False,
     verify: bool = True,
-    witnesses: Mapping[str, Witness] | None = None,
+    verifiers: Mapping[str, Verifier] | None = None,
 ) -> Report:
     """Converts a checkpoint into another format.
 
@@ -236,7 +145,7 @@ def convert(
         config_file: the source's config, where it does not lie beside the weights.
         overwrite: replace an existing checkpoint directory.
         verify: run source and result on probe inputs and compare.
-        witnesses: other implementations that must compute the same, by name; see
+        verifiers: other implementations that must compute the same, by name; see
             `keras_bert.verification`.
 
     Returns:
@@ -253,7 +162,7 @@ def convert(
     choose("format", to, formats.FORMATS)
     options = dict(head=head, gelu=gelu, config_file=config_file)
     checkpoint = formats.read(source, **options)
-    contents = account(checkpoint, _settle_optimizer(checkpoint, drop, to))
+    contents = resolve_contents(checkpoint, _settle_optimizer(checkpoint, drop, to))
     config = checkpoint.config
     _insist(head, contents, config)
     meant = contents.rows, checkpoint.format, to, config
@@ -271,8 +180,10 @@ def convert(
         copied, given = checkpoint.tokenizer_files, checkpoint.tokenizer_settings
         formats.copy_tokenizer(to, copied, folder, config, given)
         report = _report(checkpoint, contents, output, to, warnings, folder)
-        if verify or witnesses:
-            report.differences = certify(checkpoint, contents, folder, witnesses or {})
+        if verify or verifiers:
+            report.differences = verify_outputs(
+                checkpoint, contents, folder, verifiers or {}
+            )
             report.largest_difference = max(report.differences.values())
         report.versions = _versions()
         files.write_json(folder / "conversion.json", dataclasses.asdict(report))
@@ -387,7 +298,7 @@ def _report(
     warnings: list[str],
     folder: Path,
 ) -> Report:
-    names = [row.slots[checkpoint.format].name for row in contents.rows]
+    names = [row.placements[checkpoint.format].name for row in contents.rows]
     kept = [n for n in checkpoint.optimizer if _has_place(n, names)]
     lost = dict.fromkeys(checkpoint.optimizer.keys() - kept, OPTIMIZER_STATE)
     made = [path for path in sorted(folder.iterdir()) if path.is_file()]
@@ -425,14 +336,14 @@ def summarize_optimizer(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(name.rpartition("/")[2] for name in sorted(names)))
 
 
-# === The certificate ===
+# === Verification ===
 
 
-def certify(
+def verify_outputs(
     checkpoint: Checkpoint,
     contents: Contents,
     folder: Path,
-    witnesses: Mapping[str, Witness],
+    verifiers: Mapping[str, Verifier],
 ) -> dict[str, float]:
     """Runs a source and its result, read from disk again, on probe inputs.
 
@@ -440,7 +351,7 @@ def certify(
         checkpoint: the source.
         contents: what it holds.
         folder: the result.
-        witnesses: other implementations, by name. Each gets source, result, the
+        verifiers: other implementations, by name. Each gets source, result, the
             model class and the inputs, and returns outputs by the names of
             `reference.outputs`, or None where it can open neither.
 
@@ -457,8 +368,8 @@ def certify(
     if found.keys() != expected.keys():
         _refuse(checkpoint, "reference", expected.keys() ^ found.keys())
     differences = {"reference": _compare(checkpoint, "reference", expected, found)}
-    for name, witness in witnesses.items():
-        outputs = witness(checkpoint, result, contents.head, probe)
+    for name, verifier in verifiers.items():
+        outputs = verifier(checkpoint, result, contents.head, probe)
         if outputs is not None:
             differences[name] = _compare(checkpoint, name, expected, outputs)
     return differences

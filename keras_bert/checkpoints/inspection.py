@@ -9,9 +9,10 @@ import numpy as np
 
 from keras_bert import families
 from keras_bert.checkpoints import files, formats
-from keras_bert.checkpoints.accounting import choose_head, parameters, survey
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.conversion import summarize_optimizer, translate
+from keras_bert.checkpoints.conversion import summarize_optimizer
+from keras_bert.checkpoints.matching import choose_head, match_weights, parameters
+from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
 
 SIZES = (
@@ -103,7 +104,7 @@ def inspect(path: str | Path) -> Description:
     checkpoint = formats.read(path)
     config = checkpoint.config
     head = choose_head(checkpoint, config)
-    found = survey(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    found = match_weights(checkpoint, config, families.of(config).HEADS.get(head, ()))
     problems = {
         name: [*found.parts[name].missing, *found.parts[name].misshapen]
         for name in dict.fromkeys((*families.of(config).body(config), *found.present))
@@ -178,7 +179,7 @@ def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The complete parts by our own names, in our own layout."""
     config = checkpoint.config
     head = choose_head(checkpoint, config)
-    found = survey(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    found = match_weights(checkpoint, config, families.of(config).HEADS.get(head, ()))
     whole = [p for p in found.parts.values() if not p.missing and not p.misshapen]
     rows = [row for part in whole for row in part.rows]
     return translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)

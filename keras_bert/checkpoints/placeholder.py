@@ -18,8 +18,8 @@ REASON = "zeros in place of a pooler, not a weight"
 
 def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
     family = families.of(config)
-    slots = [row.slots[format] for row in family.PARTS["pooler"]]
-    return {slot.name: axes.shape(slot.axes, family.sizes(config)) for slot in slots}
+    places = [row.placements[format] for row in family.PARTS["pooler"]]
+    return {to.name: axes.shape(to.axes, family.sizes(config)) for to in places}
 
 
 def fill(

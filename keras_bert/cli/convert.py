@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _use_one_thread() -> None:
     """Tells NumPy's BLAS, before it is loaded; a user's own setting stands.
 
-    The certificate's products are small: more threads would only wait, busily.
+    The verification's products are small: more threads would only wait, busily.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -91,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace, output: str | Path, to: str) -> None:
     from keras_bert.checkpoints import convert
 
-    witnesses = None
+    verifiers = None
     if args.verify == "full":
-        from keras_bert.verification import WITNESSES as witnesses
+        from keras_bert.verification import VERIFIERS as verifiers
     report = convert(
         args.source,
         output,
@@ -106,7 +106,7 @@ def _convert(args: argparse.Namespace, output: str | Path, to: str) -> None:
         config_file=args.config,
         overwrite=args.overwrite,
         verify=args.verify != "none",
-        witnesses=witnesses,
+        verifiers=verifiers,
     )
     print(report.summary())
 

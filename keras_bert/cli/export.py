@@ -180,15 +180,15 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
         choose("head", args.head, MODELS)
     model_class = MODELS[args.head or default or _head_of(args.model)]
     with _without_advice():
-        fresh = read_for(args.model, model_class.parts).fresh
+        missing = read_for(args.model, model_class.parts).newly_initialized
     dtype = vars(args).get("dtype")
-    if model_class is BertModel and fresh == ["pooler"]:
+    if model_class is BertModel and missing == ["pooler"]:
         return BertModel.from_pretrained(
             args.model, dtype=dtype, add_pooling_layer=False
         )
-    if fresh:
+    if missing:
         raise InputError(
-            f"Expected {args.model} to hold {', '.join(fresh)} for "
+            f"Expected {args.model} to hold {', '.join(missing)} for "
             f"{model_class.__name__}; it does not. Train the head first, or choose "
             "another with --head."
         )

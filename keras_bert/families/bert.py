@@ -14,9 +14,9 @@ Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from keras_bert.checkpoints.table import Row, Slot
 from keras_bert.config import Config
 from keras_bert.errors import choose
+from keras_bert.families.rows import Placement, Row
 
 # === Config ===
 
@@ -129,19 +129,16 @@ _STYLES = {
 
 def _table(rows: str, **names: str) -> Row:
     axes = f"{rows} embedding"
-    slots = {f: Slot(name + _STYLES[f].table, axes) for f, name in names.items()}
-    return Row("embedding", slots)
+    return Row({f: Placement(n + _STYLES[f].table, axes) for f, n in names.items()})
 
 
-def _vector(kind: str, axes: str, **names: str) -> Row:
-    return Row(kind, {f: Slot(n, _STYLES[f].axes(axes)) for f, n in names.items()})
+def _vector(axes: str, **names: str) -> Row:
+    return Row({f: Placement(n, _STYLES[f].axes(axes)) for f, n in names.items()})
 
 
 def _norm(axes: str, **names: str) -> list[Row]:
     return [
-        _vector(
-            "norm", axes, **{f: n + getattr(_STYLES[f], w) for f, n in names.items()}
-        )
+        _vector(axes, **{f: n + getattr(_STYLES[f], w) for f, n in names.items()})
         for w in ("gamma", "beta")
     ]
 
@@ -149,19 +146,19 @@ def _norm(axes: str, **names: str) -> list[Row]:
 def _dense(inputs: str, outputs: str, **names: str) -> list[Row]:
     """A projection: `[in, out]` in TensorFlow, `[out, in]` in PyTorch."""
     kernel = {
-        f: Slot(name + _STYLES[f].kernel, _STYLES[f].matrix(inputs, outputs))
+        f: Placement(name + _STYLES[f].kernel, _STYLES[f].matrix(inputs, outputs))
         for f, name in names.items()
     }
     bias = {f: name + _STYLES[f].bias for f, name in names.items()}
-    return [Row("kernel", kernel), _vector("bias", outputs, **bias)]
+    return [Row(kernel), _vector(outputs, **bias)]
 
 
 def _head(outputs: str, google: str, **names: str) -> list[Row]:
     """An output layer: Google's scripts keep these, and only these, `[out, in]`."""
     kernel, bias = _dense("hidden", outputs, **names)
-    weights = Slot(f"{google}output_weights", f"{outputs} hidden")
-    kernel.slots["google"] = weights
-    bias.slots["google"] = Slot(f"{google}output_bias", outputs)
+    weights = Placement(f"{google}output_weights", f"{outputs} hidden")
+    kernel.placements["google"] = weights
+    bias.placements["google"] = Placement(f"{google}output_bias", outputs)
     return [kernel, bias]
 
 
@@ -199,7 +196,7 @@ _EMBEDDINGS = [
     )
 ]
 # The one table that Hugging Face's TensorFlow models name as PyTorch's.
-_EMBEDDINGS[0].slots["huggingface_tf"] = Slot(
+_EMBEDDINGS[0].placements["huggingface_tf"] = Placement(
     "bert/embeddings/word_embeddings/weight", "vocab embedding"
 )
 
@@ -268,7 +265,7 @@ _BLOCK = [
     ),
 ]
 
-# A part without a slot for a format has no place in it.
+# A part without a placement for a format has no place in it.
 PARTS: dict[str, list[Row]] = {
     "encoder": [
         *_EMBEDDINGS,
@@ -320,7 +317,6 @@ PARTS: dict[str, list[Row]] = {
             keras_hub="mlm_head/intermediate_layer_norm",
         ),
         _vector(
-            "bias",
             "vocab",
             keras="masked_lm_bias/bias",
             google="cls/predictions/output_bias",

@@ -219,9 +219,9 @@ def cuts(
     family = families.of(config)
     sizes = family.sizes(config)
     return {
-        row.slots["keras"].name.format(i=i): tuple(
+        row.placements["keras"].name.format(i=i): tuple(
             "model" if _is_cut(group, sizes, shards) else None
-            for group in axes.groups(row.slots["keras"].axes)
+            for group in axes.groups(row.placements["keras"].axes)
         )
         for part in parts
         for row in family.PARTS[part]

@@ -164,7 +164,7 @@ def read(
     Raises:
         KerasBertError: it is not there, damaged, or of no known format.
     """
-    from keras_bert.checkpoints.accounting import head_class
+    from keras_bert.checkpoints.matching import head_class
 
     name = detect(path)
     if gelu is not None and name not in GELU_IN_DOUBT:

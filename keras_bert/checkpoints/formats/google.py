@@ -11,10 +11,10 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.table import expand
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import expand
 
 PREFIX = "bert_model.ckpt"
 # Optimizers name a slot after the variable it belongs to.
@@ -178,7 +178,9 @@ def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, 
         for part in families.of(config).PARTS.values()
         for row in expand(part, config.num_hidden_layers)
     ]
-    names = [row.slots["google"].name for row in rows if "google" in row.slots]
+    names = [
+        row.placements["google"].name for row in rows if "google" in row.placements
+    ]
     known = {f"{name}/{slot}" for name in names for slot in SLOTS} | {*COUNTERS}
     return {name: tensor for name, tensor in tensors.items() if name in known}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from keras_bert import families
 from keras_bert.checkpoints import files, hdf5
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.table import expand
 from keras_bert.config import Config
+from keras_bert.families.rows import expand
 
 WEIGHTS, INDEX, SHARD = hdf5.WEIGHTS, hdf5.INDEX, hdf5.SHARD
 ENDINGS = (".weights.h5", ".weights.json")
@@ -124,7 +124,7 @@ def _paths(config: Config, dense: str | None) -> Iterable[str]:
     """Paths of the variables there may be; all heads' layers share one group."""
     for part in families.of(config).PARTS.values():
         for row in expand(part, config.num_hidden_layers):
-            path = row.slots["keras"].name
+            path = row.placements["keras"].name
             layer = path.split("/")[0]
             if GROUPS.get(layer) != "dense" or layer in (dense, PROJECTION):
                 yield path
@@ -134,7 +134,7 @@ def _dense(config: Config, head: str | None) -> str | None:
     """The name of the head's layer, as the model class has it."""
     family = families.of(config)
     rows = [r for part in family.HEADS.get(head, ()) for r in family.PARTS[part]]
-    layers = [row.slots["keras"].name.split("/")[0] for row in rows]
+    layers = [row.placements["keras"].name.split("/")[0] for row in rows]
     return next((name for name in layers if GROUPS.get(name) == "dense"), None)
 
 

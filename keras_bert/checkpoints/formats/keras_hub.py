@@ -16,10 +16,10 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import files, hdf5, placeholder
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.table import expand
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import expand
 
 FORMAT = "keras_hub"
 LIBRARY = "KerasHub"
@@ -214,8 +214,8 @@ def _named(
 def _names(config: Config) -> Iterable[str]:
     for part in families.of(config).PARTS.values():
         for row in expand(part, config.num_hidden_layers):
-            if FORMAT in row.slots:
-                yield row.slots[FORMAT].name
+            if FORMAT in row.placements:
+                yield row.placements[FORMAT].name
 
 
 # === Writing ===

@@ -21,11 +21,11 @@ from keras_bert.checkpoints import bundle, files, object_graph, placeholder
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.formats import google
 from keras_bert.checkpoints.object_graph import KEY, SUFFIX, ObjectGraph
-from keras_bert.checkpoints.table import MAX_LAYERS, expand
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.rows import MAX_LAYERS, expand
 
 FORMAT = "model_garden"
 PREFIX = "bert_model.ckpt"
@@ -289,8 +289,8 @@ def _names(layers: int) -> Iterator[str]:
     """Names of all weights there may be."""
     for part in bert.PARTS.values():
         for row in expand(part, min(layers, MAX_LAYERS)):
-            if FORMAT in row.slots:
-                yield row.slots[FORMAT].name
+            if FORMAT in row.placements:
+                yield row.placements[FORMAT].name
 
 
 # === Reading: what is no weight ===
@@ -420,7 +420,9 @@ def _head(tensors: Mapping[str, Tensor], declared: str | None, config: Config) -
     present = {
         part
         for part, rows in family.PARTS.items()
-        if any(r.slots[FORMAT].name in tensors for r in rows if FORMAT in r.slots)
+        if any(
+            r.placements[FORMAT].name in tensors for r in rows if FORMAT in r.placements
+        )
     } - {*family.BODY}
     fitting = [h for h, p in family.HEADS.items() if {*p} - {*family.BODY} == present]
     return declared if declared in fitting else next(iter(fitting), declared)

@@ -1,4 +1,4 @@
-"""Every tensor accounted for: which parts a checkpoint holds, and what is amiss."""
+"""Matches the tensors of a checkpoint with the rows of its family."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from types import ModuleType
 
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.checkpoints.table import Row, Slot, expand
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, choose
+from keras_bert.families.rows import Placement, Row, expand
 
 SHOWN = 10  # names listed in a message before "and N more"
 
 
 @dataclass
-class Part:
+class PartMatch:
     """One part of a model, as a checkpoint holds it.
 
     Args:
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass
-class Survey:
+class Matches:
     """The parts of a checkpoint and the names that belong to none.
 
     Args:
@@ -41,7 +41,7 @@ class Survey:
         unexpected: names that no row has.
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, PartMatch]
     unexpected: list[str]
 
     @property
@@ -50,7 +50,9 @@ class Survey:
         return [name for name, part in self.parts.items() if part.found]
 
 
-def survey(checkpoint: Checkpoint, config: Config, parts: Collection[str]) -> Survey:
+def match_weights(
+    checkpoint: Checkpoint, config: Config, parts: Collection[str]
+) -> Matches:
     """Looks up every row of every part in a checkpoint.
 
     Args:
@@ -64,7 +66,7 @@ def survey(checkpoint: Checkpoint, config: Config, parts: Collection[str]) -> Su
     names = _distinct(families.of(config), parts, checkpoint.format)
     found = {name: _part(name, checkpoint, config) for name in names}
     known = {name for part in found.values() for name in part.found}
-    return Survey(found, sorted(set(checkpoint.tensors) - known))
+    return Matches(found, sorted(set(checkpoint.tensors) - known))
 
 
 def _distinct(family: ModuleType, meant: Collection[str], format: str) -> list[str]:
@@ -73,40 +75,44 @@ def _distinct(family: ModuleType, meant: Collection[str], format: str) -> list[s
     taken: set[str] = set()
     kept = []
     for name in order:
-        names = {r.slots[format].name for r in family.PARTS[name] if format in r.slots}
+        names = {
+            r.placements[format].name
+            for r in family.PARTS[name]
+            if format in r.placements
+        }
         kept += [name] if name in meant or not names & taken else []
         taken |= names
     return [n for n in family.PARTS if n in kept or n not in family.CLASSIFIERS]
 
 
-def _part(name: str, checkpoint: Checkpoint, config: Config) -> Part:
+def _part(name: str, checkpoint: Checkpoint, config: Config) -> PartMatch:
     family = families.of(config)
-    part = Part(name, expand(family.PARTS[name], config.num_hidden_layers))
+    part = PartMatch(name, expand(family.PARTS[name], config.num_hidden_layers))
     for row in part.rows:
-        slot = row.slots.get(checkpoint.format)
-        if slot is None:
-            part.missing.append(f"a place for {row.slots['keras'].name}")
+        place = row.placements.get(checkpoint.format)
+        if place is None:
+            part.missing.append(f"a place for {row.placements['keras'].name}")
             continue
-        tensor = checkpoint.tensors.get(slot.name)
+        tensor = checkpoint.tensors.get(place.name)
         if tensor is None:
-            part.missing.append(slot.name)
+            part.missing.append(place.name)
             continue
-        part.found.append(slot.name)
-        problem = _misfit(slot, tensor, config)
+        part.found.append(place.name)
+        problem = _misfit(place, tensor, config)
         if problem:
-            part.misshapen[slot.name] = problem
+            part.misshapen[place.name] = problem
     return part
 
 
-def _misfit(slot: Slot, tensor: Tensor, config: Config) -> str | None:
+def _misfit(place: Placement, tensor: Tensor, config: Config) -> str | None:
     """Says how a tensor differs from what the config promises, or None."""
     family = families.of(config)
-    expected = axes.shape(slot.axes, family.sizes(config))
+    expected = axes.shape(place.axes, family.sizes(config))
     if not _is_float(tensor.dtype):
         return f"expected floating point, received {tensor.dtype}"
     if tensor.shape == expected:
         return None
-    fields = [family.FIELDS[n] for n in axes.names(slot.axes) if n in family.FIELDS]
+    fields = [family.FIELDS[n] for n in axes.names(place.axes) if n in family.FIELDS]
     why = ", ".join(f"{f}={getattr(config, f)}" for f in dict.fromkeys(fields))
     return f"expected {expected} from {why}, received {tensor.shape}"
 
@@ -150,8 +156,8 @@ def head_class(name: str, config: Config) -> str:
     return family.HEAD_NAMES[choose("head", name, family.HEAD_NAMES)]
 
 
-def account(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
-    """Finds a checkpoint whole, or says everything that is amiss in it.
+def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
+    """Returns the contents of a checkpoint, or raises with every mismatch.
 
     Args:
         checkpoint: what was read; tensors named in `drop` move to `ignored`.
@@ -168,11 +174,11 @@ def account(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
     config = checkpoint.config
     head = choose_head(checkpoint, config)
     required = _required(head, config)
-    found = survey(checkpoint, config, required)
+    found = match_weights(checkpoint, config, required)
     wanted = dict.fromkeys((*families.of(config).body(config), *required))
     wanted |= dict.fromkeys(found.present)
     parts = {name: found.parts[name] for name in wanted}
-    complain(checkpoint, parts.values(), found.unexpected, head)
+    raise_mismatch(checkpoint, parts.values(), found.unexpected, head)
     if head is None:
         raise CheckpointError(
             f"{checkpoint.path} holds the parts {', '.join(parts)}, which no model "
@@ -189,7 +195,7 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
     for name in drop:
         rows = expand(family.PARTS.get(name, []), layers)
         at = checkpoint.format
-        names = [r.slots[at].name for r in rows if at in r.slots] or [name]
+        names = [r.placements[at].name for r in rows if at in r.placements] or [name]
         gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
         if not gone:
             raise CheckpointError(
@@ -214,7 +220,7 @@ def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
     """
     family = families.of(config)
     declared = checkpoint.head
-    present = survey(checkpoint, config, ()).present
+    present = match_weights(checkpoint, config, ()).present
     bodies = {head: _body(family, parts) for head, parts in family.HEADS.items()}
     body = _body(family, present)
     if declared in bodies and (bodies[declared] == body or bodies[declared] - body):
@@ -242,13 +248,13 @@ def _required(head: str | None, config: Config) -> list[str]:
 # === Saying so ===
 
 
-def complain(
+def raise_mismatch(
     checkpoint: Checkpoint,
-    parts: Iterable[Part],
+    parts: Iterable[PartMatch],
     unexpected: Iterable[str],
     head: str | None,
 ) -> None:
-    """Raises one error that lists all that is amiss, if anything is.
+    """Raises one error that lists every mismatch, if there is any.
 
     Raises:
         CheckpointError: a part is incomplete or misshapen, or a name is unexpected.

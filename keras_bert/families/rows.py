@@ -1,0 +1,69 @@
+"""The rows of a weight table: where a weight is in every checkpoint format."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from keras_bert.errors import CheckpointError
+
+MAX_LAYERS = 1000  # a config that says more is corrupt or malicious
+
+
+class Placement(NamedTuple):
+    """A weight's place in one format.
+
+    Attributes:
+        name: the weight's name, with `{i}` for the layer's number.
+        axes: its dimensions in order, see `keras_bert.axes`.
+    """
+
+    name: str
+    axes: str
+
+
+class Row(NamedTuple):
+    """One weight in every format.
+
+    Attributes:
+        placements: by format name; a format that is missing has no place for it.
+    """
+
+    placements: Mapping[str, Placement]
+
+
+def expand(rows: Iterable[Row], layers: int) -> list[Row]:
+    """Repeats the rows of a layer for every layer.
+
+    Args:
+        rows: rows whose names may hold `{i}`.
+        layers: number of layers.
+
+    Returns:
+        Rows with the layer's number filled in.
+
+    Raises:
+        CheckpointError: there are more than `MAX_LAYERS` layers.
+
+    Example:
+        >>> row = Row({"keras": Placement("layer_{i}/bias", "hidden")})
+        >>> [r.placements["keras"].name for r in expand([row], 2)]
+        ['layer_0/bias', 'layer_1/bias']
+    """
+    if layers > MAX_LAYERS:
+        raise CheckpointError(
+            f"Expected at most {MAX_LAYERS} layers. Received: {layers}. Correct "
+            "num_hidden_layers in the config."
+        )
+    expanded = []
+    for row in rows:
+        repeated = any("{i}" in place.name for place in row.placements.values())
+        expanded += [_numbered(row, i) for i in range(layers if repeated else 1)]
+    return expanded
+
+
+def _numbered(row: Row, i: int) -> Row:
+    return Row(
+        {
+            format: place._replace(name=place.name.format(i=i))
+            for format, place in row.placements.items()
+        }
+    )
