@@ -254,8 +254,7 @@ def train_loop(folder: Path, study: Study, seed: int, deviation: float = 0.02) -
 
 def train_fit(folder: Path, study: Study, seed: int) -> dict:
     """Trains by a plain Keras script."""
-    from keras_bert.training.optimizers import AdamW
-    from keras_bert.training.schedules import LinearWarmupDecay
+    from keras_bert.optimizers import AdamW, LinearWarmupDecay
 
     model = _keras_model(folder, study, seed)
     rates = LinearWarmupDecay(study.learning_rate, study.steps, study.warmup_steps)

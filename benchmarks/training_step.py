@@ -127,7 +127,7 @@ def _our_data(variant: Variant) -> Any:
 
 
 def _our_optimizer() -> Any:
-    from keras_bert.training.optimizers import AdamW
+    from keras_bert.optimizers import AdamW
 
     return AdamW(RATE, weight_decay=DECAY, clip_norm=CLIP)
 

@@ -8,7 +8,7 @@ from keras import ops
 from test_backends import _passed
 
 from keras_bert import BertForPreTraining
-from keras_bert.training.optimizers import AdamW
+from keras_bert.optimizers import AdamW
 from keras_bert.training.step import Objective
 
 BACKEND = keras.backend.backend()

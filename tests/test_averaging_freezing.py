@@ -10,10 +10,10 @@ from keras import ops
 
 from keras_bert.errors import ConfigError
 from keras_bert.models import BertForSequenceClassification
+from keras_bert.optimizers import LAMB, AdamW
+from keras_bert.optimizers.parameter_groups import depths, layer_rates
 from keras_bert.training.averaging import EvaluateAveraged, averaged_weights
 from keras_bert.training.freezing import GradualUnfreezing, freeze, layers_frozen
-from keras_bert.training.optimizers import LAMB, AdamW
-from keras_bert.training.parameters import depths, layer_rates
 
 STILL = CONFIG.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 TF = keras.backend.backend() == "tensorflow"

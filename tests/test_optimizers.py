@@ -8,9 +8,14 @@ from keras import ops
 
 from keras_bert.errors import ConfigError
 from keras_bert.models import BertForPreTraining, BertForSequenceClassification
-from keras_bert.training.optimizers import LAMB, OPTIMIZERS, AdamW, scale_float16
-from keras_bert.training.parameters import layer_rates
-from keras_bert.training.schedules import LinearWarmupDecay
+from keras_bert.optimizers import (
+    LAMB,
+    OPTIMIZERS,
+    AdamW,
+    LinearWarmupDecay,
+    layer_rates,
+    scale_float16,
+)
 
 RNG = np.random.default_rng(11)
 STILL = CONFIG.replace(

@@ -369,7 +369,7 @@ import numpy as np
 from keras_bert import BertConfig, BertForPreTraining
 from keras_bert.training import estimates
 from keras_bert.training.distribution import distribution
-from keras_bert.training.optimizers import scale_float16
+from keras_bert.optimizers import scale_float16
 from keras_bert.training.plan import Plan
 import tensorflow as tf
 

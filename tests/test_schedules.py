@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from keras_bert.errors import ConfigError
-from keras_bert.training.schedules import (
+from keras_bert.optimizers import (
     SCHEDULES,
     ConstantWithWarmup,
     CosineWarmupDecay,

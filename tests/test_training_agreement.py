@@ -10,10 +10,9 @@ from cases import CONFIG
 
 from keras_bert.errors import ConfigError, InputError
 from keras_bert.models import BertForPreTraining, BertForSequenceClassification
+from keras_bert.optimizers import LAMB, AdamW, LinearWarmupDecay
 from keras_bert.training.accumulation import gradients, split
 from keras_bert.training.loop import Plan, Run
-from keras_bert.training.optimizers import LAMB, AdamW
-from keras_bert.training.schedules import LinearWarmupDecay
 from keras_bert.training.step import Objective
 
 STEPS, ROWS, PEAK = 20, 8, 1e-3

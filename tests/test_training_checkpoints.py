@@ -230,7 +230,7 @@ def test_slots_are_read_by_the_names_of_every_writer(kind, names, built, tmp_pat
             for weight, slot in zip(optimizer.paths, slots, strict=True):
                 np.testing.assert_array_equal(slot.numpy(), file[f"{weight}/{name}"])
     assert int(optimizer.iterations.numpy()) == 77
-    np.testing.assert_array_equal(optimizer._counts.numpy(), 77.0)
+    np.testing.assert_array_equal(optimizer.update_counts.numpy(), 77.0)
 
 
 def test_a_state_that_lacks_something_is_refused(built, tmp_path):

@@ -12,8 +12,8 @@ from cases import CONFIG
 
 from keras_bert.models import BertForPreTraining
 from keras_bert.models.losses import Crossentropy
+from keras_bert.optimizers import AdamW
 from keras_bert.training.distribution import distribution
-from keras_bert.training.optimizers import AdamW
 
 ROWS, OVERFLOWS = 8, 2.0**40
 STILL = CONFIG.replace(

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from cases import CONFIG
 
+from keras_bert.layers.replicas import REPLICA_STRIDE
 from keras_bert.models import BertForSequenceClassification
-from keras_bert.models.replicas import APART
+from keras_bert.optimizers import AdamW
 from keras_bert.training.accumulation import gradients
 from keras_bert.training.loop import Plan, Run
-from keras_bert.training.optimizers import AdamW
 from keras_bert.training.step import Objective
 
 DROPS = CONFIG.replace(num_hidden_layers=1, hidden_dropout_prob=0.3)
@@ -81,7 +81,8 @@ def test_a_block_computed_twice_drops_the_same_units_on_each(two_devices):
 
 
 def test_replicas_begin_far_apart_in_the_sequence_of_draws():
-    starts = np.sort(np.arange(1024, dtype="uint64") * APART % 2**32).astype("int64")
+    offsets = np.arange(1024, dtype="uint64") * REPLICA_STRIDE % 2**32
+    starts = np.sort(offsets).astype("int64")
     gaps = np.diff(starts, append=starts[0] + 2**32)
     assert gaps.min() > 1e6
 

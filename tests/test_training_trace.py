@@ -10,8 +10,7 @@ import tensorflow as tf
 from conftest import shared
 
 import keras_bert
-from keras_bert.training.optimizers import AdamW
-from keras_bert.training.schedules import LinearWarmupDecay
+from keras_bert.optimizers import AdamW, LinearWarmupDecay
 from keras_bert.training.step import Objective
 
 

@@ -295,7 +295,7 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _config(recipe: Any, tokenizer: Any) -> Any:
-    from keras_bert.config import BertConfig
+    from keras_bert.families.bert import BertConfig
 
     if Path(recipe.model).suffix == ".json":
         return BertConfig.from_json_file(recipe.model)

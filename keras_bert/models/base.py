@@ -16,6 +16,7 @@ from keras_bert.features import ENCODER_INPUTS, INPUTS
 from keras_bert.models.compilation import jit_compile_by_default
 from keras_bert.models.encoder import Encoder
 from keras_bert.models.quantization import mode_of, quantize
+from keras_bert.optimizers import AdamW, scale_float16
 
 Tensor = Any
 
@@ -247,16 +248,13 @@ class BertPreTrainedModel(keras.Model):
 
         The loss and metrics are the head's; the optimizer is AdamW as BERT was
         trained with, at a constant rate of 5e-5, which is right where Keras' own
-        is not (`keras_bert.training.optimizers`).
+        is not (`keras_bert.optimizers`).
 
         Args:
             optimizer: a Keras optimizer, or its name.
             loss, metrics, weighted_metrics: as for Keras; None takes the head's.
             **kwargs: further arguments of Keras' `compile`.
         """
-        # Named exception to the direction of imports, as for loading.
-        from keras_bert.training.optimizers import AdamW, scale_float16
-
         if optimizer is None:
             optimizer = AdamW(learning_rate=5e-5)
         if kwargs.pop("auto_scale_loss", True):

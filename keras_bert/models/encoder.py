@@ -14,7 +14,7 @@ from keras_bert.layers import (
     TransformerBlock,
 )
 from keras_bert.layers.initializers import normal
-from keras_bert.models.replicas import ReplicaDropoutSeed
+from keras_bert.layers.replicas import ReplicaDropoutSeed
 
 Tensor = Any
 

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_bert.layers.fused import crossentropy
-from keras_bert.models.replicas import sum_over_replicas
+from keras_bert.layers.replicas import sum_over_replicas
 
 Tensor = Any
 Shape = tuple[Any, ...]  # integers, or scalar tensors where a graph knows no better

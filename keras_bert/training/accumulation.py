@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_bert.errors import InputError
-from keras_bert.training.optimizers import dense
+from keras_bert.optimizers.gradients import dense
 from keras_bert.training.step import Objective
 
 Tensor = Any

@@ -29,7 +29,7 @@ def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         ConfigError: the optimizer keeps no averages.
 
     Example:
-        >>> from keras_bert.training.optimizers import AdamW
+        >>> from keras_bert.optimizers import AdamW
         >>> optimizer = AdamW(0.5, weight_decay=0.0, use_ema=True, ema_momentum=0.5)
         >>> weight = keras.Variable([0.0])
         >>> for _ in range(2):

@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_bert.config import Config
 from keras_bert.models import BertPreTrainedModel
+from keras_bert.optimizers import scale_float16
 from keras_bert.training.distribution import distribution
-from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan
 
 # Fitted to the memory of processes that train on TensorFlow and two CPU cores, from

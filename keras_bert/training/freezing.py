@@ -1,6 +1,6 @@
 """Freezing the lower part of an encoder for a while, and thawing it layer by layer.
 
-An optimizer of `keras_bert.training.optimizers` holds one number for each weight,
+An optimizer of `keras_bert.optimizers` holds one number for each weight,
 1 or 0: a frozen weight neither moves nor decays, its slots stay as they are, its
 gradient has no part in the norm that is clipped, and when it thaws its bias
 correction starts from its own first update. That works in a compiled model, under
@@ -17,8 +17,8 @@ import keras
 
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError
-from keras_bert.training.optimizers import SummedGradientOptimizer
-from keras_bert.training.parameters import depths, part
+from keras_bert.optimizers import SummedGradientOptimizer
+from keras_bert.optimizers.parameter_groups import block_of, depths
 
 
 def freeze(
@@ -38,14 +38,14 @@ def freeze(
     Example:
         >>> freeze(model.optimizer, model.config, layers=2)  # doctest: +SKIP
     """
-    values = moving(optimizer, config, layers)
-    optimizer.moving.assign(values)
+    mask = update_mask(optimizer, config, layers)
+    optimizer.update_mask.assign(mask)
 
 
-def moving(
+def update_mask(
     optimizer: SummedGradientOptimizer, config: Config, layers: int | None
 ) -> list[float]:
-    """Returns what `freeze` gives the variable `moving` of an optimizer.
+    """Returns what `freeze` assigns to `update_mask` of an optimizer.
 
     Args:
         optimizer, config, layers: see `freeze`.
@@ -57,7 +57,7 @@ def moving(
     check_layers(config, layers)
     lowest = -1 if layers is None else layers
     frozen = {name for name, depth in depths(config).items() if depth <= lowest}
-    return [float(part(path) not in frozen) for path in optimizer.paths]
+    return [float(block_of(path) not in frozen) for path in optimizer.paths]
 
 
 def check_layers(config: Config, layers: int | None) -> None:
@@ -80,7 +80,7 @@ def check_layers(config: Config, layers: int | None) -> None:
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, SummedGradientOptimizer) or not optimizer.built:
         raise ConfigError(
-            "Expected a built optimizer of keras_bert.training.optimizers to freeze "
+            "Expected a built optimizer of keras_bert.optimizers to freeze "
             f"weights in. Received: {type(optimizer).__module__}."
             f"{type(optimizer).__qualname__}, "
             f"{'built' if optimizer.built else 'not built'}."

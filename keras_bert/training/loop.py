@@ -21,11 +21,12 @@ import numpy as np
 
 from keras_bert.errors import ConfigError, KerasBertError, choose
 from keras_bert.models import BertPreTrainedModel
+from keras_bert.optimizers import scale_float16
 from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import next_batch, records
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.distribution import distribution
-from keras_bert.training.freezing import check_layers, moving
+from keras_bert.training.freezing import check_layers, update_mask
 from keras_bert.training.monitoring import (
     Log,
     Progress,
@@ -33,7 +34,6 @@ from keras_bert.training.monitoring import (
     matmul_limit,
     training_operations,
 )
-from keras_bert.training.optimizers import scale_float16
 from keras_bert.training.plan import Plan, claim
 from keras_bert.training.recipes import hand_over
 from keras_bert.training.step import Objective, averages, log_name
@@ -225,8 +225,8 @@ class Run:
     def _freeze(self, step: int) -> None:
         """Says which weights move in a step, if they are not those of the last."""
         if (layers := self._layers_frozen(step)) != self._frozen:
-            values = moving(self.optimizer, self.model.config, layers)
-            self._steps.set_value(self.optimizer.moving, values)
+            values = update_mask(self.optimizer, self.model.config, layers)
+            self._steps.set_value(self.optimizer.update_mask, values)
             self._frozen = layers
 
     def _layers_frozen(self, step: int) -> int | None:
@@ -260,7 +260,7 @@ class Run:
 
     def _updates_done(self) -> float:
         """Counts the updates of weights that are never frozen; skipped steps lack."""
-        return float(np.max(self._steps.value(self.optimizer._counts)))
+        return float(np.max(self._steps.value(self.optimizer.update_counts)))
 
     def _evaluate(self, step: int) -> bool:
         """Writes a held-out line and says whether it is the best so far."""

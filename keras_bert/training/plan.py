@@ -10,10 +10,14 @@ from typing import Any
 
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
+from keras_bert.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    SummedGradientOptimizer,
+    WarmupSchedule,
+    layer_rates,
+)
 from keras_bert.training.freezing import layers_frozen
-from keras_bert.training.optimizers import OPTIMIZERS, SummedGradientOptimizer
-from keras_bert.training.parameters import layer_rates
-from keras_bert.training.schedules import SCHEDULES, WarmupSchedule
 
 # The least value of each number, and those that have to lie above zero; None, where
 # a number may be None, is neither.
@@ -49,9 +53,9 @@ class Plan:
         steps: optimizer steps.
         learning_rate: the highest rate.
         warmup_steps: steps over which the rate rises to it.
-        schedule: what follows, by its name in `keras_bert.training.schedules`.
+        schedule: what follows, by its name in `keras_bert.optimizers`.
         schedule_options: further arguments of it, such as `power`.
-        optimizer: by its name in `keras_bert.training.optimizers`.
+        optimizer: by its name in `keras_bert.optimizers`.
         optimizer_options: further arguments of it, such as `beta_2`.
         weight_decay: see `AdamW`.
         bias_correction: see `AdamW`; Google's optimizer has none.

@@ -19,9 +19,9 @@ import numpy as np
 
 from keras_bert.errors import CheckpointError, ConfigError, choose
 from keras_bert.families.bert import SMALL_SIZES
+from keras_bert.optimizers import SCHEDULES
 from keras_bert.training.checkpointing import Checkpoints
 from keras_bert.training.plan import Plan
-from keras_bert.training.schedules import SCHEDULES
 
 Settings = Mapping[str, Any]
 R = TypeVar("R", "Recipe", "FineTuning")

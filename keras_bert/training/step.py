@@ -9,9 +9,9 @@ from typing import Any
 
 from keras import ops
 
+from keras_bert.layers.replicas import sum_over_replicas
 from keras_bert.models import BertPreTrainedModel
 from keras_bert.models.losses import Accuracy, WeightedMean, spread
-from keras_bert.models.replicas import sum_over_replicas
 
 Tensor = Any
 

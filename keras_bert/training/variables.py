@@ -80,7 +80,7 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
     Model Garden's, beside the weights.
 
     Args:
-        optimizer: built, of `keras_bert.training.optimizers`.
+        optimizer: built, of `keras_bert.optimizers`.
         path: the file, or its directory. Its slots have one of the pairs of names in
             `SLOT_NAMES`, whichever of Adam and LAMB wrote and reads them.
 
@@ -115,7 +115,7 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
         for name, variable in wanted.items():
             variable.assign(_slot(stored, name, tuple(variable.shape), file))
     optimizer.iterations.assign(steps)
-    optimizer._counts.assign(np.full(len(optimizer.paths), steps, "float32"))
+    optimizer.update_counts.assign(np.full(len(optimizer.paths), steps, "float32"))
     return steps
 
 

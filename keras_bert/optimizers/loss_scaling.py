@@ -1,8 +1,8 @@
-"""A scale of the loss that finds itself, so that float16 gradients do not vanish.
+"""Dynamic loss scaling, so that float16 gradients do not underflow.
 
 Keras' `LossScaleOptimizer` looks at the gradient of the first replica alone: when
 another one overflows, its weights become infinite. Here the optimizer asks whether
-the sum of all replicas' gradients is finite, so all of them skip the same steps.
+the gradient summed over all replicas is finite, so all of them skip the same steps.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ Tensor = Any
 
 INITIAL_SCALE = 2.0**15
 GROWTH_STEPS = 2000
-# Where gradients are zero nothing overflows; a scale must not become infinite.
+# Zero gradients never overflow; without a limit the scale would become infinite.
 LIMITS = (1.0, 2.0**64)
 
 
 class DynamicLossScale:
-    """Doubles after so many finite steps in a row, halves after any other.
+    """Doubles after a number of consecutive finite steps, halves after any other.
 
     Args:
         optimizer: it keeps the two numbers among its variables.
@@ -48,7 +48,7 @@ class DynamicLossScale:
         )
 
     def update(self, finite: Tensor) -> None:
-        """Moves the scale after a step.
+        """Adjusts the scale after a step.
 
         Args:
             finite: scalar bool, the same on all replicas.
