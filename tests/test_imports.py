@@ -15,8 +15,8 @@ PACKAGE = ROOT / "keras_bert"
 
 # Small modules for every part, of the standard library alone unless said below.
 FOUNDATION = {
-    *("axes", "checksums", "config", "errors"),
-    *("atomic_files", "features", "tf_startup", "version"),
+    *("axes", "checksums", "config", "errors", "extras"),
+    *("atomic_files", "features", "figures", "tf_startup", "version"),
 }
 _WORKERS = {"models", "tokenization", "families"}
 
@@ -203,11 +203,8 @@ assert not heavy, f"loaded: {sorted(heavy)}"
 print("light")
 """
 
-WITHOUT_TENSORFLOW = """
+ABSENT = """
 import sys
-
-ABSENT = {"tensorflow", "tensorflow_text", "keras_hub", "keras_nlp", "tokenizers",
-          "einops", "safetensors"}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -215,7 +212,15 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
+"""
 
+WITHOUT_TENSORFLOW = (
+    """
+ABSENT = {"tensorflow", "tensorflow_text", "keras_hub", "keras_nlp", "tokenizers",
+          "einops", "safetensors", "matplotlib", "tensorboard"}
+"""
+    + ABSENT
+    + """
 import numpy as np
 import keras_bert
 
@@ -234,6 +239,54 @@ assert sum(moved) > len(moved) // 2, moved
 assert not ABSENT & set(sys.modules)
 print("fitted")
 """
+)
+
+WITHOUT_EXTRAS = (
+    """
+ABSENT = {"tensorflow_text", "matplotlib", "tensorboard", "tensorflow_datasets",
+          "torch", "sklearn", "apache_beam", "jieba", "onnx", "openvino"}
+"""
+    + ABSENT
+    + """
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import keras_bert
+from keras_bert import analysis, pretraining, tasks, training
+from keras_bert.checkpoints import convert
+from keras_bert.cli import runs
+from keras_bert.errors import MissingExtraError
+from keras_bert.serving.export import export
+
+folder = Path(tempfile.mkdtemp())
+vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "##ning"]
+tokenizer = keras_bert.BertTokenizer(vocab)
+config = keras_bert.BertConfig.preset("tiny", vocab_size=len(vocab))
+model = keras_bert.BertForSequenceClassification(config)
+model.compile()
+model.fit(tokenizer(["running", "run"]), np.arange(2), verbose=0)
+model.save_pretrained(folder / "own", tokenizer=tokenizer)
+convert(folder / "own", folder / "there", "huggingface")
+assert (export(model, folder / "served") / "saved_model.pb").exists()
+for needs_one, extra in [
+    (lambda: export(model, folder / "text", tokenizer), "text"),
+    (lambda: keras_bert.tokenization.BertTokenizerLayer, "text"),
+    (lambda: analysis.plot_curves([{"step": 1, "loss": 1.0}], folder / "a"), "plot"),
+]:
+    try:
+        needs_one()
+    except MissingExtraError as error:
+        assert f"pip install 'bert-for-keras[{extra}]'" in str(error), error
+    else:
+        raise AssertionError(f"did without {extra}")
+run = SimpleNamespace(writes=True, directory=folder, history=[{"step": 1, "loss": 1.0}])
+runs.draw(run)
+assert not ABSENT & set(sys.modules)
+print("served")
+"""
+)
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -255,3 +308,9 @@ def test_configs_tokenizers_and_checkpoints_load_no_framework():
 
 def test_builds_and_fits_on_jax_without_tensorflow():
     assert run_python(WITHOUT_TENSORFLOW, KERAS_BACKEND="jax") == "fitted"
+
+
+def test_builds_fits_converts_and_exports_without_any_extra():
+    printed = run_python(WITHOUT_EXTRAS, KERAS_BACKEND="tensorflow").splitlines()
+    assert printed[-1] == "served"
+    assert "curves.png" in printed[-2] and "bert-for-keras[plot]" in printed[-2]

@@ -8,15 +8,14 @@ import pytest
 from keras_bert import BertTokenizer
 from keras_bert.errors import ExistingOutputError, InputError, MissingFileError
 from keras_bert.pretraining import DataSettings, create_pretraining_data
-from keras_bert.pretraining.inspection import (
+from keras_bert.pretraining.inspection import Inspection, inspect_records
+from keras_bert.pretraining.inspection_report import (
     LABELS,
     LEGEND,
-    Inspection,
     draw,
     format_inspection,
     format_instance,
     format_statistics,
-    inspect_records,
 )
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.records import encode_examples, write_records

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.analysis import figures
+from keras_bert import figures
 from keras_bert.errors import InputError
 
 MAX_PIXELS = 16_000  # of either side of a picture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.analysis import figures
+from keras_bert import figures
 from keras_bert.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:

@@ -119,15 +119,15 @@ def _on_beam(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]
 
 
 def _inspect(args: argparse.Namespace, tokenizer: BertTokenizer) -> None:
-    from keras_bert.pretraining import inspection
+    from keras_bert.pretraining import inspection, inspection_report
     from keras_bert.tf_startup import start_tensorflow
 
     start_tensorflow()
     masking = _settings(args).masking_settings
     found = inspection.inspect_records(args.inspect, tokenizer, masking=masking)
-    print(inspection.format_inspection(found))
+    print(inspection_report.format_inspection(found))
     if args.picture:
-        inspection.draw(found, args.picture, overwrite=args.overwrite)
+        inspection_report.draw(found, args.picture, overwrite=args.overwrite)
         print(f"Drew {args.picture}.")
 
 

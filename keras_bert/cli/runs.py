@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import ConfigError, InputError
+from keras_bert.errors import ConfigError, InputError, MissingExtraError
 
 SETTINGS = (
     *("batch_size", "learning_rate", "weight_decay", "bias_correction"),
@@ -226,7 +226,10 @@ def draw(run: Any) -> None:
 
     if run.writes:
         path = run.directory / "curves.png"
-        print(f"Drew {plot_curves(run.history, path, overwrite=True)}")
+        try:
+            print(f"Drew {plot_curves(run.history, path, overwrite=True)}")
+        except MissingExtraError as error:  # the model is still to be written
+            print(f"Did not draw {path}. {error}")
 
 
 def finish(run: Any, tokenizer: Any, output: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import ExistingOutputError, MissingExtraError
+from keras_bert.errors import ExistingOutputError
+from keras_bert.extras import require
 from keras_bert.pretraining.corpus import chinese_words, tokenize_documents
 from keras_bert.pretraining.names import split_shards
 from keras_bert.pretraining.pipeline import check_found
@@ -18,16 +19,10 @@ from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import Source
 from keras_bert.tokenization import BertTokenizer
 
-try:
-    import apache_beam as beam
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.metrics import Metrics
-    from apache_beam.options.pipeline_options import PipelineOptions
-except ImportError as error:
-    raise MissingExtraError(
-        "Expected apache-beam, for pipelines. Install it with "
-        "`pip install 'bert-for-keras[beam]'`."
-    ) from error
+beam = require("apache_beam")
+FileSystems = require("apache_beam.io.filesystems").FileSystems
+Metrics = require("apache_beam.metrics").Metrics
+PipelineOptions = require("apache_beam.options.pipeline_options").PipelineOptions
 
 _COUNTERS = "keras_bert"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_bert.errors import MissingExtraError
+from keras_bert.extras import require
 from keras_bert.pretraining.hashed_random import text_key
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.rules import is_chinese
@@ -81,13 +81,7 @@ def chinese_words() -> Words:
     Raises:
         MissingExtraError: jieba is not installed.
     """
-    try:
-        import jieba
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected jieba, for whole words of Chinese text. Install it with "
-            "`pip install 'bert-for-keras[chinese]'`."
-        ) from error
+    jieba = require("jieba")
     jieba.setLogLevel("ERROR")
     return jieba.cut
 

@@ -1,36 +1,25 @@
-"""What records hold: instances as text, statistics, a picture."""
+"""What records hold: instances as text, and statistics."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.reading import dataset
 from keras_bert.tokenization import BertTokenizer
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-LEGEND = "[a→MASK] hidden   [a→b] replaced   [a=a] kept"
-LABELS = ("second text follows", "second text random or swapped")
 _BATCH = 512
-_BINS = 16
-_BAR = 40  # characters of the longest bar
-# Told apart with any kind of color vision (Okabe & Ito 2008).
-_BLUE, _ORANGE, _GREEN, _GRAY = "#0072b2", "#d55e00", "#009e73", "#6b7280"
 
 
 class InstancePiece(NamedTuple):
     """One text, or a pair of texts, of an instance.
 
     Attributes:
-        text: its tokens joined, special ones included; `LEGEND` tells the marks.
+        text: its tokens joined, special ones included, with the marks of
+            `keras_bert.pretraining.inspection_report.LEGEND`.
         length: tokens.
         predictions: tokens to be predicted.
         label: 1 for a random or swapped second text; None without labels.
@@ -85,7 +74,7 @@ class Statistics(NamedTuple):
     @property
     def fill(self) -> float:
         """The share of the rows' room that has tokens."""
-        return _share(self.tokens, self.instances * self.width)
+        return share(self.tokens, self.instances * self.width)
 
     @property
     def predictions(self) -> int:
@@ -95,17 +84,17 @@ class Statistics(NamedTuple):
     @property
     def mask_rate(self) -> float:
         """The share of tokens to be predicted."""
-        return _share(self.predictions, self.tokens)
+        return share(self.predictions, self.tokens)
 
     @property
     def whole_word_share(self) -> float:
         """Of words of several tokens with a prediction, those predicted whole."""
-        return _share(self.whole_words, self.whole_words + self.broken_words)
+        return share(self.whole_words, self.whole_words + self.broken_words)
 
     @property
     def pieces_per_row(self) -> float:
         """Texts or pairs of texts in a row, on average."""
-        return _share(self.pieces @ np.arange(len(self.pieces)), self.instances)
+        return share(self.pieces @ np.arange(len(self.pieces)), self.instances)
 
 
 class Inspection(NamedTuple):
@@ -115,7 +104,7 @@ class Inspection(NamedTuple):
     statistics: Statistics
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
     return float(part) / whole if whole else float("nan")
 
 
@@ -314,192 +303,3 @@ def _sum(counts: Statistics, rows: _RecordBatch) -> Statistics:
     more = rows.statistics()
     sums = (a + b for a, b in zip(counts[1:], more[1:], strict=True))
     return Statistics(counts.width, *sums)
-
-
-# Printed
-
-
-def format_inspection(inspection: Inspection) -> str:
-    """Returns the instances and statistics as text for a terminal."""
-    instances = (
-        format_instance(instance, number)
-        for number, instance in enumerate(inspection.instances, 1)
-    )
-    parts = [*instances, LEGEND] if inspection.instances else []
-    return "\n\n".join([*parts, format_statistics(inspection.statistics)])
-
-
-def format_instance(instance: Instance, number: int = 1, width: int = 88) -> str:
-    """Returns one instance as text.
-
-    Args:
-        instance: its pieces.
-        number: for the headline.
-        width: characters of a line.
-
-    Example:
-        >>> print(format_instance([InstancePiece("[CLS] a [b→MASK] [SEP]", 4, 1, 0)]))
-        Instance 1: 4 tokens, 1 to predict; second text follows
-          [CLS] a [b→MASK] [SEP]
-    """
-    name = f"Instance {number}"
-    headed = [
-        (f"{name}.{index}" if len(instance) > 1 else name, piece)
-        for index, piece in enumerate(instance, 1)
-    ]
-    return "\n".join(
-        f"{head}: {piece.length} tokens, {piece.predictions} to predict"
-        f"{'' if piece.label is None else f'; {LABELS[piece.label]}'}\n"
-        f"{_wrapped(piece.text, width)}"
-        for head, piece in headed
-    )
-
-
-def _wrapped(text: str, width: int) -> str:
-    return textwrap.fill(
-        text,
-        width,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def format_statistics(statistics: Statistics) -> str:
-    """Returns statistics as text: a table, and the lengths as bars."""
-    s = statistics
-    rows = {
-        "instances": f"{s.instances:,} of {s.width} tokens",
-        "tokens": f"{s.tokens:,}, padding not counted",
-        "fill": f"{s.fill:.1%} of the room",
-        "pieces": f"{s.pieces_per_row:.2f} in a row",
-        "to predict": f"{s.predictions:,}, {s.mask_rate:.1%} of the tokens",
-        **_kinds(s),
-        "whole words": f"{_percent(s.whole_word_share)} of words of several tokens",
-        **_label_rows(s),
-    }
-    table = "\n".join(f"{name:<12} {value}" for name, value in rows.items())
-    return f"{table}\n\n{_bars(s.piece_lengths, 'tokens')}"
-
-
-def _kinds(s: Statistics) -> dict[str, str]:
-    return {
-        f"  {name}": f"{count:,}, {_percent(_share(count, s.predictions))}"
-        for name, count in _by_kind(s).items()
-    }
-
-
-def _by_kind(s: Statistics) -> dict[str, int]:
-    return {"[MASK]": s.hidden, "replaced": s.replaced, "kept": s.kept}
-
-
-def _label_rows(s: Statistics) -> dict[str, str]:
-    total = int(s.labels.sum())
-    if not total:
-        return {"labels": "none"}
-    return {
-        f"label {label}": f"{count:,}, {count / total:.1%}: {LABELS[label]}"
-        for label, count in enumerate(s.labels.tolist())
-    }
-
-
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{share:.1%}"
-
-
-def _bars(counts: np.ndarray, unit: str) -> str:
-    """Draws counts by number as bars of characters."""
-    edges, sums = _binned(counts)
-    ranges = [_range(low, high - 1) for low, high in pairwise(edges)]
-    longest, digits = max(sums.max(), 1), max(map(len, ranges))
-    lines = [
-        f"{numbers:>{digits}} {'█' * -(-_BAR * count // longest):<{_BAR}} {count:,}"
-        for numbers, count in zip(ranges, sums.tolist(), strict=True)
-    ]
-    return "\n".join([f"Pieces by {unit}", *lines])
-
-
-def _range(first: int, last: int) -> str:
-    return f"{first}–{last}" if last > first else f"{first}"
-
-
-def _binned(counts: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Adds counts up to about `_BINS` bins: their edges, and a sum for each."""
-    size = max(1, -(-(len(counts) - 1) // _BINS))
-    edges = list(range(1, len(counts) + size, size))
-    return edges, np.add.reduceat(counts, edges[:-1])
-
-
-# Drawn
-
-
-def draw(inspection: Inspection, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Draws lengths, fill, kinds of masking and labels.
-
-    Args:
-        inspection: its statistics are drawn.
-        path: the PNG file.
-        overwrite: replace a file that is there.
-
-    Returns:
-        `path`.
-
-    Raises:
-        ExistingOutputError: the file is there and `overwrite` is False.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6.4), layout="constrained", facecolor="white")
-    s = inspection.statistics
-    panels = (_draw_lengths, _draw_fill, _draw_kinds, _draw_labels)
-    for axes, draw_panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
-        draw_panel(axes, s)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(
-        f"{s.instances:,} instances, {s.tokens:,} tokens, {s.mask_rate:.1%} to predict"
-    )
-    with new_file(path, overwrite) as partial:
-        figure.savefig(partial, format="png", dpi=130)
-    return Path(path)
-
-
-def _draw_lengths(axes: "Axes", s: Statistics) -> None:
-    edges, sums = _binned(s.piece_lengths)
-    axes.stairs(sums, edges, fill=True, color=_BLUE)
-    axes.set(title="Length of pieces", xlabel="tokens", ylabel="pieces")
-
-
-def _draw_fill(axes: "Axes", s: Statistics) -> None:
-    edges, sums = _binned(s.row_lengths)
-    axes.stairs(sums, 100 * (np.array(edges) - 1) / s.width, fill=True, color=_GREEN)
-    axes.axvline(100 * s.fill, color=_GRAY, linestyle="--", label=f"mean {s.fill:.1%}")
-    axes.set(title="Fill of rows", xlabel="% of the room", ylabel="rows", xlim=(0, 100))
-    axes.legend(frameon=False, loc="upper left")
-
-
-def _draw_kinds(axes: "Axes", s: Statistics) -> None:
-    _draw_shares(axes, _by_kind(s), (_BLUE, _ORANGE, _GRAY))
-    axes.set(title="Tokens to predict", ylabel="%")
-
-
-def _draw_labels(axes: "Axes", s: Statistics) -> None:
-    """Draws the labels, or pieces by row where there are none."""
-    if s.labels.any():
-        names = (textwrap.fill(f"{i}: {name}", 20) for i, name in enumerate(LABELS))
-        counts = dict(zip(names, s.labels.tolist(), strict=True))
-        _draw_shares(axes, counts, (_BLUE, _ORANGE))
-        axes.set(title="Labels", ylabel="%")
-        return
-    found = s.pieces.nonzero()[0].tolist()
-    _draw_shares(axes, {str(n): int(s.pieces[n]) for n in found}, (_BLUE,))
-    axes.set(title="Pieces in a row", ylabel="% of rows")
-
-
-def _draw_shares(axes: "Axes", counts: dict[str, int], colors: Sequence[str]) -> None:
-    total = max(sum(counts.values()), 1)
-    shares = [100 * count / total for count in counts.values()]
-    bars = axes.bar(list(counts), shares, color=colors, width=0.6)
-    labels = [f"{s:.1f} %\n{n:,}" for s, n in zip(shares, counts.values(), strict=True)]
-    axes.bar_label(bars, labels, padding=2)
-    axes.set_ylim(0, max(*shares, 1) * 1.25)

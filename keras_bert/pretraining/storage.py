@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from keras_bert.errors import MissingExtraError, MissingFileError
+from keras_bert.errors import MissingFileError
+from keras_bert.extras import require
 from keras_bert.tokenization.files import expand
 
 
@@ -43,9 +44,8 @@ def open_bytes(name: str) -> BinaryIO:
     """Opens a file for reading its bytes as they are."""
     if not _is_address(name):
         return open(name, "rb")
-    from apache_beam.io.filesystem import CompressionTypes
-
-    return _file_systems().open(name, compression_type=CompressionTypes.UNCOMPRESSED)
+    as_it_is = require("apache_beam.io.filesystem").CompressionTypes.UNCOMPRESSED
+    return _file_systems().open(name, compression_type=as_it_is)
 
 
 def _is_address(name: str | Path) -> bool:
@@ -71,12 +71,5 @@ def _matches(pattern: str) -> list[Stored]:
     return sorted(found)
 
 
-def _file_systems():
-    try:
-        from apache_beam.io.filesystems import FileSystems
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected apache-beam, to read from addresses. Install it with "
-            "`pip install 'bert-for-keras[beam]'`."
-        ) from error
-    return FileSystems
+def _file_systems() -> Any:
+    return require("apache_beam.io.filesystems").FileSystems

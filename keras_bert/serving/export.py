@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -28,7 +29,9 @@ from keras_bert.serving.graph.answers import (
 from keras_bert.serving.graph.chunks import in_chunks
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 from keras_bert.tokenization import BertTokenizer
-from keras_bert.tokenization.in_graph import InGraphTokenizer
+
+if TYPE_CHECKING:
+    from keras_bert.tokenization import InGraphTokenizer
 
 DOC_STRIDE, MAX_ANSWER_LENGTH = 128, 30
 UNEQUAL = f"{', '.join(SERVED_INPUTS)} are not of one shape"
@@ -295,7 +298,7 @@ def _require_tensorflow() -> None:
 
 def _in_graph(
     tokenizer: BertTokenizer | None, max_length: int, config
-) -> InGraphTokenizer | None:
+) -> "InGraphTokenizer | None":
     if tokenizer is None:
         return None
     if len(tokenizer) > config.vocab_size:
@@ -304,6 +307,8 @@ def _in_graph(
             f"Received: {len(tokenizer)} tokens. Pass the tokenizer the model was "
             "trained with."
         )
+    from keras_bert.tokenization import InGraphTokenizer
+
     return InGraphTokenizer.from_tokenizer(tokenizer, max_length)
 
 

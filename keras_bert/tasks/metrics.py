@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from keras_bert.errors import InputError, MissingExtraError, choose
+from keras_bert.errors import InputError, choose
+from keras_bert.extras import require
 
 BINARY = ("accuracy", "f1", "matthews_correlation")
 MULTICLASS = ("accuracy", "f1_macro", "matthews_correlation")
@@ -54,14 +55,7 @@ def score(
 
 
 def _sklearn():
-    try:
-        import sklearn.metrics
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected scikit-learn, for the scores of tasks. "
-            "Install it with `pip install 'bert-for-keras[metrics]'`."
-        ) from error
-    return sklearn.metrics
+    return require("sklearn.metrics")
 
 
 def _f1_macro(labels: np.ndarray, predictions: np.ndarray) -> float:

@@ -8,19 +8,20 @@ non-canonical order, which no known language writes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from keras_bert.errors import InputError
+from keras_bert.extras import require
 from keras_bert.tokenization.normalizer import characters, normalizer_model
 from keras_bert.tokenization.patterns import final_sigma_pattern, ordinary_text
-from keras_bert.tokenization.rows import layout, rows_of
+from keras_bert.tokenization.rows import RaggedTokens, layout, rows_of
 from keras_bert.tokenization.rules import WordRules, expand, is_chinese, is_removed
 from keras_bert.tokenization.tokenizer import BertTokenizer
 from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
+
+tf_text = require("tensorflow_text")
 
 # Cleaning leaves it in no text, and so no word that holds it is in a vocabulary.
 _NO_CHARACTER = "\ufffd"
@@ -28,21 +29,6 @@ _PRIVATE = range(0x100000, 0x10FFFE)
 # Assigned and yet to be assigned punctuation; what lies above is ideographs, tags
 # and private use.
 _LETTERS_AND_SIGNS = 0x20000
-
-
-class RaggedTokens(NamedTuple):
-    """The tokens of a batch of texts.
-
-    Attributes:
-        ids: int32 ragged `(batch, tokens)`.
-        begins: where each token begins in its text, in code points, int32, ragged
-            as `ids`; None unless asked for.
-        ends: where it ends.
-    """
-
-    ids: tf.RaggedTensor
-    begins: tf.RaggedTensor | None = None
-    ends: tf.RaggedTensor | None = None
 
 
 class InGraphTokenizer(tf.Module):

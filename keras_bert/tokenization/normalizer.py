@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from functools import cache
 from unicodedata import category
 
-import flatbuffers
 import numpy as np
 
+from keras_bert.extras import require
 from keras_bert.tokenization.rules import WordRules, expand, is_chinese
 
 _CHANGED = 1 << 30
@@ -100,7 +100,7 @@ def _link(units: np.ndarray, base: int, byte: int, target: int, flag: int) -> No
 
 
 def _serialize(units: np.ndarray, nul: int, pool: bytes) -> np.ndarray:
-    builder = flatbuffers.Builder(units.nbytes + len(pool) + 100)
+    builder = require("flatbuffers").Builder(units.nbytes + len(pool) + 100)
     trie = builder.CreateNumpyVector(units)
     strings = builder.CreateByteVector(bytes(pool))
     builder.StartObject(4)  # the first field, what tables to build, is not read

@@ -14,6 +14,21 @@ from keras_bert.tokenization.truncation import TRUNCATION
 _PAD, _CLS, _SEP, _SPECIAL = range(4)  # places in the pool a row is gathered from
 
 
+class RaggedTokens(NamedTuple):
+    """The tokens of a batch of texts.
+
+    Attributes:
+        ids: int32 ragged `(batch, tokens)`.
+        begins: where each token begins in its text, in code points, int32, ragged
+            as `ids`; None unless asked for.
+        ends: where it ends.
+    """
+
+    ids: tf.RaggedTensor
+    begins: tf.RaggedTensor | None = None
+    ends: tf.RaggedTensor | None = None
+
+
 class RowSpans(NamedTuple):
     """Which tokens each row holds.
 

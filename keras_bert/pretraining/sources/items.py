@@ -10,7 +10,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import InputError, MissingExtraError
+from keras_bert.errors import InputError
+from keras_bert.extras import require
 from keras_bert.pretraining.sources.base import (
     BLOCK_BYTES,
     LONGEST_DOCUMENT,
@@ -264,8 +265,7 @@ class TensorFlowDatasets(Items):
         ]
 
     def _items(self, group: SourceGroup) -> Iterator[tuple[bytes, int | None]]:
-        import tensorflow_datasets as tfds
-
+        tfds = require("tensorflow_datasets")
         builder = _prepared(self.name, self.data_dir)
         examples = builder.as_dataset(split=group.names[0], shuffle_files=False)
         for example in tfds.as_numpy(examples):
@@ -280,13 +280,7 @@ class TensorFlowDatasets(Items):
 
 def _prepared(name: str, data_dir: str | None) -> Any:
     """Returns the builder of a data set that is on disk."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected tensorflow-datasets, which is not installed. Install it with "
-            "`pip install bert-for-keras[datasets]`."
-        ) from error
+    tfds = require("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()

@@ -3,19 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_bert.errors import InputError, MissingExtraError
+from keras_bert.errors import InputError
+from keras_bert.extras import require
+from keras_bert.serving.clients import wire
 from keras_bert.serving.clients.transport import RequestError, with_port
 
-try:
-    import grpc
-
-    from keras_bert.serving.clients import wire
-except ImportError as error:
-    raise MissingExtraError(
-        "Expected the packages grpcio and protobuf for gRPC. Received: "
-        f"{error}. Install the extra: pip install 'bert-for-keras[grpc]', or take "
-        "protocol='rest'."
-    ) from error
+grpc = require("grpc")
 
 PORT = 8500
 OPTIONS = [

@@ -10,8 +10,12 @@ Source of the numbers: TF Serving's `apis/*.proto`, TensorFlow's `tensor.proto`,
 """
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from keras_bert.extras import require
+
+descriptor_pb2 = require("google.protobuf.descriptor_pb2")
+descriptor_pool = require("google.protobuf.descriptor_pool")
+message_factory = require("google.protobuf.message_factory")
 _FILE = descriptor_pb2.FileDescriptorProto(
     name="keras_bert/serving/wire.proto", package="keras_bert", syntax="proto3"
 )

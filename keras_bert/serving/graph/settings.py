@@ -1,10 +1,11 @@
 """What a served model was exported with, and what it is asked."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from keras_bert.tokenization.in_graph import InGraphTokenizer
+if TYPE_CHECKING:
+    from keras_bert.tokenization import InGraphTokenizer
 
 Tensors = dict[str, tf.Tensor]
 
@@ -22,7 +23,7 @@ class AnswerSettings(NamedTuple):
         max_answer_length: the most tokens of an answer to a question.
     """
 
-    tokenizer: InGraphTokenizer | None
+    tokenizer: "InGraphTokenizer | None"
     labels: tuple[str, ...]
     max_length: int
     doc_stride: int

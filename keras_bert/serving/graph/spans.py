@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_bert.features import MASK_VALUE
 from keras_bert.serving.graph.characters import cut
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
-from keras_bert.tokenization.in_graph import RaggedTokens
+from keras_bert.tokenization.rows import RaggedTokens
 
 Tensor = tf.Tensor
 

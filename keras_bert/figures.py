@@ -1,23 +1,31 @@
-"""What all pictures share: size, colors, writing. No pyplot, no global state."""
+"""Style and saving of all figures, without pyplot and its global state."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_bert.atomic_files import new_file
+from keras_bert.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Told apart with any kind of color vision (Okabe & Ito 2008).
+# Distinguishable with any kind of color vision (Okabe & Ito 2008).
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#6b7280"
-SMALL = 8  # points, for labels beside the data
+SMALL = 8  # points, for labels next to the data
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Returns an empty figure, sizes in inches, whose parts never overlap."""
-    from matplotlib.figure import Figure
+    """Returns an empty figure whose parts never overlap.
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    Args:
+        width: in inches.
+        height: in inches.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure = require("matplotlib.figure").Figure
+    return figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def save(figure: "Figure", path: str | Path, dpi: float, overwrite: bool) -> Path:

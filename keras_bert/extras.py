@@ -1,0 +1,43 @@
+"""Optional dependencies, each imported where it is used."""
+
+import importlib
+from types import ModuleType
+
+from keras_bert.errors import MissingExtraError
+
+# Top-level module -> the extra that installs it, and what it is needed for.
+EXTRAS = {
+    "tensorflow_text": ("text", "text in a TensorFlow graph"),
+    "flatbuffers": ("text", "text in a TensorFlow graph"),
+    "matplotlib": ("plot", "figures"),
+    "sklearn": ("metrics", "metrics of tasks"),
+    "tensorflow_datasets": ("datasets", "corpora by name"),
+    "jieba": ("chinese", "whole-word masking of Chinese text"),
+    "apache_beam": ("beam", "Beam pipelines and remote files"),
+    "grpc": ("grpc", "gRPC"),
+    "google": ("grpc", "the messages of gRPC"),
+}
+
+
+def require(module: str) -> ModuleType:
+    """Imports a module that an extra installs.
+
+    Args:
+        module: its name, perhaps of a submodule: "matplotlib.figure".
+
+    Raises:
+        MissingExtraError: it cannot be imported; the message names the extra.
+
+    Example:
+        >>> require("matplotlib.figure").__name__  # doctest: +SKIP
+        'matplotlib.figure'
+    """
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        extra, purpose = EXTRAS[package]
+        raise MissingExtraError(
+            f"Expected {package}, needed for {purpose}. Received: {error}. Install it "
+            f"with `pip install 'bert-for-keras[{extra}]'`."
+        ) from error
