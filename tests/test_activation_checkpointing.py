@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close
 from cases import CASES, CONFIG
 from keras import ops
 from test_backends import _passed
@@ -73,7 +74,7 @@ def test_gradients_are_the_same_with_dropout(graph):
     again, actual = gradients(_model(checkpointing=True), graph)
     assert loss == pytest.approx(again, rel=1e-6)
     for a, b in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1, np.abs(b).max()))
+        assert_close(a, b)
 
 
 def test_dropout_is_on_in_what_is_compared():
@@ -126,7 +127,7 @@ def test_tied_table_gets_both_gradients():
     expected = np.einsum("bpv,bph->vh", weights, hidden, dtype="float64")
     expected += np.bincount(ids.ravel(), minlength=words)[:, None]
     actual = _tied_gradient(_model(), hidden, ids, weights)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+    assert_close(actual, expected)
 
 
 @pytest.mark.slow

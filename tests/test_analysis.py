@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from bounds import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,12 +172,12 @@ def test_attention_is_what_the_model_returns(model, tokenizer):
     tokens, maps = attention_maps(model, tokenizer, "the size", "of boxes")
     assert tokens == "[CLS] the size [SEP] of box ##es [SEP]".split()
     assert maps.shape == (3, 7, 8, 8) and maps.dtype == np.float32
-    np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-6)
+    assert_close(maps.sum(-1), 1)
     asked = BertForPreTraining(CONFIG.replace(output_attentions=True), seed=5)
     asked.set_weights(model.get_weights())
     outputs = asked(tokenizer(["the size"], text_pairs=["of boxes"]))
     for layer, expected in enumerate(outputs["attentions"]):
-        np.testing.assert_allclose(maps[layer], np.asarray(expected)[0], atol=1e-6)
+        assert_close(maps[layer], np.asarray(expected)[0])
 
 
 def test_long_text_is_cut_to_the_models_row(model, tokenizer):
@@ -272,7 +273,7 @@ def test_features_are_the_hidden_states(model, tokenizer):
         states = asked(tokenizer([text]))["hidden_states"]
         for n, layer in enumerate([-1, 0]):
             values = [f["layers"][n]["values"] for f in row["features"]]
-            np.testing.assert_allclose(values, np.asarray(states[layer])[0], atol=2e-6)
+            assert_close(values, np.asarray(states[layer])[0])
             assert row["features"][0]["layers"][n]["index"] == layer
 
 
@@ -355,7 +356,7 @@ def test_features_command(checkpoint, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     first = [f["layers"][0]["values"] for f in printed["features"]]
     expected = [f["layers"][0]["values"] for f in rows[1]["features"]]
-    np.testing.assert_allclose(first, expected, atol=2e-6)
+    assert_close(first, expected)
     assert main([*command, "a ||| b", "c"]) == 2
     assert main(command) == 2
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close
 from cases import CONFIG
 from keras import ops
 
@@ -84,7 +85,7 @@ def test_averages_are_numpys_and_the_weights_come_back_bit_by_bit():
     own, expected = _steps(model, 0.7, 5)
     with averaged_weights(model.optimizer):
         for path, value in _weights(model).items():
-            np.testing.assert_allclose(value, expected[path], 0, 1e-6)
+            assert_close(value, expected[path])
     _assert_equal(_weights(model), own)
 
 
@@ -101,7 +102,7 @@ def test_averages_of_keras_own_optimizers():
     own, expected = _steps(model, 0.7, 3)
     with averaged_weights(model.optimizer):
         for path, value in _weights(model).items():
-            np.testing.assert_allclose(value, expected[path], 0, 1e-6)
+            assert_close(value, expected[path])
     _assert_equal(_weights(model), own)
 
 
@@ -186,7 +187,7 @@ def test_averages_on_two_devices(two_devices):
         assert any((averages[p] != keep.seen[0][p]).any() for p in averages)
         found.append(averages)
     for path, value in found[0].items():
-        np.testing.assert_allclose(found[1][path], value, 0, 1e-5)
+        assert_close(found[1][path], value)
 
 
 # === Frozen weights ===

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from bounds import assert_close
 from checkpoint_fakes import (
     VOCABULARY,
     assert_same_bits,
@@ -78,8 +79,7 @@ def test_keras_hub_opens_ours_and_computes_the_same(head, keras_hub, tmp_path):
     found = model(_inputs(probe, head))
     found = found if isinstance(found, dict) else {output: found}
     for key in found:
-        slack = 2e-6 * max(1, np.abs(expected[key]).max())
-        np.testing.assert_allclose(found[key], expected[key], 0, slack, err_msg=key)
+        assert_close(found[key], expected[key], name=key)
     assert head != "BertModel" or {*found} == {"sequence_output", "pooled_output"}
 
 

@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close
 from checkpoint_fakes import (
     VOCABULARY,
     assert_same_bits,
@@ -152,7 +153,7 @@ def test_a_loaded_model_computes_what_the_original_did(case, head, outputs):
     results = results if isinstance(results, dict) else {"logits": results}
     values = [keras.ops.convert_to_numpy(value) for value in results.values()]
     for name, value in zip(outputs, values, strict=True):
-        np.testing.assert_allclose(value, expected[name], rtol=0, atol=5e-6)
+        assert_close(value, expected[name])
 
 
 # === What is not there ===

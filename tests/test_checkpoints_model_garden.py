@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounds import assert_close
 from checkpoint_fakes import (
     VOCABULARY,
     assert_same_bits,
@@ -376,7 +377,7 @@ def test_a_saved_model_computes_what_its_weights_do():
     )
     found = sorted((v.numpy() for v in theirs.values()), key=np.ndim)
     for name, value in zip(("pooled_output", "sequence_output"), found, strict=True):
-        np.testing.assert_allclose(ours[name], value, 0, 2e-6, err_msg=name)
+        assert_close(ours[name], value, name=name)
 
 
 def test_a_saved_models_vocabulary_goes_along(tmp_path):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close
 from cases import CASES, CHOICES, CONFIG, LAYERS, SEQ
 from keras import ops
 
@@ -26,12 +27,6 @@ def _many(x) -> list:
 def _outputs(model, features, **options) -> dict[str, np.ndarray]:
     outputs = by_output(model(features, **options))
     return {name: _numpy(value) for name, value in outputs.items()}
-
-
-def _assert_close(actual: dict, expected: dict, atol: float = 1e-6):
-    assert actual.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_allclose(actual[name], expected[name], 0, atol, err_msg=name)
 
 
 # === Layers ===
@@ -138,7 +133,7 @@ def test_padding_changes_nothing(name, model, features):
     for key, value in expected.items():
         if value.shape[1:2] == (SEQ,):  # one value a token
             actual[key] = actual[key][:, :SEQ]
-    _assert_close(actual, expected, 2e-6)
+    assert_close(actual, expected)
 
 
 def test_inputs_left_out_are_derived(name, model, features):
@@ -147,10 +142,10 @@ def test_inputs_left_out_are_derived(name, model, features):
     few = {
         k: features[k] for k in ("input_ids", "masked_lm_positions") if k in features
     }
-    _assert_close(_outputs(model, few), expected, 0)
-    _assert_close(_outputs(model, {**few, "aaa": 1, "unknown": None}), expected, 0)
+    assert_close(_outputs(model, few), expected, 0)
+    assert_close(_outputs(model, {**few, "aaa": 1, "unknown": None}), expected, 0)
     if "masked_lm_positions" not in features:
-        _assert_close(_outputs(model, features["input_ids"]), expected, 0)
+        assert_close(_outputs(model, features["input_ids"]), expected, 0)
 
 
 def test_row_of_padding_alone_gives_numbers(model, features):
@@ -175,7 +170,7 @@ def test_mixed_precision_keeps_logits_and_weights_float32(model, features, polic
 
 
 def test_dropout_drops_in_training_only(model, features):
-    _assert_close(_outputs(model, features), _outputs(model, features), 0)
+    assert_close(_outputs(model, features), _outputs(model, features), 0)
     one, two = (_outputs(model, features, training=True) for _ in range(2))
     assert any(np.abs(one[key] - two[key]).max() > 1e-4 for key in one)
 
@@ -188,7 +183,7 @@ def test_states_and_attentions_are_returned_when_asked(name, model, features):
     assert [tuple(x.shape) for x in outputs["hidden_states"]] == [(rows, SEQ, 28)] * 3
     assert [tuple(x.shape) for x in outputs["attentions"]] == [(rows, 4, SEQ, SEQ)] * 2
     for probabilities in outputs["attentions"]:
-        np.testing.assert_allclose(_numpy(probabilities).sum(-1), 1.0, atol=1e-5)
+        assert_close(_numpy(probabilities).sum(-1), 1.0)
 
 
 def _fitted(name):
@@ -242,7 +237,7 @@ def test_reloaded_file_is_compiled_as_it_was_saved(name, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     features = CASES[name].features()
-    _assert_close(_outputs(again, features), _outputs(model, features), 0)
+    assert_close(_outputs(again, features), _outputs(model, features), 0)
     assert type(again.optimizer) is type(model.optimizer)
     for a, b in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
         np.testing.assert_array_equal(_numpy(a.value), _numpy(b.value))
@@ -252,14 +247,14 @@ def test_weights_file_round_trip(name, model, features, tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other = MODELS[name](CONFIG, seed=2)
     other.load_weights(tmp_path / "model.weights.h5")
-    _assert_close(_outputs(other, features), _outputs(model, features), 0)
+    assert_close(_outputs(other, features), _outputs(model, features), 0)
 
 
 def test_saved_and_read_again(name, model, features, tmp_path):
     model.save_pretrained(tmp_path / "model")
     again = MODELS[name].from_pretrained(tmp_path / "model")
     assert again.config == model.config.replace(extra=again.config.extra)
-    _assert_close(_outputs(again, features), _outputs(model, features), 0)
+    assert_close(_outputs(again, features), _outputs(model, features), 0)
 
 
 @tensorflow_only
@@ -270,7 +265,7 @@ def test_compiled_equals_eager(model, features):
     for jit_compile in (False, True):
         compiled = tf.function(model, jit_compile=jit_compile)
         outputs = by_output(compiled({k: tf.constant(v) for k, v in features.items()}))
-        _assert_close({k: _numpy(v) for k, v in outputs.items()}, expected, 2e-6)
+        assert_close({k: _numpy(v) for k, v in outputs.items()}, expected)
 
 
 def test_used_inside_another_model(name, model, features):
@@ -279,7 +274,7 @@ def test_used_inside_another_model(name, model, features):
         for key, x in features.items()
     }
     outer = keras.Model(inputs, model(inputs))
-    _assert_close(_outputs(outer, features), _outputs(model, features), 1e-6)
+    assert_close(_outputs(outer, features), _outputs(model, features))
 
 
 # === Inputs that cannot be used ===
@@ -353,7 +348,7 @@ def test_packed_rows_give_the_numbers_of_single_ones(name):
         axis = 1 if per_token else 0
         expected = np.concatenate([single[key] for single in alone], axis=axis)
         expected = expected if per_token else expected[None]
-        np.testing.assert_allclose(value, expected, 0, 2e-6, err_msg=key)
+        assert_close(value, expected, name=key)
 
 
 def test_encoder_without_pooler_takes_packed_rows():
@@ -378,4 +373,4 @@ def test_choices_are_scored_one_by_one():
     swapped = {k: x[:, ::-1] for k, x in features.items()}
     a, b = _outputs(model, features)["logits"], _outputs(model, swapped)["logits"]
     assert a.shape == (3, CHOICES)
-    np.testing.assert_allclose(a, b[:, ::-1], atol=1e-6)
+    assert_close(a, b[:, ::-1])

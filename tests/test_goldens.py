@@ -9,12 +9,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close, bound
 from conftest import SHARED, shared
 
 from keras_bert.models import MODELS
 from keras_bert.training.step import Objective
-
-ABSOLUTE = 2e-6
 
 # Tasks as the golden cases name them.
 CLASSES = {
@@ -24,7 +23,10 @@ CLASSES = {
     "optimizer_trace": "BertForPreTraining",
     "optimizer_trace_classifier": "BertForSequenceClassification",
 }
-SKIPPED = ("relative_key", "lmhead_cross", "_h5", "_trace", "_optimizer")
+SKIPPED = (
+    *("relative_key", "lmhead_cross", "_h5", "_trace", "_optimizer"),
+    *("generate", "nomic"),  # decoding, and another architecture
+)
 
 
 def _cases() -> list[str]:
@@ -109,8 +111,7 @@ def test_outputs_equal_the_original(golden):
             continue
         # Google stores masked positions flat, as (batch predictions, vocab).
         actual = outputs[name].reshape(expected.shape)
-        error = f"{name}: {np.abs(actual - expected).max():.1e}"
-        np.testing.assert_allclose(actual, expected, 0, ABSOLUTE, err_msg=error)
+        assert_close(actual, expected, name=name)
 
 
 def _labels(golden: Golden) -> tuple[dict, dict | None]:
@@ -145,4 +146,4 @@ def test_loss_equals_the_original(golden):
     total, _ = Objective(golden.load())(batch, training=False)
     # Google adds 1e-5 to the sum of masked-LM weights; we divide by the sum alone.
     slack = 1e-5 * float(stored) if "total_loss" in golden.outputs else 0.0
-    assert abs(float(_numpy(total)) - float(stored)) <= ABSOLUTE + slack
+    assert abs(float(_numpy(total)) - float(stored)) <= bound(stored) + slack

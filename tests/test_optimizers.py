@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from bounds import assert_close
 from cases import CONFIG
 from keras import ops
 
@@ -87,7 +88,7 @@ def test_five_steps_are_the_papers(make, lamb, fix, limit):
         start, gradients, kinds, lamb=lamb, fix=fix, limit=limit
     )
     for actual, wanted in zip(_numbers(variables), expected, strict=True):
-        np.testing.assert_allclose(actual, wanted, 0, 2e-6)
+        assert_close(actual, wanted)
     last = np.sqrt(sum((g**2).sum() for g in gradients[-1]))
     assert _number(optimizer.gradient_norm) == pytest.approx(last, 1e-5)
 
@@ -184,7 +185,7 @@ def test_ids_met_twice_are_one_row_of_a_dense_adam():
         np.add.at(whole, ids, rows)
         gradients.append([whole])
     ((expected,), _, _) = _reference([start], gradients, ["kernel"])
-    np.testing.assert_allclose(table.numpy(), expected, 0, 2e-6)
+    assert_close(table.numpy(), expected)
 
 
 # === By kind and by depth ===

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close
 
 from keras_bert import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
@@ -349,7 +350,7 @@ def test_packed_rows_give_the_numbers_of_their_pieces(patterns, name):
                 pairs.append((outputs[mlm][r, column], single[mlm][number, slot]))
                 compared += 1
         for ours, theirs in pairs:
-            np.testing.assert_allclose(ours, theirs, 0, 2e-6)
+            assert_close(ours, theirs)
     assert compared == (weights["prediction_logits"] > 0).sum() > 100
 
 

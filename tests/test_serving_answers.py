@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close
 from conftest import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -462,14 +463,14 @@ def test_embeddings_are_those_of_torch(pooling, normalize, encoder):
     received = servable.functions["serve_ids"](**ids)
     assert set(received) == {"embeddings"}
     assert received["embeddings"].dtype == tf.float32
-    np.testing.assert_allclose(received["embeddings"], expected, atol=3e-6, rtol=1e-5)
+    assert_close(received["embeddings"], expected)
 
 
 def test_texts_become_the_vectors_of_their_ids(encoder):
     model, tokenizer, texts, _, vectors = encoder
     rows = Predictor(model, tokenizer, max_length=37, embeddings="mean")(texts)
     received = [row["embeddings"] for row in rows]
-    np.testing.assert_allclose(received, vectors["mean"], atol=3e-6, rtol=1e-5)
+    assert_close(received, vectors["mean"])
 
 
 def test_rows_without_tokens_have_finite_embeddings():
@@ -495,7 +496,7 @@ def test_rows_are_not_padded_to_the_longest_of_their_batch():
     for row, other in zip(together, alone, strict=True):
         assert {len(row[name]) for name in row if name != "count"} == {row["count"]}
         assert row["text"].tolist() == other["text"].tolist()
-        np.testing.assert_allclose(row["score"], other["score"], atol=1e-5)
+        assert_close(row["score"], other["score"])
     with pytest.raises(InputError, match="takes one text"):
         predict(TEXTS, TEXTS)
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close
 from serving_cases import CHOICES, PAIRS, TEXTS, VOCAB, make_model
 
 from keras_bert import BertTokenizer
@@ -55,7 +56,7 @@ def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
     assert main(["serve", "--model", f"sentiment={output}", *ports]) == 0
     said = capsys.readouterr().out
     assert "not TF Serving" in said and "/v1/models/sentiment" in said
-    np.testing.assert_allclose([a["logits"] for a in answers], expected, atol=1e-5)
+    assert_close([a["logits"] for a in answers], expected)
     names = np.array(["no", "so", "yes"])
     assert [a["label"] for a in answers] == names[expected.argmax(-1)].tolist()
 
@@ -154,7 +155,7 @@ def test_export_and_predict_compute_in_the_dtype_asked_for(
 def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
     assert main(["predict", "--model", str(checkpoint), *TEXTS]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    np.testing.assert_allclose([r["logits"] for r in rows], expected, atol=1e-5)
+    assert_close([r["logits"] for r in rows], expected)
     labels = [f"LABEL_{i}" for i in expected.argmax(-1)]
     names = {"LABEL_0": "bad", "LABEL_1": "fair", "LABEL_2": "good"}
     assert [r["label"] for r in rows] == [names[label] for label in labels]
@@ -168,7 +169,7 @@ def test_predict_writes_a_file_and_replaces_none(
     arguments = ["--input", str(source), "--output", str(output)]
     assert main(["predict", "--model", str(checkpoint), *arguments]) == 0
     rows = [json.loads(line) for line in output.open(encoding="utf-8")]
-    np.testing.assert_allclose([r["logits"] for r in rows], expected, atol=1e-5)
+    assert_close([r["logits"] for r in rows], expected)
     # Refused before the model is even looked for.
     assert main(["predict", "--model", "nowhere", *arguments]) == 2
     assert "it is there" in capsys.readouterr().err
@@ -304,7 +305,7 @@ def test_texts_become_vectors_of_any_checkpoint(checkpoint, tmp_path, capsys):
     assert main(["export", *options, "--output", str(tmp_path / "m")]) == 0
     serve = signatures_of(tmp_path / "m" / "1")["serving_default"]
     received = serve(text=tf.constant(TEXTS))["embeddings"]
-    np.testing.assert_allclose(vectors, received, atol=1e-6)
+    assert_close(vectors, received)
 
 
 def test_serve_explains_its_argument(tmp_path, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
+from bounds import assert_close
 from serving_cases import (
     CASES,
     CHOICES,
@@ -100,12 +101,7 @@ def test_ids_equal_the_keras_model_at_any_batch_and_length(case, exported):
             assert received[name].shape == value.shape
             assert np.isfinite(received[name]).all()
             mask = given["attention_mask"]
-            np.testing.assert_allclose(
-                at_tokens(received[name], mask),
-                at_tokens(value, mask),
-                atol=5e-6,
-                rtol=0,
-            )
+            assert_close(at_tokens(received[name], mask), at_tokens(value, mask))
 
 
 @pytest.mark.parametrize("case", ["encoder", "tokens", "answers"])
@@ -121,7 +117,7 @@ def test_rows_packed_with_pieces_are_computed_as_the_mask_says(case, exported):
     mask = given["attention_mask"]
     for name, value in flat(model(given)).items():
         here, there = at_tokens(received[name], mask), at_tokens(value, mask)
-        np.testing.assert_allclose(here, there, atol=5e-6, rtol=0)
+        assert_close(here, there)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -170,15 +166,10 @@ def test_text_gives_what_its_ids_give(case, exported, tokenizer):
         expected = flat(model(rows))
         for name in set(answer) & set(expected):
             mask = rows["attention_mask"]
-            np.testing.assert_allclose(
-                at_tokens(answer[name], mask),
-                at_tokens(expected[name], mask),
-                atol=5e-6,
-                rtol=0,
-            )
+            assert_close(at_tokens(answer[name], mask), at_tokens(expected[name], mask))
         if "scores" in answer:
             scores = expected["logits"][:, 0]
-            np.testing.assert_allclose(answer["scores"], scores, atol=1e-5, rtol=0)
+            assert_close(answer["scores"], scores)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -206,14 +197,14 @@ def test_labels_and_probabilities_say_what_the_logits_say(exported):
     assert answer["label"].numpy().tolist() == names[logits.argmax(-1)].tolist()
     powers = np.exp(logits)
     softmax = powers / powers.sum(-1, keepdims=True)
-    np.testing.assert_allclose(answer["probabilities"], softmax, atol=1e-6)
+    assert_close(answer["probabilities"], softmax)
 
 
 def test_multi_label_probabilities_are_independent(exported):
     _, _, loaded = exported("many_labels")
     answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
     sigmoid = 1 / (1 + np.exp(-answer["logits"].numpy()))
-    np.testing.assert_allclose(answer["probabilities"], sigmoid, atol=1e-6)
+    assert_close(answer["probabilities"], sigmoid)
 
 
 def test_choices_have_one_answer_each(exported):
@@ -259,9 +250,9 @@ def test_examples_suit_the_classify_and_regress_apis(case, exported):
     answer = loaded.signatures["serving_default"](**text_inputs(case))
     assert set(received) == EXAMPLE_OUTPUTS[case]
     if case == "score":
-        np.testing.assert_allclose(received["outputs"], answer["scores"], atol=1e-6)
+        assert_close(received["outputs"], answer["scores"])
         return
-    np.testing.assert_allclose(received["scores"], answer["probabilities"], atol=1e-6)
+    assert_close(received["scores"], answer["probabilities"])
     assert received["classes"].shape == received["scores"].shape
     first = received["classes"].numpy()[0].tolist()
     assert first == received["classes"].numpy()[3].tolist()
@@ -275,7 +266,7 @@ def test_examples_of_multiple_choice_hold_a_list(exported):
     ]
     received = loaded.signatures["serve_examples"](inputs=tf.constant(serialized))
     answer = loaded.signatures["serving_default"](**text_inputs("choices"))
-    np.testing.assert_allclose(received["logits"], answer["logits"], atol=1e-6)
+    assert_close(received["logits"], answer["logits"])
 
 
 def test_long_text_is_cut_inside_the_graph(exported):
@@ -516,7 +507,7 @@ def test_predictor_answers_as_the_export_in_smaller_batches(exported, tokenizer)
     rows = Predictor(model, tokenizer, max_length=13, batch_size=3)(TEXTS)
     assert [row["label"] for row in rows] == served["label"].numpy().tolist()
     logits = np.stack([row["logits"] for row in rows])
-    np.testing.assert_allclose(logits, served["logits"], atol=1e-5, rtol=0)
+    assert_close(logits, served["logits"])
 
 
 def test_predictor_on_pairs_and_on_nothing(exported, tokenizer):

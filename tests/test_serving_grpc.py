@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close, bound
 from conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
 from serving_cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 
@@ -141,14 +142,12 @@ def test_rest_grpc_in_process_and_keras_agree(addresses, model, tokenizer):
     assert rest == over_grpc
     logits = [row["logits"] for row in over_grpc]
     keras = model(tokenizer(TEXTS, max_length=13)).numpy()
-    np.testing.assert_allclose(logits, keras, atol=1e-5, rtol=0)
+    assert_close(logits, keras)
     for row, here in zip(
         over_grpc, Predictor(model, tokenizer, max_length=13)(TEXTS), strict=True
     ):
         assert row["label"] == here["label"].decode()
-        np.testing.assert_allclose(
-            row["probabilities"], here["probabilities"], atol=1e-5, rtol=0
-        )
+        assert_close(row["probabilities"], here["probabilities"])
 
 
 def test_clients_agree_on_all_they_can_ask(addresses):
@@ -194,7 +193,7 @@ def rounded(value):
         return [rounded(item) for item in value]
     if isinstance(value, bytes):
         return value.decode()
-    return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
+    return pytest.approx(value, abs=bound(value)) if isinstance(value, float) else value
 
 
 @only_double
@@ -261,7 +260,7 @@ UNUSUAL = {
 def test_unusual_texts_have_answers(client, case, model, tokenizer):
     [row] = client.predict(UNUSUAL[case])
     expected = model(tokenizer(UNUSUAL[case], max_length=13)).numpy()
-    np.testing.assert_allclose([row["logits"]], expected, atol=1e-5, rtol=0)
+    assert_close([row["logits"]], expected)
 
 
 def test_ten_thousand_texts_have_ten_thousand_answers(client):
@@ -269,7 +268,7 @@ def test_ten_thousand_texts_have_ten_thousand_answers(client):
     few = client.predict(TEXTS)
     logits = np.array([row["logits"] for row in client.predict(texts)])
     expected = np.array([row["logits"] for row in few] * 2500)
-    np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=0)
+    assert_close(logits, expected)
 
 
 def test_text_that_is_not_utf8_has_an_answer(stub, addresses):
@@ -298,10 +297,8 @@ def test_output_filter_leaves_the_rest_out(stub):
     every = stub.Predict(predict_request({"text": TEXTS}))
     one = stub.Predict(predict_request({"text": TEXTS}, wanted=["logits"]))
     assert set(one.outputs) == {"logits"}
-    np.testing.assert_allclose(
-        tf.make_ndarray(one.outputs["logits"]),
-        tf.make_ndarray(every.outputs["logits"]),
-        atol=1e-6,
+    assert_close(
+        tf.make_ndarray(one.outputs["logits"]), tf.make_ndarray(every.outputs["logits"])
     )
 
 
@@ -310,7 +307,7 @@ def test_batch_and_length_are_free(stub, model, batch, length):
     ids = ids_of(length, batch)
     response = stub.Predict(predict_request(ids, "serve_ids"))
     received = tf.make_ndarray(response.outputs["logits"])
-    np.testing.assert_allclose(received, model(ids), atol=1e-5, rtol=0)
+    assert_close(received, model(ids))
 
 
 IDS = ids_of(1, 1)
@@ -399,7 +396,7 @@ def test_classify_pairs_labels_with_scores(stub, client):
     for row, found in zip(rows, response.result.classifications, strict=True):
         assert [c.label for c in found.classes] == ["bad", "fair", "good"]
         scores = [c.score for c in found.classes]
-        np.testing.assert_allclose(scores, row["probabilities"], atol=1e-6)
+        assert_close(scores, row["probabilities"])
     assert response.model_spec.signature_name == "serve_examples"
 
 
@@ -492,7 +489,7 @@ def test_regressions(tmp_path, tokenizer):
         assert Client(server.url, NAME).predict(TEXTS) == rows
     assert result.regression_result == alone.result
     values = [regression.value for regression in alone.result.regressions]
-    np.testing.assert_allclose(values, [row["scores"] for row in rows], atol=1e-6)
+    assert_close(values, [row["scores"] for row in rows])
 
 
 # === Metadata, status, configuration ===

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounds import assert_close
 from serving_cases import VOCAB, WORDS, make_model
 
 from keras_bert import BertTokenizer
@@ -203,7 +204,7 @@ class Load:
     def _ask(self, user, rng: random.Random) -> None:
         rows = rng.choices(self._expected, k=rng.choice([1, 1, 1, 2, 5]))
         right = np.stack([logits for _, logits in rows])
-        np.testing.assert_allclose(user.right(rows), right, atol=1e-5, rtol=0)
+        assert_close(user.right(rows), right)
 
 
 @pytest.fixture(params=[[], ["--no-batching"]], ids=["batches", "alone"])

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close
 from conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -159,7 +160,7 @@ def test_rows_and_columns_hold_the_same_numbers_as_the_model(call, expected):
             assert list(answer) == ["outputs"]
             assert set(answer["outputs"]) == {"label", "logits", "probabilities"}
             logits = answer["outputs"]["logits"]
-        np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=0)
+        assert_close(logits, expected)
 
 
 def test_a_single_output_has_no_name(call, model):
@@ -168,11 +169,11 @@ def test_a_single_output_has_no_name(call, model):
     body = {"signature_name": "serve_ids", "instances": rows_of(columns)}
     status, answer = call(":predict", body)
     assert status == 200
-    np.testing.assert_allclose(answer["predictions"], logits, atol=1e-5, rtol=0)
+    assert_close(answer["predictions"], logits)
     body = {"signature_name": "serve_ids", "inputs": columns}
     status, answer = call(":predict", body)
     assert status == 200
-    np.testing.assert_allclose(answer["outputs"], logits, atol=1e-5, rtol=0)
+    assert_close(answer["outputs"], logits)
 
 
 @pytest.mark.parametrize("batch, length", [(1, 1), (1, 23), (7, 4)])
@@ -181,7 +182,7 @@ def test_batch_and_length_are_free(call, model, batch, length):
     body = {"signature_name": "serve_ids", "inputs": columns}
     logits = call(":predict", body)[1]["outputs"]
     here = model({k: np.array(v, np.int32) for k, v in columns.items()})
-    np.testing.assert_allclose(logits, here, atol=1e-5, rtol=0)
+    assert_close(logits, here)
 
 
 def test_base64_text_equals_plain_text(call):
@@ -202,7 +203,7 @@ def test_rest_equals_in_process(call, model, tokenizer):
     for row, received in zip(rows, answer["predictions"], strict=True):
         assert received["label"] == row["label"].decode()
         for name in ("logits", "probabilities"):
-            np.testing.assert_allclose(received[name], row[name], atol=1e-5, rtol=0)
+            assert_close(received[name], row[name])
 
 
 # === Predict: what is wrong, in TF Serving's words ===
@@ -379,7 +380,7 @@ def test_classify_pairs_labels_with_scores(call):
     for row, pairs in zip(rows, answer["results"], strict=True):
         assert [label for label, _ in pairs] == ["bad", "fair", "good"]
         scores = [score for _, score in pairs]
-        np.testing.assert_allclose(scores, row["probabilities"], atol=1e-6)
+        assert_close(scores, row["probabilities"])
 
 
 def test_classify_takes_lists_context_and_base64(call):
@@ -455,7 +456,7 @@ def test_regress_gives_one_value_per_example(tmp_path, tokenizer):
         bare = client.transport.request(":predict", body)["predictions"]
         body = {**EXAMPLES, "examples": examples}
         answer = client.transport.request(":regress", body)
-    np.testing.assert_allclose(answer["results"], bare, atol=1e-6)
+    assert_close(answer["results"], bare)
     assert len(set(bare)) > 1  # one bare number per row: a single output
     assert predictions == [{"scores": score} for score in bare]
 
@@ -604,7 +605,7 @@ def check_names(model):
 def test_client_speaks_every_signature(url, expected):
     client = Client(url, NAME)
     logits = [row["logits"] for row in client.predict(TEXTS)]
-    np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=0)
+    assert_close(logits, expected)
     pairs = client.predict(TEXTS, PAIRS)
     assert [set(row) for row in pairs] == [{"label", "logits", "probabilities"}] * 4
     assert [row["logits"] for row in pairs] != logits
@@ -695,7 +696,7 @@ def test_many_clients_at_once_get_their_own_answers(url):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda text: client.predict([text])[0], wanted))
     for text, answer in zip(wanted, answers, strict=True):
-        np.testing.assert_allclose(answer["logits"], alone[text], atol=1e-5, rtol=0)
+        assert_close(answer["logits"], alone[text])
 
 
 # === JSON and tensors ===

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text
+from bounds import assert_close
 from serving_cases import CHOICES, ON_PAIRS, PAIRS, TEXTS, VOCAB, make_model
 
 from keras_bert import BertTokenizer
@@ -75,12 +76,12 @@ def run(function, inputs):
     return {name: value.numpy() for name, value in function(**inputs).items()}
 
 
-def assert_same(received, expected, atol=1e-5):
+def assert_same(received, expected):
     assert set(received) == set(expected)
     for name, value in expected.items():
         if value.dtype.kind == "f":
             assert np.shape(received[name]) == value.shape
-            np.testing.assert_allclose(received[name], value, atol=atol, rtol=0)
+            assert_close(received[name], value)
         else:
             plain = json.loads(json.dumps(value.tolist(), default=as_text))
             assert received[name] == plain
@@ -184,7 +185,7 @@ def test_a_process_with_tensorflow_alone_runs_every_signature(servables, paths):
             ids = named["serve_ids"]
             logits = run(signatures["serve_ids"], ids)["logits"]
             expected = servables(case).model(ids)
-            np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=0)
+            assert_close(logits, expected)
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_the_cpp_runtime_answers_without_python(case, program, servables, paths)
         received = lines[name].split("\t") if value.size else []
         if value.dtype.kind == "f":
             received = np.array(received, float).reshape(value.shape)
-            np.testing.assert_allclose(received, value, atol=1e-5, rtol=0)
+            assert_close(received, value)
         else:
             flat = [x.decode() if isinstance(x, bytes) else str(x) for x in value.flat]
             assert received == flat
@@ -319,7 +320,7 @@ def test_rows_of_a_large_request_are_answered_as_alone(case, servables, monkeypa
     received = run(on_text(small), texts)
     for name, value in expected.items():
         if value.dtype.kind == "f":
-            np.testing.assert_allclose(received[name], value, atol=1e-5, rtol=0)
+            assert_close(received[name], value)
         else:
             assert (received[name] == value).all()
 

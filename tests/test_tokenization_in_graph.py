@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from bounds import assert_close
 from conftest import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -408,10 +409,10 @@ def test_layer_in_a_model_saved_and_exported(tmp_path, layer, pair):
     strings = tf.constant(["UNaffable, running!", "the"])
     inputs = [strings, strings[::-1]] if pair else strings
     expected = bert(layer(inputs)).numpy()
-    np.testing.assert_allclose(model(inputs), expected, atol=1e-6)
+    assert_close(model(inputs), expected)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded(inputs), expected, atol=1e-6)
+    assert_close(loaded(inputs), expected)
     model.export(tmp_path / "exported", verbose=False)
     served = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(served.serve(inputs), expected, atol=1e-6)
+    assert_close(served.serve(inputs), expected)

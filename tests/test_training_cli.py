@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from bounds import assert_close
 
 import keras_bert
 from keras_bert.cli import COMMANDS, main
@@ -275,9 +276,7 @@ def test_export_answers_as_predict_does(folder, results):
     texts = tf.constant(["a ship sails over waves", "the bright sun shines"])
     answers = served.signatures["serving_default"](text=texts)
     rows = [json.loads(line) for line in results["predict"].out.splitlines()]
-    np.testing.assert_allclose(
-        answers["logits"].numpy(), [row["logits"] for row in rows], atol=1e-5
-    )
+    assert_close(answers["logits"].numpy(), [row["logits"] for row in rows])
 
 
 def test_a_vocabulary_larger_than_the_model_is_refused(folder, results):
