@@ -1,6 +1,6 @@
 """What every public layer and model is checked with, as data.
 
-A case makes the object and its inputs; the checks in `test_contracts.py` know
+A case makes the object and its inputs; the checks in `models/test_contracts.py` know
 nothing of particular classes. Sizes are odd and distinct, so that no axis can
 stand for another.
 """

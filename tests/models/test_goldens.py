@@ -1,0 +1,149 @@
+"""The models against what the original implementations computed.
+
+Runs on the backend that KERAS_BACKEND names; `project/test_backends.py` runs it again
+on JAX and torch.
+"""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_bert.models import MODELS
+from keras_bert.training.step import Objective
+from tests.bounds import assert_close, bound
+from tests.paths import SHARED, shared
+
+# Tasks as the golden cases name them.
+CLASSES = {
+    "pretraining": "BertForPreTraining",
+    "sequence_classification": "BertForSequenceClassification",
+    "question_answering": "BertForQuestionAnswering",
+    "optimizer_trace": "BertForPreTraining",
+    "optimizer_trace_classifier": "BertForSequenceClassification",
+}
+SKIPPED = (
+    *("relative_key", "lmhead_cross", "_h5", "_trace", "_optimizer"),
+    *("generate", "nomic"),  # decoding, and another architecture
+)
+
+
+def _cases() -> list[str]:
+    """Names of the cases that Google's TF1 code or Hugging Face's BERT wrote."""
+    folders = sorted(SHARED.glob("goldens/google_tf1_*")) + sorted(
+        SHARED.glob("goldens/hf*_bert_*")
+    )
+    names = [folder.name for folder in folders]
+    return [name for name in names if not any(word in name for word in SKIPPED)]
+
+
+CASES = _cases() or ["absent"]
+
+
+class Golden:
+    """One case: its checkpoint, inputs and stored outputs."""
+
+    def __init__(self, name: str):
+        self.folder = shared("goldens", name)
+        self.case = json.loads((self.folder / "case.json").read_text())
+        self.inputs = dict(np.load(self.folder / "inputs.npz"))
+        self.outputs = dict(np.load(self.folder / "outputs.npz"))
+
+    @property
+    def model_class(self) -> type:
+        name = self.case.get("model_class") or CLASSES.get(self.case["task"])
+        return MODELS[name or "BertModel"]
+
+    @property
+    def features(self) -> dict:
+        names = ("input_ids", "attention_mask", "token_type_ids", "masked_lm_positions")
+        return {name: self.inputs[name] for name in names if name in self.inputs}
+
+    def load(self):
+        return self.model_class.from_pretrained(
+            self.folder, output_hidden_states=True, output_attentions=True
+        )
+
+
+@pytest.fixture(scope="module", params=CASES)
+def golden(request) -> Golden:
+    if request.param == "absent":
+        shared("goldens")
+    return Golden(request.param)
+
+
+def _numpy(x) -> np.ndarray:
+    return keras.ops.convert_to_numpy(x)
+
+
+def _named(golden: Golden, outputs: dict) -> dict[str, np.ndarray]:
+    """Our outputs under the names of the golden files."""
+    states, attentions = outputs["hidden_states"], outputs["attentions"]
+    named = {"embeddings": states[0]}
+    named |= {f"hidden_{i}": x for i, x in enumerate(states[1:])}
+    named |= {f"attention_{i}": x for i, x in enumerate(attentions)}
+    names = {
+        "prediction_logits": "mlm_logits",
+        "seq_relationship_logits": "nsp_logits",
+        "last_hidden_state": "sequence_output",
+        "pooler_output": "pooled_output",
+    }
+    named |= {names.get(key, key): x for key, x in outputs.items()}
+    return {
+        key: _numpy(x)
+        for key, x in named.items()
+        if key not in ("hidden_states", "attentions")
+    }
+
+
+def _expected(golden: Golden) -> dict[str, np.ndarray]:
+    """Stored arrays that are outputs of the model, not losses or log-probabilities."""
+    leave_out = ("loss", "log_probs", "probabilities")
+    return {k: v for k, v in golden.outputs.items() if not k.endswith(leave_out)}
+
+
+def test_outputs_equal_the_original(golden):
+    outputs = _named(golden, golden.load()(golden.features))
+    for name, expected in _expected(golden).items():
+        # The encoder's outputs are stored beside every head's.
+        if name in ("sequence_output", "pooled_output") and name not in outputs:
+            continue
+        # Google stores masked positions flat, as (batch predictions, vocab).
+        actual = outputs[name].reshape(expected.shape)
+        assert_close(actual, expected, name=name)
+
+
+def _labels(golden: Golden) -> tuple[dict, dict | None]:
+    """Labels and weights by our output names."""
+    data = golden.inputs
+    if "masked_lm_ids" in data:
+        labels = {
+            "prediction_logits": data["masked_lm_ids"],
+            "seq_relationship_logits": data["next_sentence_labels"][:, 0],
+        }
+        return labels, {"prediction_logits": data["masked_lm_weights"]}
+    if "next_sentence_label" in data:
+        return {
+            "prediction_logits": data["labels"],
+            "seq_relationship_logits": data["next_sentence_label"],
+        }, None
+    if "start_positions" in data:
+        names = ("start", "end")
+        return {f"{n}_logits": data[f"{n}_positions"] for n in names}, None
+    return {"logits": data["labels"]}, None
+
+
+def test_loss_equals_the_original(golden):
+    stored = golden.outputs.get("total_loss", golden.outputs.get("loss"))
+    if stored is None:
+        assert (
+            golden.model_class.head.loss(None) is None or "labels" not in golden.inputs
+        )
+        return
+    labels, weights = _labels(golden)
+    batch = (golden.features, labels, weights)
+    total, _ = Objective(golden.load())(batch, training=False)
+    # Google adds 1e-5 to the sum of masked-LM weights; we divide by the sum alone.
+    slack = 1e-5 * float(stored) if "total_loss" in golden.outputs else 0.0
+    assert abs(float(_numpy(total)) - float(stored)) <= bound(stored) + slack
