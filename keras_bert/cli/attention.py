@@ -2,8 +2,8 @@
 
 import argparse
 
-from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
 from keras_bert.cli.features import numbers
+from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

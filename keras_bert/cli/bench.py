@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
 from keras_bert.errors import ConfigError, InputError, MissingFileError
 
 # Title, width and form of every column of figures.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.export import (
+from keras_bert.cli.models import (
     add_dtype_argument,
     add_model_arguments,
     load_model,

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from keras_bert.cli.export import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
 from keras_bert.cli.predict import write_lines
 from keras_bert.errors import InputError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.export import (
+from keras_bert.cli.models import (
     add_answer_arguments,
     add_dtype_argument,
     add_model_arguments,

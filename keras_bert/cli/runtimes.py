@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from keras_bert.cli.models import load_model, load_tokenizer, size_of
 from keras_bert.errors import InputError, MissingFileError
 
 SAVED_MODEL = "saved_model"
@@ -55,7 +56,6 @@ def wants_runtime(args: argparse.Namespace) -> bool:
 
 def export_for_runtime(args: argparse.Namespace) -> None:
     """Loads the checkpoint and writes it in the format asked for."""
-    from keras_bert.cli.export import load_model, load_tokenizer, size_of
     from keras_bert.serving.runtimes import export
 
     _check_length(args)

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from keras_bert.errors import InputError
 from keras_bert.models import BertPreTrainedModel
-from keras_bert.serving.export import Servable
+from keras_bert.serving.graph.servable import Servable
 from keras_bert.tokenization import BertTokenizer
 
 Answer = dict[str, np.ndarray]

@@ -6,7 +6,6 @@ A class starts the devices and says how the steps run on them. On TensorFlow tha
 
 import logging
 import os
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -14,15 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_bert import axes, families
-from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
 
 logger = logging.getLogger(__name__)
-
-# Which axes of weights are cut, and hence lie across the devices that share a copy;
-# the two matrices of a block's halves then meet without a word between devices.
-CUT = ("vocab", "heads", "mlp")
 
 
 class OnTensorFlow:
@@ -190,44 +183,3 @@ def distribution(name: str, shards: int = 1) -> OnTensorFlow | OnJax:
 @cache
 def _started(kind: type, shards: int) -> OnTensorFlow | OnJax:
     return kind(shards)
-
-
-# === Where weights are cut ===
-
-
-def cuts(
-    config: Config, parts: tuple[str, ...], shards: int
-) -> Mapping[str, tuple[str | None, ...]]:
-    """Says over which mesh axis each dimension of each weight lies.
-
-    Args:
-        config: of the model.
-        parts: that the model holds.
-        shards: devices that share a copy. An axis that they do not divide stays
-            whole; `resize_token_embeddings(pad_to_multiple_of=...)` helps with "vocab".
-
-    Returns:
-        By a weight's path, for each dimension "model" or None.
-
-    Example:
-        >>> found = cuts(BertConfig(num_hidden_layers=1), ("encoder",), 2)
-        >>> found["layer_0/attention/query/kernel"]
-        (None, 'model')
-
-    Source: Shoeybi et al. 2019 (arXiv:1909.08053), section 3.
-    """
-    family = families.of(config)
-    sizes = family.sizes(config)
-    return {
-        row.placements["keras"].name.format(i=i): tuple(
-            "model" if _is_cut(group, sizes, shards) else None
-            for group in axes.groups(row.placements["keras"].axes)
-        )
-        for part in parts
-        for row in family.PARTS[part]
-        for i in range(config.num_hidden_layers)
-    }
-
-
-def _is_cut(group: list[str], sizes: Mapping[str, int], shards: int) -> bool:
-    return group[0] in CUT and sizes[group[0]] % shards == 0

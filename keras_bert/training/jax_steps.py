@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras_bert.errors import ConfigError
 from keras_bert.training.accumulation import split
 from keras_bert.training.batches import Batches, ahead, is_dataset
-from keras_bert.training.distribution import cuts
+from keras_bert.training.sharding import partitions
 from keras_bert.training.step import Objective
 from keras_bert.training.variables import fitting, numbered
 
@@ -79,8 +79,9 @@ class JaxSteps:
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
         shards = mesh.shape["model"]
-        uncut = shards == 1
-        self._cuts = {} if uncut else cuts(model.config, model.parts_held, shards)
+        self._partitions = (
+            partitions(model.config, model.parts_held, shards) if shards > 1 else {}
+        )
         self._layout = State(*([self._place(v) for v in part] for part in self.kept))
         self.take_values()
         self._train = jax.jit(
@@ -97,8 +98,8 @@ class JaxSteps:
         for weight in self.kept.trainable:
             slot = variable.name.startswith(weight.path.replace("/", "_") + "_")
             if variable is weight or (slot and variable.shape == weight.shape):
-                cut = self._cuts.get(weight.path, ())
-                return NamedSharding(self.mesh, PartitionSpec(*cut))
+                axes = self._partitions.get(weight.path, ())
+                return NamedSharding(self.mesh, PartitionSpec(*axes))
         return self._whole
 
     def _on_devices(self, values: Any) -> State:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import keras_bert
 from keras_bert import BertTokenizer
 from keras_bert.errors import InputError
-from keras_bert.serving.export import Servable
 from keras_bert.serving.graph import entities, spans
 from keras_bert.serving.graph.answers import TASKS
 from keras_bert.serving.graph.characters import cut
+from keras_bert.serving.graph.servable import Servable
 from keras_bert.serving.graph.settings import AnswerSettings, Request
 from keras_bert.serving.predictor import Predictor
 from keras_bert.tokenization.in_graph import InGraphTokenizer

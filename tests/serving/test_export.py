@@ -18,9 +18,9 @@ from keras_bert.errors import (
 )
 from keras_bert.families.bert import BertConfig
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving import export as export_module
 from keras_bert.serving.export import export, versions
 from keras_bert.serving.graph import model_card, warm_up
+from keras_bert.serving.graph.servable import Servable, named_outputs
 from keras_bert.serving.predictor import Predictor
 from tests.bounds import assert_close
 from tests.serving.cases import (
@@ -76,7 +76,7 @@ def features(case, batch, length, seed=0):
 
 
 def flat(outputs):
-    return {k: v.numpy() for k, v in export_module.named_outputs(outputs).items()}
+    return {k: v.numpy() for k, v in named_outputs(outputs).items()}
 
 
 def text_inputs(case, count=4):
@@ -467,7 +467,7 @@ def test_arguments_that_do_not_suit_a_head(
 def test_a_pooler_that_is_not_there_is_not_pooled():
     model = keras_bert.BertModel(CONFIG, add_pooling_layer=False)
     with pytest.raises(ConfigError, match="pooler"):
-        export_module.Servable(model, None, embeddings="pooler")
+        Servable(model, None, embeddings="pooler")
 
 
 def test_an_export_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
@@ -487,7 +487,7 @@ def test_pairs_become_the_default_where_asked_or_known(tokenizer):
     plain = make_model("classes")
     cases = [(known, None, True), (known, False, False), (plain, None, False)]
     for model, pairs, expected in [*cases, (plain, True, True)]:
-        servable = export_module.Servable(model, tokenizer, None, None, pairs)
+        servable = Servable(model, tokenizer, None, None, pairs)
         assert servable.pairs == expected
 
 
@@ -555,7 +555,7 @@ def test_weights_of_16_bits_give_the_same_bits(
     loaded = tf.saved_model.load(str(path))
     texts = {"text": tf.constant(TEXTS)}
     received = loaded.signatures["serving_default"](**texts)
-    rounding = export_module.Servable(model, tokenizer).on_text(pairs=False)
+    rounding = Servable(model, tokenizer).on_text(pairs=False)
     for key, expected in rounding(**texts).items():
         np.testing.assert_array_equal(received[key], expected)
 
@@ -581,6 +581,6 @@ def test_a_model_that_lives_on_is_not_copied(tokenizer):
 
 def test_a_float32_export_holds_the_weights_themselves():
     model = of_policy("BertModel", "float32")
-    servable = export_module.Servable(model, None, round_weights=True)
+    servable = Servable(model, None, round_weights=True)
     held = servable.state().weights
     assert all(v is w.value for v, w in zip(held, model.weights, strict=True))

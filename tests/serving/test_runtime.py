@@ -14,8 +14,9 @@ import tensorflow as tf
 import tensorflow_text
 
 from keras_bert import BertTokenizer
-from keras_bert.serving.export import Servable, export
+from keras_bert.serving.export import export
 from keras_bert.serving.graph.chunks import in_chunks
+from keras_bert.serving.graph.servable import Servable
 from tests.bounds import assert_close
 from tests.paths import ROOT
 from tests.serving.cases import CHOICES, ON_PAIRS, PAIRS, TEXTS, VOCAB, make_model

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import keras_bert
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import heads
-from keras_bert.serving.export import named_outputs
 from keras_bert.serving.graph import unpadded
+from keras_bert.serving.graph.servable import named_outputs
 from tests.bounds import assert_close, bound
 from tests.serving.cases import CASES, CONFIG, at_tokens, make_model
 

@@ -40,8 +40,9 @@ if ON_JAX:
 from keras_bert.errors import ConfigError  # noqa: E402
 from keras_bert.models import BertForPreTraining  # noqa: E402
 from keras_bert.training import loop  # noqa: E402
-from keras_bert.training.distribution import cuts, distribution  # noqa: E402
+from keras_bert.training.distribution import distribution  # noqa: E402
 from keras_bert.training.loop import Plan, Run, TrainingStopped  # noqa: E402
+from keras_bert.training.sharding import partitions  # noqa: E402
 from tests.cases import CONFIG  # noqa: E402
 
 STEPS, ROWS, PEAK = 20, 16, 1e-3
@@ -173,8 +174,8 @@ def test_eight_devices_drop_the_units_that_one_drops(whole, tmp_path):
 # === Where weights lie ===
 
 
-def test_cuts_follow_the_axes():
-    found = cuts(STILL, ("encoder", "masked_lm"), 4)
+def test_partitions_follow_the_axes():
+    found = partitions(STILL, ("encoder", "masked_lm"), 4)
     assert found["layer_0/attention/query/kernel"] == (None, "model")
     assert found["layer_0/attention/query/bias"] == ("model",)
     assert found["layer_0/attention/output_dense/kernel"] == ("model", None)
@@ -183,12 +184,10 @@ def test_cuts_follow_the_axes():
     assert found["embeddings/word_embeddings/embeddings"] == ("model", None)
     assert found["masked_lm_bias/bias"] == ("model",)
     # What the devices cannot share evenly stays whole: 36 rows in 8 parts.
-    assert cuts(STILL, ("encoder",), 8)["layer_0/feed_forward/output_dense/kernel"] == (
-        None,
-        None,
-    )
+    in_eighths = partitions(STILL, ("encoder",), 8)
+    assert in_eighths["layer_0/feed_forward/output_dense/kernel"] == (None, None)
     paths = {v.path for v in BertForPreTraining(STILL).trainable_variables}
-    assert paths == cuts(STILL, BertForPreTraining.parts, 4).keys()
+    assert paths == partitions(STILL, BertForPreTraining.parts, 4).keys()
 
 
 @on_jax

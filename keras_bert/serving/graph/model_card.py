@@ -3,20 +3,18 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
+from keras_bert.serving.graph.servable import Servable
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.version import __version__
-
-if TYPE_CHECKING:
-    from keras_bert.serving.export import Servable
 
 PATH = Path("assets.extra", "model_card.json")
 
 
-def describe(servable: "Servable") -> dict[str, Any]:
+def describe(servable: Servable) -> dict[str, Any]:
     """Returns what a client or an operator may ask of a version, for JSON.
 
     Args:

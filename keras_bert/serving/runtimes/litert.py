@@ -36,7 +36,7 @@ def litert_model(model: BertPreTrainedModel, length: int) -> bytes:
     specs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in SERVED_INPUTS]
 
     def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        from keras_bert.serving.export import named_outputs
+        from keras_bert.serving.graph.servable import named_outputs
 
         features = dict(zip(SERVED_INPUTS, inputs, strict=True))
         return named_outputs(model(features, training=False))
