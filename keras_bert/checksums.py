@@ -1,5 +1,6 @@
 """CRC-32C, the checksum of TensorFlow's checkpoints and records."""
 
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ def crc32c(data: Any) -> int:
 
 
 def crc32c_of(pieces: Iterable[Any]) -> int:
-    """Returns the CRC-32C of bytes that come in pieces.
+    """Returns the CRC-32C of consecutive pieces of bytes.
 
     Args:
         pieces: each bytes, or anything with a contiguous buffer.
@@ -37,16 +38,30 @@ def crc32c_of(pieces: Iterable[Any]) -> int:
 
 
 def masked(checksum: int) -> int:
-    """Returns a checksum as TensorFlow stores it.
+    """Returns a checksum as TensorFlow stores it: rotated, plus a constant.
 
-    Source: tensorflow/core/lib/hash/crc32c.h; a stored checksum is turned and shifted,
-    so that the checksum of data that holds one is no special case.
+    The CRC of data that includes its own CRC would be degenerate otherwise.
+
+    Source: tensorflow/core/lib/hash/crc32c.h.
 
     Example:
         >>> hex(masked(0xE3069283))
         '0xc78ab0e5'
     """
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def masked_crc32c(data: Any) -> bytes:
+    """Returns the masked CRC-32C of bytes as the four bytes that are stored.
+
+    Args:
+        data: bytes, or anything with a contiguous buffer.
+
+    Example:
+        >>> masked_crc32c(b"123456789").hex()
+        'e5b08ac7'
+    """
+    return struct.pack("<I", masked(crc32c(data)))
 
 
 def _read_only(data: Any) -> bytes | np.ndarray:

@@ -15,7 +15,6 @@ EXTRAS = {
     "jieba": ("chinese", "whole-word masking of Chinese text"),
     "apache_beam": ("beam", "Beam pipelines and remote files"),
     "grpc": ("grpc", "gRPC"),
-    "google": ("grpc", "the messages of gRPC"),
 }
 
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.checkpoints import files, protobuf
+from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import PIECE, Tensor
-from keras_bert.checksums import crc32c, crc32c_of, masked
+from keras_bert.checksums import crc32c_of, masked, masked_crc32c
 from keras_bert.errors import CheckpointError
+from keras_bert.protobuf import message_classes, read_varint, varint
 
 # TensorFlow's numbers of the dtypes (types.proto).
 DTYPES = {
@@ -43,6 +44,27 @@ DTYPES = {
 }
 NUMBERS = {name: number for number, name in DTYPES.items()}
 STRING = 7
+Message = message_classes(
+    {
+        "Version": [(1, "producer", "int32")],
+        "Header": [
+            (1, "num_shards", "int32"),
+            (2, "endianness", "int32"),
+            (3, "version", "Version"),
+        ],
+        "Dim": [(1, "size", "int64")],
+        "Shape": [(2, "dim", "*Dim")],
+        "Entry": [
+            (1, "dtype", "int32"),
+            (2, "shape", "Shape"),
+            (3, "shard_id", "int32"),
+            (4, "offset", "int64"),
+            (5, "size", "int64"),
+            (6, "crc32c", "fixed32"),
+            (7, "slices", "*bytes"),
+        ],
+    }
+)
 NAMES_LIMIT = 1 << 27  # bytes of all names together: prefixes could hide far more
 
 MAGIC = 0xDB4775248B80FB57
@@ -117,33 +139,33 @@ def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
         CheckpointError: damaged, or of a kind that cannot be read.
     """
     table = dict(_read_table(path.read_bytes()))
-    header = protobuf.fields(table.pop(b"", b""))
-    shards = protobuf.number(header, 1)
-    if protobuf.number(header, 2):
+    header = Message["Header"].FromString(table.pop(b"", b""))
+    if header.endianness:
         raise CheckpointError(
             f"Expected little-endian numbers in {path}. Received: big-endian."
         )
-    return shards, {
-        key.decode(): _entry(key.decode(), protobuf.fields(value), path)
-        for key, value in table.items()
+    return header.num_shards, {
+        key.decode(): _entry(key.decode(), value, path) for key, value in table.items()
     }
 
 
-def _entry(name: str, fields: dict[int, list], path: Path) -> Entry:
-    if 7 in fields:
+def _entry(name: str, value: bytes, path: Path) -> Entry:
+    message = Message["Entry"].FromString(value)
+    if message.slices:
         raise CheckpointError(
             f"Expected whole tensors in {path}. Received {name} in slices, as a "
             "partitioned variable is saved. Save it again without a partitioner."
         )
-    shape = protobuf.fields(protobuf.raw(fields, 2))
-    dims = [protobuf.fields(dim) for dim in shape.get(2, [])]
+    shape = tuple(dim.size for dim in message.shape.dim)
+    if min(*shape, message.shard_id, message.offset, message.size) < 0:
+        raise ValueError(f"negative numbers for {name}")
     return Entry(
-        dtype=protobuf.number(fields, 1),
-        shape=tuple(protobuf.number(dim, 1) for dim in dims),
-        shard=protobuf.number(fields, 3),
-        offset=protobuf.number(fields, 4),
-        size=protobuf.number(fields, 5),
-        checksum=int.from_bytes(protobuf.raw(fields, 6), "little"),
+        message.dtype,
+        shape,
+        message.shard_id,
+        message.offset,
+        message.size,
+        message.crc32c,
     )
 
 
@@ -246,13 +268,13 @@ class _Stored:
         data = self.read(0, self.entry.size).tobytes()
         lengths, at = [], 0
         for _ in range(math.prod(self.entry.shape)):
-            length, at = protobuf.varint(data, at)
+            length, at = read_varint(data, at)
             lengths.append(length)
         # The lengths enter the checksums as numbers, not as they are written.
         head = b"".join(struct.pack("<I", length) for length in lengths)
         stored = data[at : at + 4]
         texts = self.split(data, at + 4, lengths)
-        if struct.pack("<I", masked(crc32c(head))) != stored:
+        if masked_crc32c(head) != stored:
             self.fail("another checksum of lengths")
         self.verify([head, stored, *texts])
         return np.array([*texts, None], object)[:-1].reshape(self.entry.shape)
@@ -293,8 +315,8 @@ def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    offset, at = protobuf.varint(data, at)
-    size, at = protobuf.varint(data, at)
+    offset, at = read_varint(data, at)
+    size, at = read_varint(data, at)
     return (offset, size), at
 
 
@@ -302,10 +324,9 @@ def _block(data: bytes, offset: int, size: int) -> bytes:
     end = offset + size
     if end + TRAILER > len(data):
         raise ValueError("a block outside the index")
-    compression, checksum = struct.unpack("<BI", data[end : end + TRAILER])
-    if masked(crc32c(data[offset : end + 1])) != checksum:
+    if masked_crc32c(data[offset : end + 1]) != data[end + 1 : end + TRAILER]:
         raise ValueError("a block with another checksum")
-    if compression:
+    if data[end]:
         raise ValueError("a compressed block, which TensorFlow never writes")
     return data[offset:end]
 
@@ -317,9 +338,9 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("a block of impossible form")
     at, key = 0, b""
     while at < end:
-        shared, at = protobuf.varint(block, at)
-        own, at = protobuf.varint(block, at)
-        size, at = protobuf.varint(block, at)
+        shared, at = read_varint(block, at)
+        own, at = read_varint(block, at)
+        size, at = read_varint(block, at)
         if shared > len(key) or at + own + size > end:
             raise ValueError("an entry of impossible form")
         key = key[:shared] + block[at : at + own]
@@ -395,26 +416,29 @@ def _put_numbers(file: Any, tensor: Tensor) -> int:
 def _put_strings(file: Any, values: np.ndarray) -> int:
     texts = [bytes(value) for value in values.ravel().tolist()]
     head = b"".join(struct.pack("<I", len(text)) for text in texts)
-    checksum = struct.pack("<I", masked(crc32c(head)))
-    file.write(b"".join(protobuf.as_varint(len(text)) for text in texts) + checksum)
+    checksum = masked_crc32c(head)
+    file.write(b"".join(varint(len(text)) for text in texts) + checksum)
     file.write(b"".join(texts))
     return masked(crc32c_of([head, checksum, *texts]))
 
 
 def _write_index(path: Path, shards: int, entries: Mapping[str, Entry]) -> None:
-    version = protobuf.message({1: 1})
-    table = {b"": protobuf.message({1: shards, 3: version})}
-    for name, entry in entries.items():
-        table[name.encode()] = _entry_message(entry)
+    header = Message["Header"](num_shards=shards, version={"producer": 1})
+    table = {b"": header.SerializeToString()}
+    table |= {name.encode(): _entry_message(entry) for name, entry in entries.items()}
     path.write_bytes(_write_table(sorted(table.items())))
 
 
 def _entry_message(entry: Entry) -> bytes:
-    dims = [protobuf.message({1: size}) for size in entry.shape]
-    shape = b"".join(protobuf.field(2, dim) for dim in dims)
-    fields = {1: entry.dtype, 2: shape, 3: entry.shard, 4: entry.offset, 5: entry.size}
-    checksum = protobuf.as_varint(6 << 3 | 5) + struct.pack("<I", entry.checksum)
-    return protobuf.message(fields) + checksum
+    message = Message["Entry"](
+        dtype=entry.dtype,
+        shape={"dim": [{"size": size} for size in entry.shape]},
+        shard_id=entry.shard,
+        offset=entry.offset,
+        size=entry.size,
+        crc32c=entry.checksum,
+    )
+    return message.SerializeToString()
 
 
 def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -429,9 +453,9 @@ def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     data += block.finish()
     metaindex, index = _Block(RESTART), _Block(1)
     for key, offset, size in handles:
-        index.add(key, protobuf.as_varint(offset) + protobuf.as_varint(size))
+        index.add(key, varint(offset) + varint(size))
     footer = b"".join(
-        protobuf.as_varint(number)
+        varint(number)
         for number in (
             len(data),
             metaindex.size,
@@ -463,7 +487,7 @@ class _Block:
             self.restarts.append(len(self.data))
             self.count = shared = 0
         for number in (shared, len(key) - shared, len(value)):
-            self.data += protobuf.as_varint(number)
+            self.data += varint(number)
         self.data += key[shared:] + value
         self.count += 1
         self.key = key
@@ -471,7 +495,7 @@ class _Block:
     def finish(self) -> bytes:
         numbers = [*self.restarts, len(self.restarts)]
         block = bytes(self.data) + struct.pack(f"<{len(numbers)}I", *numbers) + b"\0"
-        return block + struct.pack("<I", masked(crc32c(block)))
+        return block + masked_crc32c(block)
 
 
 def _shared(one: bytes, other: bytes) -> int:

@@ -147,6 +147,7 @@ def head_class(name: str, config: Config) -> str:
         UnknownNameError: neither a short name nor a class.
 
     Example:
+        >>> from keras_bert.families.bert import BertConfig
         >>> head_class("token_classification", BertConfig())
         'BertForTokenClassification'
     """

@@ -12,12 +12,34 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from keras_bert.checkpoints import protobuf
+from google.protobuf.message import DecodeError
+
+from keras_bert.protobuf import message_classes
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 VALUE = "VARIABLE_VALUE"
+Message = message_classes(
+    {
+        "Child": [(1, "node_id", "int32"), (2, "local_name", "string")],
+        "Attribute": [(1, "name", "string"), (3, "checkpoint_key", "string")],
+        "Slot": [
+            (1, "original_variable_node_id", "int32"),
+            (2, "slot_name", "string"),
+            (3, "slot_variable_node_id", "int32"),
+        ],
+        "Bool": [(1, "value", "bool")],
+        "Node": [
+            (1, "children", "*Child"),
+            (2, "attributes", "*Attribute"),
+            (3, "slot_variables", "*Slot"),
+            (5, "has_checkpoint_values", "Bool"),
+        ],
+        "Graph": [(1, "nodes", "*Node")],
+    }
+)
 _ESCAPED = {"..": ".", ".S": "/"}
 
 
@@ -140,22 +162,23 @@ class ObjectGraph:
         """Reads a `TrackableObjectGraph`.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: it is corrupt, or refers to objects it does not hold.
         """
-        messages = protobuf.fields(data).get(1, [])
-        graph = cls([_decode_node(protobuf.fields(message)) for message in messages])
+        try:
+            messages = Message["Graph"].FromString(data).nodes
+        except DecodeError as error:
+            raise ValueError(str(error)) from error
+        graph = cls([_decode_node(message) for message in messages])
         numbers = {n for node in graph.nodes for n in _numbers(node)}
-        if max(numbers, default=0) >= len(graph.nodes):
-            raise ValueError("an object graph that names objects it has not")
+        if not numbers <= {*range(len(graph.nodes))}:
+            raise ValueError("an object graph that refers to objects it does not hold")
         return graph
 
     def encode(self) -> bytes:
         """Writes a `TrackableObjectGraph`."""
         valued = self._valued()
-        return b"".join(
-            protobuf.field(1, _encode_node(node, number in valued))
-            for number, node in enumerate(self.nodes)
-        )
+        nodes = [_encode_node(node, i in valued) for i, node in enumerate(self.nodes)]
+        return Message["Graph"](nodes=nodes).SerializeToString()
 
     def _valued(self) -> set[int]:
         """Objects that are, or lead to, variables."""
@@ -185,34 +208,26 @@ def _numbers(node: Node) -> list[int]:
     return [*node.children.values(), *slots]
 
 
-def _decode_node(fields: dict[int, list]) -> Node:
-    children = [protobuf.fields(child) for child in fields.get(1, [])]
-    attributes = [protobuf.fields(attribute) for attribute in fields.get(2, [])]
-    slots = [protobuf.fields(slot) for slot in fields.get(3, [])]
-    keys = {protobuf.text(a, 1): protobuf.text(a, 3) for a in attributes}
+def _decode_node(message: Any) -> Node:
+    keys = {a.name: a.checkpoint_key for a in message.attributes}
     return Node(
-        {protobuf.text(c, 2): protobuf.number(c, 1) for c in children},
+        {child.local_name: child.node_id for child in message.children},
         keys.get(VALUE),
         [
-            (protobuf.number(s, 1), protobuf.text(s, 2), protobuf.number(s, 3))
-            for s in slots
+            (s.original_variable_node_id, s.slot_name, s.slot_variable_node_id)
+            for s in message.slot_variables
         ],
     )
 
 
-def _encode_node(node: Node, valued: bool) -> bytes:
-    children = [
-        protobuf.field(1, protobuf.message({1: number, 2: name.encode()}))
-        for name, number in node.children.items()
-    ]
-    slots = [
-        protobuf.field(3, protobuf.message({1: of, 2: name.encode(), 3: number}))
-        for of, name, number in node.slots
-    ]
-    attributes = []
+def _encode_node(node: Node, valued: bool) -> Any:
+    message = Message["Node"](has_checkpoint_values={"value": valued})
+    for name, number in node.children.items():
+        message.children.add(node_id=number, local_name=name)
     if node.key is not None:
-        value = protobuf.message({1: VALUE.encode(), 3: node.key.encode()})
-        attributes = [protobuf.field(2, value)]
-    # A message of its own, so that "no" can be told from "not said".
-    has_values = protobuf.field(5, protobuf.message({1: int(valued)}))
-    return b"".join([*children, *attributes, *slots, has_values])
+        message.attributes.add(name=VALUE, checkpoint_key=node.key)
+    for of, name, number in node.slots:
+        message.slot_variables.add(
+            original_variable_node_id=of, slot_name=name, slot_variable_node_id=number
+        )
+    return message

@@ -10,11 +10,12 @@ from tqdm import tqdm
 from keras_bert.errors import ConfigError, InputError, choose
 from keras_bert.features import record_fields
 from keras_bert.pretraining import google
+from keras_bert.pretraining.examples import encode_examples
 from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.pipeline import RecordPipeline
-from keras_bert.pretraining.records import RecordWriter, encode_examples
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import BLOCK_BYTES, Source, TextFiles
+from keras_bert.pretraining.tfrecords import RecordWriter
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.files import expand, read_lines
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_bert.errors import ConfigError, InputError
-from keras_bert.pretraining.examples import Column, RecordFile, decode_examples
+from keras_bert.pretraining.examples import Column, Ragged, decode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.reading import (
@@ -19,7 +19,8 @@ from keras_bert.pretraining.reading import (
     record_form,
     sort_fields,
 )
-from keras_bert.pretraining.records import COMPACT_IDS, Ragged, decode_compact
+from keras_bert.pretraining.records import COMPACT_IDS, decode_compact
+from keras_bert.pretraining.tfrecords import RecordFile
 from keras_bert.tokenization import BertTokenizer
 
 Arrays = dict[str, np.ndarray] | np.ndarray

@@ -29,9 +29,9 @@ from keras_bert.pretraining.corpus import (
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.processes import run_tasks
 from keras_bert.pretraining.record_maker import RecordMaker
-from keras_bert.pretraining.records import RecordWriter
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import RawBlock, Source
+from keras_bert.pretraining.tfrecords import RecordWriter
 from keras_bert.tokenization import BertTokenizer
 
 _LAYOUT = 1  # of the work folder and of the draws; a new number begins anew

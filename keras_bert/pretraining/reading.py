@@ -12,17 +12,17 @@ import numpy as np
 
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import INPUTS, NAMINGS, RecordField, record_fields
-from keras_bert.pretraining.examples import RecordFile, decode_examples
+from keras_bert.pretraining.examples import Ragged, decode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.records import (
     COMPACT_IDS,
     CompactRows,
-    Ragged,
     decode_compact,
     static_columns,
 )
 from keras_bert.pretraining.rows import Pieces, SpecialIds, lay_out
+from keras_bert.pretraining.tfrecords import RecordFile
 from keras_bert.tokenization import BertTokenizer
 
 if TYPE_CHECKING:

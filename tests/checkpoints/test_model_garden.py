@@ -428,7 +428,7 @@ def _no_encoder(graph, arrays):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (_point_outside, "names objects it has not"),
+        (_point_outside, "refers to objects it does not hold"),
         (_without_a_tensor, r"objects in .* have. Missing: encoder/_pooler_layer/bias"),
         (_no_encoder, "the encoder of a Model Garden BERT"),
     ],

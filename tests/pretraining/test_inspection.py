@@ -8,6 +8,7 @@ import pytest
 from keras_bert import BertTokenizer
 from keras_bert.errors import ExistingOutputError, InputError, MissingFileError
 from keras_bert.pretraining import DataSettings, create_pretraining_data
+from keras_bert.pretraining.examples import encode_examples
 from keras_bert.pretraining.inspection import Inspection, inspect_records
 from keras_bert.pretraining.inspection_report import (
     LABELS,
@@ -18,8 +19,8 @@ from keras_bert.pretraining.inspection_report import (
     format_statistics,
 )
 from keras_bert.pretraining.masking import MaskingSettings
-from keras_bert.pretraining.records import encode_examples, write_records
 from keras_bert.pretraining.sources import Documents
+from keras_bert.pretraining.tfrecords import write_records
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["un", "##af", "##fable", "men", "walk", "##ed", "go", "##ing"]

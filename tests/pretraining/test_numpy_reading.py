@@ -13,18 +13,14 @@ from hypothesis import strategies as st
 
 from keras_bert.errors import ConfigError, InputError, MissingFileError
 from keras_bert.features import record_fields
-from keras_bert.pretraining.examples import RecordFile, decode_examples
+from keras_bert.pretraining.examples import Ragged, decode_examples, encode_examples
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.numpy_reading import RecordBatches, permuted
 from keras_bert.pretraining.packing import Places
 from keras_bert.pretraining.reading import dataset
-from keras_bert.pretraining.records import (
-    Ragged,
-    encode_compact,
-    encode_examples,
-    write_records,
-)
+from keras_bert.pretraining.records import encode_compact
 from keras_bert.pretraining.rows import Pieces
+from keras_bert.pretraining.tfrecords import RecordFile, write_records
 from keras_bert.tokenization import BertTokenizer
 
 SEQ, MASKED, RECORDS = 13, 4, 37
@@ -228,8 +224,19 @@ def test_messages_are_read_as_protobuf_writes_them(rows):
         assert found["c"] == [bytes(row[0] % 9) if row else b"" for row in rows]
 
 
+UNKNOWN_KIND = b"\n\t\n\x07\n\x01a\x12\x02J\x00"  # a feature with a field 9
+
+
 @pytest.mark.parametrize(
-    "message", [b"\x08\x01", b"\n\x05abc", b"\n\x03\n\x01x", b"\xff\xff\xff", b"junk!"]
+    "message",
+    [
+        b"\x08\x01",
+        b"\n\x05abc",
+        b"\n\x03\n\x01x",
+        b"\xff\xff\xff",
+        b"junk!",
+        UNKNOWN_KIND,
+    ],
 )
 def test_what_is_no_message_is_an_error(message):
     with pytest.raises(InputError, match=r"serialized tf.train.Example"):

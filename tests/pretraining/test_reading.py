@@ -14,16 +14,12 @@ import tensorflow as tf
 
 from keras_bert import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
+from keras_bert.pretraining.examples import encode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.reading import Gate, dataset, record_form
-from keras_bert.pretraining.records import (
-    encode_compact,
-    encode_examples,
-    encode_static,
-    write_records,
-)
+from keras_bert.pretraining.records import encode_compact, encode_static
 from keras_bert.pretraining.rows import (
     ModelRows,
     Pieces,
@@ -31,6 +27,7 @@ from keras_bert.pretraining.rows import (
     lay_out,
     piece_lengths,
 )
+from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.training.step import Objective
 from tests.bounds import assert_close
 from tests.paths import ROOT

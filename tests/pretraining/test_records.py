@@ -10,20 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert.errors import ExistingOutputError
-from keras_bert.features import PRETRAINING_RECORD, record_fields
+from keras_bert.features import NAMINGS, PRETRAINING_RECORD, record_fields
+from keras_bert.pretraining.examples import Ragged, encode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskedRows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.records import (
     COMPACT_IDS,
-    NAMINGS,
-    Ragged,
-    RecordWriter,
     decode_compact,
     encode_compact,
-    encode_examples,
     encode_static,
-    write_records,
 )
 from keras_bert.pretraining.rows import (
     ModelRows,
@@ -32,6 +28,7 @@ from keras_bert.pretraining.rows import (
     lay_out,
     piece_lengths,
 )
+from keras_bert.pretraining.tfrecords import RecordWriter, write_records
 
 WIDTH, PREDICTIONS, SLOTS = 37, 7, 3
 

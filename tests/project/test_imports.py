@@ -18,7 +18,7 @@ PACKAGE = ROOT / "keras_bert"
 # The floors of the house, lowest first. A part imports only parts on floors below its
 # own; those on one floor do not know each other. `__init__` hands on public names.
 FLOORS = (
-    ("axes", "checksums", "errors", "features", "tf_startup", "version"),
+    ("axes", "checksums", "errors", "features", "protobuf", "tf_startup", "version"),
     ("atomic_files", "config", "extras"),
     ("families", "figures"),
     ("checkpoints", "layers", "tokenization"),
@@ -37,7 +37,8 @@ LIMITED = {
     **{part: set() for parts in FLOORS[:2] for part in parts},
     "__init__": set(),
     "checksums": {"numpy", "google_crc32c"},
-    "checkpoints": {"numpy", "einops"},
+    "protobuf": {"google"},
+    "checkpoints": {"numpy", "einops", "google"},
     "families": set(),
     "layers": {"keras", "numpy"},
     "optimizers": {"keras", "numpy"},

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_bert.errors import ConfigError, InputError
 from keras_bert.models import BertForPreTraining, BertForSequenceClassification
 from keras_bert.pretraining.numpy_reading import RecordBatches
-from keras_bert.pretraining.records import write_records
+from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.training import loop
 from keras_bert.training.loop import Plan, Run, TrainingStopped

@@ -1,9 +1,7 @@
 """TF Serving's messages for a client, without TensorFlow.
 
-The package `tensorflow-serving-api` has them too, but importing it imports all of
-TensorFlow, which takes seconds and hundreds of megabytes. What travels depends on the
-numbers and types of fields alone; they are in the table below, and a test compares
-them with that package. Maps are what they are on the wire: repeated pairs.
+Those of the package `tensorflow-serving-api` need all of TensorFlow; a test compares
+the table below with them. See `keras_bert.protobuf` for its notation.
 
 Source of the numbers: TF Serving's `apis/*.proto`, TensorFlow's `tensor.proto`,
 `tensor_shape.proto` and `meta_graph.proto`.
@@ -11,17 +9,8 @@ Source of the numbers: TF Serving's `apis/*.proto`, TensorFlow's `tensor.proto`,
 
 import numpy as np
 
-from keras_bert.extras import require
+from keras_bert.protobuf import message_classes
 
-descriptor_pb2 = require("google.protobuf.descriptor_pb2")
-descriptor_pool = require("google.protobuf.descriptor_pool")
-message_factory = require("google.protobuf.message_factory")
-_FILE = descriptor_pb2.FileDescriptorProto(
-    name="keras_bert/serving/wire.proto", package="keras_bert", syntax="proto3"
-)
-
-# Of each message its fields: number, name, type. A star repeats; capitals begin the
-# names of messages in this table. Enumerations travel as int32.
 MESSAGES = {
     "Dim": [(1, "size", "int64"), (2, "name", "string")],
     "Shape": [(2, "dim", "*Dim"), (3, "unknown_rank", "bool")],
@@ -70,6 +59,7 @@ MESSAGES = {
     "SignatureDefEntry": [(1, "key", "string"), (2, "value", "SignatureDef")],
     "SignatureDefMap": [(1, "signature_def", "*SignatureDefEntry")],
 }
+Message = message_classes(MESSAGES)
 
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
@@ -84,35 +74,6 @@ DTYPES = {
 }
 TYPE_NAMES = {number: name for number, name, _ in DTYPES.values()}
 FIELDS = {number: (dtype, field) for dtype, (number, _, field) in DTYPES.items()}
-
-
-def _classes() -> dict[str, type]:
-    for name, fields in MESSAGES.items():
-        message = _FILE.message_type.add(name=name)
-        for number, field, kind in fields:
-            _add_field(message, number, field, kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_FILE)
-    return {
-        name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"keras_bert.{name}")
-        )
-        for name in MESSAGES
-    }
-
-
-def _add_field(message, number: int, name: str, kind: str) -> None:
-    proto = descriptor_pb2.FieldDescriptorProto
-    field = message.field.add(name=name, number=number)
-    field.label = proto.LABEL_REPEATED if kind[0] == "*" else proto.LABEL_OPTIONAL
-    kind = kind.removeprefix("*")
-    if kind in MESSAGES:
-        field.type, field.type_name = proto.TYPE_MESSAGE, f".keras_bert.{kind}"
-    else:
-        field.type = getattr(proto, f"TYPE_{kind.upper()}")
-
-
-Message = _classes()
 
 
 def to_tensor(values: list):
