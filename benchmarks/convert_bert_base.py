@@ -52,8 +52,8 @@ def random_tensors(config: BertConfig, seed: int = 0) -> Iterator[tuple[str, Ten
     """
     family = families.of(config)
     sizes = family.sizes(config)
-    for part in family.HEADS[HEAD]:
-        for row in expand(family.PARTS[part], config.num_hidden_layers):
+    for part in family.parts_of(HEAD):
+        for row in expand(family.parts[part], config.num_hidden_layers):
             name, layout = row.placements["google"]
             seed += 1
             yield name, _drawn(axes.shape(layout, sizes), seed)

@@ -278,16 +278,7 @@ class Config:
             MissingFileError: there is no such file.
             ConfigError: the file is not a JSON object, or a value is wrong.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"Expected a config file at {path}; none is there.")
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"Expected JSON in {path}. Received: {error}.") from error
-        if not isinstance(values, dict):
-            raise ConfigError(f"Expected a JSON object in {path}.")
-        return cls.from_dict(values)
+        return cls.from_dict(read_json_file(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the keys of a `config.json`, `extra` included."""
@@ -308,6 +299,25 @@ class Config:
     def to_json_string(self) -> str:
         """Returns `to_dict()` as JSON with sorted keys and a final newline."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def read_json_file(path: str | Path) -> dict[str, Any]:
+    """Reads the JSON object in a config file.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ConfigError: the file is not a JSON object.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"Expected a config file at {path}; none is there.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Expected JSON in {path}. Received: {error}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"Expected a JSON object in {path}.")
+    return values
 
 
 def aliased(**names: str) -> Callable[[type], type]:
@@ -355,7 +365,7 @@ def _check(name: str, value: Any, kinds: tuple, accept, expected: str) -> None:
 
 
 _POSITIVE = ((int,), lambda v: v > 0, "a positive integer")
-_FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
+FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
 _ABOVE_ZERO = ((int, float), lambda v: v > 0, "a number above 0")
 _FLAG = ((bool,), lambda v: True, "True or False")
 
@@ -373,8 +383,8 @@ _RULES = {
     "num_attention_heads": _POSITIVE,
     "intermediate_size": _POSITIVE,
     "hidden_act": _one_of(ACTIVATIONS),
-    "hidden_dropout_prob": _FRACTION,
-    "attention_probs_dropout_prob": _FRACTION,
+    "hidden_dropout_prob": FRACTION,
+    "attention_probs_dropout_prob": FRACTION,
     "max_position_embeddings": _POSITIVE,
     "type_vocab_size": _POSITIVE,
     "initializer_range": _ABOVE_ZERO,

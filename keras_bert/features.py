@@ -17,6 +17,7 @@ class Feature(NamedTuple):
         pad: the value that fills padding.
         google: name in records in the form of Google's 2018 scripts.
         model_garden: name in records written with `--use_v2_feature_names`.
+        keras_hub: name in KerasHub's models.
     """
 
     name: str
@@ -24,15 +25,27 @@ class Feature(NamedTuple):
     pad: int = 0
     google: str | None = None
     model_garden: str | None = None
+    keras_hub: str | None = None
 
 
 INPUTS = {
     feature.name: feature
     for feature in (
         # `pad` of input_ids is the config's pad_token_id; 0 in every release.
-        Feature("input_ids", "batch seq", 0, "input_ids", "input_word_ids"),
-        Feature("attention_mask", "batch seq", 0, "input_mask", "input_mask"),
-        Feature("token_type_ids", "batch seq", 0, "segment_ids", "input_type_ids"),
+        Feature(
+            "input_ids", "batch seq", 0, "input_ids", "input_word_ids", "token_ids"
+        ),
+        Feature(
+            "attention_mask", "batch seq", 0, "input_mask", "input_mask", "padding_mask"
+        ),
+        Feature(
+            "token_type_ids",
+            "batch seq",
+            0,
+            "segment_ids",
+            "input_type_ids",
+            "segment_ids",
+        ),
         Feature("position_ids", "batch seq", 0, None, "position_ids"),
         Feature(
             "masked_lm_positions",
@@ -40,9 +53,18 @@ INPUTS = {
             0,
             "masked_lm_positions",
             "masked_lm_positions",
+            "mask_positions",
         ),
         Feature("cls_positions", "batch pieces"),
     )
+}
+
+# What other libraries call the inputs.
+ALIASES = {
+    alias: feature.name
+    for feature in INPUTS.values()
+    for alias in (feature.google, feature.model_garden, feature.keras_hub)
+    if alias
 }
 
 ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")

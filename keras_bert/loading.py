@@ -20,6 +20,7 @@ from keras_bert.checkpoints.matching import PartMatch, match_weights, raise_mism
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
+from keras_bert.families.family import CLASSIFIERS
 from keras_bert.families.rows import Row, expand
 
 HUB = "hf://"
@@ -73,6 +74,7 @@ def read_for(
     path: str | Path,
     parts: Collection[str],
     *,
+    family: str | None = None,
     ignore_mismatched_sizes: bool = False,
     **overrides: Any,
 ) -> Loaded:
@@ -80,8 +82,8 @@ def read_for(
 
     Args:
         path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`.
-        parts: names of the parts needed, of `keras_bert.families.bert.PARTS`; the
-            encoder always is.
+        parts: names of the parts needed, of `Family.parts`; the encoder always is.
+        family: the `model_type` the checkpoint must have; None takes any.
         ignore_mismatched_sizes: make a head new where the checkpoint's has another
             number of labels.
         **overrides: config fields to set differently.
@@ -98,6 +100,7 @@ def read_for(
         >>> read_for("ckpt/", ("encoder", "pooler"))  # doctest: +SKIP
     """
     checkpoint = formats.read(local_path(path))
+    _refuse_other_family(checkpoint, family)
     config = checkpoint.config.replace(**overrides)
     found = match_weights(checkpoint, config, parts)
     body = families.of(config).body(config)
@@ -115,12 +118,21 @@ def read_for(
     return Loaded(config, Arrays(tensors), newly_initialized, unused)
 
 
+def _refuse_other_family(checkpoint: Checkpoint, family: str | None) -> None:
+    found = families.of(checkpoint.config)
+    if family not in (None, found.model_type):
+        raise CheckpointError(
+            f"Expected a checkpoint of a {family!r} model. Received one of a "
+            f"{found.model_type!r} model in {checkpoint.path}. Load it with "
+            f"{found.class_name('encoder')} or another class of its family."
+        )
+
+
 def _resized(
     needed: list[PartMatch], checkpoint: Checkpoint, ignore: bool
 ) -> list[str]:
     """Classifiers of another number of labels: an error, or new ones."""
-    classifiers = families.of(checkpoint.config).CLASSIFIERS
-    resized = [p for p in needed if p.name in classifiers and p.misshapen and p.found]
+    resized = [p for p in needed if p.name in CLASSIFIERS and p.misshapen and p.found]
     if resized and not ignore:
         details = "; ".join(f"{n}: {t}" for n, t in resized[0].misshapen.items())
         raise CheckpointError(
@@ -188,7 +200,7 @@ def load_pretrained(
     ignore_mismatched_sizes: bool = False,
     **overrides: Any,
 ) -> Any:
-    """Builds a model from a checkpoint; see `BertPreTrainedModel.from_pretrained`.
+    """Builds a model from a checkpoint; see `PreTrainedModel.from_pretrained`.
 
     Args:
         model_class: has `parts_for` and is called with a config.
@@ -205,7 +217,11 @@ def load_pretrained(
     own = {k: overrides.pop(k) for k in ("add_pooling_layer",) if k in overrides}
     parts = model_class.parts_for(**own)
     loaded = read_for(
-        path, parts, ignore_mismatched_sizes=ignore_mismatched_sizes, **overrides
+        path,
+        parts,
+        family=model_class.family.model_type,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        **overrides,
     )
     model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
@@ -241,7 +257,7 @@ def assign(variables: Iterable[Any], loaded: Loaded) -> None:
 
 def _rows(config: Config, parts: Iterable[str]) -> list[Row]:
     family = families.of(config)
-    rows = [row for part in parts for row in family.PARTS[part]]
+    rows = [row for part in parts for row in family.parts[part]]
     return expand(rows, config.num_hidden_layers)
 
 
@@ -255,7 +271,7 @@ def save_pretrained(
     file_format: str = "safetensors",
     max_shard_size: int | str | None = None,
 ) -> Path:
-    """Writes a model as a directory; see `BertPreTrainedModel.save_pretrained`.
+    """Writes a model as a directory; see `PreTrainedModel.save_pretrained`.
 
     Args:
         model: has `config`, `parts_held` and `weights`.

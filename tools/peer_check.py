@@ -36,7 +36,7 @@ TOLERANCE = 5e-6
 GOOGLE_COMMIT = "eedf5716ce1268e56f0a50264a88cafad334ac61"
 TENSORFLOW = ("tf-models-official==2.20.0", "setuptools<81")
 # Heads a peer has; each script tells how it names them.
-ALL = tuple(families.of(BertConfig()).HEADS)
+ALL = tuple(families.of("bert").models)
 GOOGLES = (
     "BertModel",
     "BertForPreTraining",
@@ -130,8 +130,8 @@ def _random(config: BertConfig, head: str) -> dict[str, Tensor]:
     sizes = family.sizes(config)
     slots = [
         row.placements["keras"]
-        for part in family.HEADS[head]
-        for row in expand(family.PARTS[part], config.num_hidden_layers)
+        for part in family.parts_of(head)
+        for row in expand(family.parts[part], config.num_hidden_layers)
     ]
     return {
         slot.name: Tensor.of(

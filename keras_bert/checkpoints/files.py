@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert import families
 from keras_bert.atomic_files import whole_directory
-from keras_bert.config import Config
+from keras_bert.config import Config, read_json_file
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
@@ -20,7 +21,6 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
-from keras_bert.families.bert import BertConfig
 
 VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 TOKENIZER_FILES = (
@@ -136,7 +136,7 @@ def read_config(
             f"Expected {' or '.join(names)} in {places[0]}; none is there. Put one "
             "beside the weights, or name it (config_file=, --config)."
         )
-    config = BertConfig.from_json_file(path)
+    config = families.read_config(read_json_file(path))
     _refuse_unsupported(config, path)
     extra = dict(config.extra)
     architectures = extra.pop("architectures", None) or [None]

@@ -14,6 +14,7 @@ from keras_bert.checkpoints.conversion import summarize_optimizer
 from keras_bert.checkpoints.matching import choose_head, match_weights, parameters
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
+from keras_bert.families.family import CLASSIFIERS
 
 SIZES = (
     "vocab_size",
@@ -104,7 +105,7 @@ def inspect(path: str | Path) -> Description:
     checkpoint = formats.read(path)
     config = checkpoint.config
     head = choose_head(checkpoint, config)
-    found = match_weights(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    found = match_weights(checkpoint, config, families.of(config).parts_of(head))
     problems = {
         name: [*found.parts[name].missing, *found.parts[name].misshapen]
         for name in dict.fromkeys((*families.of(config).body(config), *found.present))
@@ -171,15 +172,15 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _classifies(checkpoint: Checkpoint) -> bool:
     family = families.of(checkpoint.config)
-    parts = family.HEADS.get(choose_head(checkpoint, checkpoint.config), ())
-    return bool({*parts} & {*family.CLASSIFIERS})
+    parts = family.parts_of(choose_head(checkpoint, checkpoint.config))
+    return bool({*parts} & {*CLASSIFIERS})
 
 
 def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The complete parts by our own names, in our own layout."""
     config = checkpoint.config
     head = choose_head(checkpoint, config)
-    found = match_weights(checkpoint, config, families.of(config).HEADS.get(head, ()))
+    found = match_weights(checkpoint, config, families.of(config).parts_of(head))
     whole = [p for p in found.parts.values() if not p.missing and not p.misshapen]
     rows = [row for part in whole for row in part.rows]
     return translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
@@ -217,7 +218,7 @@ def _sizes(config: Config) -> dict[str, int | str]:
 
 def _labels(config: Config, parts: list[str]) -> dict[str, int]:
     """The number of labels, where there is a head that has labels."""
-    has_labels = set(parts) & set(families.of(config).CLASSIFIERS)
+    has_labels = set(parts) & set(CLASSIFIERS)
     return {"num_labels": config.num_labels} if has_labels else {}
 
 

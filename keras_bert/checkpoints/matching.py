@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import Config
-from keras_bert.errors import CheckpointError, choose
+from keras_bert.errors import CheckpointError
+from keras_bert.families.family import BODY, CLASSIFIERS, FIELDS, Family
 from keras_bert.families.rows import Placement, Row, expand
 
 SHOWN = 10  # names listed in a message before "and N more"
@@ -69,25 +69,25 @@ def match_weights(
     return Matches(found, sorted(set(checkpoint.tensors) - known))
 
 
-def _distinct(family: ModuleType, meant: Collection[str], format: str) -> list[str]:
+def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
     """All parts; of classifiers that share their names, one."""
-    order = sorted(family.CLASSIFIERS, key=lambda name: name not in meant)
+    order = sorted(CLASSIFIERS, key=lambda name: name not in meant)
     taken: set[str] = set()
     kept = []
     for name in order:
         names = {
             r.placements[format].name
-            for r in family.PARTS[name]
+            for r in family.parts[name]
             if format in r.placements
         }
         kept += [name] if name in meant or not names & taken else []
         taken |= names
-    return [n for n in family.PARTS if n in kept or n not in family.CLASSIFIERS]
+    return [n for n in family.parts if n in kept or n not in CLASSIFIERS]
 
 
 def _part(name: str, checkpoint: Checkpoint, config: Config) -> PartMatch:
     family = families.of(config)
-    part = PartMatch(name, expand(family.PARTS[name], config.num_hidden_layers))
+    part = PartMatch(name, expand(family.parts[name], config.num_hidden_layers))
     for row in part.rows:
         place = row.placements.get(checkpoint.format)
         if place is None:
@@ -112,7 +112,7 @@ def _misfit(place: Placement, tensor: Tensor, config: Config) -> str | None:
         return f"expected floating point, received {tensor.dtype}"
     if tensor.shape == expected:
         return None
-    fields = [family.FIELDS[n] for n in axes.names(place.axes) if n in family.FIELDS]
+    fields = [FIELDS[n] for n in axes.names(place.axes) if n in FIELDS]
     why = ", ".join(f"{f}={getattr(config, f)}" for f in dict.fromkeys(fields))
     return f"expected {expected} from {why}, received {tensor.shape}"
 
@@ -151,10 +151,7 @@ def head_class(name: str, config: Config) -> str:
         >>> head_class("token_classification", BertConfig())
         'BertForTokenClassification'
     """
-    family = families.of(config)
-    if name in family.HEADS:
-        return name
-    return family.HEAD_NAMES[choose("head", name, family.HEAD_NAMES)]
+    return families.of(config).class_name(name)
 
 
 def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
@@ -194,17 +191,17 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
     family = families.of(checkpoint.config)
     layers = checkpoint.config.num_hidden_layers
     for name in drop:
-        rows = expand(family.PARTS.get(name, []), layers)
+        rows = expand(family.parts.get(name, []), layers)
         at = checkpoint.format
         names = [r.placements[at].name for r in rows if at in r.placements] or [name]
         gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
         if not gone:
             raise CheckpointError(
                 f"Asked to drop {name!r}, but {checkpoint.path} has no such tensor or "
-                f"part. Its parts can be {', '.join(family.PARTS)}."
+                f"part. Its parts can be {', '.join(family.parts)}."
             )
         checkpoint.ignored.update({n: "dropped by request" for n in gone})
-        declared = family.HEADS.get(checkpoint.head, ())
+        declared = family.parts_of(checkpoint.head)
         if _body(family, [name]) & _body(family, declared):
             checkpoint.head = None  # no longer what its files say
 
@@ -222,27 +219,29 @@ def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
     family = families.of(config)
     declared = checkpoint.head
     present = match_weights(checkpoint, config, ()).present
-    bodies = {head: _body(family, parts) for head, parts in family.HEADS.items()}
+    bodies = {head: _body(family, parts) for head, parts in family.model_parts.items()}
     body = _body(family, present)
     if declared in bodies and (bodies[declared] == body or bodies[declared] - body):
         return declared  # and if a part of it is missing, that is worth an error
     pooled = {
-        h for h, p in family.HEADS.items() if ("pooler" in p) == ("pooler" in present)
+        head
+        for head, parts in family.model_parts.items()
+        if ("pooler" in parts) == ("pooler" in present)
     }
     fitting = [head for head in bodies if bodies[head] == body]
     return next((h for h in fitting if h in pooled), next(iter(fitting), None))
 
 
-def _body(family: ModuleType, parts: Iterable[str]) -> set[str]:
+def _body(family: Family, parts: Iterable[str]) -> set[str]:
     """What tells model classes apart by the names in their checkpoints."""
-    same = dict.fromkeys(family.CLASSIFIERS, "classifier")
-    return {same.get(part, part) for part in parts} - {*family.BODY}
+    same = dict.fromkeys(CLASSIFIERS, "classifier")
+    return {same.get(part, part) for part in parts} - {*BODY}
 
 
 def _required(head: str | None, config: Config) -> list[str]:
     family = families.of(config)
-    parts = family.HEADS.get(head, ())
-    optional = ("pooler",) if head in family.POOLER_OPTIONAL else ()
+    parts = family.parts_of(head)
+    optional = ("pooler",) if family.models.get(head) == "encoder" else ()
     return [p for p in parts if p not in optional]
 
 

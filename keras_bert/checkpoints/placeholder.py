@@ -18,7 +18,7 @@ REASON = "zeros in place of a pooler, not a weight"
 
 def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
     family = families.of(config)
-    places = [row.placements[format] for row in family.PARTS["pooler"]]
+    places = [row.placements[format] for row in family.parts["pooler"]]
     return {to.name: axes.shape(to.axes, family.sizes(config)) for to in places}
 
 

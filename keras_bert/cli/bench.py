@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
     chosen = _chosen(VARIANTS, args.only)
     model = load_model(args)
-    if model.head.choices:
+    if model.choices:
         raise ConfigError("Expected a model of rows. Received: one of choices.")
     work = _work(model, args)
     measured = [variant for variant in chosen if not variant.missing]

@@ -1,34 +1,35 @@
-"""The families as data: weight rows, model classes, axis sizes. No code to run.
+"""The families: each one value, that everything else asks. No code to run."""
 
-A family is a module with `PARTS`, `HEADS`, `sizes(config)` and `body(config)`.
-"""
-
-import importlib
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from keras_bert.config import Config
-from keras_bert.errors import choose
+from keras_bert.errors import ConfigError, choose
+from keras_bert.families.bert import BERT
+from keras_bert.families.distilbert import DISTILBERT
+from keras_bert.families.family import Family
+from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 
-FAMILIES = {"bert": "BertConfig"}
+FAMILIES = {f.model_type: f for f in (BERT, DISTILBERT, ROBERTA, XLM_ROBERTA)}
+
+__all__ = ["FAMILIES", "Family", "of", "read_config"]
 
 
-def of(config: Config) -> ModuleType:
-    """Returns the family a config belongs to.
+def of(model: Config | str) -> Family:
+    """Returns a family.
 
     Args:
-        config: a family's config.
+        model: its `model_type`, or one of its configs.
 
     Raises:
-        UnknownNameError: the config's `model_type` names no family.
+        UnknownNameError: there is no such family.
 
     Example:
-        >>> of(read_config({"model_type": "bert"})).__name__
-        'keras_bert.families.bert'
+        >>> of("bert").class_prefix
+        'Bert'
     """
-    name = choose("model type", config.model_type, FAMILIES)
-    return importlib.import_module(f"keras_bert.families.{name}")
+    name = model if isinstance(model, str) else model.model_type
+    return FAMILIES[choose("model type", name, FAMILIES)]
 
 
 def read_config(values: Mapping[str, Any]) -> Config:
@@ -38,9 +39,16 @@ def read_config(values: Mapping[str, Any]) -> Config:
         values: with `model_type`; BERT's where there is none.
 
     Raises:
-        UnknownNameError: `model_type` names no family.
-        ConfigError: a value is wrong.
+        ConfigError: `model_type` names no family, or a value is wrong.
+
+    Example:
+        >>> read_config({"model_type": "distilbert", "dim": 24, "n_heads": 2}).head_dim
+        12
     """
-    name = choose("model type", values.get("model_type", "bert"), FAMILIES)
-    module = importlib.import_module(f"keras_bert.families.{name}")
-    return getattr(module, FAMILIES[name]).from_dict(values)
+    name = values.get("model_type", BERT.model_type)
+    if name not in FAMILIES:
+        raise ConfigError(
+            f"Expected a model of one of the families {', '.join(FAMILIES)}. "
+            f"Received: model_type={name!r}."
+        )
+    return FAMILIES[name].config.from_dict(values)

@@ -1,7 +1,4 @@
-"""BERT's weights: their names and axes in every format, part by part.
-
-`PARTS` groups the rows the way checkpoints do: a part is there as a whole or not
-at all. `HEADS` says which parts each model class is made of.
+"""BERT: its config, and its weights' names and axes in every format, part by part.
 
 Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 `run_classifier.py` and `run_squad.py`; state dict keys of Hugging Face's
@@ -11,11 +8,14 @@ Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 `BertBackbone`, `BertMaskedLM` and `BertTextClassifier`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras_bert.config import Config
 from keras_bert.errors import choose
+from keras_bert.families.family import Family
+from keras_bert.families.names import block, dense, norm, output, table, vector
 from keras_bert.families.rows import Placement, Row
 
 # === Config ===
@@ -86,190 +86,76 @@ class BertConfig(Config):
         return cls(**{**shape, **changes})
 
 
-# === The spellings BERT needs ===
+# === Weights ===
 
-
-class Style(NamedTuple):
-    """How a format ends its names and lays out its matrices.
-
-    Attributes:
-        kernel, bias, gamma, beta, table: last parts of names.
-        turned: kernels are `[out, in]`.
-        split: attention heads have a dimension of their own.
-    """
-
-    kernel: str = "/kernel"
-    bias: str = "/bias"
-    gamma: str = "/gamma"
-    beta: str = "/beta"
-    table: str = "/embeddings"
-    turned: bool = False
-    split: bool = False
-
-    def axes(self, axes: str) -> str:
-        """Writes an axes string as the format has it."""
-        return axes.replace(_HEADS_AXIS, _HEADS_AXIS[1:-1]) if self.split else axes
-
-    def matrix(self, inputs: str, outputs: str) -> str:
-        """Returns a kernel's axes."""
-        order = (outputs, inputs) if self.turned else (inputs, outputs)
-        return self.axes(" ".join(order))
-
-
-_HEADS_AXIS = "(heads head_dim)"
-_STYLES = {
-    "keras": Style(),
-    "google": Style(table=""),
-    "huggingface": Style(".weight", ".bias", ".weight", ".bias", ".weight", True),
-    "huggingface_tf": Style(),
-    "model_garden": Style(split=True),
-    "keras_hub": Style(split=True),
+# The layers of a block, in the order that `names.block` asks for.
+BLOCK = (
+    "attention/self/query",
+    "attention/self/key",
+    "attention/self/value",
+    "attention/output/dense",
+    "attention/output/LayerNorm",
+    "intermediate/dense",
+    "output/dense",
+    "output/LayerNorm",
+)
+_MODEL_GARDEN_BLOCK = (
+    "_attention_layer/_query_dense",
+    "_attention_layer/_key_dense",
+    "_attention_layer/_value_dense",
+    "_attention_layer/_output_dense",
+    "_attention_layer_norm",
+    "_intermediate_dense",
+    "_output_dense",
+    "_output_layer_norm",
+)
+_KERAS_HUB_BLOCK = (
+    "self_attention_layer/query",
+    "self_attention_layer/key",
+    "self_attention_layer/value",
+    "self_attention_layer/attention_output",
+    "self_attention_layer_norm",
+    "feedforward_intermediate_dense",
+    "feedforward_output_dense",
+    "feedforward_layer_norm",
+)
+_TABLES = {  # axes of the rows; the Model Garden's and KerasHub's names
+    "word": ("vocab", "_embedding", "token"),
+    "position": ("position", "_position_embedding", "position"),
+    "token_type": ("segment", "_type_embedding", "segment"),
 }
 
 
-def _table(rows: str, **names: str) -> Row:
-    axes = f"{rows} embedding"
-    return Row({f: Placement(n + _STYLES[f].table, axes) for f, n in names.items()})
+def huggingface_block(prefix: str) -> tuple[str, list[str]]:
+    """Names of a block's layers where Hugging Face took over BERT's."""
+    return f"{prefix}encoder.layer.{{i}}.", [n.replace("/", ".") for n in BLOCK]
 
 
-def _vector(axes: str, **names: str) -> Row:
-    return Row({f: Placement(n, _STYLES[f].axes(axes)) for f, n in names.items()})
-
-
-def _norm(axes: str, **names: str) -> list[Row]:
-    return [
-        _vector(axes, **{f: n + getattr(_STYLES[f], w) for f, n in names.items()})
-        for w in ("gamma", "beta")
-    ]
-
-
-def _dense(inputs: str, outputs: str, **names: str) -> list[Row]:
-    """A projection: `[in, out]` in TensorFlow, `[out, in]` in PyTorch."""
-    kernel = {
-        f: Placement(name + _STYLES[f].kernel, _STYLES[f].matrix(inputs, outputs))
-        for f, name in names.items()
-    }
-    bias = {f: name + _STYLES[f].bias for f, name in names.items()}
-    return [Row(kernel), _vector(outputs, **bias)]
-
-
-def _head(outputs: str, google: str, **names: str) -> list[Row]:
-    """An output layer: Google's scripts keep these, and only these, `[out, in]`."""
-    kernel, bias = _dense("hidden", outputs, **names)
-    weights = Placement(f"{google}output_weights", f"{outputs} hidden")
-    kernel.placements["google"] = weights
-    bias.placements["google"] = Placement(f"{google}output_bias", outputs)
-    return [kernel, bias]
-
-
-# === The rows ===
-
-
-def _in_layer(
-    keras: str, original: str, model_garden: str, keras_hub: str
-) -> dict[str, str]:
-    """Names below a layer; Hugging Face took Google's over."""
-    return {
-        "keras": f"layer_{{i}}/{keras}",
-        "google": f"bert/encoder/layer_{{i}}/{original}",
-        "huggingface": f"bert/encoder/layer/{{i}}/{original}".replace("/", "."),
-        "huggingface_tf": f"bert/encoder/layer_._{{i}}/{original}",
-        "model_garden": f"encoder/_transformer_layers/{{i}}/{model_garden}",
-        "keras_hub": f"transformer_layer_{{i}}/{keras_hub}",
-    }
-
-
-_EMBEDDINGS = [
-    _table(
-        rows,
-        keras=f"embeddings/{name}_embeddings",
-        google=f"bert/embeddings/{name}_embeddings",
-        huggingface=f"bert.embeddings.{name}_embeddings",
-        huggingface_tf=f"bert/embeddings/{name}_embeddings",
-        model_garden=f"encoder/{model_garden}_layer",
-        keras_hub=f"{keras_hub}_embedding",
-    )
-    for name, rows, model_garden, keras_hub in (
-        ("word", "vocab", "_embedding", "token"),
-        ("position", "position", "_position_embedding", "position"),
-        ("token_type", "segment", "_type_embedding", "segment"),
-    )
-]
-# The one table that Hugging Face's TensorFlow models name as PyTorch's.
-_EMBEDDINGS[0].placements["huggingface_tf"] = Placement(
-    "bert/embeddings/word_embeddings/weight", "vocab embedding"
-)
-
-_BLOCK = [
-    *(
-        row
-        for name in ("query", "key", "value")
-        for row in _dense(
-            "hidden",
-            _HEADS_AXIS,
-            **_in_layer(
-                f"attention/{name}",
-                f"attention/self/{name}",
-                f"_attention_layer/_{name}_dense",
-                f"self_attention_layer/{name}",
-            ),
+def _embeddings() -> list[Row]:
+    rows = [
+        table(
+            axis,
+            keras=f"embeddings/{name}_embeddings",
+            google=f"bert/embeddings/{name}_embeddings",
+            huggingface=f"bert.embeddings.{name}_embeddings",
+            huggingface_tf=f"bert/embeddings/{name}_embeddings",
+            model_garden=f"encoder/{model_garden}_layer",
+            keras_hub=f"{keras_hub}_embedding",
         )
-    ),
-    *_dense(
-        _HEADS_AXIS,
-        "hidden",
-        **_in_layer(
-            "attention/output_dense",
-            "attention/output/dense",
-            "_attention_layer/_output_dense",
-            "self_attention_layer/attention_output",
-        ),
-    ),
-    *_norm(
-        "hidden",
-        **_in_layer(
-            "attention_norm",
-            "attention/output/LayerNorm",
-            "_attention_layer_norm",
-            "self_attention_layer_norm",
-        ),
-    ),
-    *_dense(
-        "hidden",
-        "mlp",
-        **_in_layer(
-            "feed_forward/intermediate_dense",
-            "intermediate/dense",
-            "_intermediate_dense",
-            "feedforward_intermediate_dense",
-        ),
-    ),
-    *_dense(
-        "mlp",
-        "hidden",
-        **_in_layer(
-            "feed_forward/output_dense",
-            "output/dense",
-            "_output_dense",
-            "feedforward_output_dense",
-        ),
-    ),
-    *_norm(
-        "hidden",
-        **_in_layer(
-            "feed_forward_norm",
-            "output/LayerNorm",
-            "_output_layer_norm",
-            "feedforward_layer_norm",
-        ),
-    ),
-]
+        for name, (axis, model_garden, keras_hub) in _TABLES.items()
+    ]
+    # The one table that Hugging Face's TensorFlow models name as PyTorch's.
+    rows[0].placements["huggingface_tf"] = Placement(
+        "bert/embeddings/word_embeddings/weight", "vocab embedding"
+    )
+    return rows
+
 
 # A part without a placement for a format has no place in it.
-PARTS: dict[str, list[Row]] = {
+_PARTS: Mapping[str, list[Row]] = {
     "encoder": [
-        *_EMBEDDINGS,
-        *_norm(
+        *_embeddings(),
+        *norm(
             "embedding",
             keras="embeddings/layer_norm",
             google="bert/embeddings/LayerNorm",
@@ -278,15 +164,21 @@ PARTS: dict[str, list[Row]] = {
             model_garden="encoder/_embedding_norm_layer",
             keras_hub="embeddings_layer_norm",
         ),
-        *_BLOCK,
+        *block(
+            google=("bert/encoder/layer_{i}/", BLOCK),
+            huggingface=huggingface_block("bert."),
+            huggingface_tf=("bert/encoder/layer_._{i}/", BLOCK),
+            model_garden=("encoder/_transformer_layers/{i}/", _MODEL_GARDEN_BLOCK),
+            keras_hub=("transformer_layer_{i}/", _KERAS_HUB_BLOCK),
+        ),
     ],
-    "embedding_projection": _dense(
+    "embedding_projection": dense(
         "embedding",
         "hidden",
         keras="embedding_projection",
         model_garden="encoder/_embedding_projection",
     ),
-    "pooler": _dense(
+    "pooler": dense(
         "hidden_in",
         "hidden",
         keras="pooler/dense",
@@ -297,7 +189,7 @@ PARTS: dict[str, list[Row]] = {
         keras_hub="pooled_dense",
     ),
     "masked_lm": [
-        *_dense(
+        *dense(
             "hidden",
             "embedding",
             keras="masked_lm/dense",
@@ -307,7 +199,7 @@ PARTS: dict[str, list[Row]] = {
             model_garden="masked_lm/dense",
             keras_hub="mlm_head/intermediate_dense",
         ),
-        *_norm(
+        *norm(
             "embedding",
             keras="masked_lm/layer_norm",
             google="cls/predictions/transform/LayerNorm",
@@ -316,7 +208,7 @@ PARTS: dict[str, list[Row]] = {
             model_garden="masked_lm/layer_norm",
             keras_hub="mlm_head/intermediate_layer_norm",
         ),
-        _vector(
+        vector(
             "vocab",
             keras="masked_lm_bias/bias",
             google="cls/predictions/output_bias",
@@ -326,7 +218,7 @@ PARTS: dict[str, list[Row]] = {
             keras_hub="mlm_head/output_bias",
         ),
     ],
-    "next_sentence": _head(
+    "next_sentence": output(
         "two",
         google="cls/seq_relationship/",
         keras="next_sentence",
@@ -334,7 +226,7 @@ PARTS: dict[str, list[Row]] = {
         huggingface_tf="nsp___cls/seq_relationship",
         model_garden="model/classification_heads/0/out_proj",
     ),
-    "sequence_classifier": _head(
+    "sequence_classifier": output(
         "classes",
         google="",
         keras="classifier",
@@ -343,7 +235,7 @@ PARTS: dict[str, list[Row]] = {
         model_garden="model/layer_with_weights-1/out_proj",
         keras_hub="logits",
     ),
-    "token_classifier": _head(
+    "token_classifier": output(
         "classes",
         google="",
         keras="classifier",
@@ -351,14 +243,14 @@ PARTS: dict[str, list[Row]] = {
         huggingface_tf="classifier",
         model_garden="model/layer_with_weights-1",
     ),
-    "multiple_choice": _head(
+    "multiple_choice": output(
         "one",
         google="",
         keras="classifier",
         huggingface="classifier",
         huggingface_tf="classifier",
     ),
-    "qa": _head(
+    "qa": output(
         "two",
         google="cls/squad/",
         keras="qa_outputs",
@@ -367,65 +259,28 @@ PARTS: dict[str, list[Row]] = {
         model_garden="model/layer_with_weights-1/layer_with_weights-0",
     ),
 }
-# One place in most formats, three meanings: the model class tells which.
-CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
-# What does not tell model classes apart.
-BODY = ("encoder", "embedding_projection", "pooler")
 
-# === The model classes ===
-
-# The pooler is the one part a checkpoint may carry beyond its class' own:
-# Google's fine-tuned checkpoints always have it.
-HEADS: dict[str, tuple[str, ...]] = {
-    "BertModel": ("encoder", "pooler"),
-    "BertForPreTraining": ("encoder", "pooler", "masked_lm", "next_sentence"),
-    "BertForMaskedLM": ("encoder", "masked_lm"),
-    "BertLMHeadModel": ("encoder", "masked_lm"),
-    "BertForNextSentencePrediction": ("encoder", "pooler", "next_sentence"),
-    "BertForSequenceClassification": ("encoder", "pooler", "sequence_classifier"),
-    "BertForTokenClassification": ("encoder", "token_classifier"),
-    "BertForMultipleChoice": ("encoder", "pooler", "multiple_choice"),
-    "BertForQuestionAnswering": ("encoder", "qa"),
-}
-# Without a pooler these are still themselves.
-POOLER_OPTIONAL = ("BertModel",)
-
-# Short names for the command line.
-HEAD_NAMES = {
-    "encoder": "BertModel",
-    "pretraining": "BertForPreTraining",
-    "masked_lm": "BertForMaskedLM",
-    "lm_head": "BertLMHeadModel",
-    "next_sentence": "BertForNextSentencePrediction",
-    "sequence_classification": "BertForSequenceClassification",
-    "token_classification": "BertForTokenClassification",
-    "multiple_choice": "BertForMultipleChoice",
-    "question_answering": "BertForQuestionAnswering",
-}
-
-# Which config field gives an axis its size, for messages.
-FIELDS = {
-    "vocab": "vocab_size",
-    "hidden": "hidden_size",
-    "hidden_in": "hidden_size",
-    "embedding": "embedding_width",
-    "heads": "num_attention_heads",
-    "mlp": "intermediate_size",
-    "position": "max_position_embeddings",
-    "segment": "type_vocab_size",
-    "classes": "num_labels",
-}
-
-
-def body(config: Config) -> tuple[str, ...]:
-    """Returns the parts that every model of a config has."""
-    projected = config.embedding_size is not None
-    return ("encoder", "embedding_projection") if projected else ("encoder",)
-
-
-def sizes(config: Config) -> dict[str, int]:
-    """Returns the size of every axis the rows name.
-
-    `hidden_in` is `hidden` again, for matrices that have it twice.
-    """
-    return {**config.sizes, "hidden_in": config.hidden_size, "two": 2, "one": 1}
+BERT = Family(
+    class_prefix="Bert",
+    config=BertConfig,
+    # The pooler is the one part a checkpoint may carry beyond its class' own: Google's
+    # fine-tuned checkpoints always have it.
+    heads={
+        "encoder": ("encoder", "pooler"),
+        "pretraining": ("encoder", "pooler", "masked_lm", "next_sentence"),
+        "masked_lm": ("encoder", "masked_lm"),
+        "lm_head": ("encoder", "masked_lm"),
+        "next_sentence": ("encoder", "pooler", "next_sentence"),
+        "sequence_classification": ("encoder", "pooler", "sequence_classifier"),
+        "token_classification": ("encoder", "token_classifier"),
+        "multiple_choice": ("encoder", "pooler", "multiple_choice"),
+        "question_answering": ("encoder", "qa"),
+    },
+    parts=_PARTS,
+    prefix="bert.",
+    ties={
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
+    buffers=("bert.embeddings.position_ids", "bert.embeddings.token_type_ids"),
+)

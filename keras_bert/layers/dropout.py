@@ -1,9 +1,8 @@
 """Dropout whose seed comes from outside.
 
-One layer draws one seed per step, and every place that drops derives its own
-from it. So a block computed twice (activation checkpointing) drops the same
-units both times, and the whole model's randomness is one small variable that a
-checkpoint can hold.
+One layer draws one seed per step, and every place that drops derives its own from it.
+So a block computed twice (activation checkpointing) drops the same units both times,
+and the whole model's randomness is one small variable that a checkpoint can hold.
 """
 
 import zlib
@@ -13,7 +12,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_bert.layers.replicas import replica_number
+
 Tensor = Any
+
+# Two to the 32nd by the golden ratio: its multiples stay far apart, for 1024 replicas
+# at least a million draws.
+REPLICA_STRIDE = 0x9E3779B9
 
 
 class _GivenSeed(keras.random.SeedGenerator):
@@ -30,7 +35,10 @@ class _GivenSeed(keras.random.SeedGenerator):
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class DropoutSeed(keras.layers.Layer):
-    """Draws the seed of one forward pass.
+    """Draws the seed of one forward pass, another one on each replica.
+
+    The first replica's seed is that of a single device, and the state is the same on
+    all of them, so one checkpoint holds it.
 
     Args:
         seed: where the sequence of seeds starts; None takes Keras' global one.
@@ -43,21 +51,23 @@ class DropoutSeed(keras.layers.Layer):
         Integers `(2,)`.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.built = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        if training:
-            return self.seed_generator.next()
-        return ops.zeros((2,), dtype=self.seed_generator.state.dtype)
-
-    def compute_output_spec(self, inputs, training=False):
-        return keras.KerasTensor((2,), dtype=self.seed_generator.state.dtype)
+        if not training:
+            return ops.zeros((2,), dtype=self.seed_generator.state.dtype)
+        seed, number = self.seed_generator.next(), replica_number()
+        if number is None:
+            return seed
+        number = ops.cast(number, seed.dtype)
+        # The second number counts draws: every replica begins elsewhere in them.
+        return seed + ops.stack([ops.zeros_like(number), number * REPLICA_STRIDE])
 
     def get_config(self) -> dict:
         return {**super().get_config(), "seed": self.seed}
@@ -67,9 +77,10 @@ class DropoutSeed(keras.layers.Layer):
 class Dropout(keras.layers.Layer):
     """Zeroes a fraction of its input and scales the rest up.
 
+    Its path in the model tells its draws from those of other places.
+
     Args:
-        rate: fraction set to zero, from 0 up to, not with, 1.
-        site: name of this place in the model; it tells its draws from others'.
+        rate: fraction set to zero, in [0, 1).
 
     Call arguments:
         inputs: floats of any shape.
@@ -77,12 +88,11 @@ class Dropout(keras.layers.Layer):
         training: drop; otherwise pass the inputs on.
     """
 
-    def __init__(self, rate: float, site: str, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = rate
-        self.site = site
 
-    def build(self, inputs_shape=None, seed_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.built = True
 
     def call(self, inputs: Tensor, seed: Tensor, training: bool = False) -> Tensor:
@@ -95,12 +105,9 @@ class Dropout(keras.layers.Layer):
 
     def _own(self, seed: Tensor) -> _GivenSeed:
         # The counter is in the second number, so the place goes to the first.
-        place = np.array([zlib.crc32(self.site.encode()), 0], dtype="uint32")
+        place = np.array([zlib.crc32(self.path.encode()), 0], dtype="uint32")
         dtype = keras.backend.standardize_dtype(seed.dtype)
         return _GivenSeed(seed + ops.convert_to_tensor(place.astype(dtype), dtype))
 
-    def compute_output_spec(self, inputs, seed, training=False):
-        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
-
     def get_config(self) -> dict:
-        return {**super().get_config(), "rate": self.rate, "site": self.site}
+        return {**super().get_config(), "rate": self.rate}

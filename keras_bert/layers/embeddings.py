@@ -5,9 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_bert.layers.dropout import Dropout
+from keras_bert.layers.base import Layer
 from keras_bert.layers.fused import project
-from keras_bert.layers.initializers import normal
 from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
@@ -28,20 +27,15 @@ class WordEmbeddings(keras.layers.ReversibleEmbedding):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class Embeddings(keras.layers.Layer):
+class Embeddings(Layer):
     """Embeds tokens: word + position + token type, then LayerNorm, then dropout.
 
-    `word_embeddings` is reversible: the masked-LM head projects with it.
+    `word_embeddings` is reversible: the masked-LM head projects with it. A config
+    without token types (`type_vocab_size=0`) has no table for them.
 
     Args:
-        vocab_size: rows of the word table.
-        hidden_size: width.
-        max_position_embeddings: rows of the position table.
-        type_vocab_size: rows of the token-type table.
-        hidden_dropout: dropout after LayerNorm.
-        layer_norm_eps: added to the variance.
-        initializer_range: standard deviation of the initializer.
-        seed: seed of the initial values; None draws from Keras' global one.
+        config: gives the sizes, `hidden_dropout_prob` and `layer_norm_eps`.
+        **kwargs: see `Layer`.
 
     Call arguments:
         input_ids: integers `(batch, seq)`.
@@ -50,75 +44,36 @@ class Embeddings(keras.layers.Layer):
         dropout_seed: see `DropoutSeed`.
 
     Returns:
-        `(batch, seq, hidden)`.
+        `(batch, seq, embedding)`.
 
-    Source: Devlin et al. 2018 (arXiv:1810.04805) figure 2;
-    `embedding_postprocessor` in Google's `modeling.py`.
+    Source: Devlin et al. 2018 (arXiv:1810.04805) figure 2; `embedding_postprocessor`
+    in Google's `modeling.py`.
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        hidden_size: int,
-        max_position_embeddings: int = 512,
-        type_vocab_size: int = 2,
-        hidden_dropout: float = 0.0,
-        layer_norm_eps: float = 1e-12,
-        initializer_range: float = 0.02,
-        seed: int | None = None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.hidden_dropout = hidden_dropout
-        self.layer_norm_eps = layer_norm_eps
-        self.initializer_range = initializer_range
-        self.seed = seed
-        self.word_embeddings = self._table(
-            WordEmbeddings, vocab_size, "word_embeddings"
+    def build(self, input_shape: Any = None) -> None:
+        config, table = self.config, keras.layers.Embedding
+        self.word_embeddings = self._table(WordEmbeddings, "word", config.vocab_size)
+        positions, types = config.max_position_embeddings, config.type_vocab_size
+        self.position_embeddings = self._table(table, "position", positions)
+        self.token_type_embeddings = (
+            self._table(table, "token_type", types) if types else None
         )
-        self.position_embeddings = self._table(
-            keras.layers.Embedding, max_position_embeddings, "position_embeddings"
+        self.layer_norm = self.add_layer(
+            LayerNorm, "layer_norm", width="embedding_width"
         )
-        self.token_type_embeddings = self._table(
-            keras.layers.Embedding, type_vocab_size, "token_type_embeddings"
-        )
-        self.layer_norm = LayerNorm(
-            epsilon=layer_norm_eps, dtype=self.dtype_policy, name="layer_norm"
-        )
-        self.dropout = Dropout(
-            hidden_dropout, self.name, dtype=self.dtype_policy, name="dropout"
-        )
+        self.dropout = self.add_dropout(config.hidden_dropout_prob, "dropout")
 
-    def _table(self, kind: type, rows: int, name: str) -> keras.layers.Embedding:
-        return kind(
+    def _table(self, kind: type, name: str, rows: int) -> keras.layers.Embedding:
+        name = f"{name}_embeddings"
+        table = kind(
             rows,
-            self.hidden_size,
-            embeddings_initializer=normal(
-                self.initializer_range, self.seed, f"{self.name}/{name}"
-            ),
+            self.config.embedding_width,
+            embeddings_initializer=self.initializer(name),
             dtype=self.dtype_policy,
             name=name,
         )
-
-    def build(
-        self,
-        input_ids_shape,
-        token_type_ids_shape=None,
-        position_ids_shape=None,
-        dropout_seed_shape=None,
-    ):
-        for table in (
-            self.word_embeddings,
-            self.position_embeddings,
-            self.token_type_embeddings,
-        ):
-            table.build(input_ids_shape)
-        self.layer_norm.build((*input_ids_shape, self.hidden_size))
-        self.built = True
+        table.build((None, None))
+        return table
 
     def call(
         self,
@@ -128,26 +83,8 @@ class Embeddings(keras.layers.Layer):
         dropout_seed: Tensor,
         training: bool = False,
     ) -> Tensor:
-        hidden = (
-            self.word_embeddings(input_ids)  # (batch, seq, hidden)
-            + self.token_type_embeddings(token_type_ids)
-            + self.position_embeddings(position_ids)
-        )
-        return self.dropout(self.layer_norm(hidden), dropout_seed, training=training)
-
-    def compute_output_spec(self, input_ids, *_, training=False):
-        shape = (*input_ids.shape, self.hidden_size)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "max_position_embeddings": self.max_position_embeddings,
-            "type_vocab_size": self.type_vocab_size,
-            "hidden_dropout": self.hidden_dropout,
-            "layer_norm_eps": self.layer_norm_eps,
-            "initializer_range": self.initializer_range,
-            "seed": self.seed,
-        }
+        hidden = self.word_embeddings(input_ids)  # (batch, seq, embedding)
+        if self.token_type_embeddings:
+            hidden = hidden + self.token_type_embeddings(token_type_ids)
+        hidden = self.layer_norm(hidden + self.position_embeddings(position_ids))
+        return self.dropout(hidden, dropout_seed, training=training)

@@ -11,7 +11,7 @@ def normal(stddev: float, seed: int | None, place: str) -> keras.Initializer:
     Args:
         stddev: `initializer_range` of the config.
         seed: the model's seed; None draws from Keras' global one.
-        place: name of the weight, so that equal shapes differ.
+        place: path of the layer, so that weights of equal shape differ.
 
     Source: `create_initializer` in Google's `modeling.py`.
     """

@@ -1,31 +1,33 @@
-"""The models: an encoder and a head each."""
+"""The models: of every family, its encoder with each of its heads."""
 
-from keras_bert.models.base import BertPreTrainedModel
-from keras_bert.models.bert import (
-    BertForMaskedLM,
-    BertForMultipleChoice,
-    BertForNextSentencePrediction,
-    BertForPreTraining,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertLMHeadModel,
-    BertModel,
-)
+import sys
+
+import keras
+
+from keras_bert import families
+from keras_bert.models.encoder import Encoder
+from keras_bert.models.heads import HEADS
+from keras_bert.models.pretrained import PreTrainedModel
+
+
+def _public(name: str, kind: str, family: families.Family) -> type[PreTrainedModel]:
+    """Makes the class of a family and a kind of head."""
+    head = HEADS[kind]
+    values = {
+        "family": family,
+        "kind": kind,
+        "__doc__": head.__doc__,
+        "__module__": __name__,
+    }
+    register = keras.saving.register_keras_serializable(package="keras_bert")
+    return register(type(name, (head,), values))
+
 
 MODELS = {
-    model.__name__: model
-    for model in (
-        BertModel,
-        BertForPreTraining,
-        BertForMaskedLM,
-        BertLMHeadModel,
-        BertForNextSentencePrediction,
-        BertForSequenceClassification,
-        BertForTokenClassification,
-        BertForQuestionAnswering,
-        BertForMultipleChoice,
-    )
+    name: _public(name, kind, family)
+    for family in families.FAMILIES.values()
+    for name, kind in family.models.items()
 }
+vars(sys.modules[__name__]).update(MODELS)
 
-__all__ = ["MODELS", "BertPreTrainedModel", *MODELS]
+__all__ = ["MODELS", "Encoder", "PreTrainedModel", *MODELS]

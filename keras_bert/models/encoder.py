@@ -1,108 +1,158 @@
-"""The encoder: its layers, made once and applied to symbolic inputs."""
+"""The encoder: embeddings, blocks, pooler, and the way through them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections import UserList
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import keras
 
+from keras_bert import families, layers
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError
-from keras_bert.layers import (
-    AttentionBias,
-    Embeddings,
-    Pooler,
-    TransformerBlock,
-)
-from keras_bert.layers.initializers import normal
-from keras_bert.layers.replicas import ReplicaDropoutSeed
+from keras_bert.features import ENCODER_INPUTS
+from keras_bert.layers.attention import attend as attend_in_rows
+from keras_bert.layers.base import Composite
+from keras_bert.models import inputs as model_inputs
 
 Tensor = Any
 
 
-class Encoder:
-    """The layers of a BERT encoder.
+class Encoded(NamedTuple):
+    """What an encoder computes.
 
-    Not a Keras object itself: every model applies it to its own inputs, so all
-    models are flat graphs and a weight's path is the same in each of them.
+    Attributes:
+        last_hidden_state: `(batch, seq, hidden)`.
+        hidden_states: layers + 1 of them, the embeddings first.
+        attentions: probabilities of each layer, `(batch, heads, seq, seq)`.
+        dropout_seed: of this pass, for the head.
+    """
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...]
+    attentions: tuple[Tensor, ...]
+    dropout_seed: Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class Encoder(Composite, keras.Model):
+    """A transformer encoder.
 
     Args:
         config: the hyper-parameters.
         pooler: make the pooling layer too.
-        dtype: dtype policy; None takes Keras' global one.
         seed: seed of initial values and dropout; None takes Keras' global one.
+        dtype, name: as for Keras.
+
+    Call arguments:
+        inputs: see `PreTrainedModel`.
+
+    Returns:
+        A dict: `last_hidden_state` `(batch, seq, hidden)`; `pooler_output`
+        `(batch, hidden)`; `hidden_states`, a tuple of layers + 1; `attentions`, a tuple
+        of `(batch, heads, seq, seq)`.
 
     Raises:
         ConfigError: the config asks for something that is not built.
+
+    Example:
+        >>> from keras_bert import BertConfig
+        >>> encoder = Encoder(BertConfig.preset("tiny", vocab_size=99))
+        >>> encoder(np.array([[1, 2, 3]]))["pooler_output"].shape
+        TensorShape([1, 128])
     """
+
+    input_names = (*ENCODER_INPUTS, "cls_positions")
 
     def __init__(
         self,
         config: Config,
         pooler: bool = True,
+        *,
         dtype: Any = None,
         seed: int | None = None,
+        name: str = "encoder",
     ):
+        super().__init__(name=name, dtype=dtype)
         _refuse_unbuilt(config)
-        self.config = config
-        common = dict(
-            initializer_range=config.initializer_range, seed=seed, dtype=dtype
-        )
-        sizes = dict(layer_norm_eps=config.layer_norm_eps, **common)
-        self.attention_bias = AttentionBias(config.is_decoder, name="attention_bias")
-        self.dropout_seed = ReplicaDropoutSeed(seed, name="dropout_seed")
-        self.embeddings = Embeddings(
-            vocab_size=config.vocab_size,
-            hidden_size=config.embedding_width,
-            max_position_embeddings=config.max_position_embeddings,
-            type_vocab_size=config.type_vocab_size,
-            hidden_dropout=config.hidden_dropout_prob,
-            name="embeddings",
-            **sizes,
-        )
-        self.projection = _projection(config, seed, dtype)
-        self.blocks = [
-            TransformerBlock(
-                num_attention_heads=config.num_attention_heads,
-                intermediate_size=config.intermediate_size,
-                hidden_act=config.hidden_act,
-                hidden_dropout=config.hidden_dropout_prob,
-                attention_dropout=config.attention_probs_dropout_prob,
-                name=f"layer_{i}",
-                **sizes,
+        self.config, self.seed = config, seed
+        self.dropout_seed = layers.DropoutSeed(seed, name="dropout_seed")
+        self.dropout_seed.build()
+        self.embeddings = self.add_layer(layers.Embeddings, "embeddings")
+        self.embedding_projection = None
+        if config.embedding_size is not None:
+            self.embedding_projection = self.add_dense(
+                config.hidden_size, "embedding_projection", config.embedding_size
             )
-            for i in range(config.num_hidden_layers)
-        ]
-        self.pooler = Pooler(name="pooler", **common) if pooler else None
+        # By their names, which is where Keras' files then hold their weights.
+        for name in self._block_names:
+            setattr(self, name, self.add_layer(layers.TransformerBlock, name))
+        self.pooler = self.add_layer(layers.Pooler, "pooler") if pooler else None
+        self.built = True
 
-    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Applies the layers.
+    def encode(
+        self,
+        inputs: Mapping[str, Tensor],
+        attend: Callable | None = None,
+        training: bool = False,
+    ) -> Encoded:
+        """Takes complete inputs through embeddings and blocks.
 
         Args:
-            inputs: `input_ids`, `attention_mask`, `token_type_ids`,
-                `position_ids`, each `(batch, seq)`.
-
-        Returns:
-            `last_hidden_state` `(batch, seq, hidden)`; `hidden_states`, a tuple of
-            layers + 1; `attentions`, a tuple of layers; `dropout_seed`.
+            inputs: `input_ids`, `attention_mask`, `token_type_ids`, `position_ids`,
+                each `(batch, seq)`.
+            attend: attention of tokens that do not lie in padded rows, see
+                `keras_bert.layers.attention.attend`; their shape may then be another.
+            training: with dropout.
         """
-        seed = self.dropout_seed(inputs["input_ids"])
-        bias = self.attention_bias(inputs["attention_mask"])
-        hidden = self.embeddings(
-            inputs["input_ids"], inputs["token_type_ids"], inputs["position_ids"], seed
-        )
-        if self.projection:
-            hidden = self.projection(hidden)  # (batch, seq, hidden)
+        seed = self.dropout_seed(inputs["input_ids"], training=training)
+        bias = None
+        if attend is None:
+            attend, mask = attend_in_rows, inputs["attention_mask"]
+            bias = layers.attention_bias(mask, self.config.is_decoder)
+        ids = (inputs[k] for k in ("input_ids", "token_type_ids", "position_ids"))
+        hidden = self.embeddings(*ids, seed, training=training)
+        if self.embedding_projection:
+            hidden = self.embedding_projection(hidden)  # (batch, seq, hidden)
         hidden_states, attentions = [hidden], []
         for block in self.blocks:
-            hidden, probabilities = block(hidden, bias, seed)
+            hidden, probabilities = block(
+                hidden, bias, seed, attend=attend, training=training
+            )
             hidden_states.append(hidden)
             attentions.append(probabilities)
-        return {
-            "last_hidden_state": hidden,
-            "hidden_states": tuple(hidden_states),
-            "attentions": tuple(attentions),
-            "dropout_seed": seed,
-        }
+        return Encoded(hidden, tuple(hidden_states), tuple(attentions), seed)
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+        inputs = model_inputs.named(inputs)
+        model_inputs.check(inputs, self.config)
+        return super().__call__(inputs, **kwargs)
+
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
+        inputs = model_inputs.complete(inputs, self.config, self.input_names)
+        encoded = self.encode(inputs, training=training)
+        outputs = encoded._asdict()
+        del outputs["dropout_seed"]
+        if self.pooler:
+            outputs["pooler_output"] = self.pooler(
+                encoded.last_hidden_state, inputs.get("cls_positions")
+            )
+        return outputs
+
+    # === Layers ===
+
+    @property
+    def layers(self) -> UserList:
+        """All layers. Not a list, which Keras' files would hold by number."""
+        return UserList(super().layers)
+
+    @property
+    def blocks(self) -> UserList:
+        """The transformer blocks, from the input on."""
+        return UserList(getattr(self, name) for name in self._block_names)
+
+    @property
+    def _block_names(self) -> UserList:
+        return UserList(f"layer_{i}" for i in range(self.config.num_hidden_layers))
 
     @property
     def activation_checkpointing(self) -> bool:
@@ -119,26 +169,21 @@ class Encoder:
         for block in self.blocks:
             block.activation_checkpointing = value
 
-    @property
-    def layers(self) -> list[keras.layers.Layer]:
-        """The layers that hold weights, from the input on."""
-        layers = [self.embeddings, self.projection, *self.blocks, self.pooler]
-        return [layer for layer in layers if layer is not None]
+    # === Files ===
 
+    def get_config(self) -> dict:
+        return {
+            "config": self.config.to_dict(),
+            "pooler": self.pooler is not None,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "seed": self.seed,
+            "name": self.name,
+        }
 
-def _projection(
-    config: Config, seed: int | None, dtype: Any
-) -> keras.layers.Dense | None:
-    """From the width of the embedding tables to that of the encoder, if they differ."""
-    if config.embedding_size is None:
-        return None
-    name = "embedding_projection"
-    return keras.layers.Dense(
-        config.hidden_size,
-        kernel_initializer=normal(config.initializer_range, seed, name),
-        dtype=dtype,
-        name=name,
-    )
+    @classmethod
+    def from_config(cls, config: dict) -> "Encoder":
+        config = dict(config)
+        return cls(families.read_config(config.pop("config")), **config)
 
 
 def _refuse_unbuilt(config: Config) -> None:

@@ -1,196 +1,178 @@
-"""The heads: each a few layers on the encoder, with its loss and metrics.
-
-A head is a plain object that makes its layers once and is then applied to
-symbolic tensors, so that the packed graph can apply it a second time.
-"""
+"""The heads: each a few layers on the encoder, their outputs, what they learn."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import keras
+from keras import ops
 
 from keras_bert.config import Config
+from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers import (
-    Dropout,
-    FlattenChoices,
-    GatherPositions,
     MaskedLMTransform,
     OutputBias,
-    SplitSpan,
-    UnflattenChoices,
+    Pooler,
+    gather_positions,
 )
-from keras_bert.layers.initializers import normal
 from keras_bert.models import losses
-from keras_bert.models.encoder import Encoder
+from keras_bert.models.encoder import Encoded
+from keras_bert.models.losses import Objective
+from keras_bert.models.pretrained import PreTrainedModel
 
 Tensor = Any
+Tensors = dict[str, Tensor]
 
-_CLASSES = (losses.Crossentropy, losses.Accuracy)
+
+def _classes(axes: str, **options: Any) -> Objective:
+    return Objective(losses.Crossentropy, losses.Accuracy, axes, **options)
 
 
-class Head:
-    """Base of the heads.
+class EncoderOutputs(PreTrainedModel):
+    """The encoder alone.
 
     Args:
         config: the hyper-parameters.
-        encoder: the encoder below.
-        dtype: dtype policy.
-        seed: seed of the initial values.
+        add_pooling_layer: also return `pooler_output`.
+        dtype, seed, name: see `PreTrainedModel`.
+
+    Returns:
+        A dict: `last_hidden_state` `(batch, seq, hidden)`; `pooler_output`
+        `(batch, hidden)`; where the config asks, `hidden_states`, a tuple of
+        layers + 1, and `attentions`, a tuple of `(batch, heads, seq, seq)`.
+
+    Example:
+        >>> from keras_bert import BertConfig, BertModel
+        >>> model = BertModel(BertConfig.preset("tiny", vocab_size=99))
+        >>> model({"input_ids": np.array([[1, 2, 3]])})["pooler_output"].shape
+        TensorShape([1, 128])
     """
 
-    pools = False  # uses the pooler, hence knows packed rows
-    choices = False  # inputs have an axis of choices
-    # By output: the loss and the metric that `compile()` takes by default.
-    learned: ClassVar[Mapping[str, tuple[type, type]]] = {}
-    loss_weights: ClassVar[Mapping[str, float] | None] = None
-
-    def __init__(self, config: Config, encoder: Encoder, *, dtype: Any, seed: Any):
-        self.config, self.encoder = config, encoder
-        self.dtype, self.seed = dtype, seed
-        self.make_layers()
-
-    def make_layers(self) -> None:
-        """Makes the head's layers; called once."""
-
-    def rows(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the inputs as the encoder takes them, `(batch, seq)`."""
-        return inputs
-
-    def __call__(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Any]:
-        """Returns the model's outputs by name."""
-        states = {key: encoded[key] for key in ("hidden_states", "attentions")}
-        return {**self.outputs(encoded, inputs), **states}
-
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    # === Learning ===
+    kind = "encoder"
 
     @classmethod
-    def learning(cls, config: Config) -> Mapping[str, tuple[type, type]]:
-        """Returns the kinds of loss and metric of every output that is learned."""
-        return cls.learned
+    def parts_for(cls, add_pooling_layer: bool = True) -> tuple[str, ...]:
+        parts = super().parts_for()
+        return tuple(p for p in parts if p != "pooler" or add_pooling_layer)
 
-    @classmethod
-    def loss(cls, config: Config) -> Any:
-        """Returns a new loss, a dict of them by output, or None."""
-        kinds = {name: loss() for name, (loss, _) in cls.learning(config).items()}
-        return kinds.get("logits", kinds or None)
-
-    @classmethod
-    def metrics(cls, config: Config) -> Any:
-        """Returns a list of new metrics, a dict of such lists by output, or None."""
-        kinds = {name: [kind()] for name, (_, kind) in cls.learning(config).items()}
-        return kinds.get("logits", kinds or None)
-
-    # === Pieces of heads ===
-
-    def pooled(self, encoded: dict, inputs: dict[str, Tensor]) -> Tensor:
-        """Pools the first token, or the first of every piece of a packed row."""
-        return self.encoder.pooler(
-            encoded["last_hidden_state"], inputs.get("cls_positions")
-        )
-
-    def dense(self, units: int, name: str) -> keras.layers.Dense:
-        """A dense layer whose logits are float32 under every dtype policy."""
-        return keras.layers.Dense(
-            units,
-            kernel_initializer=normal(self.config.initializer_range, self.seed, name),
-            dtype="float32",
-            name=name,
-        )
-
-    def dropout(self) -> Dropout:
-        """The dropout before a classification head."""
-        rate = self.config.head_dropout
-        return Dropout(rate, "classifier", dtype=self.dtype, name="classifier_dropout")
-
-
-class EncoderOutputs(Head):
-    """No head: the encoder's own outputs."""
-
-    @property
-    def pools(self) -> bool:
-        return self.encoder.pooler is not None
-
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        outputs = {"last_hidden_state": encoded["last_hidden_state"]}
-        if self.pools:
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        outputs = {"last_hidden_state": encoded.last_hidden_state}
+        if self.encoder.pooler:
             outputs["pooler_output"] = self.pooled(encoded, inputs)
         return outputs
 
 
-class MaskedLM(Head):
-    """Predicts tokens at `masked_lm_positions`, with the word embeddings."""
+class MaskedLM(PreTrainedModel):
+    """Predicts tokens at `masked_lm_positions`, with the word embeddings.
 
-    learned: ClassVar = {"logits": _CLASSES}
+    Call arguments:
+        inputs: as for `PreTrainedModel`, and `masked_lm_positions`
+            `(batch, predictions)`; absent: every position.
 
-    def make_layers(self) -> None:
-        config = self.config
-        self.gather = GatherPositions(dtype=self.dtype, name="gather_masked")
-        self.transform = MaskedLMTransform(
-            config.transform_act,
-            config.transform_eps,
-            config.initializer_range,
-            self.seed,
-            config.embedding_size,
-            dtype=self.dtype,
-            name="masked_lm",
-        )
-        self.bias = OutputBias(name="masked_lm_bias", dtype=self.dtype, autocast=False)
+    Returns:
+        float32 logits `(batch, predictions, vocab)`.
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3.1.
+    """
+
+    kind = "masked_lm"
+    per_token = True
+    input_names = (*ENCODER_INPUTS, "masked_lm_positions")
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        return {"logits": _classes("batch predictions vocab")}
+
+    def make_head(self) -> None:
+        self.masked_lm = self.add_layer(MaskedLMTransform, "masked_lm")
+        self.masked_lm_bias = self.add_layer(OutputBias, "masked_lm_bias")
 
     def project(self, hidden: Tensor) -> Tensor:
         """Returns logits `(batch, predictions, vocab)`."""
         table = self.encoder.embeddings.word_embeddings
-        return self.bias(table(self.transform(hidden), reverse=True))
+        return self.masked_lm_bias(table(self.masked_lm(hidden), reverse=True))
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def masked(self, encoded: Encoded, inputs: Tensors) -> Tensor:
+        """Returns the logits at `masked_lm_positions`."""
         positions = inputs["masked_lm_positions"]
-        return {
-            "logits": self.project(self.gather(encoded["last_hidden_state"], positions))
-        }
+        return self.project(gather_positions(encoded.last_hidden_state, positions))
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        return {"logits": self.masked(encoded, inputs)}
 
 
 class CausalLM(MaskedLM):
-    """Predicts the next token at every position."""
+    """Left-to-right language model: float32 logits `(batch, seq, vocab)`.
 
-    learned: ClassVar = {
-        "logits": (losses.NextTokenCrossentropy, losses.NextTokenAccuracy)
-    }
+    Labels are the `input_ids` themselves; the loss shifts them by one. Positions see
+    only earlier ones where `config.is_decoder` is True, as in Hugging Face.
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"logits": self.project(encoded["last_hidden_state"])}
+    Source: `BertLMHeadModel` in Hugging Face's `modeling_bert.py`.
+    """
+
+    kind = "lm_head"
+    input_names = ENCODER_INPUTS
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        kinds = losses.NextTokenCrossentropy, losses.NextTokenAccuracy
+        return {"logits": Objective(*kinds, "batch seq vocab")}
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        return {"logits": self.project(encoded.last_hidden_state)}
 
 
-class NextSentence(Head):
-    """Tells whether the second sentence follows: class 0 it does, 1 it does not."""
+class NextSentence(PreTrainedModel):
+    """Next-sentence prediction alone: float32 logits `(batch, 2)`, class 0 "is next".
 
-    pools = True
-    learned: ClassVar = {"logits": _CLASSES}
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3.1.
+    """
 
-    def make_layers(self) -> None:
-        self.next_sentence = self.dense(2, "next_sentence")
+    kind = "next_sentence"
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        return {"logits": _classes("batch two")}
+
+    def make_head(self) -> None:
+        self.next_sentence = self.add_output(2, "next_sentence")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         return {"logits": self.next_sentence(self.pooled(encoded, inputs))}
 
 
 class PreTraining(MaskedLM):
-    """Masked LM and next sentence together."""
+    """Masked LM and next-sentence prediction, as BERT was pretrained.
 
-    pools = True
-    learned: ClassVar = {
-        "prediction_logits": _CLASSES,
-        "seq_relationship_logits": _CLASSES,
-    }
+    Call arguments:
+        inputs: as for `PreTrainedModel`, and `masked_lm_positions`
+            `(batch, predictions)`; absent: every position.
 
-    def make_layers(self) -> None:
-        super().make_layers()
-        self.next_sentence = self.dense(2, "next_sentence")
+    Returns:
+        A dict: `prediction_logits` float32 `(batch, predictions, vocab)`;
+        `seq_relationship_logits` float32 `(batch, 2)`, class 0 "is next".
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 3.1; `run_pretraining.py`.
+    """
+
+    kind = "pretraining"
+    per_token = False
+    input_names = (*MaskedLM.input_names, "cls_positions")
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
         return {
-            "prediction_logits": super().outputs(encoded, inputs)["logits"],
+            "prediction_logits": _classes("batch predictions vocab"),
+            "seq_relationship_logits": _classes("batch two"),
+        }
+
+    def make_head(self) -> None:
+        super().make_head()
+        self.next_sentence = self.add_output(2, "next_sentence")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        return {
+            "prediction_logits": self.masked(encoded, inputs),
             "seq_relationship_logits": self.next_sentence(self.pooled(encoded, inputs)),
         }
 
@@ -203,73 +185,151 @@ _PROBLEMS = {
 }
 
 
-class SequenceClassification(Head):
-    """Classifies a row, or scores it when there is one label."""
+class SequenceClassification(PreTrainedModel):
+    """Classifies or scores rows: float32 logits `(batch, num_labels)`.
 
-    pools = True
+    The loss follows `config.problem_type`; where that is None, one label is a
+    regression, labels as wide as the logits are several at once, and integers are
+    classes, as in Hugging Face.
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 4.1; `run_classifier.py`.
+    """
+
+    kind = "sequence_classification"
 
     @classmethod
-    def learning(cls, config: Config) -> Mapping[str, tuple[type, type]]:
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
         one_number = config.problem_type is None and config.num_labels == 1
-        return {
-            "logits": _PROBLEMS["regression" if one_number else config.problem_type]
-        }
+        kinds = _PROBLEMS["regression" if one_number else config.problem_type]
+        return {"logits": Objective(*kinds, "batch classes")}
 
-    def make_layers(self) -> None:
-        self.drop = self.dropout()
-        self.classifier = self.dense(self.config.num_labels, "classifier")
+    @property
+    def num_outputs(self) -> int:
+        """Width of the last layer."""
+        return self.config.num_labels
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        pooled = self.drop(self.pooled(encoded, inputs), encoded["dropout_seed"])
-        return {"logits": self.classifier(pooled)}
+    def make_head(self) -> None:
+        own, rate = self.family.poolers.get(self.kind), self._dropout_rate
+        self.pre_classifier, self.pre_dropout = None, None
+        if own:
+            activation = own.activation
+            self.pre_classifier = self.add_layer(
+                Pooler, "pre_classifier", activation=activation
+            )
+        if own and own.drops:
+            self.pre_dropout = self.add_dropout(rate, "pre_classifier_dropout")
+        self.dropout = self.add_dropout(rate, "classifier_dropout")
+        self.classifier = self.add_output(self.num_outputs, "classifier")
 
+    @property
+    def _dropout_rate(self) -> float:
+        return self.config.dropout_of(self.kind)
 
-class TokenClassification(Head):
-    """Classifies every token; label -100 is ignored."""
+    def classify(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
+        """Returns the outputs of the last layer, for each row."""
+        drop = {"seed": encoded.dropout_seed, "training": training}
+        if self.pre_classifier is None:
+            pooled = self.pooled(encoded, inputs)
+        else:
+            before = self.pre_dropout and partial(self.pre_dropout, **drop)
+            hidden, positions = encoded.last_hidden_state, inputs.get("cls_positions")
+            pooled = self.pre_classifier(hidden, positions, drop=before)
+        return self.classifier(self.dropout(pooled, **drop))
 
-    learned: ClassVar = {"logits": _CLASSES}
-
-    def make_layers(self) -> None:
-        self.drop = self.dropout()
-        self.classifier = self.dense(self.config.num_labels, "classifier")
-
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        hidden = self.drop(encoded["last_hidden_state"], encoded["dropout_seed"])
-        return {"logits": self.classifier(hidden)}
-
-
-class QuestionAnswering(Head):
-    """Finds where an answer starts and ends."""
-
-    learned: ClassVar = {"start_logits": _CLASSES, "end_logits": _CLASSES}
-    loss_weights: ClassVar = {"start_logits": 0.5, "end_logits": 0.5}
-
-    def make_layers(self) -> None:
-        self.qa_outputs = self.dense(2, "qa_outputs")
-        self.split = SplitSpan(name="split_span", dtype="float32")
-
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        start, end = self.split(self.qa_outputs(encoded["last_hidden_state"]))
-        return {"start_logits": start, "end_logits": end}
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        return {"logits": self.classify(encoded, inputs, training)}
 
 
-class MultipleChoice(Head):
-    """Scores every choice of a row; the label is the number of the right one."""
+class MultipleChoice(SequenceClassification):
+    """Chooses among alternatives: inputs `(batch, choices, seq)`, logits float32
+    `(batch, choices)`; the label is the number of the right one.
 
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 4.4 (SWAG).
+    """
+
+    kind = "multiple_choice"
     choices = True
-    pools = False  # a row of choices is not packed
-    learned: ClassVar = {"logits": _CLASSES}
+    num_outputs = 1
+    input_names = ENCODER_INPUTS  # a row of choices is not packed
 
-    def make_layers(self) -> None:
-        self.flatten = FlattenChoices(name="flatten_choices")
-        self.unflatten = UnflattenChoices(name="unflatten_choices", dtype="float32")
-        self.drop = self.dropout()
-        self.classifier = self.dense(1, "classifier")
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        return {"logits": _classes("batch choices")}
 
-    def rows(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {key: self.flatten(ids) for key, ids in inputs.items()}
+    def rows(self, inputs: Tensors) -> Tensors:
+        # (batch, choices, seq) -> (batch choices, seq)
+        return {k: ops.reshape(x, (-1, ops.shape(x)[-1])) for k, x in inputs.items()}
 
-    def outputs(self, encoded: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        pooled = self.encoder.pooler(encoded["last_hidden_state"])
-        scores = self.classifier(self.drop(pooled, encoded["dropout_seed"]))
-        return {"logits": self.unflatten(scores, inputs["input_ids"])}
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        scores = self.classify(encoded, {}, training)  # (batch choices, 1)
+        choices = ops.shape(inputs["input_ids"])[1]
+        return {"logits": ops.reshape(scores, (-1, choices))}
+
+
+class TokenClassification(PreTrainedModel):
+    """Classifies every token: float32 logits `(batch, seq, num_labels)`.
+
+    Label -100 is ignored.
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 5.3.
+    """
+
+    kind = "token_classification"
+    per_token = True
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        return {"logits": _classes("batch seq classes")}
+
+    def make_head(self) -> None:
+        rate = self.config.dropout_of(self.kind)
+        self.dropout = self.add_dropout(rate, "classifier_dropout")
+        self.classifier = self.add_output(self.config.num_labels, "classifier")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        hidden, seed = encoded.last_hidden_state, encoded.dropout_seed
+        dropped = self.dropout(hidden, seed, training=training)
+        return {"logits": self.classifier(dropped)}
+
+
+class QuestionAnswering(PreTrainedModel):
+    """Finds answers: `start_logits` and `end_logits`, float32 `(batch, seq)`.
+
+    Source: Devlin et al. 2018 (arXiv:1810.04805) section 4.2; `run_squad.py`.
+    """
+
+    kind = "question_answering"
+    per_token = True
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        half = _classes("batch seq", loss_weight=0.5)
+        return {"start_logits": half, "end_logits": half}
+
+    def make_head(self) -> None:
+        rate = self.config.dropout_of(self.kind)
+        self.dropout = self.add_dropout(rate, "qa_dropout")
+        self.qa_outputs = self.add_output(2, "qa_outputs")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        hidden, seed = encoded.last_hidden_state, encoded.dropout_seed
+        dropped = self.dropout(hidden, seed, training=training)
+        logits = self.qa_outputs(dropped)  # (batch, seq, 2)
+        return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
+
+
+HEADS = {
+    head.kind: head
+    for head in (
+        EncoderOutputs,
+        PreTraining,
+        MaskedLM,
+        CausalLM,
+        NextSentence,
+        SequenceClassification,
+        TokenClassification,
+        QuestionAnswering,
+        MultipleChoice,
+    )
+}
+HEADS["causal_lm"] = CausalLM  # what some families call it

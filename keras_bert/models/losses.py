@@ -6,7 +6,7 @@ by the sum of weights over all replicas, so the number means the same whatever
 the padding and the number of devices.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -219,3 +219,26 @@ class NextTokenAccuracy(Accuracy):
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         labels, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         return super().values(_next_tokens(labels), _predicting(logits))
+
+
+class Objective(NamedTuple):
+    """What is learned of one output.
+
+    Attributes:
+        loss, metric: their classes.
+        axes: of the output, see `keras_bert.axes`.
+        loss_weight: share of the total loss; None is 1.
+    """
+
+    loss: type
+    metric: type
+    axes: str
+    loss_weight: float | None = None
+
+    @property
+    def new_loss(self) -> keras.losses.Loss:
+        return self.loss()
+
+    @property
+    def new_metrics(self) -> list[keras.metrics.Metric]:
+        return [self.metric()]

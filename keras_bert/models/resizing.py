@@ -14,7 +14,7 @@ def resize_token_embeddings(
     pad_to_multiple_of: int | None = None,
     seed: int | None = None,
 ) -> Any:
-    """Makes a model with another size of vocabulary; see `BertPreTrainedModel`.
+    """Makes a model with another size of vocabulary; see `PreTrainedModel`.
 
     Args:
         model: a model of this package.

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from keras_bert.errors import InputError
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.serving.graph.servable import Servable
 from keras_bert.tokenization import BertTokenizer
 
@@ -40,7 +40,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: BertPreTrainedModel,
+        model: PreTrainedModel,
         tokenizer: BertTokenizer,
         *,
         max_length: int | None = None,

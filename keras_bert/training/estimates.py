@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_bert.config import Config
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
 from keras_bert.training.distribution import distribution
 from keras_bert.training.plan import Plan
@@ -159,7 +159,7 @@ class _Again:
 
 
 def measured_step_seconds(
-    make_model: Callable[[], BertPreTrainedModel],
+    make_model: Callable[[], PreTrainedModel],
     plan: Plan,
     batch: tuple,
     batch_size: int,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert.errors import ConfigError, KerasBertError, choose
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
 from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import next_batch, records
@@ -96,7 +96,7 @@ class Run:
         >>> history = run()  # doctest: +SKIP
     """
 
-    model: BertPreTrainedModel
+    model: PreTrainedModel
     plan: Plan
     directory: Path
     train: Any
@@ -382,7 +382,7 @@ class Run:
         return averaged_weights(self.optimizer) if averaged else nullcontext()
 
 
-def check(plan: Plan, model: BertPreTrainedModel, heldout: Any) -> None:
+def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
     """Refuses a plan that does not fit its model or data, as a `Run` does.
 
     Args:
@@ -409,7 +409,7 @@ def check(plan: Plan, model: BertPreTrainedModel, heldout: Any) -> None:
 
 
 @contextmanager
-def _activation_checkpointing(model: BertPreTrainedModel, plan: Plan) -> Iterator[None]:
+def _activation_checkpointing(model: PreTrainedModel, plan: Plan) -> Iterator[None]:
     """Has a model compute its layers twice inside, if that is the plan."""
     encoder = model.encoder
     before = encoder.activation_checkpointing

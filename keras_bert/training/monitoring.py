@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 
 # === The log ===
 
@@ -191,7 +191,7 @@ class Progress:
 
 
 def training_operations(
-    model: BertPreTrainedModel, shapes: Mapping[str, Sequence[int]]
+    model: PreTrainedModel, shapes: Mapping[str, Sequence[int]]
 ) -> float:
     """Counts the operations of a training step's matrix products.
 

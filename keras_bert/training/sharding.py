@@ -41,7 +41,7 @@ def partitions(
             for group in axes.groups(row.placements["keras"].axes)
         )
         for part in parts
-        for row in family.PARTS[part]
+        for row in family.parts[part]
         for i in range(config.num_hidden_layers)
     }
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from keras import ops
 
+from keras_bert.axes import names
 from keras_bert.layers.replicas import sum_over_replicas
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.models.losses import Accuracy, WeightedMean, spread
 
 Tensor = Any
@@ -42,16 +43,19 @@ class Objective:
         model: the model; its head brings losses and their weights.
     """
 
-    def __init__(self, model: BertPreTrainedModel):
+    def __init__(self, model: PreTrainedModel):
         self.model = model
-        self.losses: dict[str, WeightedMean] = by_output(model.head.loss(model.config))
-        self.loss_weights = model.head.loss_weights or {}
-        metrics = by_output(model.head.metrics(model.config))
+        objectives = model.objectives(model.config)
+        self.losses: dict[str, WeightedMean] = {
+            output: objective.new_loss for output, objective in objectives.items()
+        }
+        weights = {output: x.loss_weight for output, x in objectives.items()}
+        self.loss_weights = {k: x for k, x in weights.items() if x is not None}
         # Only accuracies are sums of right answers; others are for `compile()`.
         self.accuracies = {
-            output: metric
-            for output, (metric,) in metrics.items()
-            if isinstance(metric, Accuracy)
+            output: objective.metric()
+            for output, objective in objectives.items()
+            if issubclass(objective.metric, Accuracy)
         }
 
     def __call__(
@@ -93,12 +97,14 @@ class Objective:
             batch: this replica's share, `(features, labels[, weights])`.
         """
         features, labels, weights = _unpacked(batch)
-        outputs = by_output(self.model.output)
+        model, config = self.model, self.model.config
+        sizes, objectives = model.family.sizes(config), model.objectives(config)
         packed = isinstance(features, Mapping) and "cls_positions" in features
         sums = []
         for name, loss in self.losses.items():
             given = ops.convert_to_tensor(labels[name])
-            counts = loss.counts(given, _shape_for(given, outputs[name], packed))
+            shape = _shape_for(given, objectives[name].axes, sizes, packed)
+            counts = loss.counts(given, shape)
             sums.append(_weigh(counts, counts, weights.get(name))[1])
         return {
             name: ops.where(total > 0, total, 1.0)
@@ -128,11 +134,13 @@ def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     return features, by_output(labels), by_output(rest[0] if rest else None)
 
 
-def _shape_for(labels: Tensor, output: Tensor, packed: bool) -> tuple:
+def _shape_for(
+    labels: Tensor, axes: str, sizes: Mapping[str, int], packed: bool
+) -> tuple:
     """The shape of an output for these labels; an axis that varies counts as 1."""
-    axes = len(output.shape) - 1
-    axes += packed and axes == 1  # what is pooled has an axis of pieces
-    return (*ops.shape(labels)[:axes], output.shape[-1] or 1)
+    *outer, last = names(axes)
+    rank = len(outer) + (packed and len(outer) == 1)  # pooled: an axis of pieces
+    return (*ops.shape(labels)[:rank], sizes.get(last, 1))
 
 
 def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
@@ -141,7 +149,7 @@ def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]
     return ops.sum(values * counts), ops.sum(counts)
 
 
-def _real_tokens(model: BertPreTrainedModel, features: Any) -> Tensor:
+def _real_tokens(model: PreTrainedModel, features: Any) -> Tensor:
     mask = model.complete(features)["attention_mask"]
     return ops.sum(ops.cast(mask > 0, "float32"))
 

@@ -33,7 +33,7 @@ def tiny_config(**changes) -> BertConfig:
 
 def holds(to: str, head: str) -> bool:
     """Whether a format has a place for every weight of a head."""
-    rows = [row for part in bert.HEADS[head] for row in bert.PARTS[part]]
+    rows = [row for part in bert.BERT.parts_of(head) for row in bert.BERT.parts[part]]
     return all(to in row.placements for row in rows)
 
 
@@ -41,13 +41,13 @@ def meet(one: str, other: str, head: str) -> bool:
     """Whether two formats can hold the same model with this head."""
     # KerasHub's masked-LM head computes with numbers that only our own format names.
     apart = "keras_hub" in (one, other) and "keras" not in (one, other)
-    masked = "masked_lm" in bert.HEADS[head]
+    masked = "masked_lm" in bert.BERT.parts_of(head)
     return holds(one, head) and holds(other, head) and not (masked and apart)
 
 
 def config_for(head: str, *among: str, **changes) -> BertConfig:
     """A config that these formats can say, with this head."""
-    if "keras_hub" in among and "masked_lm" in bert.HEADS[head]:
+    if "keras_hub" in among and "masked_lm" in bert.BERT.parts_of(head):
         changes = {**keras_hub.HEAD_NUMBERS, **changes}
     return tiny_config(**changes)
 
@@ -58,8 +58,8 @@ def fake_tensors(
     family, rng = families.of(config), np.random.default_rng(seed)
     rows = [
         row
-        for part in dict.fromkeys((*family.body(config), *family.HEADS[head]))
-        for row in expand(family.PARTS[part], config.num_hidden_layers)
+        for part in dict.fromkeys((*family.body(config), *family.parts_of(head)))
+        for row in expand(family.parts[part], config.num_hidden_layers)
     ]
     sizes = family.sizes(config)
     return {

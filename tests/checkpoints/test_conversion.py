@@ -23,7 +23,7 @@ from keras_bert.checkpoints.formats import FORMATS, google, huggingface
 from keras_bert.checkpoints.matching import resolve_contents
 from keras_bert.checkpoints.translation import rearrange
 from keras_bert.errors import CheckpointError, ExistingOutputError, UnknownNameError
-from keras_bert.families import bert
+from keras_bert.families import bert, family
 from keras_bert.families.bert import BertConfig
 from keras_bert.families.rows import Placement, Row, expand
 from tests.checkpoints.fakes import (
@@ -38,27 +38,28 @@ from tests.checkpoints.fakes import (
 )
 
 PAIRS = list(itertools.permutations(FORMATS, 2))
-MEETING = [(*pair, head) for pair in PAIRS for head in bert.HEADS if meet(*pair, head)]
+HEADS = bert.BERT.models
+MEETING = [(*pair, head) for pair in PAIRS for head in HEADS if meet(*pair, head)]
 
 # === The table ===
 
 
 def _all_rows(layers: int = 2):
-    return {name: expand(rows, layers) for name, rows in bert.PARTS.items()}
+    return {name: expand(rows, layers) for name, rows in bert.BERT.parts.items()}
 
 
 def test_every_part_has_one_set_of_formats():
-    for rows in bert.PARTS.values():
+    for rows in bert.BERT.parts.values():
         for row in rows:
             assert "keras" in row.placements
             assert row.placements.keys() == rows[0].placements.keys()
-    everywhere = set(bert.PARTS["encoder"][0].placements)
+    everywhere = set(bert.BERT.parts["encoder"][0].placements)
     assert everywhere == {*formats.FORMATS, *formats.READ_ONLY}
 
 
 @pytest.mark.parametrize("name", formats.ALL)
 def test_the_two_places_of_a_weight_hold_the_same_axes(name):
-    for row in itertools.chain(*bert.PARTS.values()):
+    for row in itertools.chain(*bert.BERT.parts.values()):
         if name in row.placements:
             here, ours = row.placements[name].axes, row.placements["keras"].axes
             assert sorted(axes.names(here)) == sorted(axes.names(ours))
@@ -67,7 +68,7 @@ def test_the_two_places_of_a_weight_hold_the_same_axes(name):
 @pytest.mark.parametrize("name", formats.ALL)
 def test_names_are_distinct_but_for_the_classifiers(name):
     parts = _all_rows()
-    for alike in bert.CLASSIFIERS[1:]:
+    for alike in family.CLASSIFIERS[1:]:
         del parts[alike]
     rows = [row for rows in parts.values() for row in rows if name in row.placements]
     names = [row.placements[name].name for row in rows]
@@ -76,7 +77,7 @@ def test_names_are_distinct_but_for_the_classifiers(name):
 
 def test_a_row_of_google_base_counts_as_published():
     config = BertConfig()
-    sizes = bert.sizes(config)
+    sizes = bert.BERT.sizes(config)
     parts = {
         name: [axes.shape(r.placements["google"].axes, sizes) for r in rows]
         for name, rows in _all_rows(12).items()
@@ -116,7 +117,7 @@ def test_there_and_back_for_every_head(source, target, head, tmp_path):
     before, after = formats.read(first).config, formats.read(tmp_path / "back").config
     unlabeled = dict(num_labels=2, id2label=None)  # Hugging Face counts the labels
     assert before.replace(**unlabeled) == after.replace(**unlabeled)
-    if {"sequence_classifier", "token_classifier"} & set(bert.HEADS[head]):
+    if {"sequence_classifier", "token_classifier"} & set(bert.BERT.parts_of(head)):
         assert before.labels == after.labels
 
 
@@ -160,8 +161,8 @@ def test_translation_has_an_inverse(seed, layers, heads, head_dim, meeting):
     source, target, head = meeting
     rows = [
         row
-        for part in bert.HEADS[head]
-        for row in expand(families.of(config).PARTS[part], layers)
+        for part in bert.BERT.parts_of(head)
+        for row in expand(families.of(config).parts[part], layers)
     ]
     tensors = fake_tensors(config, head, source, seed)
     there = translation.translate(tensors, rows, source, target, config)
@@ -383,7 +384,7 @@ def test_integers_are_no_weights(tmp_path):
 
 def test_a_format_without_a_place_says_which_weights():
     config = tiny_config()
-    row = bert.PARTS["pooler"][0]
+    row = bert.BERT.parts["pooler"][0]
     homeless = Row({"google": row.placements["google"]})
     with pytest.raises(CheckpointError, match="no place for bert/pooler/dense/kernel"):
         translation.translate({}, [homeless], "google", "keras", config)
@@ -490,14 +491,14 @@ def test_buffers_and_tied_copies_are_ignored_by_name(tmp_path):
     def change(tensors):
         of = type(tensors["cls.predictions.bias"]).of
         tensors["bert.embeddings.position_ids"] = of(np.arange(11)[None])
-        for copy, original in huggingface.TIED.items():
+        for copy, original in bert.BERT.ties.items():
             tensors[copy] = tensors[original]
 
     path = write_fake(tmp_path / "first", "huggingface", change=change)
     report = convert(path, tmp_path / "out", "google")
     assert report.ignored.keys() == {
         "bert.embeddings.position_ids",
-        *huggingface.TIED,
+        *bert.BERT.ties,
     }
 
 

@@ -34,7 +34,7 @@ from tests.checkpoints.fakes import (
 )
 from tests.paths import shared
 
-HEADS = sorted(bert.HEADS)
+HEADS = sorted(bert.BERT.models)
 ENCODER = ("encoder", "pooler")
 
 
@@ -67,10 +67,10 @@ def test_the_table_names_every_variable_of_a_model(head, embedding_size):
     assert ("embedding_projection" in body) == (embedding_size is not None)
     rows = [
         row
-        for part in dict.fromkeys((*body, *model.parts))
-        for row in expand(families.of(config).PARTS[part], config.num_hidden_layers)
+        for part in dict.fromkeys((*body, *model.parts_held))
+        for row in expand(families.of(config).parts[part], config.num_hidden_layers)
     ]
-    assert set(model.parts) == set(bert.HEADS[head])
+    assert set(model.parts_held) == set(bert.BERT.parts_of(head))
     assert {r.placements["keras"].name for r in rows} == {v.path for v in model.weights}
 
 
@@ -189,7 +189,7 @@ def test_half_a_part_is_an_error(name, tmp_path):
     path = write_fake(
         tmp_path / "first", "huggingface", change=lambda tensors: tensors.pop(name)
     )
-    parts = bert.HEADS["BertForPreTraining"]
+    parts = bert.BERT.parts_of("BertForPreTraining")
     with pytest.raises(CheckpointError, match=f"Missing: {name}"):
         loading.read_for(path, parts)
 
@@ -214,7 +214,7 @@ def test_an_unexpected_tensor_is_an_error(tmp_path):
 def test_another_number_of_labels(tmp_path):
     head = "BertForSequenceClassification"
     path = write_fake(tmp_path / "first", "google", head)
-    parts = bert.HEADS[head]
+    parts = bert.BERT.parts_of(head)
     assert loading.read_for(path, parts).config.num_labels == 7
     with pytest.raises(CheckpointError, match=r"\(5, 15\) from .*received \(7, 15\)"):
         loading.read_for(path, parts, num_labels=5)

@@ -28,7 +28,7 @@ from tests.checkpoints.fakes import (
 from tests.paths import shared
 
 HUB = ("data", "checkpoints", "tf2_model_garden_savedmodel_bert_hub")
-HEADS = [head for head in bert.HEADS if holds("model_garden", head)]
+HEADS = [head for head in bert.BERT.models if holds("model_garden", head)]
 
 
 def _rewrite(folder: Path, change) -> Path:
@@ -97,7 +97,7 @@ def test_a_class_follows_from_its_output_layers(head, tmp_path):
         config["architectures"] = [said]
         (path / "bert_config.json").write_text(json.dumps(config))
         found = resolve_contents(formats.read(path)).head
-        assert bert.HEADS[found][1:] == bert.HEADS[head][1:]
+        assert bert.BERT.parts_of(found)[1:] == bert.BERT.parts_of(head)[1:]
 
 
 def test_a_token_classifier_is_not_one_of_rows(tmp_path):
@@ -118,9 +118,8 @@ def test_sizes_are_read_off_the_weights(head, embedding_size, tmp_path):
     (path / "bert_config.json").unlink()
     checkpoint = formats.read(path)
     resolve_contents(checkpoint)
-    classes = (
-        7 if {"sequence_classifier", "token_classifier"} & {*bert.HEADS[head]} else 2
-    )
+    parts = {*bert.BERT.parts_of(head)}
+    classes = 7 if {"sequence_classifier", "token_classifier"} & parts else 2
     assert checkpoint.config == config.replace(num_labels=classes)
     assert formats.read(path, gelu="erf").config.hidden_act == "gelu"
 

@@ -167,8 +167,8 @@ def test_labels_decide_the_loss_of_a_classifier():
     ],
 )
 def test_config_decides_the_loss_of_a_classifier(changes, loss):
-    head = MODELS["BertForSequenceClassification"].head
-    assert type(head.loss(CONFIG.replace(**changes))).__name__ == loss
+    model = MODELS["BertForSequenceClassification"]
+    assert model.objectives(CONFIG.replace(**changes))["logits"].loss.__name__ == loss
 
 
 # === Accuracy ===

@@ -17,6 +17,12 @@ def test_jax_loads_every_writers_checkpoints():
     assert passed("jax", "checkpoints/test_models.py") == 32
 
 
+def test_jax_gives_the_numbers_of_other_families():
+    shared("goldens", "hf_distilbert_base")
+    names = "distilbert or roberta"
+    assert passed("jax", "models/test_goldens.py", "-k", names) == 32
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_all_models_and_layers(backend):

@@ -16,7 +16,7 @@ from tests.bounds import LARGEST, bound
 from tests.checkpoints.fakes import tiny_config, write_fake
 
 transformers = pytest.importorskip("transformers", minversion="5")
-HEADS = sorted(bert.HEADS)
+HEADS = sorted(bert.BERT.models)
 KINDS = {
     "safetensors": {},
     "bin": {"file_format": "bin"},

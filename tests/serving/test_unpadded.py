@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import keras_bert
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import heads
 from keras_bert.serving.graph import unpadded
 from keras_bert.serving.graph.servable import named_outputs
 from tests.bounds import assert_close, bound
@@ -28,7 +27,7 @@ def batch(mask, seed=0):
 
 def traced(model):
     """Returns the padded and the unpadded model as functions on any batch."""
-    rank = 3 if model.head is heads.MultipleChoice else 2
+    rank = 3 if model.choices else 2
     specs = {n: tf.TensorSpec([None] * rank, tf.int32, name=n) for n in SERVED_INPUTS}
 
     def function(compute):
@@ -168,11 +167,3 @@ def test_embeddings_of_another_width_are_projected():
 def test_what_cannot_do_without_padding_is_known():
     supported = {case for case in CASES if unpadded.supports(make_model(case))}
     assert supported == set(UNPADDED)
-
-    class OwnHead(heads.TokenClassification):
-        pass
-
-    class OwnModel(keras_bert.BertForTokenClassification):
-        head = OwnHead
-
-    assert not unpadded.supports(OwnModel(CONFIG))

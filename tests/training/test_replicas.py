@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_bert.layers.replicas import REPLICA_STRIDE
+from keras_bert.layers.dropout import REPLICA_STRIDE
 from keras_bert.models import BertForSequenceClassification
 from keras_bert.optimizers import AdamW
 from keras_bert.training.accumulation import gradients

@@ -64,7 +64,7 @@ def settle(to: str, config: Config, head: str) -> Config:
         CheckpointError: the format cannot say what the masked-LM head computes with.
     """
     plain = config.replace(masked_lm_act=None, masked_lm_layer_norm_eps=None)
-    if "masked_lm" not in families.of(config).HEADS[head] or config == plain:
+    if "masked_lm" not in families.of(config).parts_of(head) or config == plain:
         return plain
     if to in OWN_TRANSFORM:
         return config

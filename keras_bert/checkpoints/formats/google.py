@@ -175,7 +175,7 @@ def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, 
     """Optimizer slots and counters, by names made from the weights'."""
     rows = [
         row
-        for part in families.of(config).PARTS.values()
+        for part in families.of(config).parts.values()
         for row in expand(part, config.num_hidden_layers)
     ]
     names = [

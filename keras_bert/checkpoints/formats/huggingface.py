@@ -3,6 +3,7 @@
 Source: `modeling_bert.py` and `configuration_utils.py` of transformers.
 """
 
+import functools
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from keras_bert.checkpoints import files, safetensors
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, MissingExtraError, choose
+from keras_bert.families.family import BODY, Family
 
 # The likeliest first; a directory may hold the same weights in several.
 WEIGHTS = (
@@ -27,17 +29,9 @@ FILE_NAMES = {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"}
 OPTIONS = ("file_format", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 5 * 10**9
 SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth")
+FORMAT = "huggingface"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
-# What may stand before the names: nothing, the base model's name, a wrapper's name.
-PREFIXES = ("bert.", "", "module.bert.", "module.")
-BODY = ("embeddings.", "encoder.", "pooler.")  # the base model's own names
-POOLER = "bert.pooler.dense.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
-BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
-TIED = {
-    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
 DTYPE_KEYS = ("dtype", "torch_dtype")  # today's name, and the one until 2025
 # A training script's checkpoint wraps the state dict.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -78,12 +72,14 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     shards = files.shard_paths(main, weight_map.values())
     stored = _read_shards(shards or [main])
     _compare(weight_map or stored, stored, main)
-    tensors = _current_names(stored, path)
-    ignored = {name: "buffer, not a weight" for name in BUFFERS if name in tensors}
-    ignored |= _untie(tensors, path)
+    family = families.of(config)
+    tensors = _current_names(stored, family, path)
+    buffers = (name for name in family.buffers if name in tensors)
+    ignored = dict.fromkeys(buffers, "buffer, not a weight")
+    ignored |= _untie(tensors, family.ties, path)
     return Checkpoint(
         path=path,
-        format="huggingface",
+        format=FORMAT,
         config=config,
         tensors={k: t for k, t in tensors.items() if k not in ignored},
         head=head,
@@ -122,37 +118,52 @@ def _read_shards(shards: list[Path]) -> dict[str, Tensor]:
 # === Names ===
 
 
-def _current_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _current_names(
+    tensors: Mapping[str, Tensor], family: Family, path: Path
+) -> dict[str, Tensor]:
     """Renames to what transformers writes today for a model with a head."""
-    prefix = next((p for p in PREFIXES if f"{p}{WORD_EMBEDDINGS}" in tensors), None)
-    if prefix is None:
+    # The base model's name or nothing, after a wrapper's name or nothing.
+    wrappers = ((w, base) for w in ("", "module.") for base in (family.prefix, ""))
+    found = (x for x in wrappers if f"{''.join(x)}{WORD_EMBEDDINGS}" in tensors)
+    wrapper, base = next(found, (None, None))
+    if wrapper is None:
         received = ", ".join(list(tensors)[:5]) or "nothing"
         raise CheckpointError(
-            f"Expected a BERT state dict in {path}, with bert.{WORD_EMBEDDINGS} or "
-            f"{WORD_EMBEDDINGS}. Received: {received}."
+            f"Expected the state dict of a {family.model_type} model in {path}, with "
+            f"{family.prefix}{WORD_EMBEDDINGS} or {WORD_EMBEDDINGS}. "
+            f"Received: {received}."
         )
-    wrapper = "module." if prefix.startswith("module.") else ""
-    bare = not prefix.endswith("bert.")
+    body = () if base else _body(family)
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        current = _current_name(name.removeprefix(wrapper), bare)
+        current = _current_name(name.removeprefix(wrapper), family.prefix, body)
         if current in renamed:
             raise CheckpointError(f"Found {current} under two spellings in {path}.")
         renamed[current] = tensor
     return renamed
 
 
-def _current_name(name: str, bare: bool) -> str:
+def _body(family: Family) -> tuple[str, ...]:
+    """What the names of the base model's weights begin with, without its own."""
+    rows = [row for part in BODY for row in family.parts.get(part, [])]
+    places = [row.placements[FORMAT] for row in rows if FORMAT in row.placements]
+    names = [place.name.removeprefix(family.prefix) for place in places]
+    return tuple({f"{name.split('.')[0]}." for name in names})
+
+
+def _current_name(name: str, prefix: str, body: tuple[str, ...]) -> str:
     stem, dot, last = name.rpartition(".")
     if stem.endswith("LayerNorm"):
         name = stem + LEGACY.get(dot + last, dot + last)
-    return f"bert.{name}" if bare and name.startswith(BODY) else name
+    return prefix + name if name.startswith(body) else name
 
 
-def _untie(tensors: dict[str, Tensor], path: Path) -> dict[str, str]:
+def _untie(
+    tensors: dict[str, Tensor], ties: Mapping[str, str], path: Path
+) -> dict[str, str]:
     """Checks that tied copies equal their originals; returns those to ignore."""
     ignored = {}
-    for copy, original in TIED.items():
+    for copy, original in ties.items():
         if copy not in tensors:
             continue
         if original not in tensors:  # the other of the two was saved
@@ -273,12 +284,17 @@ def write(
         UnknownNameError: `file_format` is neither.
         MissingExtraError: "bin" without PyTorch.
     """
-    writers = {"safetensors": safetensors.write, "bin": _write_torch}
+    family = families.of(config)
+    ties = family.ties if "masked_lm" in family.parts_of(head) else {}
+    writers = {
+        "safetensors": safetensors.write,
+        "bin": functools.partial(_write_torch, ties=ties),
+    }
     save = writers[choose("file format", file_format, writers)]
     dtype = next(iter(tensors.values())).dtype.name
     files.write_json(folder / "config.json", to_hf_config(config, head, dtype))
     # The base model alone has no prefix.
-    prefix = "bert." if head == "BertModel" else ""
+    prefix = family.prefix if family.models[head] == "encoder" else ""
     named = {name.removeprefix(prefix): t for name, t in tensors.items()}
     main = folder / FILE_NAMES[file_format]
     sizes = {name: tensor.nbytes for name, tensor in named.items()}
@@ -310,7 +326,9 @@ def _write_index(
 
 def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
     """Says so where the class of transformers has no pooler but the file does."""
-    if "pooler" in families.of(config).HEADS[head] or POOLER not in names:
+    family = families.of(config)
+    pooler = {row.placements[FORMAT].name for row in family.parts.get("pooler", [])}
+    if "pooler" in family.parts_of(head) or not pooler & {*names}:
         return []
     return [
         f"The pooler is kept; {head} of transformers has none and will report it as "
@@ -319,12 +337,14 @@ def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
     ]
 
 
-def _write_torch(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def _write_torch(
+    path: Path, tensors: Mapping[str, Tensor], ties: Mapping[str, str]
+) -> None:
     torch = _torch(path)
     state = {name: _to_torch(tensor.load(), torch) for name, tensor in tensors.items()}
-    if path.name == FILE_NAMES["bin"] and "cls.predictions.bias" in state:
+    if path.name == FILE_NAMES["bin"]:
         # The same tensor twice is stored once; shards cannot share one.
-        state |= {copy: state[original] for copy, original in TIED.items()}
+        state |= {copy: state[original] for copy, original in ties.items()}
     torch.save(state, path)
 
 
@@ -344,19 +364,14 @@ def to_hf_config(config: Config, head: str, dtype: str) -> dict[str, Any]:
         dtype: of the weights, for instance "float32".
     """
     has_labels = {"sequence_classifier", "token_classifier"} & set(
-        families.of(config).HEADS[head]
+        families.of(config).parts_of(head)
     )
     if has_labels and config.id2label is None:
         config = config.replace(id2label=dict(enumerate(config.labels)))
-    if "qa" in families.of(config).HEADS[head]:
+    if "qa" in families.of(config).parts_of(head):
         config = config.replace(id2label=None)  # would size the span's two outputs
-    values = config.to_dict()
+    values = config.replace(hidden_act=ACTIVATIONS[config.hidden_act]).to_dict()
     values.pop("num_labels", None)  # counted from id2label
     quiet = ("problem_type", "output_hidden_states", "output_attentions")
     values = {k: v for k, v in values.items() if v or k not in quiet}
-    return {
-        **values,
-        "hidden_act": ACTIVATIONS[config.hidden_act],
-        "architectures": [head],
-        "dtype": dtype,
-    }
+    return {**values, "architectures": [head], "dtype": dtype}

@@ -11,7 +11,6 @@ from keras_bert import families
 from keras_bert.checkpoints import files, hdf5
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import Config
-from keras_bert.families.rows import expand
 
 WEIGHTS, INDEX, SHARD = hdf5.WEIGHTS, hdf5.INDEX, hdf5.SHARD
 ENDINGS = (".weights.h5", ".weights.json")
@@ -19,7 +18,10 @@ STATE = "optimizer.weights.h5"
 OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 2 * 10**9
 PROJECTION = "embedding_projection"  # only where the config has an embedding_size
-# Keras names a layer's group after its class, counting repeats in the model's order.
+ENCODER = "encoder"  # the group of its layers
+# Flat models (`models/flat_files.py`) had a group for each class of layers, counting
+# repeats in the model's order.
+FLAT = "layers/"
 GROUPS = {
     "embeddings": "embeddings",
     "pooler": "pooler",
@@ -31,6 +33,7 @@ GROUPS = {
     "qa_outputs": "dense",
 }
 DENSE = ("dense", "dense_1")
+ENCODER_LAYERS = ("embeddings", PROJECTION, "pooler")
 BLOCK, LAYER = "transformer_block", "layer_"
 # A layer's variables are numbered in the order it makes them.
 NUMBERS = {
@@ -43,8 +46,28 @@ NUMBERS = {
 KERAS_STATE = "optimizer/"  # of a compiled model, numbered and not named
 
 
-def h5_name(path: str, projected: bool = False) -> str:
+def h5_name(path: str) -> str:
     """Returns where Keras' weights file keeps a variable.
+
+    Args:
+        path: the variable's path in the model.
+
+    Example:
+        >>> h5_name("layer_1/attention/query/bias")
+        'encoder/layer_1/attention/query/vars/1'
+    """
+    layer, *inside, variable = path.split("/")
+    of_encoder = layer in ENCODER_LAYERS or layer.startswith(LAYER)
+    groups = [ENCODER, layer] if of_encoder else [layer]
+    return "/".join([*groups, *inside, "vars", _number(layer, variable)])
+
+
+def _number(layer: str, variable: str) -> str:
+    return "0" if layer == "masked_lm_bias" else NUMBERS[variable]
+
+
+def flat_name(path: str, projected: bool = False) -> str:
+    """Returns where the weights file of a flat model keeps a variable.
 
     Args:
         path: the variable's path in the model.
@@ -52,11 +75,11 @@ def h5_name(path: str, projected: bool = False) -> str:
             first of the plain dense layers.
 
     Example:
-        >>> h5_name("layer_1/attention/query/bias")
+        >>> flat_name("layer_1/attention/query/bias")
         'layers/transformer_block_1/attention/query/vars/1'
     """
     layer, *inside, variable = path.split("/")
-    number = "0" if layer == "masked_lm_bias" else NUMBERS[variable]
+    number = _number(layer, variable)
     return "/".join(["layers", _group(layer, projected), *inside, "vars", number])
 
 
@@ -66,10 +89,6 @@ def _group(layer: str, projected: bool) -> str:
         return BLOCK if i == "0" else f"{BLOCK}_{i}"
     second = projected and layer != PROJECTION and GROUPS[layer] == "dense"
     return "dense_1" if second else GROUPS[layer]
-
-
-def _projected(config: Config) -> bool:
-    return config.embedding_size is not None
 
 
 # === Reading ===
@@ -101,11 +120,12 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     main = hdf5.main_file(path) if path.is_dir() else path
     config, head = files.read_config(("config.json",), [main.parent], config_file)
     shards = hdf5.shard_files(main)
-    projected = _projected(config)
     stored = hdf5.read(shards)
-    dense = _layers(shards).get(_group("classifier", projected)) or _dense(config, head)
     ignored = {n: files.OPTIMIZER_STATE for n in stored if n.startswith(KERAS_STATE)}
-    ours = {h5_name(path, projected): path for path in _paths(config, dense)}
+    if any(name.startswith(FLAT) for name in stored):
+        ours = _flat_names(shards, config, head)
+    else:
+        ours = {h5_name(path): path for path in _paths(config)}
     state = main.parent / STATE
     return Checkpoint(
         path=path,
@@ -120,20 +140,29 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     )
 
 
-def _paths(config: Config, dense: str | None) -> Iterable[str]:
-    """Paths of the variables there may be; all heads' layers share one group."""
-    for part in families.of(config).PARTS.values():
-        for row in expand(part, config.num_hidden_layers):
-            path = row.placements["keras"].name
-            layer = path.split("/")[0]
-            if GROUPS.get(layer) != "dense" or layer in (dense, PROJECTION):
-                yield path
+def _paths(config: Config) -> list[str]:
+    """Paths of the variables there may be."""
+    family = families.of(config)
+    rows = family.rows(family.parts, config.num_hidden_layers)
+    return [row.placements["keras"].name for row in rows]
+
+
+def _flat_names(shards: list[Path], config: Config, head: str | None) -> dict[str, str]:
+    """Paths by names in a flat file, where all heads' layers share one group."""
+    projected = config.embedding_size is not None
+    dense = _layers(shards).get(_group("classifier", projected)) or _dense(config, head)
+    paths = {path: path.split("/")[0] for path in _paths(config)}
+    return {
+        flat_name(path, projected): path
+        for path, layer in paths.items()
+        if GROUPS.get(layer) != "dense" or layer in (dense, PROJECTION)
+    }
 
 
 def _dense(config: Config, head: str | None) -> str | None:
     """The name of the head's layer, as the model class has it."""
     family = families.of(config)
-    rows = [r for part in family.HEADS.get(head, ()) for r in family.PARTS[part]]
+    rows = [r for part in family.parts_of(head) for r in family.parts[part]]
     layers = [row.placements["keras"].name.split("/")[0] for row in rows]
     return next((name for name in layers if GROUPS.get(name) == "dense"), None)
 
@@ -180,15 +209,14 @@ def write(
     """
     values = {**config.to_dict(), "architectures": [head]}
     files.write_json(folder / "config.json", values)
-    projected = _projected(config)
-    groups = _groups(tensors, projected)
+    groups = _groups(tensors)
     sizes = {g: sum(tensors[n].nbytes for n in groups[g]) for g in groups}
     shards = files.shards(sizes, max_shard_size or MAX_SHARD_SIZE)
     many = len(shards) > 1
     names = [SHARD.format(i) if many else WEIGHTS for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         held = {n: tensors[n] for group in shard for n in groups[group]}
-        hdf5.write(folder / name, held, lambda n: h5_name(n, projected))
+        hdf5.write(folder / name, held, h5_name)
     if many:
         _write_index(folder, sizes, dict(zip(names, shards, strict=True)))
     if optimizer:
@@ -204,11 +232,11 @@ def _write_index(
     files.write_json(folder / INDEX, {"metadata": metadata, "weight_map": places})
 
 
-def _groups(tensors: Iterable[str], projected: bool) -> dict[str, list[str]]:
+def _groups(tensors: Iterable[str]) -> dict[str, list[str]]:
     """Variables by Keras' group, which stays in one file."""
     groups: dict[str, list[str]] = {}
     for name in tensors:
-        groups.setdefault(h5_name(name, projected).rpartition("/")[0], []).append(name)
+        groups.setdefault(h5_name(name).rpartition("/")[0], []).append(name)
     return groups
 
 

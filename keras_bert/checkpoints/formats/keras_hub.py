@@ -212,7 +212,7 @@ def _named(
 
 
 def _names(config: Config) -> Iterable[str]:
-    for part in families.of(config).PARTS.values():
+    for part in families.of(config).parts.values():
         for row in expand(part, config.num_hidden_layers):
             if FORMAT in row.placements:
                 yield row.placements[FORMAT].name
@@ -260,7 +260,7 @@ def _refuse_other_numbers(config: Config, head: str) -> None:
         "is_decoder": config.is_decoder,
     }
     _refuse("KerasHub's BertBackbone", form, NUMBERS | {"is_decoder": False}, "")
-    if "masked_lm" in families.of(config).HEADS[head]:
+    if "masked_lm" in families.of(config).parts_of(head):
         form = {
             "masked_lm_act": ACTIVATIONS[config.transform_act],
             "masked_lm_layer_norm_eps": config.transform_eps,

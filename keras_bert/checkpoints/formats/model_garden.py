@@ -25,6 +25,7 @@ from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
+from keras_bert.families.family import BODY
 from keras_bert.families.rows import MAX_LAYERS, expand
 
 FORMAT = "model_garden"
@@ -287,7 +288,7 @@ def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
 
 def _names(layers: int) -> Iterator[str]:
     """Names of all weights there may be."""
-    for part in bert.PARTS.values():
+    for part in bert.BERT.parts.values():
         for row in expand(part, min(layers, MAX_LAYERS)):
             if FORMAT in row.placements:
                 yield row.placements[FORMAT].name
@@ -419,12 +420,12 @@ def _head(tensors: Mapping[str, Tensor], declared: str | None, config: Config) -
     family = families.of(config)
     present = {
         part
-        for part, rows in family.PARTS.items()
+        for part, rows in family.parts.items()
         if any(
             r.placements[FORMAT].name in tensors for r in rows if FORMAT in r.placements
         )
-    } - {*family.BODY}
-    fitting = [h for h, p in family.HEADS.items() if {*p} - {*family.BODY} == present]
+    } - {*BODY}
+    fitting = [h for h, p in family.model_parts.items() if {*p} - {*BODY} == present]
     return declared if declared in fitting else next(iter(fitting), declared)
 
 

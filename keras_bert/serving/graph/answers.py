@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_bert.config import Config
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import BertPreTrainedModel, heads
+from keras_bert.models import PreTrainedModel, heads
 from keras_bert.serving.graph import entities, spans
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
@@ -197,13 +197,13 @@ TASKS = {
     heads.PreTraining: ServedTask("pretraining", with_ids, single=None),
     heads.MaskedLM: ServedTask("masked language modeling", with_ids),
     heads.CausalLM: ServedTask("causal language modeling", with_ids),
-    heads.Head: ServedTask("encoding", with_ids),  # values per position
+    PreTrainedModel: ServedTask("encoding", with_ids),  # values per position
 }
 
 EMBEDDINGS = ServedTask("embeddings", only)  # of an encoder, on request
 
 
-def task_of(model: BertPreTrainedModel) -> ServedTask:
+def task_of(model: PreTrainedModel) -> ServedTask:
     """Returns the row of the table a model is served by.
 
     Args:
@@ -215,9 +215,9 @@ def task_of(model: BertPreTrainedModel) -> ServedTask:
         >>> task_of(keras_bert.BertForTokenClassification(config)).axes
         'batch seq'
     """
-    if issubclass(model.head, heads.SequenceClassification):
+    if type(model).kind == heads.SequenceClassification.kind:
         return SEQUENCE_CLASSIFICATION[_problem_type(model.config)]
-    return next(TASKS[cls] for cls in model.head.__mro__ if cls in TASKS)
+    return next(TASKS[cls] for cls in type(model).__mro__ if cls in TASKS)
 
 
 def _problem_type(config: Config) -> str:

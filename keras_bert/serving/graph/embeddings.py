@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_bert.errors import ConfigError, choose
 from keras_bert.features import MASK_VALUE
-from keras_bert.models import BertPreTrainedModel, heads
+from keras_bert.models import PreTrainedModel, heads
 from keras_bert.serving.graph.settings import Tensors
 
 Tensor = tf.Tensor
@@ -61,7 +61,7 @@ def pooled(
     return {"embeddings": vectors}
 
 
-def check(model: BertPreTrainedModel, pooling: str | None, normalize: bool) -> None:
+def check(model: PreTrainedModel, pooling: str | None, normalize: bool) -> None:
     """Refuses a pooling that a model cannot do.
 
     Raises:
@@ -74,7 +74,7 @@ def check(model: BertPreTrainedModel, pooling: str | None, normalize: bool) -> N
             raise ConfigError("Expected embeddings for normalize=True; none are asked.")
         return
     choose("embeddings", pooling, POOLINGS)
-    if not issubclass(model.head, heads.EncoderOutputs):
+    if not isinstance(model, heads.EncoderOutputs):
         raise ConfigError(
             "Expected an encoder for embeddings. Received: "
             f"{type(model).__name__}. Load the checkpoint as BertModel."

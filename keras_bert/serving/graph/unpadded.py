@@ -14,13 +14,13 @@ mask, as one operation each on CPUs.
 import functools
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_bert.config import ACTIVATIONS
-from keras_bert.layers import FeedForward, LayerNorm, SelfAttention, TransformerBlock
-from keras_bert.models import BertPreTrainedModel, heads
+from keras_bert.config import Config
+from keras_bert.layers import activations
+from keras_bert.models import PreTrainedModel
 
 Tensor = tf.Tensor
 Tensors = dict[str, Tensor]
@@ -35,30 +35,14 @@ MULTIPLE = 16
 # The own tokens of a row of padding come before those of other rows.
 HIDDEN, OUTSIDE = -3e4, -6e4
 
-# Heads that see one token at a time, and those that see rows.
-ON_TOKENS = {
-    heads.CausalLM,
-    heads.MaskedLM,
-    heads.QuestionAnswering,
-    heads.TokenClassification,
-}
-ON_ROWS = {
-    heads.EncoderOutputs,
-    heads.MultipleChoice,
-    heads.NextSentence,
-    heads.PreTraining,
-    heads.SequenceClassification,
-}
-
 # What an output holds at padding, where it is not 0: no answer begins or ends there.
 AT_PADDING = {"start_logits": -1e9, "end_logits": -1e9}
 
 
-def supports(model: BertPreTrainedModel) -> bool:
+def supports(model: PreTrainedModel) -> bool:
     """Tells whether `forward` can compute a model.
 
-    It cannot if the model returns hidden states or attentions, or has a head that is
-    none of this package's.
+    It cannot if the model returns hidden states or attentions.
 
     Args:
         model: any model of this package, or of a subclass.
@@ -70,11 +54,10 @@ def supports(model: BertPreTrainedModel) -> bool:
         True
     """
     config = model.config
-    more = config.output_hidden_states or config.output_attentions
-    return model.head in ON_TOKENS | ON_ROWS and not more
+    return not (config.output_hidden_states or config.output_attentions)
 
 
-def forward(model: BertPreTrainedModel, inputs: Tensors) -> Tensors:
+def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
     """Computes a model's outputs without its padding.
 
     Args:
@@ -87,20 +70,32 @@ def forward(model: BertPreTrainedModel, inputs: Tensors) -> Tensors:
         they hold zeros, start and end logits -1e9. The first token of a row counts
         as real, whatever the mask says of others attending to it.
     """
-    head, inputs = model.head_layers, model.complete(inputs)
-    rows = head.rows(inputs)
+    inputs = model.complete(inputs)
+    rows = model.rows(inputs)
     tokens = Tokens.of(rows["attention_mask"])
-    hidden = _encode(model, rows, tokens)  # (tokens, hidden)
-    encoded = {"dropout_seed": tf.zeros([2], tf.int32)}
-    if model.head in ON_ROWS:
-        encoded["last_hidden_state"] = tokens.put_back(hidden)
-        return head.outputs(encoded, inputs)
-    encoded["last_hidden_state"] = hidden[None]  # one row
-    every = {"masked_lm_positions": tf.range(tf.shape(hidden)[0])[None]}
+    with activations.forms(**_GELU):
+        encoded = model.encoder.encode(
+            {name: tokens.take(ids) for name, ids in rows.items()},
+            attend=tokens.attention(model.config),
+        )
+        hidden = encoded.last_hidden_state  # (tokens, hidden)
+        if not model.per_token:
+            encoded = encoded._replace(last_hidden_state=tokens.put_back(hidden))
+            return model.outputs(encoded, inputs, training=False)
+        encoded = encoded._replace(last_hidden_state=hidden[None])  # one row
+        every = {"masked_lm_positions": tf.range(tf.shape(hidden)[0])[None]}
+        outputs = model.outputs(encoded, every, training=False)
     return {
         name: tokens.put_back(value[0], AT_PADDING.get(name, 0.0))
-        for name, value in head.outputs(encoded, every).items()
+        for name, value in outputs.items()
     }
+
+
+# In the forms that TensorFlow recognizes next to a matrix product.
+_GELU: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functools.partial(tf.nn.gelu, approximate=False),
+    "gelu_new": functools.partial(tf.nn.gelu, approximate=True),
+}
 
 
 # === Where the tokens are ===
@@ -129,7 +124,7 @@ class Tokens(NamedTuple):
         """Finds the real tokens.
 
         Args:
-            attention_mask: integers `(batch, seq)`, see `AttentionBias`.
+            attention_mask: integers `(batch, seq)`, see `attention_bias`.
         """
         batch, seq = tf.unstack(tf.shape(attention_mask))
         # The first token is what classifiers pool, and every row then has one.
@@ -168,21 +163,36 @@ class Tokens(NamedTuple):
             tf.reshape(padded, shape), [None, None, *values.shape[1:]]
         )
 
-    def groups(self, num_heads: int, causal: bool, dtype: tf.DType) -> list["Group"]:
-        """Divides the rows into groups for attention.
+    def attention(self, config: Config) -> Callable:
+        """Returns what computes attention within the rows, see `layers.attention`.
 
         Args:
-            num_heads: of attention.
-            causal: attend to earlier tokens only.
-            dtype: of its scores.
+            config: gives the number of heads, and whether tokens attend to earlier
+                ones only.
         """
+        groups = self._groups(config.num_attention_heads, config.is_decoder)
+
+        def attend(
+            query: Tensor, key: Tensor, value: Tensor, bias: None, heads: int, drop: Any
+        ) -> tuple[Tensor, None]:
+            width = query.shape[-1]
+            query, key, value = (  # (tokens heads) head_dim
+                tf.reshape(x, [-1, width // heads]) for x in (query, key, value)
+            )
+            context = [_context(query, key, value, group) for group in groups]
+            context = tf.reshape(tf.concat(context, 0), [-1, width])
+            return tf.pad(context, [[0, self.surplus], [0, 0]]), None
+
+        return attend
+
+    def _groups(self, num_heads: int, causal: bool) -> list["Group"]:
+        """Divides the rows into groups for attention."""
         starts = tf.cumsum(self.lengths, exclusive=True)
         cuts = [self.batch * i // GROUPS for i in range(GROUPS + 1)]
         groups = []
         for begin, end in itertools.pairwise(cuts):
             rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
-            bias = tf.cast(rows.bias(causal), dtype)[:, None]
-            groups.append(Group(*rows.of_heads(num_heads), bias))
+            groups.append(Group(*rows.of_heads(num_heads), rows.bias(causal)[:, None]))
         return groups
 
 
@@ -224,7 +234,7 @@ class _Rows(NamedTuple):
         return cls(token, column < lengths[:, None], tf.gather(pieces, token))
 
     def bias(self, causal: bool) -> Tensor:
-        """Returns what `AttentionBias` does, `(rows, longest, longest)`."""
+        """Returns what `attention_bias` does, `(rows, longest, longest)`."""
         to, origin = self.pieces[:, None, :], self.pieces[:, :, None]
         visible = (to > 0) & ((origin == to) | (origin == 0))
         if causal:
@@ -241,75 +251,12 @@ class _Rows(NamedTuple):
         return rows, (found[:, :1] * num_heads + head) * longest + found[:, 1:]
 
 
-# === The encoder ===
-
-
-def _encode(model: BertPreTrainedModel, rows: Tensors, tokens: Tokens) -> Tensor:
-    """Returns the last hidden state, `(tokens, hidden)`."""
-    encoder, config = model.encoder, model.config
-    seed = tf.zeros([2], tf.int32)
-    hidden = encoder.embeddings(
-        tokens.take(rows["input_ids"]),
-        tokens.take(rows["token_type_ids"]),
-        tf.pad(tokens.places % tokens.seq, [[0, tokens.surplus]]),
-        seed,
-    )
-    if encoder.projection:
-        hidden = encoder.projection(hidden)
-    groups = tokens.groups(config.num_attention_heads, config.is_decoder, hidden.dtype)
-    for block in encoder.blocks:
-        hidden = _block(block, hidden, groups, tokens.surplus)
-    return hidden
-
-
-def _block(
-    block: TransformerBlock, hidden: Tensor, groups: list[Group], surplus: Tensor
-) -> Tensor:
-    context = _attend(block.attention, hidden, groups, surplus)
-    wide = tf.cast(hidden, tf.float32)
-    hidden = _norm(block.attention_norm, tf.cast(context, tf.float32) + wide)
-    change = _feed_forward(block.feed_forward, hidden)
-    wide = tf.cast(hidden, tf.float32)
-    return _norm(block.feed_forward_norm, tf.cast(change, tf.float32) + wide)
-
-
-def _norm(norm: LayerNorm, hidden: Tensor) -> Tensor:
-    # Called as a layer outside of all others, it would be given weights of 16 bits,
-    # `autocast=False` or not.
-    return norm.call(hidden)
-
-
-def _attend(
-    attention: SelfAttention, hidden: Tensor, groups: list[Group], surplus: Tensor
-) -> Tensor:
-    flat = [-1, attention.head_dim]
-    query, key, value = (
-        tf.reshape(dense(hidden), flat)  # (tokens heads) head_dim
-        for dense in (attention.query, attention.key, attention.value)
-    )
-    context = [_context(query, key, value, group) for group in groups]
-    width = attention.num_attention_heads * attention.head_dim
-    context = tf.reshape(tf.concat(context, 0), [-1, width])
-    return attention.output_dense(tf.pad(context, [[0, surplus], [0, 0]]))
-
-
 def _context(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
     """Attends within the rows of a group: `(tokens, heads, head_dim)`."""
     query, key, value = (tf.gather(x, group.rows) for x in (query, key, value))
     scale = tf.cast(query.shape[-1] ** -0.5, query.dtype)
-    scores = tf.matmul(query, key, transpose_b=True) * scale + group.bias
+    bias = tf.cast(group.bias, query.dtype)
+    scores = tf.matmul(query, key, transpose_b=True) * scale + bias
     probabilities = tf.nn.softmax(tf.cast(scores, tf.float32))
     context = tf.matmul(tf.cast(probabilities, value.dtype), value)
     return tf.gather(tf.reshape(context, [-1, value.shape[-1]]), group.tokens)
-
-
-# In the forms that TensorFlow recognizes beside a matrix product.
-_GELU: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": functools.partial(tf.nn.gelu, approximate=False),
-    "gelu_new": functools.partial(tf.nn.gelu, approximate=True),
-}
-
-
-def _feed_forward(layer: FeedForward, hidden: Tensor) -> Tensor:
-    activation = _GELU.get(ACTIVATIONS[layer.hidden_act], layer.activation)
-    return layer.output_dense(activation(layer.intermediate_dense(hidden)))

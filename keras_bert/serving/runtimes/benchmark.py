@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from keras_bert.errors import KerasBertError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.serving.runtimes.exporting import (
     Batch,
     difference,
@@ -109,7 +109,7 @@ class Variant(NamedTuple):
 
     runtime: str
     precision: str
-    prepare: Callable[[BertPreTrainedModel, Path, Work], Path]
+    prepare: Callable[[PreTrainedModel, Path, Work], Path]
     computed: str = "float32"
     needs: tuple[str, ...] = ()
 
@@ -124,7 +124,7 @@ class Variant(NamedTuple):
 
 
 def _saved_model(policy: str) -> Callable:
-    def prepare(model: BertPreTrainedModel, path: Path, work: Work) -> Path:
+    def prepare(model: PreTrainedModel, path: Path, work: Work) -> Path:
         from keras_bert.serving.export import export as export_saved_model
 
         return export_saved_model(_in_policy(model, policy), path)
@@ -132,20 +132,20 @@ def _saved_model(policy: str) -> Callable:
     return prepare
 
 
-def _in_policy(model: BertPreTrainedModel, policy: str) -> BertPreTrainedModel:
+def _in_policy(model: PreTrainedModel, policy: str) -> PreTrainedModel:
     again = type(model).from_config({**model.get_config(), "dtype": policy})
     again.set_weights(model.get_weights())
     return again
 
 
-def _keras_file(model: BertPreTrainedModel, path: Path, work: Work) -> Path:
+def _keras_file(model: PreTrainedModel, path: Path, work: Work) -> Path:
     path.mkdir(parents=True)
     model.save(path / "model.keras")
     return path / "model.keras"
 
 
 def _exported(format: str, precision: str = "float32") -> Callable:
-    def prepare(model: BertPreTrainedModel, path: Path, work: Work) -> Path:
+    def prepare(model: PreTrainedModel, path: Path, work: Work) -> Path:
         calibration = work.batches[:CALIBRATION_BATCHES] if precision == "int8" else ()
         length = work.longest if format == "litert" else None
         return export(
@@ -195,7 +195,7 @@ VARIANTS = (
 
 
 def benchmark(
-    model: BertPreTrainedModel,
+    model: PreTrainedModel,
     work: Work,
     folder: Path,
     variants: Sequence[Variant] = VARIANTS,

@@ -19,7 +19,7 @@ from keras_bert.errors import (
     choose,
 )
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.models import PreTrainedModel
 from keras_bert.serving.runtimes import quantizing
 from keras_bert.serving.runtimes.packages import require
 from keras_bert.serving.runtimes.running import load
@@ -57,14 +57,14 @@ class Format(NamedTuple):
         fixed: rows have one length.
     """
 
-    write: Callable[[BertPreTrainedModel, Path, Settings], None]
+    write: Callable[[PreTrainedModel, Path, Settings], None]
     precisions: tuple[str, ...]
     versioned: bool = False
     fixed: bool = False
 
 
 def export(
-    model: BertPreTrainedModel,
+    model: PreTrainedModel,
     directory: str | Path,
     format: str,
     tokenizer: BertTokenizer | None = None,
@@ -135,9 +135,7 @@ def export(
     return target
 
 
-def check(
-    model: BertPreTrainedModel, directory: Path, length: int | None = None
-) -> float:
+def check(model: PreTrainedModel, directory: Path, length: int | None = None) -> float:
     """Runs a written model beside the original, and returns the largest difference.
 
     Differences are counted at real tokens, and as shares of the largest value where
@@ -162,7 +160,7 @@ def check(
     return worst
 
 
-def probe(model: BertPreTrainedModel, length: int | None = None) -> dict:
+def probe(model: PreTrainedModel, length: int | None = None) -> dict:
     """Returns inputs to compare models with: rows of several lengths, random ids.
 
     Args:
@@ -174,7 +172,7 @@ def probe(model: BertPreTrainedModel, length: int | None = None) -> dict:
     counts = np.array(
         [longest - longest // 4] if length else [longest, 1, longest // 2]
     )
-    shape = (len(counts), *((2,) if model.head.choices else ()), longest)
+    shape = (len(counts), *((2,) if model.choices else ()), longest)
     mask = np.arange(longest) < counts.reshape(-1, *(1,) * (len(shape) - 1))
     mask = np.broadcast_to(mask, shape).astype(np.int32)
     ids = rng.integers(config.vocab_size, size=shape)
@@ -185,7 +183,7 @@ def probe(model: BertPreTrainedModel, length: int | None = None) -> dict:
     )
 
 
-def own_outputs(model: BertPreTrainedModel, inputs: Batch) -> dict[str, np.ndarray]:
+def own_outputs(model: PreTrainedModel, inputs: Batch) -> dict[str, np.ndarray]:
     """Returns a model's own outputs, under the names that are served."""
     outputs = model(dict(inputs), training=False)
     outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
@@ -225,7 +223,7 @@ def difference(one: Batch, other: Batch, attention_mask: np.ndarray) -> float:
 # === Writers ===
 
 
-def _write_onnx(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+def _write_onnx(model: PreTrainedModel, path: Path, settings: Settings) -> None:
     onnx = require("onnx")
     from keras_bert.serving.runtimes.onnx_graph import onnx_model
 
@@ -244,7 +242,7 @@ def _write_onnx(model: BertPreTrainedModel, path: Path, settings: Settings) -> N
         quantizing.ONNX[settings.precision](file, settings.calibration)
 
 
-def _write_openvino(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+def _write_openvino(model: PreTrainedModel, path: Path, settings: Settings) -> None:
     openvino = require("openvino")
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         _write_onnx(model, Path(scratch), settings._replace(precision="float32"))
@@ -255,13 +253,13 @@ def _write_openvino(model: BertPreTrainedModel, path: Path, settings: Settings) 
         openvino.save_model(graph, path / "model.xml", compress_to_fp16=False)
 
 
-def _write_litert(model: BertPreTrainedModel, path: Path, settings: Settings) -> None:
+def _write_litert(model: PreTrainedModel, path: Path, settings: Settings) -> None:
     from keras_bert.serving.runtimes.litert import litert_model
 
     (path / "model.tflite").write_bytes(litert_model(model, settings.length))
 
 
-def _write_config(model: BertPreTrainedModel, config: Config, path: Path) -> None:
+def _write_config(model: PreTrainedModel, config: Config, path: Path) -> None:
     values = {**config.to_dict(), "architectures": [type(model).__name__]}
     text = json.dumps(values, indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,18 +1,15 @@
 """A model for LiteRT, the runtime of phones and small devices."""
 
-import contextlib
-from collections.abc import Iterator
-
 import keras
 import tensorflow as tf
 
-from keras_bert.config import ACTIVATIONS
 from keras_bert.errors import ConfigError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import BertPreTrainedModel
+from keras_bert.layers import activations
+from keras_bert.models import PreTrainedModel
 
 
-def litert_model(model: BertPreTrainedModel, length: int) -> bytes:
+def litert_model(model: PreTrainedModel, length: int) -> bytes:
     """Returns a model as LiteRT, for one row of a fixed length.
 
     Of LiteRT's own operations alone, so that every device has them. They know no
@@ -28,7 +25,7 @@ def litert_model(model: BertPreTrainedModel, length: int) -> bytes:
     Raises:
         ConfigError: Keras runs on another backend, or the model has choices.
     """
-    if keras.backend.backend() != "tensorflow" or model.head.choices:
+    if keras.backend.backend() != "tensorflow" or model.choices:
         raise ConfigError(
             "Expected Keras on TensorFlow and a model of rows for LiteRT. Received: "
             f"{type(model).__name__} on {keras.backend.backend()}."
@@ -44,29 +41,14 @@ def litert_model(model: BertPreTrainedModel, length: int) -> bytes:
     function = tf.function(forward, input_signature=specs, autograph=False)
     state = tf.Module()  # a Keras model's variables would be left out
     state.weights = [weight.value for weight in model.weights]
-    with _known_gelu(model):
+    with activations.forms(**_GELU):
         concrete = function.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], state)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter.convert()
 
 
-@contextlib.contextmanager
-def _known_gelu(model: BertPreTrainedModel) -> Iterator[None]:
-    """Writes gelu in the form that becomes LiteRT's own operation; it lacks erf."""
-    layers = [block.feed_forward for block in model.encoder.blocks]
-    transform = getattr(model.head_layers, "transform", None)  # of masked LM
-    layers += [] if transform is None else [transform]
-    before = [layer.activation for layer in layers]
-    for layer in layers:
-        layer.activation = _GELU.get(ACTIVATIONS[layer.hidden_act], layer.activation)
-    try:
-        yield
-    finally:
-        for layer, activation in zip(layers, before, strict=True):
-            layer.activation = activation
-
-
+# In the form that becomes LiteRT's own operation; it lacks erf.
 _GELU = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),

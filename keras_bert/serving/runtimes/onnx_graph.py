@@ -17,7 +17,7 @@ from keras_bert.axes import names
 from keras_bert.config import ACTIVATIONS
 from keras_bert.errors import ConfigError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import BertPreTrainedModel, heads
+from keras_bert.models import PreTrainedModel, heads
 from keras_bert.version import __version__
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ HIDDEN, OUTSIDE = -3e4, -6e4
 AT_PADDING = {"start_logits": -1e9, "end_logits": -1e9}
 
 
-def onnx_model(model: BertPreTrainedModel) -> "onnx.ModelProto":
+def onnx_model(model: PreTrainedModel) -> "onnx.ModelProto":
     """Returns a model as ONNX.
 
     Args:
@@ -190,7 +190,7 @@ class _Encoder:
         hidden_states, attentions: names, in order.
     """
 
-    def __init__(self, graph: Graph, model: BertPreTrainedModel):
+    def __init__(self, graph: Graph, model: PreTrainedModel):
         self.graph, self.model, self.config = graph, model, model.config
         self.hidden_states: list[str] = []
         self.attentions: list[str] = []
@@ -214,7 +214,7 @@ class _Encoder:
 
     def _find_tokens(self) -> None:
         g = self.graph
-        if self.model.head.choices:
+        if self.model.choices:
             self.choices = g("Shape", SERVED_INPUTS[0], start=1, end=2)
         rows = {name: self._rows(name) for name in SERVED_INPUTS}
         shape = g("Shape", rows["attention_mask"])
@@ -231,7 +231,7 @@ class _Encoder:
         self.tokens = {name: self._take(value) for name, value in rows.items()}
 
     def _rows(self, name: str) -> str:
-        if not self.model.head.choices:
+        if not self.model.choices:
             return name
         seq = self.graph("Shape", name, start=2)
         return self.graph("Reshape", name, self.graph("Concat", [-1], seq, axis=0))
@@ -509,21 +509,21 @@ def _states(e: _Encoder, config: Any) -> dict[str, str]:
 # === What stands on the outside ===
 
 
-def _inputs(model: BertPreTrainedModel) -> list["onnx.ValueInfoProto"]:
+def _inputs(model: PreTrainedModel) -> list["onnx.ValueInfoProto"]:
     from onnx import TensorProto, helper
 
-    axes = names("batch choices seq" if model.head.choices else "batch seq")
+    axes = names("batch choices seq" if model.choices else "batch seq")
     return [
         helper.make_tensor_value_info(name, TensorProto.INT32, list(axes))
         for name in SERVED_INPUTS
     ]
 
 
-def _shapes(model: BertPreTrainedModel) -> dict[str, list]:
+def _shapes(model: PreTrainedModel) -> dict[str, list]:
     """Returns the outputs' shapes by name: sizes, and names of axes that are free."""
     outputs = model.output
     outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
-    free = "choices" if model.head.choices else "seq"
+    free = "choices" if model.choices else "seq"
     shapes = {}
     for name, value in outputs.items():
         several = isinstance(value, (tuple, list))
@@ -534,7 +534,7 @@ def _shapes(model: BertPreTrainedModel) -> dict[str, list]:
     return shapes
 
 
-def _about(model: BertPreTrainedModel) -> dict[str, str]:
+def _about(model: PreTrainedModel) -> dict[str, str]:
     import json
 
     return {

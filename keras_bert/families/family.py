@@ -1,0 +1,131 @@
+"""What a family is: the one value that everything else asks about it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from keras_bert.config import Config
+from keras_bert.errors import choose
+from keras_bert.families.rows import Row, expand
+
+# What a model with a head is called, after the family's own name.
+CLASS_NAMES = {
+    "encoder": "{}Model",
+    "pretraining": "{}ForPreTraining",
+    "masked_lm": "{}ForMaskedLM",
+    "lm_head": "{}LMHeadModel",
+    "causal_lm": "{}ForCausalLM",
+    "next_sentence": "{}ForNextSentencePrediction",
+    "sequence_classification": "{}ForSequenceClassification",
+    "token_classification": "{}ForTokenClassification",
+    "multiple_choice": "{}ForMultipleChoice",
+    "question_answering": "{}ForQuestionAnswering",
+}
+# In most formats these have the same names: the model class tells which it is.
+CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
+# Parts that do not tell model classes apart.
+BODY = ("encoder", "embedding_projection", "pooler")
+# Which config field gives an axis its size, for messages.
+FIELDS = {
+    "vocab": "vocab_size",
+    "hidden": "hidden_size",
+    "hidden_in": "hidden_size",
+    "embedding": "embedding_width",
+    "heads": "num_attention_heads",
+    "mlp": "intermediate_size",
+    "position": "max_position_embeddings",
+    "segment": "type_vocab_size",
+    "classes": "num_labels",
+}
+
+
+class HeadPooler(NamedTuple):
+    """A pooler that belongs to a head, where the encoder's is not used.
+
+    Attributes:
+        activation: of its dense layer.
+        drops: dropout comes before it as well as after it.
+    """
+
+    activation: str
+    drops: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of models, as data.
+
+    Args:
+        class_prefix: of its model classes, such as "Bert".
+        config: its config class.
+        heads: the parts of a checkpoint, by kind of head; a kind that is absent is a
+            head the family does not have.
+        parts: the weights of every part. A part without a place in a format cannot be
+            held by it.
+        poolers: of heads that do not use the encoder's.
+        prefix: what Hugging Face puts before the names of the encoder's weights.
+        ties: names of Hugging Face's that repeat another one's weights.
+        buffers: names of Hugging Face's that are not weights.
+        source: where the mathematics was first published.
+    """
+
+    class_prefix: str
+    config: type[Config]
+    heads: Mapping[str, tuple[str, ...]]
+    parts: Mapping[str, list[Row]]
+    poolers: Mapping[str, HeadPooler] = field(default_factory=dict)
+    prefix: str
+    ties: Mapping[str, str] = field(default_factory=dict)
+    buffers: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def model_type(self) -> str:
+        """The family's name in `config.json`."""
+        return self.config.model_type
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Kinds of head by the names of the model classes."""
+        return {CLASS_NAMES[k].format(self.class_prefix): k for k in self.heads}
+
+    @property
+    def model_parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts of a checkpoint, by the names of the model classes."""
+        return {name: self.heads[kind] for name, kind in self.models.items()}
+
+    def class_name(self, head: str) -> str:
+        """Returns a model class from its own name or its kind of head.
+
+        Raises:
+            UnknownNameError: the family has no such head.
+
+        Example:
+            >>> from keras_bert import families
+            >>> families.of("bert").class_name("token_classification")
+            'BertForTokenClassification'
+        """
+        if head in self.models:
+            return head
+        kind = choose("head", head, self.heads)
+        return CLASS_NAMES[kind].format(self.class_prefix)
+
+    def parts_of(self, model_class: str | None) -> tuple[str, ...]:
+        """Returns the parts of a model class; none of one that is not the family's."""
+        return self.model_parts.get(model_class, ())
+
+    def body(self, config: Config) -> tuple[str, ...]:
+        """Returns the parts that every model of a config has."""
+        projected = config.embedding_size is not None
+        return ("encoder", "embedding_projection") if projected else ("encoder",)
+
+    def sizes(self, config: Config) -> dict[str, int]:
+        """Returns the size of every axis the rows name.
+
+        `hidden_in` is `hidden` again, for matrices that have it twice.
+        """
+        return {**config.sizes, "hidden_in": config.hidden_size, "two": 2, "one": 1}
+
+    def rows(self, parts: Iterable[str], layers: int) -> list[Row]:
+        """Returns the weights of some parts, those of every layer written out."""
+        return expand([row for part in parts for row in self.parts[part]], layers)

@@ -1,0 +1,66 @@
+"""What all layers share: the config they take, and how they make their sublayers."""
+
+from typing import Any
+
+import keras
+
+from keras_bert import families
+from keras_bert.config import Config
+from keras_bert.layers.dropout import Dropout
+from keras_bert.layers.initializers import normal
+
+
+class Composite:
+    """Makes sublayers that take over config, seed and dtype policy.
+
+    Their paths tell their initial values and their dropout apart. A mixin of layers and
+    models, which have `config` and `seed`.
+    """
+
+    def add_layer(self, kind: type, name: str, **options: Any) -> Any:
+        """Makes and builds a layer of this package."""
+        return self._built(kind, self.config, name, seed=self.seed, **options)
+
+    def add_dense(self, units: int, name: str, inputs: int, **options: Any) -> Any:
+        """Makes and builds a dense layer with a kernel of `(inputs, units)`."""
+        options["kernel_initializer"] = self.initializer(name)
+        return self._built(keras.layers.Dense, units, name, (None, inputs), **options)
+
+    def add_dropout(self, rate: float, name: str, **options: Any) -> Dropout:
+        """Makes and builds a dropout, which draws by its path."""
+        return self._built(Dropout, rate, name, **options)
+
+    def initializer(self, name: str) -> keras.Initializer:
+        """Returns the initializer of the weights of a sublayer."""
+        place = f"{self.path}/{name}" if self.path else name
+        return normal(self.config.initializer_range, self.seed, place)
+
+    def _built(
+        self, kind: type, size: Any, name: str, shape: Any = None, **options: Any
+    ) -> Any:
+        layer = kind(size, name=name, **{"dtype": self.dtype_policy, **options})
+        layer.build(shape)
+        return layer
+
+
+class Layer(Composite, keras.layers.Layer):
+    """A layer that takes a model's config and makes its sublayers in `build()`.
+
+    Args:
+        config: the hyper-parameters of the model.
+        seed: seed of the initial values; None takes Keras' global one.
+        **kwargs: arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, config: Config, *, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.config, self.seed = config, seed
+
+    def get_config(self) -> dict:
+        values = {"config": self.config.to_dict(), "seed": self.seed}
+        return {**super().get_config(), **values}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Layer":
+        config = dict(config)
+        return cls(families.read_config(config.pop("config")), **config)

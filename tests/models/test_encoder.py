@@ -1,0 +1,145 @@
+"""The encoder as a Keras object: frozen, nested, listed, saved."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_bert.models import MODELS, BertForSequenceClassification, Encoder
+from tests.cases import CASES, CONFIG
+
+CASE = CASES["BertForSequenceClassification"]
+
+
+def _model(**options):
+    return BertForSequenceClassification(CONFIG, seed=1, **options)
+
+
+def _values(model) -> dict[str, np.ndarray]:
+    return {v.path: ops.convert_to_numpy(v) for v in model.weights}
+
+
+def test_a_frozen_encoder_stays_as_it_is():
+    model = _model()
+    model.encoder.trainable = False
+    assert [v.path for v in model.trainable_weights] == [
+        "classifier/kernel",
+        "classifier/bias",
+    ]
+    model.compile()
+    before = _values(model)
+    model.fit(CASE.features(), CASE.labels, verbose=0)
+    moved = {p for p, x in _values(model).items() if (x != before[p]).any()}
+    assert moved == {"classifier/kernel", "classifier/bias"}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_encoder_comes_first_among_the_layers(name):
+    family = MODELS[name].family
+    sizes = dict(vocab_size=17, hidden_size=8, num_hidden_layers=1)
+    sizes |= dict(num_attention_heads=2, intermediate_size=9)
+    model = MODELS[name](family.config(**sizes))
+    assert model.layers[0] is model.encoder
+    assert isinstance(model.encoder, keras.Model)
+    assert len({v.path for v in model.weights}) == len(model.weights)
+    assert all(layer.built for layer in model._flatten_layers())
+
+
+FROZEN = {
+    "encoder": lambda model: [model.encoder],
+    "the lower half": lambda m: [m.encoder.embeddings, m.encoder.blocks[0]],
+    "all but the pooler": lambda m: [
+        layer for layer in m.encoder.layers if layer is not m.encoder.pooler
+    ],
+    "nothing": lambda model: [],
+}
+
+
+@pytest.mark.parametrize("frozen", FROZEN)
+@pytest.mark.parametrize("when", ["before compile()", "after fit()"])
+def test_keras_files_keep_flags_and_optimizer(frozen, when, tmp_path):
+    model = _model()
+    if when == "before compile()":
+        for layer in FROZEN[frozen](model):
+            layer.trainable = False
+    model.compile()
+    model.fit(CASE.features(), CASE.labels, verbose=0)
+    for layer in FROZEN[frozen](model):
+        layer.trainable = False
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert [v.path for v in again.trainable_weights] == [
+        v.path for v in model.trainable_weights
+    ]
+    slots = zip(model.optimizer.variables, again.optimizer.variables, strict=True)
+    for one, other in slots:
+        assert one.path == other.path
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, other)))
+    losses = [
+        m.fit(CASE.features(), CASE.labels, shuffle=False, verbose=0).history["loss"]
+        for m in (model, again)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_from_config_and_clone_keep_the_flags():
+    model = _model()
+    model.encoder.embeddings.trainable = False
+    for again in (
+        type(model).from_config(model.get_config()),
+        keras.models.clone_model(model),
+    ):
+        assert type(again) is type(model)
+        assert not again.encoder.embeddings.trainable
+        assert len(again.trainable_weights) == len(model.trainable_weights)
+
+
+def test_an_encoder_is_nested_and_saved(tmp_path):
+    encoder = Encoder(CONFIG, seed=3)
+    features = CASE.features()
+    inputs = {
+        key: keras.Input(x.shape[1:], dtype="int32", name=key)
+        for key, x in features.items()
+    }
+    pooled = encoder(inputs)["pooler_output"]
+    model = keras.Model(inputs, keras.layers.Dense(3, name="mine")(pooled))
+    model.save(tmp_path / "mine.keras")
+    again = keras.saving.load_model(tmp_path / "mine.keras")
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(m(features)) for m in (model, again))
+    )
+    encoder.trainable = False
+    assert [v.path for v in model.trainable_weights] == ["mine/kernel", "mine/bias"]
+
+
+def test_a_file_of_another_head_is_refused(tmp_path):
+    MODELS["BertForPreTraining"](CONFIG).save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="classifier"):
+        _model().load_weights(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"segment_ids": 0, "token_type_ids": 0}, "each input once"),
+        ({"attention_msk": 0}, "Did you mean 'attention_mask'"),
+        ({"labels": 0}, "Unknown input 'labels'"),
+    ],
+)
+def test_input_names_are_understood_or_refused(names, message):
+    ids = CASE.features()["input_ids"]
+    with pytest.raises((ValueError, KeyError), match=message):
+        _model()({"input_ids": ids, **dict.fromkeys(names, np.zeros_like(ids))})
+
+
+def test_inputs_by_other_names_and_by_position():
+    model, features = _model(), CASE.features()
+    expected = ops.convert_to_numpy(model(features))
+    ids, mask, types = features.values()
+    for given in (
+        {"input_word_ids": ids, "input_mask": mask, "input_type_ids": types},
+        {"token_ids": ids, "padding_mask": mask, "segment_ids": types},
+        [ids, mask, types],
+    ):
+        np.testing.assert_array_equal(ops.convert_to_numpy(model(given)), expected)
+        np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
