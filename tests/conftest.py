@@ -1,4 +1,4 @@
-"""Shared fixtures: two devices to train on."""
+"""Shared fixtures: a tokenizer, two devices to train on."""
 
 import os
 
@@ -31,3 +31,11 @@ def two_devices():
     from keras_bert.training.distribution import distribution
 
     return distribution("mirrored").strategy
+
+
+@pytest.fixture(scope="module")
+def tokenizer(request):
+    """A tokenizer of the vocabulary that the test's module calls VOCAB."""
+    from keras_bert import BertTokenizer
+
+    return BertTokenizer(request.module.VOCAB)

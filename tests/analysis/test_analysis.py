@@ -55,13 +55,6 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory) -> BertTokenizer:
-    path = tmp_path_factory.mktemp("tokenizer") / "vocab.txt"
-    path.write_text("".join(f"{token}\n" for token in VOCAB))
-    return BertTokenizer(path)
-
-
-@pytest.fixture(scope="module")
 def model() -> BertForPreTraining:
     return BertForPreTraining(CONFIG, seed=5)
 

@@ -12,8 +12,9 @@ from keras_bert.checkpoints.formats import keras_hub
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
 from keras_bert.families.rows import expand
+from tests.vocabulary import SPECIAL
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
+VOCABULARY = [*SPECIAL, *map(chr, range(97, 123))]
 
 
 def tiny_config(**changes) -> BertConfig:

@@ -5,22 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.serving.runtimes import measuring, packages
 from keras_bert.serving.runtimes.benchmark import VARIANTS, Work, random_rows
 from keras_bert.serving.runtimes.running import Session
 from tests.bounds import bound
+from tests.extras import needs
 from tests.paths import ROOT
-from tests.serving.cases import TEXTS, VOCAB, make_model
-from tests.serving.test_runtimes import needs
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bench") / "model"
-    make_model("classes").save_pretrained(path, tokenizer=BertTokenizer(VOCAB))
-    return str(path)
+from tests.serving.cases import TEXTS
 
 
 def test_one_runtime_in_its_own_process(checkpoint, tmp_path, capsys):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,26 +17,12 @@ from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import Documents
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.training.checkpointing import Checkpoints
-from tests.training.test_distribution import _ports, _tensorflow
+from tests.cli.calling import call
+from tests.training.places import ports, tensorflow_place
 
 SENTENCES = ["the sea is wide", "a ship sails far", "waves are blue", "the sun is hot"]
 DOCUMENTS = [[*SENTENCES[n % 4 :], *SENTENCES[: n % 4]] * 2 for n in range(14)]
 SHORT, LONG = 13, 19
-
-
-class Result(NamedTuple):
-    """What a command returned and printed."""
-
-    status: int
-    out: str
-    err: str
-
-
-def call(*arguments) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
-    return Result(status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +150,11 @@ def test_two_workers_end_a_phase_early_and_hand_over_its_best(work):
         *("--gradient-accumulation-steps", 2),
     ]
     command = [sys.executable, "-m", "keras_bert", *map(str, arguments)]
-    addresses = [f"127.0.0.1:{port}" for port in _ports(2)]
+    addresses = [f"127.0.0.1:{port}" for port in ports(2)]
     workers = [
         subprocess.Popen(
             [*command, "--distribution", "multi_worker"],
-            env={**os.environ, **_tensorflow(addresses, index)},
+            env={**os.environ, **tensorflow_place(addresses, index)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_bert import BertTokenizer
 from keras_bert.cli import main, parser_of
 from keras_bert.serving.client import Client
 from keras_bert.serving.server import Server
 from tests.bounds import assert_close
-from tests.serving.cases import CHOICES, PAIRS, TEXTS, VOCAB, make_model
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return BertTokenizer(VOCAB)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, tokenizer):
-    path = tmp_path_factory.mktemp("checkpoints") / "classes"
-    return make_model("classes").save_pretrained(path, tokenizer=tokenizer)
+from tests.serving.cases import CHOICES, PAIRS, TEXTS, make_model
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +26,7 @@ def signatures_of(path):
 
 def test_export_then_serve(checkpoint, expected, tmp_path, capsys, monkeypatch):
     output = tmp_path / "sentiment"
-    arguments = ["export", "--model", str(checkpoint), "--output", str(output)]
+    arguments = ["export", "--model", checkpoint, "--output", str(output)]
     options = ["--max-length", "13", "--no-pairs", "--labels", "no", "so", "yes"]
     assert main([*arguments, *options]) == 0
     said = capsys.readouterr().out
@@ -65,7 +53,7 @@ def test_the_directory_of_a_run_stands_for_its_model(checkpoint, tmp_path):
     def taken(path):
         return parser_of("predict").parse_args(["--model", str(path)]).model
 
-    assert taken(checkpoint) == str(checkpoint)
+    assert taken(checkpoint) == checkpoint
     (tmp_path / "plan.json").touch()  # which `keras-bert finetune` begins with
     assert taken(tmp_path) == str(tmp_path / "model")
 
@@ -88,14 +76,14 @@ def test_export_says_in_one_line_what_is_wrong(
     file.touch()
     output = ["--output", str(tmp_path / "out"), "--ids-only"]
     options = [option.format(file=file) for option in options]
-    assert main(["export", "--model", str(checkpoint), *output, *options]) == 2
+    assert main(["export", "--model", checkpoint, *output, *options]) == 2
     said = capsys.readouterr().err
     assert said.startswith("Error: ") and said.count("\n") == 1 and message in said
     assert [*tmp_path.iterdir()] == [file]
 
 
 def test_export_obeys_its_options(checkpoint, tmp_path):
-    base = ["export", "--model", str(checkpoint), "--output", str(tmp_path)]
+    base = ["export", "--model", checkpoint, "--output", str(tmp_path)]
     assert main([*base, "--version", "5", "--ids-only"]) == 0
     assert set(signatures_of(tmp_path / "5")) == {"serving_default", "serve_ids"}
     assert main([*base, "--ids-only"]) == 0
@@ -103,7 +91,7 @@ def test_export_obeys_its_options(checkpoint, tmp_path):
 
 
 def test_the_head_is_the_checkpoints_or_the_one_asked_for(checkpoint, tmp_path, capsys):
-    base = ["export", "--model", str(checkpoint), "--output", str(tmp_path)]
+    base = ["export", "--model", checkpoint, "--output", str(tmp_path)]
     base = [*base, "--ids-only"]
     assert main([*base, "--head", "BertModel"]) == 0
     outputs = signatures_of(tmp_path / "1")["serve_ids"].structured_outputs
@@ -141,7 +129,7 @@ def test_a_checkpoint_that_names_no_class_is_known_by_its_weights(
 def test_export_and_predict_compute_in_the_dtype_asked_for(
     checkpoint, expected, tmp_path, capsys
 ):
-    given = ["--model", str(checkpoint), "--dtype", "mixed_bfloat16"]
+    given = ["--model", checkpoint, "--dtype", "mixed_bfloat16"]
     assert main(["export", *given, "--output", str(tmp_path), "--ids-only"]) == 0
     weights = tf.saved_model.load(str(tmp_path / "1")).weights
     assert tf.bfloat16 in {weight.dtype for weight in weights}
@@ -153,7 +141,7 @@ def test_export_and_predict_compute_in_the_dtype_asked_for(
 
 
 def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
-    assert main(["predict", "--model", str(checkpoint), *TEXTS]) == 0
+    assert main(["predict", "--model", checkpoint, *TEXTS]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert_close([r["logits"] for r in rows], expected)
     labels = [f"LABEL_{i}" for i in expected.argmax(-1)]
@@ -167,7 +155,7 @@ def test_predict_writes_a_file_and_replaces_none(
     source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("\n".join(TEXTS) + "\n", "utf-8")
     arguments = ["--input", str(source), "--output", str(output)]
-    assert main(["predict", "--model", str(checkpoint), *arguments]) == 0
+    assert main(["predict", "--model", checkpoint, *arguments]) == 0
     rows = [json.loads(line) for line in output.open(encoding="utf-8")]
     assert_close([r["logits"] for r in rows], expected)
     # Refused before the model is even looked for.
@@ -298,7 +286,7 @@ def test_predict_finds_entities(tmp_path, tokenizer, capsys):
 
 
 def test_texts_become_vectors_of_any_checkpoint(checkpoint, tmp_path, capsys):
-    options = ["--model", str(checkpoint), "--embeddings", "mean", "--normalize"]
+    options = ["--model", checkpoint, "--embeddings", "mean", "--normalize"]
     rows = answers_of(capsys, *options, *TEXTS)
     vectors = np.array([row["embeddings"] for row in rows])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)

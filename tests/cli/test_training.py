@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,27 +12,13 @@ import pytest
 import keras_bert
 from keras_bert.cli import COMMANDS, main
 from tests.bounds import assert_close
+from tests.cli.calling import call
 
 TOPICS = {
     "sea": ["the sea is wide and blue", "a ship sails over the sea", "waves are wide"],
     "sun": ["the sun is hot and bright", "a lamp shines like the sun", "light is hot"],
 }
 VOCAB, SEQ, STEPS = 120, 24, 4
-
-
-class Result(NamedTuple):
-    """What a command returned and printed."""
-
-    status: int
-    out: str
-    err: str
-
-
-def call(*arguments) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
-    return Result(status, out.getvalue(), err.getvalue())
 
 
 def _write_corpus(path):

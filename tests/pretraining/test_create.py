@@ -27,16 +27,11 @@ from keras_bert.pretraining import DataSettings, create_pretraining_data, pipeli
 from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.sources import TextFiles
 from tests.paths import shared
+from tests.vocabulary import SPECIAL
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"{a}{b}" for a in "bcdfghjklm" for b in "aeiou"]
 VOCAB = [*SPECIAL, *WORDS, *(f"##{word}" for word in WORDS)]
 SMALL = DataSettings(max_seq_length=37, max_predictions_per_seq=7, dupe_factor=2)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> BertTokenizer:
-    return BertTokenizer(VOCAB)
 
 
 @pytest.fixture

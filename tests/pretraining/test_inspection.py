@@ -21,15 +21,11 @@ from keras_bert.pretraining.inspection_report import (
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.sources import Documents
 from keras_bert.pretraining.tfrecords import write_records
+from tests.vocabulary import SPECIAL
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["un", "##af", "##fable", "men", "walk", "##ed", "go", "##ing"]
+VOCAB = [*SPECIAL, *WORDS]
 WIDTH = 13
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> BertTokenizer:
-    return BertTokenizer([*SPECIAL, *WORDS])
 
 
 class Row:

@@ -16,23 +16,13 @@ from keras_bert.features import record_fields
 from keras_bert.pretraining.examples import Ragged, decode_examples, encode_examples
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.numpy_reading import RecordBatches, permuted
-from keras_bert.pretraining.packing import Places
 from keras_bert.pretraining.reading import dataset
-from keras_bert.pretraining.records import encode_compact
-from keras_bert.pretraining.rows import Pieces
 from keras_bert.pretraining.tfrecords import RecordFile, write_records
-from keras_bert.tokenization import BertTokenizer
+from tests.pretraining.cases import SEQ, WORDS, compact_records
+from tests.vocabulary import SPECIAL
 
-SEQ, MASKED, RECORDS = 13, 4, 37
-WORDS = [f"w{i}" for i in range(300)]  # ids of two bytes
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    file = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    file.write_text("\n".join(special + WORDS) + "\n")
-    return BertTokenizer(file)
+MASKED, RECORDS = 4, 37
+VOCAB = SPECIAL + WORDS
 
 
 def _static(count, first=0):
@@ -50,24 +40,13 @@ def _static(count, first=0):
     return encode_examples(columns)
 
 
-def _compact(count):
-    sizes = np.random.default_rng(count).integers(1, 6, (count, 2))
-    ends = sizes.ravel().cumsum()
-    spans = np.stack([ends - sizes.ravel(), ends], 1).reshape(-1, 4)
-    rows = np.arange(count)
-    pieces = Pieces(spans, rows % 2, rows.astype("uint64"))
-    tokens = 5 + np.arange(ends[-1], dtype="int32") % 300
-    places = Places(rows, np.zeros_like(rows))
-    return encode_compact(tokens, None, pieces, places, width=SEQ)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     write_records(folder / "static-0.tfrecord", [_static(30)])
     write_records(folder / "static-1.tfrecord", [_static(7, first=30)])
     write_records(folder / "zipped.tfrecord.gz", [_static(RECORDS)])
-    write_records(folder / "compact.tfrecord", [_compact(RECORDS)])
+    write_records(folder / "compact.tfrecord", [compact_records(RECORDS)])
     return folder
 
 

@@ -31,8 +31,8 @@ from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.training.step import Objective
 from tests.bounds import assert_close
 from tests.paths import ROOT
+from tests.vocabulary import SPECIAL
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TOKENIZER = BertTokenizer(
     [*SPECIAL, *(f"w{i}" for i in range(51)), *(f"##p{i}" for i in range(43))]
 )

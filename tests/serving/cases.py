@@ -4,8 +4,8 @@ import numpy as np
 
 import keras_bert
 from keras_bert.families.bert import BertConfig
+from tests.vocabulary import SPECIAL
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "good", "bad", "film", "not", "so", "really", "was", "it", "seen"]
 VOCAB = SPECIAL + WORDS
 CONFIG = BertConfig(

@@ -24,7 +24,8 @@ from keras_bert.serving.predictor import Predictor
 from keras_bert.tokenization.in_graph import InGraphTokenizer
 from tests.bounds import assert_close
 from tests.paths import shared
-from tests.serving.cases import CONFIG, SPECIAL, TEXTS, VOCAB, make_model
+from tests.serving.cases import CONFIG, TEXTS, VOCAB, make_model
+from tests.vocabulary import SPECIAL
 
 LETTERS = [*"abc", "e", "##e", "##a", "##b", "run", "##ning", ".", "-", "東", "京"]
 TOKENIZER = BertTokenizer([*SPECIAL, *LETTERS])

@@ -30,17 +30,12 @@ from tests.serving.cases import (
     ON_PAIRS,
     ON_SINGLE_TEXTS,
     PAIRS,
-    SPECIAL,
     TEXTS,
     VOCAB,
     at_tokens,
     make_model,
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return BertTokenizer(VOCAB)
+from tests.vocabulary import SPECIAL
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.errors import InputError, MissingExtraError, UnknownNameError
 from keras_bert.serving import Client
@@ -24,8 +23,8 @@ from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
 from tests.bounds import assert_close, bound
-from tests.serving.cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
-from tests.serving.conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
+from tests.serving.cases import CONFIG, PAIRS, TEXTS, make_model
+from tests.serving.conformance import NAME, only_double, served
 
 grpc = pytest.importorskip("grpc")
 apis = pytest.importorskip("tensorflow_serving.apis")
@@ -41,23 +40,6 @@ from tensorflow_serving.apis import (  # noqa: E402
     prediction_service_pb2_grpc,
     regression_pb2,
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return BertTokenizer(VOCAB)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return make_model("classes")
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory, model, tokenizer):
-    path = REAL_DIRECTORY if REAL else tmp_path_factory.mktemp("models") / NAME
-    export(model, path, tokenizer, max_length=13)
-    return path
 
 
 @pytest.fixture(scope="module")

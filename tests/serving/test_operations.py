@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keras_bert import BertTokenizer
 from keras_bert.cli import main
 from keras_bert.errors import CheckpointError
 from keras_bert.serving import Client
@@ -21,18 +20,10 @@ from keras_bert.serving.client import RequestError
 from keras_bert.serving.double import rest
 from keras_bert.serving.double.http_server import InHand
 from keras_bert.serving.double.metrics import Counter, Histogram, Metrics
-from keras_bert.serving.export import export
 from keras_bert.serving.server import Server
-from tests.serving.cases import TEXTS, VOCAB, make_model
+from tests.serving.cases import TEXTS
 
 NAME = "m"
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / NAME
-    export(make_model("classes"), path, BertTokenizer(VOCAB), max_length=13)
-    return path
 
 
 def get(url):

@@ -20,7 +20,6 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_bert import BertTokenizer
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import Client
@@ -34,25 +33,8 @@ from keras_bert.serving.export import export, versions
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
 from tests.bounds import assert_close
-from tests.serving.cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
-from tests.serving.conformance import NAME, REAL, REAL_DIRECTORY, only_double, served
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return BertTokenizer(VOCAB)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return make_model("classes")
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory, model, tokenizer):
-    path = REAL_DIRECTORY if REAL else tmp_path_factory.mktemp("models") / NAME
-    export(model, path, tokenizer, max_length=13)
-    return path
+from tests.serving.cases import CONFIG, PAIRS, TEXTS, make_model
+from tests.serving.conformance import NAME, only_double, served
 
 
 @pytest.fixture(scope="module")

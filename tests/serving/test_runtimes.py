@@ -1,6 +1,5 @@
 """Models in the files of other runtimes: equal to Keras, whole, small."""
 
-import importlib.util
 import json
 import sys
 
@@ -24,6 +23,7 @@ from keras_bert.models import heads
 from keras_bert.serving.runtimes import export, exporting, load, packages
 from keras_bert.serving.runtimes.exporting import difference, own_outputs, probe
 from tests.bounds import assert_close, bound
+from tests.extras import needs
 from tests.serving.cases import CASES, CONFIG, TEXTS, VOCAB, at_tokens, make_model
 
 # What a test needs, by the format it is about.
@@ -33,12 +33,6 @@ NEEDED = {
     "litert": ("ai_edge_litert",),
 }
 LENGTH = 11  # of LiteRT's rows
-
-
-def needs(*modules):
-    missing = [name for name in modules if not importlib.util.find_spec(name)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 def options(name):

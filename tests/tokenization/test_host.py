@@ -27,8 +27,8 @@ from keras_bert.tokenization.coverage import coverage
 from keras_bert.tokenization.rules import WordRules, is_punctuation, is_removed
 from keras_bert.tokenization.truncation import longest_first
 from tests.paths import shared
+from tests.vocabulary import SPECIAL
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
 VOCAB = [
     *SPECIAL,
@@ -46,11 +46,6 @@ HOSTILE = (
 HOSTILE += "\u0301\u0327\u0345\u200b\u200d\u2028\u2029\u3000\ufeff\ufffd\ue000"
 HOSTILE += "\U0001f600\U0001d165\U0001d16d\u1b44\u302e\u0e31\U000e0001"
 texts = st.text(st.one_of(st.sampled_from(HOSTILE), st.characters()), max_size=40)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> BertTokenizer:
-    return BertTokenizer(VOCAB)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from keras_bert.training.variables import (
 )
 from tests.cases import CONFIG
 from tests.paths import shared
-from tests.training.test_loop import _run
+from tests.training.cases import run_of
 
 
 def _arrays(step):
@@ -127,10 +127,10 @@ def test_one_process_of_several_writes(tmp_path):
 
 def test_a_run_goes_on_from_the_one_before_a_damaged_one(tmp_path, caplog):
     plan = dict(steps=4, log_every=1, checkpoint_every=2, evaluate_every=0)
-    whole = _run(tmp_path / "run", heldout=False, plan=Plan(**plan))
+    whole = run_of(tmp_path / "run", heldout=False, plan=Plan(**plan))
     expected = whole()
     _flip(tmp_path / "run/checkpoints/step-4" / STATE)
-    again = _run(tmp_path / "run", heldout=False, plan=Plan(**plan))
+    again = run_of(tmp_path / "run", heldout=False, plan=Plan(**plan))
     with caplog.at_level(logging.WARNING):
         history = again()
     assert "step-4 is damaged" in caplog.text
@@ -148,7 +148,7 @@ def test_the_best_is_that_of_the_least_heldout_loss(tmp_path):
         evaluate_every=1,
         keep=1,
     )  # a rate that ruins the model
-    run = _run(tmp_path / "run", plan=plan)
+    run = run_of(tmp_path / "run", plan=plan)
     lines = [line for line in run() if line["split"] == "heldout"]
     best = min(lines, key=lambda line: line["loss"])["step"]
     assert best < 6 and run._checkpoints.steps() == [best, 6]
@@ -199,7 +199,7 @@ def _write_state(path, model, steps=1000, slots=SLOT_NAMES[0]):
 def test_a_run_of_googles_goes_on(tmp_path):
     (tmp_path / "converted").mkdir()
     plan = Plan(steps=1002, learning_rate=1e-3, log_every=1, bias_correction=False)
-    run = _run(tmp_path / "run", heldout=False, plan=plan)
+    run = run_of(tmp_path / "run", heldout=False, plan=plan)
     _write_state(tmp_path / "converted/optimizer.weights.h5", run.model)
     run.optimizer_state = tmp_path / "converted"
     lines = run()
@@ -211,7 +211,7 @@ def test_a_run_of_googles_goes_on(tmp_path):
         first = file[f"{run.optimizer.paths[0]}/adam_m"][()]
     assert np.abs(slot - 0.81 * first).max() < 0.2 and slot.mean() > 0.3
     # Called again, the run's own checkpoint counts.
-    again = _run(tmp_path / "run", heldout=False, plan=plan)
+    again = run_of(tmp_path / "run", heldout=False, plan=plan)
     again.optimizer_state = tmp_path / "converted"
     assert again() == lines
 
@@ -287,10 +287,10 @@ def test_a_name_that_is_none_is_refused_with_the_nearest(field):
 
 def test_where_a_run_is_computed_may_change_and_its_numbers_may_not(tmp_path):
     plan = dict(steps=1, log_every=1)
-    _run(tmp_path / "run", heldout=False, plan=Plan(**plan))()
-    _run(tmp_path / "run", heldout=False, plan=Plan(**plan, keep=5))()
+    run_of(tmp_path / "run", heldout=False, plan=Plan(**plan))()
+    run_of(tmp_path / "run", heldout=False, plan=Plan(**plan, keep=5))()
     with pytest.raises(ConfigError, match="schedule 'linear', now 'cosine'"):
-        _run(tmp_path / "run", heldout=False, plan=Plan(**plan, schedule="cosine"))()
+        run_of(tmp_path / "run", heldout=False, plan=Plan(**plan, schedule="cosine"))()
 
 
 class _GooglesBatches:

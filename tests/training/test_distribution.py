@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from keras_bert.training.distribution import DISTRIBUTIONS, distribution
 from keras_bert.training.loop import Plan
 from keras_bert.training.tensorflow_steps import AGREE_EVERY
 from tests.paths import ROOT
+from tests.training.places import jax_place, ports, tensorflow_place
 from tests.training.worker import STEPS, Rows, run
 
 WORKER = (sys.executable, "-m", "tests.training.worker")
@@ -67,37 +67,10 @@ def test_two_devices_of_one_machine(one, tmp_path):
 # === Two processes ===
 
 
-def _ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def _tensorflow(addresses, index):
-    cluster = {"cluster": {"worker": addresses}}
-    task = {"task": {"type": "worker", "index": index}}
-    return {"KERAS_BACKEND": "tensorflow", "TF_CONFIG": json.dumps(cluster | task)}
-
-
-def _jax(addresses, index):
-    return {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COORDINATOR_ADDRESS": addresses[0],
-        "JAX_NUM_PROCESSES": str(len(addresses)),
-        "JAX_PROCESS_ID": str(index),
-    }
-
-
 @contextmanager
 def _started(folder, place, name, count=2):
     """Starts workers, as a supervisor would; none of them is left."""
-    addresses = [f"127.0.0.1:{port}" for port in _ports(count)]
+    addresses = [f"127.0.0.1:{port}" for port in ports(count)]
     workers = [
         subprocess.Popen(
             [*WORKER, str(folder), name, str(index)],
@@ -140,8 +113,8 @@ def _wait_for(what, workers, folder, seconds=240):
 @pytest.mark.parametrize(
     "place, name",
     [
-        (_tensorflow, "multi_worker"),
-        pytest.param(_jax, "data_parallel", marks=pytest.mark.slow),
+        (tensorflow_place, "multi_worker"),
+        pytest.param(jax_place, "data_parallel", marks=pytest.mark.slow),
     ],
 )
 def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp_path):
@@ -174,7 +147,7 @@ def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp
 
 def _of_one_device(place, one, folder):
     """The same run on one device; initial weights are drawn by the backend."""
-    if place is _tensorflow:
+    if place is tensorflow_place:
         return _trained(one)
     folder.mkdir()
     with _started(folder, place, "one", count=1) as workers:

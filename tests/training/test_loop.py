@@ -16,58 +16,17 @@ from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.training import loop
 from keras_bert.training.loop import Plan, Run, TrainingStopped
-from tests.cases import CONFIG
-from tests.pretraining.test_numpy_reading import WORDS, _compact
-
-STEPS, ROWS, EXAMPLES = 12, 5, 37
-TINY = CONFIG.replace(num_hidden_layers=1)
-
-
-def _arrays(rows=EXAMPLES):
-    rng = np.random.default_rng(4)
-    masked, width = (rows, 3), (rows, 11)
-    features = {
-        "input_ids": rng.integers(1, 99, width).astype("int32"),
-        "attention_mask": (np.arange(11) < rng.integers(5, 12, (rows, 1))).astype(
-            "int32"
-        ),
-        "token_type_ids": rng.integers(0, 2, width).astype("int32"),
-        "masked_lm_positions": rng.integers(0, 5, masked).astype("int32"),
-    }
-    labels = {
-        "prediction_logits": rng.integers(0, 99, masked).astype("int32"),
-        "seq_relationship_logits": rng.integers(0, 2, rows).astype("int32"),
-    }
-    weights = {
-        "prediction_logits": rng.uniform(0, 2, masked).astype("float32"),
-        "seq_relationship_logits": rng.uniform(0, 2, rows).astype("float32"),
-    }
-    return features, labels, weights
-
-
-def _train_data():
-    data = tf.data.Dataset.from_tensor_slices(_arrays())
-    data = data.shuffle(EXAMPLES, seed=3, reshuffle_each_iteration=True).repeat()
-    return data.batch(ROWS, drop_remainder=True)
-
-
-def _plan(**changes):
-    options = dict(steps=STEPS, learning_rate=1e-3, warmup_steps=3, log_every=2)
-    return Plan(**options | dict(evaluate_every=4, checkpoint_every=5) | changes)
-
-
-def _run(folder, *, heldout=True, **options):
-    model = BertForPreTraining(TINY, seed=1)
-    batches = tf.data.Dataset.from_tensor_slices(_arrays(13)).batch(ROWS)
-    options = dict(plan=_plan(), train=_train_data()) | options
-    return Run(
-        model,
-        directory=folder,
-        heldout=batches if heldout else None,
-        show_progress=False,
-        **options,
-    )
-
+from tests.pretraining.cases import WORDS, compact_records
+from tests.training.cases import (
+    EXAMPLES,
+    STEPS,
+    TINY,
+    arrays,
+    plan_of,
+    run_of,
+    train_data,
+)
+from tests.vocabulary import SPECIAL
 
 TIMED = ("time", "tokens_per_second", "matmul_share")
 
@@ -83,7 +42,7 @@ def _without_times(lines):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of all steps in one go."""
-    run = _run(tmp_path_factory.mktemp("runs") / "whole")
+    run = run_of(tmp_path_factory.mktemp("runs") / "whole")
     run()
     return run
 
@@ -209,10 +168,10 @@ def _assert_same_run(actual, expected):
 def test_a_run_broken_off_goes_on_to_the_same_bits(
     act, step, kept, whole, tmp_path, monkeypatch
 ):
-    run = _run(tmp_path / "run")
+    run = run_of(tmp_path / "run")
     _break_off(run, step, act, monkeypatch)
     assert _kept(run.directory) == kept
-    again = _run(tmp_path / "run")
+    again = run_of(tmp_path / "run")
     again()
     _assert_same_run(again, whole)
 
@@ -221,9 +180,8 @@ def test_a_run_broken_off_goes_on_to_the_same_bits(
 def compact(tmp_path_factory):
     """Records that are masked when they are read, and their tokenizer."""
     folder = tmp_path_factory.mktemp("compact")
-    write_records(folder / "r.tfrecord", [_compact(EXAMPLES)])
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    (folder / "vocab.txt").write_text("\n".join(special + WORDS) + "\n")
+    write_records(folder / "r.tfrecord", [compact_records(EXAMPLES)])
+    (folder / "vocab.txt").write_text("\n".join(SPECIAL + WORDS) + "\n")
     return folder
 
 
@@ -231,7 +189,7 @@ def _run_of_everything(compact, folder, optimizer="adamw"):
     """Averages, parts, float16 that overflows, layers that thaw, masks drawn anew."""
     tokenizer = BertTokenizer(compact / "vocab.txt")
     config = TINY.replace(vocab_size=tokenizer.vocab_size)
-    plan = _plan(
+    plan = plan_of(
         optimizer=optimizer,
         ema_momentum=0.9,
         gradient_accumulation_steps=2,
@@ -270,7 +228,7 @@ def test_everything_at_once_goes_on_to_the_same_bits(
 
 
 def test_a_run_that_ended_is_only_read(whole):
-    again = _run(whole.directory)
+    again = run_of(whole.directory)
     assert again() == whole.history
     _assert_same_run(again, whole)
 
@@ -279,7 +237,7 @@ def test_a_run_that_ended_is_only_read(whole):
 def test_another_plan_in_the_directory_is_refused(whole, changes):
     before = (whole.directory / "plan.json").read_bytes()
     with pytest.raises(ConfigError, match="another plan or model"):
-        _run(whole.directory, plan=_plan(**changes))()
+        run_of(whole.directory, plan=plan_of(**changes))()
     assert (whole.directory / "plan.json").read_bytes() == before
 
 
@@ -291,8 +249,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
         weights = {key: value * np.inf for key, value in weights.items()}
         return features, labels, weights
 
-    data = _train_data().take(6).concatenate(_train_data().map(spoil))
-    run = _run(tmp_path / "run", heldout=False, train=data)
+    data = train_data().take(6).concatenate(train_data().map(spoil))
+    run = run_of(tmp_path / "run", heldout=False, train=data)
     with pytest.raises(TrainingStopped) as stopped:
         run()
     message = str(stopped.value)
@@ -309,16 +267,16 @@ def test_a_checkpoint_is_never_written_with_a_loss_that_is_no_number(tmp_path):
     def spoil(features, labels, weights):
         return features, labels, {k: v * np.nan for k, v in weights.items()}
 
-    data = _train_data().take(3).concatenate(_train_data().map(spoil))
-    plan = _plan(log_every=100, checkpoint_every=2)
-    run = _run(tmp_path / "run", heldout=False, train=data, plan=plan)
+    data = train_data().take(3).concatenate(train_data().map(spoil))
+    plan = plan_of(log_every=100, checkpoint_every=2)
+    run = run_of(tmp_path / "run", heldout=False, train=data, plan=plan)
     with pytest.raises(TrainingStopped):
         run()
     assert run._checkpoints.latest().name == "step-2"
 
 
 def test_data_that_ends_is_an_error(tmp_path):
-    run = _run(tmp_path / "run", heldout=False, train=_train_data().take(4))
+    run = run_of(tmp_path / "run", heldout=False, train=train_data().take(4))
     with pytest.raises(InputError, match=r"ended at step 5\. Repeat the dataset"):
         run()
 
@@ -329,7 +287,7 @@ def test_data_that_ends_is_an_error(tmp_path):
 def test_plans_that_contradict_themselves(changes):
     name = next(iter(changes)).split("_")[0]
     with pytest.raises(ConfigError, match=name):
-        _plan(**changes)
+        plan_of(**changes)
 
 
 # === Evaluation ===
@@ -342,7 +300,7 @@ def _log_softmax(logits):
 
 def test_heldout_numbers_are_over_all_batches(whole):
     """Batches of 5, 5 and 3 with unequal weights: not the mean of their means."""
-    features, labels, weights = _arrays(13)
+    features, labels, weights = arrays(13)
     outputs = whole.model(features)
     expected = {}
     names = {"mlm": "prediction_logits", "nsp": "seq_relationship_logits"}
