@@ -1,14 +1,12 @@
-"""Safetensors files, read and written tensor by tensor.
+"""Safetensors files: read by the library, written tensor by tensor.
 
-A file is the length of a header in eight bytes, the header as JSON, and the tensors'
-bytes, one after the other. The `safetensors` library maps a file it reads, and takes
-all tensors at once when it writes; here memory grows with the largest tensor alone.
+The library takes all tensors at once when it writes; our writer holds one piece of one
+tensor in memory.
 
 Source: huggingface/safetensors, README.md, "Format".
 """
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,14 +27,12 @@ DTYPES = {
 }
 NAMES = {name: code for code, name in DTYPES.items()}
 METADATA = "__metadata__"
-HEADER_LIMIT = 100_000_000  # bytes, as in the library
-
 
 # === Reading ===
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Opens a file; its header is compared with its size, tensors are not read yet.
+    """Opens a file; the library checks its header, tensors are not read yet.
 
     Args:
         path: a `.safetensors` file.
@@ -45,86 +41,56 @@ def read(path: Path) -> dict[str, Tensor]:
         Tensors by name.
 
     Raises:
-        CheckpointError: the header is damaged, or does not describe the file: every
-            byte must belong to one tensor.
+        CheckpointError: the header is corrupt or does not describe the file.
 
     Example:
         >>> read(Path("model.safetensors"))  # doctest: +SKIP
     """
-    with files.readable(path):
-        header, start = _header(path)
-        tensors = {name: _tensor(path, e, start) for name, e in header.items()}
-        _check({name: _offsets(e) for name, e in header.items()}, path, start)
-    return tensors
+    with files.readable(path), _open(path) as file:
+        _check_names(path)
+        return {name: _tensor(path, name, file.get_slice(name)) for name in file.keys()}
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    size = path.stat().st_size
+def _open(path: Path) -> Any:
+    from safetensors import safe_open
+
+    return safe_open(path, framework="numpy")
+
+
+def _check_names(path: Path) -> None:
+    """Raises if a name is twice in the header, of which the library takes the last."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(HEADER_LIMIT, size - 8):
-            raise ValueError(f"a header of {length} bytes in {size}")
-        header = json.loads(file.read(length), object_pairs_hook=_no_duplicates)
-    if not isinstance(header, dict):
-        raise ValueError("a header that is no JSON object")
-    header.pop(METADATA, None)
-    return header, 8 + length
+        json.loads(file.read(length), object_pairs_hook=_no_duplicates)
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
         raise ValueError("a name twice in the header")
-    return values
 
 
-def _tensor(path: Path, entry: Mapping[str, Any], start: int) -> Tensor:
-    dtype, shape = _dtype(entry["dtype"]), tuple(entry["shape"])
-    first, last = _offsets(entry)
-    whole = all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
-    if not whole or math.prod(shape) * dtype.itemsize != last - first:
-        raise ValueError(f"a shape {shape} of {dtype} in bytes {first} to {last}")
-    row = (last - first) // shape[0] if shape and shape[0] else 0
+def _tensor(path: Path, name: str, header: Any) -> Tensor:
+    """Reads with a mapping of its own each time.
 
-    def part(begin: int, end: int) -> np.ndarray:
-        count, at = (end - begin) * row, start + first + begin * row
-        return _read(path, count, at).view(dtype).reshape(end - begin, *shape[1:])
+    Pages of one that stays open would count as memory in use until the end.
+    """
 
     def load() -> np.ndarray:
-        return _read(path, last - first, start + first).view(dtype).reshape(shape)
+        with files.readable(path), _open(path) as file:
+            return file.get_tensor(name)
 
-    return Tensor(shape, dtype, load, part if shape else None)
+    def part(start: int, stop: int) -> np.ndarray:
+        with files.readable(path), _open(path) as file:
+            return file.get_slice(name)[start:stop]
 
-
-def _offsets(entry: Mapping[str, Any]) -> tuple[int, int]:
-    first, last = entry["data_offsets"]
-    return first, last
+    shape = tuple(header.get_shape())
+    return Tensor(shape, _dtype(header.get_dtype()), load, part if shape else None)
 
 
 def _dtype(code: str) -> np.dtype:
     if code not in DTYPES:
         raise ValueError(f"the dtype {code!r}, not one of {', '.join(DTYPES)}")
     return files.dtype(DTYPES[code])
-
-
-def _check(places: Mapping[str, tuple[int, int]], path: Path, start: int) -> None:
-    """Raises unless the tensors lie one after the other, from first byte to last."""
-    at = 0
-    for name, (first, last) in sorted(places.items(), key=lambda item: item[1]):
-        if first != at:
-            raise ValueError(f"{name} at byte {first}, not after the last, {at}")
-        at = last
-    available = path.stat().st_size - start
-    if at != available:
-        raise ValueError(f"tensors of {at} bytes in {available}")
-
-
-def _read(path: Path, count: int, at: int) -> np.ndarray:
-    with files.readable(path):
-        raw = np.fromfile(path, "u1", count, offset=at)
-        if raw.size < count:
-            raise ValueError(f"no {count} bytes at {at}")
-        return raw
 
 
 # === Writing ===

@@ -1,7 +1,6 @@
 """A client of TF Serving, over REST or gRPC, that needs no TensorFlow.
 
-REST takes the standard library alone; gRPC takes the packages `grpcio` and
-`protobuf`, of the extra `grpc`.
+REST needs the standard library alone; gRPC needs `grpcio`, of the extra `grpc`.
 """
 
 import time

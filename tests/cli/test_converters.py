@@ -155,7 +155,7 @@ def _imported(nodes) -> list[str]:
 @pytest.mark.parametrize("source, target", PAIRS)
 def test_no_script_needs_a_framework(source, target, tmp_path, monkeypatch):
     ckpt = write_fake(tmp_path / "ckpt", KINDS[source])
-    for name in ("tensorflow", "torch", "keras", "jax", "transformers", "safetensors"):
+    for name in ("tensorflow", "torch", "keras", "jax", "transformers"):
         monkeypatch.setitem(sys.modules, name, None)
     assert _script(source, target)([str(ckpt)]) == 0
 
