@@ -57,13 +57,16 @@ def supports(model: PreTrainedModel) -> bool:
     return not (config.output_hidden_states or config.output_attentions)
 
 
-def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
+def forward(
+    model: PreTrainedModel, inputs: Tensors, multiple: int = MULTIPLE
+) -> Tensors:
     """Computes a model's outputs without its padding.
 
     Args:
         model: one that `supports` accepts.
         inputs: `input_ids`, `attention_mask` and `token_type_ids`, int32
             `(batch, seq)` or `(batch, choices, seq)`.
+        multiple: what the count of tokens is rounded up to a multiple of.
 
     Returns:
         The model's outputs by name, in the shapes the model gives them. At padding
@@ -72,7 +75,7 @@ def forward(model: PreTrainedModel, inputs: Tensors) -> Tensors:
     """
     inputs = model.complete(inputs)
     rows = model.rows(inputs)
-    tokens = Tokens.of(rows["attention_mask"])
+    tokens = Tokens.of(rows["attention_mask"], multiple)
     with activations.forms(**_GELU):
         encoded = model.encoder.encode(
             {name: tokens.take(ids) for name, ids in rows.items()},
@@ -108,7 +111,7 @@ class Tokens(NamedTuple):
         batch, seq: shape of the padded batch.
         lengths: of the rows, descending, `(batch,)`.
         places: of the tokens in the flattened batch, `(tokens,)`.
-        surplus: tokens to add to make a round number.
+        surplus: tokens to add to make a round number; None if every number is round.
         pieces: what the mask says of each, `(tokens + surplus,)`.
     """
 
@@ -116,15 +119,16 @@ class Tokens(NamedTuple):
     seq: Tensor
     lengths: Tensor
     places: Tensor
-    surplus: Tensor
+    surplus: Tensor | None
     pieces: Tensor
 
     @classmethod
-    def of(cls, attention_mask: Tensor) -> "Tokens":
+    def of(cls, attention_mask: Tensor, multiple: int) -> "Tokens":
         """Finds the real tokens.
 
         Args:
             attention_mask: integers `(batch, seq)`, see `attention_bias`.
+            multiple: see `forward`.
         """
         batch, seq = tf.unstack(tf.shape(attention_mask))
         # The first token is what classifiers pool, and every row then has one.
@@ -133,9 +137,7 @@ class Tokens(NamedTuple):
         order = tf.argsort(lengths, direction="DESCENDING", stable=True)
         found = tf.cast(tf.where(tf.gather(kept, order)), tf.int32)  # row, column
         places = tf.gather(order, found[:, 0]) * seq + found[:, 1]
-        count = tf.shape(places)[0]
-        # At least one token, so that there is something to gather from.
-        surplus = tf.maximum(-(-count // MULTIPLE), 1) * MULTIPLE - count
+        surplus = None if multiple == 1 else _surplus(tf.shape(places)[0], multiple)
         lengths = tf.gather(lengths, order)
         tokens = cls(batch, seq, lengths, places, surplus, attention_mask)
         return tokens._replace(pieces=tokens.take(attention_mask))
@@ -143,11 +145,18 @@ class Tokens(NamedTuple):
     def take(self, values: Tensor) -> Tensor:
         """Takes the tokens of a padded batch: `(batch, seq)` -> `(tokens,)`."""
         taken = tf.gather(tf.reshape(values, [-1]), self.places)
-        return tf.pad(taken, [[0, self.surplus]])
+        return self.add_surplus(taken)
+
+    def add_surplus(self, values: Tensor) -> Tensor:
+        """Adds zeros to make a round number of tokens."""
+        if self.surplus is None:
+            return values
+        return tf.pad(values, [[0, self.surplus], *[[0, 0]] * (values.shape.rank - 1)])
 
     def put_back(self, values: Tensor, at_padding: float = 0.0) -> Tensor:
         """Makes a padded batch: `(tokens, …)` -> `(batch, seq, …)`."""
-        values = values[: tf.shape(self.places)[0]]
+        if self.surplus is not None:
+            values = values[: tf.shape(self.places)[0]]
         rest = tf.shape(values)[1:]
         size = tf.concat([[self.batch * self.seq], rest], 0)
         if at_padding:
@@ -181,7 +190,7 @@ class Tokens(NamedTuple):
             )
             context = [_context(query, key, value, group) for group in groups]
             context = tf.reshape(tf.concat(context, 0), [-1, width])
-            return tf.pad(context, [[0, self.surplus], [0, 0]]), None
+            return self.add_surplus(context), None
 
         return attend
 
@@ -194,6 +203,11 @@ class Tokens(NamedTuple):
             rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
             groups.append(Group(*rows.of_heads(num_heads), rows.bias(causal)[:, None]))
         return groups
+
+
+def _surplus(count: Tensor, multiple: int) -> Tensor:
+    # At least one token, so that there is something to gather from.
+    return tf.maximum(-(-count // multiple), 1) * multiple - count
 
 
 class Group(NamedTuple):
