@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers import (
@@ -15,9 +16,8 @@ from keras_bert.layers import (
     Pooler,
     gather_positions,
 )
-from keras_bert.models import losses
+from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
-from keras_bert.models.losses import Objective
 from keras_bert.models.pretrained import PreTrainedModel
 
 Tensor = Any

@@ -11,8 +11,8 @@ from keras import ops
 
 from keras_bert.axes import names
 from keras_bert.layers.replicas import sum_over_replicas
+from keras_bert.losses import Accuracy, WeightedMean, spread
 from keras_bert.models import PreTrainedModel
-from keras_bert.models.losses import Accuracy, WeightedMean, spread
 
 Tensor = Any
 
@@ -150,7 +150,7 @@ def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]
 
 
 def _real_tokens(model: PreTrainedModel, features: Any) -> Tensor:
-    mask = model.complete(features)["attention_mask"]
+    mask = model.complete(features, ["attention_mask"])["attention_mask"]
     return ops.sum(ops.cast(mask > 0, "float32"))
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_bert.models import MODELS, BertForSequenceClassification, Encoder
+from tests.bounds import assert_close
 from tests.cases import CASES, CONFIG
 
 CASE = CASES["BertForSequenceClassification"]
@@ -142,4 +143,15 @@ def test_inputs_by_other_names_and_by_position():
         [ids, mask, types],
     ):
         np.testing.assert_array_equal(ops.convert_to_numpy(model(given)), expected)
-        np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
+        assert_close(model.predict(given, verbose=0), expected)
+
+
+def test_inputs_are_completed_once_a_call(monkeypatch):
+    from keras_bert.models import inputs
+
+    calls, complete = [], inputs.complete
+    monkeypatch.setattr(
+        inputs, "complete", lambda *args: calls.append(args) or complete(*args)
+    )
+    _model()(CASE.features())
+    assert len(calls) == 1

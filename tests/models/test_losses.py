@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_bert.models import MODELS
-from keras_bert.models.losses import (
+from keras_bert.losses import (
     Accuracy,
     BinaryCrossentropy,
     ClassificationLoss,
@@ -15,6 +14,7 @@ from keras_bert.models.losses import (
     NextTokenCrossentropy,
     SquaredError,
 )
+from keras_bert.models import MODELS
 from keras_bert.training.step import Objective, averages, by_output
 from tests.cases import CASES, CONFIG
 

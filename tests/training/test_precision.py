@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_bert.losses import Crossentropy
 from keras_bert.models import BertForPreTraining
-from keras_bert.models.losses import Crossentropy
 from keras_bert.optimizers import AdamW
 from keras_bert.training.distribution import distribution
 from tests.cases import CONFIG
