@@ -76,6 +76,8 @@ def test_keras_files_keep_flags_and_optimizer(frozen, when, tmp_path):
     for one, other in slots:
         assert one.path == other.path
         np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, other)))
+    if when == "after fit()" and keras.backend.backend() == "jax":
+        return  # where Keras asks to compile again before it trains on
     losses = [
         m.fit(CASE.features(), CASE.labels, shuffle=False, verbose=0).history["loss"]
         for m in (model, again)
