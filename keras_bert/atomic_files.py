@@ -4,11 +4,28 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from keras_bert.errors import ExistingOutputError
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Checks before any work that no output exists, unless it may be replaced.
+
+    Raises:
+        ExistingOutputError: a path exists and `overwrite` is False.
+
+    Example:
+        >>> refuse_existing([Path("no_such_file")], overwrite=False)
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise ExistingOutputError(
+            f"{existing[0]} exists already; choose another name or pass "
+            "overwrite=True (--overwrite)."
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from keras_bert.pretraining.create import (
 from keras_bert.pretraining.masking import UNITS
 from keras_bert.pretraining.pairs import OBJECTIVES
 from keras_bert.pretraining.settings import FORMS, DataSettings
-from keras_bert.pretraining.sources import SOURCES, Source, describe_oddities
+from keras_bert.pretraining.sources import SOURCES, Source, describe_irregularities
 from keras_bert.tokenization import BertTokenizer
 
 _HELP = {
@@ -200,7 +200,7 @@ def _report(counts: Counter[str]) -> list[str]:
             f"Masked {counts['predictions']:,} tokens: {masked:.1%} [MASK], "
             f"{kept:.1%} kept, {1 - masked - kept:.1%} random."
         )
-    return lines + describe_oddities(counts)
+    return lines + describe_irregularities(counts)
 
 
 def _add_bool(

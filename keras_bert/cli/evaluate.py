@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predicts every example, prints the scores and writes what was asked for."""
     from keras_bert import tasks
-    from keras_bert.tokenization.tokenizer import refuse_existing
+    from keras_bert.atomic_files import refuse_existing
 
     outputs = [args.output, args.predictions]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)

@@ -200,7 +200,7 @@ def _recipe(args: argparse.Namespace) -> Any:
 
 def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
     """Returns the phases that are to be trained, as many as there are records for."""
-    from keras_bert.pretraining.reading import record_files, record_form
+    from keras_bert.pretraining.record_form import record_files, record_form
 
     plans = recipe.plans(**circumstances(args))
     numbers = list(range(1, len(plans) + 1))

@@ -145,7 +145,7 @@ class Situation(NamedTuple):
         phase: its numbers, `keras_bert.training.recipes.Phase`.
         recipe: the recipe.
         records: their pattern.
-        form: what the records are, `keras_bert.pretraining.reading.RecordForm`.
+        form: what the records are, `keras_bert.pretraining.record_form.RecordForm`.
         has_tokenizer: whether a vocabulary was given.
         has_checkpoint: whether the run begins with one.
         has_optimizer_state: whether that brings the state of an optimizer.

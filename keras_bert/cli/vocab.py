@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from keras_bert.atomic_files import refuse_existing
 from keras_bert.errors import ConfigError
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.coverage import coverage
 from keras_bert.tokenization.files import expand, read_lines
 from keras_bert.tokenization.rules import WordRules
-from keras_bert.tokenization.tokenizer import refuse_existing
 from keras_bert.tokenization.vocab import VOCAB_FILE, count_words, train_vocab
 
 

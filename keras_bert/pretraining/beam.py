@@ -1,7 +1,7 @@
-"""The default policy on Apache Beam, for corpora beyond one machine.
+"""The default policy on Apache Beam, for corpora that exceed one machine.
 
-The functions are those of `pipeline.py`, and the instances are the same: every draw is
-keyed by the seed, the pass and the document, and blocks depend on the input alone.
+The functions and the instances are those of `pipeline.py`: random draws are keyed by
+seed, pass and document, and blocks depend on the input alone.
 """
 
 from collections import Counter
@@ -11,9 +11,8 @@ from typing import Any
 
 from keras_bert.errors import ExistingOutputError
 from keras_bert.extras import require
-from keras_bert.pretraining.corpus import chinese_words, tokenize_documents
 from keras_bert.pretraining.names import split_shards
-from keras_bert.pretraining.pipeline import check_found
+from keras_bert.pretraining.pipeline import check_found, tokenize_block
 from keras_bert.pretraining.record_maker import RecordMaker
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import Source
@@ -38,21 +37,20 @@ def create_on_beam(
     """Makes records in a Beam pipeline.
 
     Args:
-        source: the text; workers have to reach its files.
-        output: `name@4` stands for `name-00000-of-00004` and so on, a name alone for
-            one such file; it may be anywhere Beam can write to.
+        source: the text; workers must be able to read its files.
+        output: `name@4` stands for `name-00000-of-00004` and so on, a plain name for
+            one such file, on any file system that Beam can write to.
         tokenizer: the tokenizer.
-        settings: what records are made like.
-        options: flags of the pipeline and its runner, `--runner=FlinkRunner` and so
-            on.
-        overwrite: replace files that are there already.
+        settings: how records are made.
+        options: flags of the pipeline and its runner, `--runner=FlinkRunner` and so on.
+        overwrite: replace existing files.
 
     Returns:
-        What was counted; see `create_pretraining_data`.
+        Counts; see `create_pretraining_data`.
 
     Raises:
         ExistingOutputError: an output exists and `overwrite` is False.
-        InputError: there is nothing to make records from.
+        InputError: there is no text.
 
     Example:
         >>> create_on_beam(
@@ -64,7 +62,7 @@ def create_on_beam(
     _refuse_existing(f"{stem}-*-of-*{suffix}", overwrite)
     pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
     passes = range(settings.dupe_factor)
-    # Beam would take named tuples for rows of a table; Any leaves them what they are.
+    # Beam would convert named tuples to rows of a table; Any prevents it.
     _ = (
         pipeline
         | "groups" >> beam.Create(source.groups()).with_output_types(Any)
@@ -103,14 +101,11 @@ class _Tokenize(_Counting):
     def __init__(
         self, source: Source, tokenizer: BertTokenizer, settings: DataSettings
     ) -> None:
-        self._source, self._tokenizer = source, tokenizer
-        self._chinese = settings.chinese_whole_words
+        self._source, self._made_of = source, (tokenizer, settings)
 
     def process(self, raw: Any) -> Iterator[Any]:
-        words = chinese_words() if self._chinese else None
-        documents, odd = self._source.documents(raw)
-        block, found = tokenize_documents(documents, self._tokenizer, words)
-        self.count(odd + found + Counter(blocks=1, bytes=raw.size))
+        block, counts = tokenize_block(self._source, raw, *self._made_of)
+        self.count(counts)
         yield block
 
 

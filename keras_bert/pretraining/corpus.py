@@ -1,7 +1,6 @@
-"""Documents to blocks of tokens, and their store on disk."""
+"""Documents to blocks of tokens, and the store of blocks on disk."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_bert.atomic_files import new_file
 from keras_bert.extras import require
 from keras_bert.pretraining.hashed_random import text_key
 from keras_bert.tokenization import BertTokenizer
@@ -20,15 +20,15 @@ Words = Callable[[str], Iterator[str]]
 
 
 class TokenizedBlock(NamedTuple):
-    """Documents as token ids in one row.
+    """Documents as one array of token ids.
 
     Attributes:
         tokens: int32 `(tokens,)`: all sentences of all documents in order.
-        continues: bool `(tokens,)`: the token belongs to the word before it.
+        continues: bool `(tokens,)`: the token continues the word before it.
         sentences: int64 `(sentences + 1,)`: where sentences begin in `tokens`, and
             where the last one ends; none is empty.
         documents: int64 `(documents + 1,)`: where documents begin in `sentences`.
-        keys: uint64 `(documents,)`: of the documents' texts.
+        keys: uint64 `(documents,)`: hashes of the documents' texts.
     """
 
     tokens: np.ndarray
@@ -41,15 +41,15 @@ class TokenizedBlock(NamedTuple):
 def tokenize_documents(
     documents: list[Document], tokenizer: BertTokenizer, words: Words | None = None
 ) -> tuple[TokenizedBlock, Counter[str]]:
-    """Returns the tokens of documents, and what was found.
+    """Tokenizes documents, and counts tokens, sentences and so on.
 
-    Sentences and documents without tokens are left out, and counted.
+    Sentences and documents without tokens are dropped, and counted.
 
     Args:
         documents: lists of sentences.
         tokenizer: the tokenizer.
-        words: cuts Chinese text into words, so that their characters belong
-            together; None takes every character for a word.
+        words: splits Chinese text into words, whose characters then count as pieces of
+            one word; None makes every character a word.
     """
     lines = list(chain.from_iterable(documents))
     tokens, splits = tokenizer.texts_to_ids(lines)
@@ -76,7 +76,7 @@ def tokenize_documents(
 
 
 def chinese_words() -> Words:
-    """Returns jieba's segmentation of Chinese text into words.
+    """Returns jieba's word segmentation of Chinese text.
 
     Raises:
         MissingExtraError: jieba is not installed.
@@ -101,21 +101,21 @@ def _continues(
 
 
 def _inside_words(line: str, tokenizer: BertTokenizer, words: Words) -> Iterator[bool]:
-    """Tells of each token whether it is a Chinese character inside a word."""
+    """Tells for each token whether it is a Chinese character inside a word."""
     row = tokenizer(line, truncation=False, return_offsets_mapping=True)
     begins = set(np.cumsum([0, *map(len, words(line))]).tolist())
-    for begin, _ in row["offset_mapping"][0, 1:-1].tolist():  # [CLS] and [SEP] aside
+    for begin, _ in row["offset_mapping"][0, 1:-1].tolist():  # without [CLS] and [SEP]
         yield is_chinese(line[begin]) and begin not in begins
 
 
 class BlockStore:
     """Tokenized blocks on disk, so that text is tokenized once.
 
-    A block is there whole or not at all.
+    A block is stored completely or not at all.
 
     Args:
-        folder: where; it is made.
-        vocab_size: of the tokenizer; ids below 65,536 take two bytes.
+        folder: the directory; created.
+        vocab_size: of the tokenizer; up to 65,536 ids take two bytes each.
     """
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
@@ -127,12 +127,10 @@ class BlockStore:
         return self._file(number).exists()
 
     def save(self, number: int, block: TokenizedBlock, counts: Counter[str]) -> None:
-        """Writes a block and what was counted in it."""
-        partial = self._file(number).with_suffix(".partial")
+        """Writes a block and its counts."""
         compact = block._replace(tokens=block.tokens.astype(self._dtype))
-        with partial.open("wb") as file:
-            np.savez(file, **compact._asdict(), counts=json.dumps(counts))
-        os.replace(partial, self._file(number))
+        with new_file(self._file(number)) as partial:
+            np.savez(partial, **compact._asdict(), counts=json.dumps(counts))
 
     def load(self, number: int) -> TokenizedBlock:
         """Reads a block."""
@@ -141,7 +139,7 @@ class BlockStore:
         return block._replace(tokens=block.tokens.astype(np.int32))
 
     def counts(self, number: int) -> Counter[str]:
-        """Reads what was counted in a block."""
+        """Reads the counts of a block."""
         with np.load(self._file(number)) as file:
             return Counter(json.loads(str(file["counts"])))
 

@@ -1,4 +1,4 @@
-"""Text to pretraining records, by the default policy or by Google's."""
+"""Text to pretraining records, by the default policy or Google's."""
 
 import random
 from collections import Counter
@@ -41,36 +41,35 @@ def create_pretraining_data(
 ) -> Counter[str]:
     """Turns text into records for masked language modeling.
 
-    A file of records appears when it is complete. A run that was killed goes on
-    when it is started again, and ends in the same bytes.
+    A file of records appears when it is complete. A run that was killed resumes when it
+    is started again, and writes the same bytes.
 
     Args:
-        inputs: UTF-8 text, one sentence a line, a blank line between documents;
-            names, patterns, comma lists, `.gz` included. Or another `Source`.
-        output_files: TFRecord files; `name@4` stands for
-            `name-00000-of-00004` and so on. A name that ends in `.gz` is compressed.
+        inputs: names, patterns, comma-separated lists of UTF-8 files, `.gz` included,
+            with one sentence per line and a blank line between documents; or another
+            `Source`.
+        output_files: TFRecord files; `name@4` stands for `name-00000-of-00004` and so
+            on. A name that ends in `.gz` is compressed.
         tokenizer: the tokenizer.
         settings: see `DataSettings`.
-        policy: "default" streams, in memory that does not grow with the corpus;
-            its instances depend on the seed and the text, not on the number of
-            workers or files. "google" gives Google's own records, bit by bit, and
-            holds everything in memory.
+        policy: "default" streams in bounded memory; its instances depend on seed and
+            text, not on the number of workers or files. "google" makes Google's own
+            records bit by bit, and holds everything in memory.
         workers: processes that make records; "google" has one.
-        block_bytes: text that is worked on at a time, for `inputs` that are names;
-            random second texts come from the same block.
-        limit_mb: the most input the "google" policy takes.
-        overwrite: replace files that are there already.
+        block_bytes: bytes of text processed together if `inputs` are names; random
+            second texts come from the same block.
+        limit_mb: the most input of the "google" policy.
+        overwrite: replace existing files.
         progress: show progress bars.
 
     Returns:
-        What was counted: `records`, `tokens`, `masked`, what was odd in the text,
-        and so on.
+        Counts: `records`, `tokens`, `masked`, irregularities of the text, and so on.
 
     Raises:
         MissingFileError: an input does not exist.
         ExistingOutputError: an output exists and `overwrite` is False.
-        InputError: there is nothing to make records from.
-        ConfigError: the "google" policy cannot do what the settings say.
+        InputError: there is no text.
+        ConfigError: the "google" policy does not support the settings.
 
     Example:
         >>> create_pretraining_data(
@@ -81,25 +80,17 @@ def create_pretraining_data(
     settings = settings or DataSettings()
     choose("policy", policy, POLICIES)
     outputs = output_names(output_files)
-    tokenizer.mask_token_id  # noqa: B018  refuses a vocabulary without [MASK] early
+    tokenizer.mask_token_id  # noqa: B018  a vocabulary without [MASK] fails early
+    options = {"overwrite": overwrite, "progress": progress}
     if policy == "google":
-        return _google(
-            inputs, outputs, tokenizer, settings, limit_mb, overwrite, progress
-        )
+        return _google(inputs, outputs, tokenizer, settings, limit_mb, **options)
     source = inputs if isinstance(inputs, Source) else TextFiles(inputs, block_bytes)
-    run = RecordPipeline(
-        source,
-        outputs,
-        tokenizer,
-        settings,
-        workers=workers,
-        overwrite=overwrite,
-        progress=progress,
-    )
-    return run()
+    return RecordPipeline(
+        source, outputs, tokenizer, settings, workers=workers, **options
+    )()
 
 
-# Google's policy
+# === Google's policy ===
 
 
 def _google(
@@ -108,6 +99,7 @@ def _google(
     tokenizer: BertTokenizer,
     settings: DataSettings,
     limit_mb: float,
+    *,
     overwrite: bool,
     progress: bool,
 ) -> Counter[str]:
@@ -121,21 +113,20 @@ def _google(
         rng = random.Random(settings.random_seed)
         lines = tqdm(read_lines(files), "reading", unit=" lines", disable=not progress)
         made = google.instances(lines, tokenizer, flags, rng)
-        steps = range(0, len(made), _GOOGLE_STEP)
-        for start in tqdm(steps, "records", disable=not progress):
-            some = made[start : start + _GOOGLE_STEP]
-            columns = google.columns(some, flags)
-            writer.write(encode_examples({keys[n]: c for n, c in columns.items()}))
         if not made:
             raise InputError(
                 f"Expected text in {', '.join(map(str, files))}, found none. Write one "
-                "sentence a line and a blank line between documents."
+                "sentence per line and a blank line between documents."
             )
+        steps = range(0, len(made), _GOOGLE_STEP)
+        for start in tqdm(steps, "records", disable=not progress):
+            columns = google.columns(made[start : start + _GOOGLE_STEP], flags)
+            writer.write(encode_examples({keys[n]: c for n, c in columns.items()}))
     return Counter(records=len(made))
 
 
 def _google_flags(settings: DataSettings) -> google.GoogleSettings:
-    """The original's flags; refuses what the original cannot do."""
+    """Returns the original's flags, or raises if it has no such option."""
     plain = DataSettings()
     only_default = ("objective", "pieces_per_row", "form", "chinese_whole_words")
     changed = [n for n in only_default if getattr(settings, n) != getattr(plain, n)]
@@ -155,7 +146,7 @@ def _check_size(files: Sequence[Path], limit_mb: float) -> None:
     size = sum(file.stat().st_size for file in files) / 1e6
     if size > limit_mb:
         raise InputError(
-            f"The google policy holds the corpus in memory and takes at most "
+            f"The google policy holds the corpus in memory. Expected at most "
             f"{limit_mb:g} MB, received {size:.1f} MB. Use the default policy, or "
-            "raise the limit (--google_limit_mb)."
+            "raise the limit (limit_mb)."
         )

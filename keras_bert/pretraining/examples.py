@@ -1,9 +1,6 @@
-"""`tf.train.Example` messages, many at once, written and read without TensorFlow.
+"""`tf.train.Example` messages in NumPy, many at once, without TensorFlow.
 
-Numbers are encoded and decoded in NumPy for all messages together, which is several
-times faster than a message at a time.
-
-Source: tensorflow/core/example/{example,feature}.proto; "Encoding" in the
+Sources: tensorflow/core/example/{example,feature}.proto; "Encoding" in the
 documentation of Protocol Buffers.
 """
 
@@ -17,17 +14,18 @@ import numpy as np
 from keras_bert.errors import InputError
 from keras_bert.protobuf import read_varint, varint
 
-_BYTES = 2  # the wire type of everything that has a length
+_BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # the fields of `tf.train.Feature`
+_LENGTH_DELIMITED = 2  # the wire type of every field in these messages
 
 
 class Ragged(NamedTuple):
-    """Rows of different lengths: all values one after the other, and each row's end."""
+    """Rows of different lengths: all values in one array, and where each row ends."""
 
     values: np.ndarray
     ends: np.ndarray
 
     def split(self) -> list[bytes]:
-        """Returns each row's bytes."""
+        """Returns the bytes of each row."""
         size = self.values.itemsize
         flat, ends = self.values.tobytes(), (self.ends * size).tolist()
         return [flat[a:b] for a, b in zip([0, *ends], ends, strict=False)]
@@ -36,20 +34,20 @@ class Ragged(NamedTuple):
 Column = np.ndarray | Ragged | list[bytes]
 
 
-# Encoding
+# === Encoding ===
 
 
 def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
-    """Serializes many examples at once, as `tf.train.Example` messages.
+    """Serializes many examples at once.
 
     Args:
         columns: for each key one row per example: a float32 or integer array
-            `(examples, values)`, integers of different numbers in a row as
-            `Ragged`, or a list of bytes. Integers are not negative.
+            `(examples, values)`; a `Ragged` of integers; or a list of bytes. Integers
+            must not be negative.
 
     Returns:
-        One message per row. Fields stand in the order of their names, as in
-        TensorFlow's deterministic form.
+        One message per row. Fields are sorted by name, as in TensorFlow's
+        deterministic serialization.
 
     Example:
         >>> encode_examples({"a": np.array([[5]])})
@@ -66,18 +64,18 @@ def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
 
 
 def _entries(key: str, column: Column) -> np.ndarray | list[bytes]:
-    """One map entry per row; of one length as a table of bytes, else as a list."""
+    """One map entry per row: a table of bytes if all are equally long, else a list."""
     if isinstance(column, list):
-        return _with_heads(key, 1, column)
+        return _with_heads(key, _BYTES, column)
     if isinstance(column, Ragged):
-        return _with_heads(key, 3, _varints(column))
+        return _with_heads(key, _INTEGERS, _varints(column))
     column = column.reshape(len(column), -1)
     if column.dtype.kind == "f":
-        return _with_head(key, 2, column.astype("<f4").view(np.uint8))
+        return _with_head(key, _FLOATS, column.astype("<f4").view(np.uint8))
     if column.max(initial=0) < 128:
-        return _with_head(key, 3, column.astype(np.uint8))
+        return _with_head(key, _INTEGERS, column.astype(np.uint8))
     ends = np.arange(1, len(column) + 1) * column.shape[1]
-    return _with_heads(key, 3, _varints(Ragged(column.ravel(), ends)))
+    return _with_heads(key, _INTEGERS, _varints(Ragged(column.ravel(), ends)))
 
 
 def _with_head(key: str, kind: int, values: np.ndarray) -> np.ndarray:
@@ -97,15 +95,9 @@ def _split(table: np.ndarray) -> list[bytes]:
 
 @cache
 def _entry_head(key: str, kind: int, size: int) -> bytes:
-    """What stands before `size` bytes of values in a map entry.
-
-    Args:
-        key: the name of the feature.
-        kind: 1 bytes, 2 floats, 3 integers: the field of `tf.train.Feature`.
-        size: in bytes.
-    """
+    """The bytes before `size` bytes of values of one kind in a map entry."""
     values = _head(10, size)
-    feature = _head(kind << 3 | 2, len(values) + size) + values
+    feature = _head(kind << 3 | _LENGTH_DELIMITED, len(values) + size) + values
     name = _head(10, len(key.encode())) + key.encode()
     rest = name + _head(18, len(feature) + size) + feature
     return _head(10, len(rest) + size) + rest
@@ -113,12 +105,12 @@ def _entry_head(key: str, kind: int, size: int) -> bytes:
 
 @cache
 def _head(tag: int, size: int) -> bytes:
-    """What stands before a field of `size` bytes."""
+    """The bytes before a field of `size` bytes."""
     return bytes([tag]) + varint(size)
 
 
 def _varints(column: Ragged) -> list[bytes]:
-    """Encodes rows of small non-negative integers as varints, 7 bits a byte."""
+    """Encodes rows of small non-negative integers as varints, 7 bits per byte."""
     rest = column.values.astype(np.uint32)
     width = max(1, -(-int(rest.max(initial=0)).bit_length() // 7))
     octets = np.empty((len(rest), width), np.uint8)
@@ -136,22 +128,22 @@ def _varints(column: Ragged) -> list[bytes]:
     return Ragged(octets[used], ends).split()
 
 
-# Decoding
+# === Decoding ===
 
 
-def decode_examples(records: Sequence[bytes]) -> dict[str, Column]:
-    """Reads many `tf.train.Example` messages at once; undoes `encode_examples`.
+def decode_examples(records: Sequence[bytes]) -> dict[str, Ragged | list[bytes]]:
+    """Reads many messages at once; the inverse of `encode_examples`.
 
     Args:
         records: serialized messages.
 
     Returns:
         For each key one row per message, empty where a message lacks it: integers as
-        int64 and floats as float32 in a `Ragged`, bytes (one value a message) in a
+        int64 and floats as float32 in a `Ragged`, bytes (one value per message) in a
         list.
 
     Raises:
-        InputError: a message is not an example.
+        InputError: a record is not an example.
 
     Example:
         >>> records = encode_examples({"a": np.array([[5, 300], [7, 0]])})
@@ -168,7 +160,7 @@ def decode_examples(records: Sequence[bytes]) -> dict[str, Column]:
 
 
 def _values(record: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Yields name, kind (1 bytes, 2 floats, 3 integers) and values of each feature."""
+    """Yields name, kind (0 if empty) and encoded values of each feature."""
     try:
         for _, features in _fields(record):
             for _, entry in _fields(features):
@@ -182,7 +174,7 @@ def _values(record: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 
 def _list(feature: bytes) -> tuple[int, bytes]:
-    """Returns the kind of a feature's list, and its values' bytes."""
+    """Returns the kind of a feature's list, and the bytes of its values."""
     for kind, values in _fields(feature):
         if kind not in _COLUMNS:
             raise ValueError("a feature of no known kind")
@@ -191,21 +183,18 @@ def _list(feature: bytes) -> tuple[int, bytes]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields number and content of fields that have a length, as all here do."""
+    """Yields number and content of length-delimited fields."""
     at = 0
     while at < len(message):
         tag, at = read_varint(message, at)
         size, at = read_varint(message, at)
-        if tag & 7 != _BYTES or at + size > len(message):
+        if tag & 7 != _LENGTH_DELIMITED or at + size > len(message):
             raise ValueError("not an example, or numbers that are not packed")
         yield tag >> 3, message[at : at + size]
         at += size
 
 
-# Columns
-
-
-def _integers(rows: list[bytes]) -> Ragged:
+def _decode_integers(rows: list[bytes]) -> Ragged:
     """Decodes rows of varints."""
     octets = np.frombuffer(b"".join(rows), np.uint8)
     ends_here = octets < 0x80
@@ -222,9 +211,14 @@ def _integers(rows: list[bytes]) -> Ragged:
     return Ragged(values.view(np.int64), counts[row_ends])
 
 
-def _floats(rows: list[bytes]) -> Ragged:
+def _decode_floats(rows: list[bytes]) -> Ragged:
     ends = np.cumsum([len(row) for row in rows]) // 4
     return Ragged(np.frombuffer(b"".join(rows), "<f4"), ends)
 
 
-_COLUMNS = {0: _integers, 1: list, 2: _floats, 3: _integers}
+_COLUMNS = {
+    0: _decode_integers,
+    _BYTES: list,
+    _FLOATS: _decode_floats,
+    _INTEGERS: _decode_integers,
+}

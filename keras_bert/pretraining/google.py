@@ -1,9 +1,9 @@
 """Google's own pretraining data, draw by draw: equal seeds give equal records.
 
-Everything hangs on the order of the draws, so the rules here are those of the
-original even where the default policy knows better: the corpus is held in
-memory, the random second text may come from the same document, a random word
-may be a special token, and pieces of a whole word are hidden each in its way.
+Everything depends on the order of the draws, so the rules are those of the original,
+its weaknesses included: the corpus is held in memory, the random second text may come
+from the same document, a random word may be a special token, and the pieces of a whole
+word are masked, replaced or kept independently.
 
 Source: google-research/bert, create_pretraining_data.py.
 """
@@ -21,7 +21,7 @@ Document = list[Sentence]
 
 
 class GoogleSettings(NamedTuple):
-    """The flags of the original that decide what is drawn."""
+    """The flags of the original that affect the instances."""
 
     max_seq_length: int = 128
     max_predictions_per_seq: int = 20
@@ -32,7 +32,7 @@ class GoogleSettings(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """One example: ids of a pair, and what masking did to them."""
+    """One example: the ids of a pair before and after masking."""
 
     input_ids: list[int]
     masked_ids: list[int]
@@ -50,7 +50,7 @@ def instances(
     """Returns all instances of a corpus in the original's order.
 
     Args:
-        lines: the lines of all input files in turn.
+        lines: the lines of all input files, in order.
         tokenizer: the tokenizer.
         settings: see `GoogleSettings`.
         rng: `random.Random(random_seed)`.
@@ -71,7 +71,7 @@ def instances(
 def columns(
     made: Sequence[Instance], settings: GoogleSettings
 ) -> dict[str, np.ndarray]:
-    """Lays instances out as the fields of records, one row each."""
+    """Returns instances as the fields of records, one row each."""
     seq, predictions = settings.max_seq_length, settings.max_predictions_per_seq
     lengths = np.array([len(one.input_ids) for one in made])[:, None]
     firsts = np.array([one.first_length for one in made])[:, None]
@@ -106,7 +106,7 @@ def _documents(lines: Iterable[str], tokenizer: BertTokenizer) -> list[Document]
 
 
 class _Maker:
-    """Makes the instances of documents, all draws from one source in order."""
+    """Makes the instances of documents with one generator."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Maker:
             if len(positions) + len(word) <= budget:
                 positions += word
                 for position in word:
-                    masked[position] = self._hide(ids[position])
+                    masked[position] = self._masked(ids[position])
         return Instance(ids, masked, len(text_a) + 2, sorted(positions), is_random)
 
     def _words(self, ids: Sentence) -> list[list[int]]:
@@ -202,7 +202,7 @@ class _Maker:
                 words.append([position])
         return words
 
-    def _hide(self, token: int) -> int:
+    def _masked(self, token: int) -> int:
         if self.rng.random() < 0.8:
             return self.mask_id
         if self.rng.random() < 0.5:

@@ -1,9 +1,8 @@
-"""Draws as a function of what they are about, not of the order they are made in.
+"""Random numbers as hashes of keys, independent of the order they are drawn in.
 
-A generator gives its numbers in turn, so whatever comes first decides what comes
-later. Here every draw is a hash of a key, and a key is mixed from the seed, the
-pass, the document, the row. Instances are then the same whoever makes them, on one
-process or on a cluster, in whatever order.
+The numbers of a generator depend on all that was drawn before. Here every number is a
+hash of a key, and a key is mixed from the seed, the pass, the document and the row. So
+instances are the same in any order, in one process or on a cluster.
 
 Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 generators" (SplitMix64).
@@ -26,11 +25,10 @@ def mix(*parts: int | np.ndarray) -> np.ndarray:
     """Mixes integers into keys.
 
     Args:
-        *parts: integers or arrays of them that broadcast against each other; their
-            order matters.
+        *parts: integers, or arrays of them that broadcast; their order matters.
 
     Returns:
-        uint64 keys in the parts' common shape.
+        uint64 keys of the broadcast shape.
 
     Example:
         >>> mix(12345, np.arange(2))
@@ -47,8 +45,8 @@ def uniform(keys: np.ndarray, name: str, columns: int) -> np.ndarray:
 
     Args:
         keys: uint64 keys.
-        name: what is drawn; draws of one key by different names are independent.
-        columns: how many for each key.
+        name: of the quantity; different names give independent numbers.
+        columns: numbers per key.
 
     Returns:
         float64 `(*keys.shape, columns)`.
@@ -80,9 +78,9 @@ def _unsigned(part: int | np.ndarray) -> np.ndarray:
     return np.asarray(part).astype(np.uint64)
 
 
-@np.errstate(over="ignore")  # wrapping around is meant
+@np.errstate(over="ignore")  # wrap-around is intended
 def _scramble(key: np.ndarray, reuse: bool = False) -> np.ndarray:
-    """SplitMix64's finalizer: every bit of a key moves every bit of the result."""
+    """SplitMix64's finalizer: every bit of a key affects every bit of the result."""
     key = key if reuse else key.copy()
     for shift, factor in _MIX:
         key ^= key >> shift

@@ -1,6 +1,8 @@
-"""What records hold: instances as text, and statistics."""
+"""Inspection of records: instances as text, and statistics."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +22,8 @@ class InstancePiece(NamedTuple):
     Attributes:
         text: its tokens joined, special ones included, with the marks of
             `keras_bert.pretraining.inspection_report.LEGEND`.
-        length: tokens.
-        predictions: tokens to be predicted.
+        length: in tokens.
+        predictions: tokens to predict.
         label: 1 for a random or swapped second text; None without labels.
     """
 
@@ -31,23 +33,23 @@ class InstancePiece(NamedTuple):
     label: int | None
 
 
-Instance = list[InstancePiece]  # several if rows are packed
+Instance = list[InstancePiece]  # several pieces if rows are packed
 
 
 class Statistics(NamedTuple):
     """Counts over records.
 
     Attributes:
-        width: tokens a row has room for.
-        hidden: predicted tokens that are [MASK].
-        replaced: predicted tokens that are other words.
-        kept: predicted tokens that are left as they are.
-        broken_words: words of several tokens of which some are predicted, not all.
-        whole_words: words of several tokens that are predicted as a whole.
-        labels: int `(2,)`: pieces by label; zeros without labels.
-        row_lengths: int `(width + 1,)`: rows by number of tokens.
-        piece_lengths: int `(width + 1,)`: pieces by number of tokens.
-        pieces: int `(width + 1,)`: rows by number of pieces.
+        width: capacity of a row in tokens.
+        hidden: tokens to predict that are replaced by [MASK].
+        replaced: tokens to predict that are replaced by random words.
+        kept: tokens to predict that are unchanged.
+        broken_words: words of several tokens of which only some are predicted.
+        whole_words: words of several tokens that are predicted completely.
+        labels: int `(2,)`: number of pieces by label; zeros without labels.
+        row_lengths: int `(width + 1,)`: number of rows by length in tokens.
+        piece_lengths: int `(width + 1,)`: number of pieces by length in tokens.
+        pieces: int `(width + 1,)`: number of rows by number of pieces.
     """
 
     width: int
@@ -68,37 +70,37 @@ class Statistics(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Tokens of all rows, special ones included, padding not."""
+        """Tokens of all rows, with special ones, without padding."""
         return int(self.row_lengths @ np.arange(self.width + 1))
 
     @property
     def fill(self) -> float:
-        """The share of the rows' room that has tokens."""
+        """The fraction of the rows' capacity that is filled."""
         return share(self.tokens, self.instances * self.width)
 
     @property
     def predictions(self) -> int:
-        """Tokens to be predicted."""
+        """The number of tokens to predict."""
         return self.hidden + self.replaced + self.kept
 
     @property
     def mask_rate(self) -> float:
-        """The share of tokens to be predicted."""
+        """The fraction of tokens to predict."""
         return share(self.predictions, self.tokens)
 
     @property
     def whole_word_share(self) -> float:
-        """Of words of several tokens with a prediction, those predicted whole."""
+        """The fraction of masked words of several tokens that are masked completely."""
         return share(self.whole_words, self.whole_words + self.broken_words)
 
     @property
     def pieces_per_row(self) -> float:
-        """Texts or pairs of texts in a row, on average."""
+        """The mean number of pieces per row."""
         return share(self.pieces @ np.arange(len(self.pieces)), self.instances)
 
 
 class Inspection(NamedTuple):
-    """The first instances, and counts over all that were read."""
+    """The first instances, and statistics of all records that were read."""
 
     instances: list[Instance]
     statistics: Statistics
@@ -117,35 +119,35 @@ def inspect_records(
     masking: MaskingSettings | None = None,
     seed: int = 0,
 ) -> Inspection:
-    """Reads records of any form, the way a training run does.
+    """Reads records of any form, as a training run does.
 
     Args:
-        files: names, patterns, comma lists.
-        tokenizer: the one they were made with.
-        examples: instances to return as text, from the beginning.
-        limit: records to count, from the beginning; None for all.
+        files: names, patterns, comma-separated lists.
+        tokenizer: the one the records were made with.
+        examples: the number of instances to return as text.
+        limit: the number of records to count; None for all.
         masking: how compact records are masked.
-        seed: of the masks of compact records.
+        seed: for the masks of compact records.
 
     Raises:
         MissingFileError: no file matches.
-        InputError: a file is not a TFRecord of pretraining examples, or the
-            tokenizer is another one.
+        InputError: a file is not a TFRecord of pretraining examples, or the records
+            were made with another tokenizer.
 
     Example:
         >>> found = inspect_records("a.tfrecord", tokenizer)  # doctest: +SKIP
         >>> print(format_inspection(found))  # doctest: +SKIP
     """
     instances: list[Instance] = []
-    counts: Statistics | None = None
+    found: list[Statistics] = []
     for fields in _batches(files, tokenizer, limit, masking, seed):
-        rows = _RecordBatch(fields, tokenizer)
-        missing = range(min(examples - len(instances), rows.count))
-        instances += [rows.instance(row) for row in missing]
-        counts = rows.statistics() if counts is None else _sum(counts, rows)
-    if counts is None:
-        raise InputError("Expected at least one record to read (limit), received 0.")
-    return Inspection(instances, counts)
+        batch = _RecordBatch(fields, tokenizer)
+        missing = range(min(examples - len(instances), batch.count))
+        instances += [batch.instance(row) for row in missing]
+        found.append(batch.statistics())
+    if not found:
+        raise InputError(f"Expected a limit of 1 record or more. Received: {limit}.")
+    return Inspection(instances, reduce(_sum, found))
 
 
 def _batches(
@@ -165,25 +167,22 @@ def _batches(
         tokenizer=tokenizer,
         masking=masking,
     )
-    left = limit
+    left = math.inf if limit is None else limit
     for features, labels, weights in data.as_numpy_iterator():
+        if left <= 0:
+            return
         fields = {
             **features,
             **_by_name(labels, "masked_lm_ids", "next_sentence_labels"),
             **_by_name(weights, "masked_lm_weights", "next_sentence_weights"),
         }
-        if left is None:
-            yield fields
-            continue
-        if left > 0:
-            yield {name: value[:left] for name, value in fields.items()}
-        left -= len(features["input_ids"])
-        if left <= 0:
-            return
+        rows = min(left, len(features["input_ids"]))
+        yield {name: value[:rows] for name, value in fields.items()}
+        left -= rows
 
 
 def _by_name(values: Any, token: str, sentence: str) -> dict[str, np.ndarray]:
-    """Names labels or weights; records without sentence labels have one array."""
+    """Names labels or weights; without sentence labels they are one array."""
     if not isinstance(values, Mapping):
         return {token: values}
     by_piece = values["seq_relationship_logits"]  # (rows,), or (rows, pieces)
@@ -194,7 +193,7 @@ def _by_name(values: Any, token: str, sentence: str) -> dict[str, np.ndarray]:
 
 
 class _RecordBatch:
-    """A batch of rows, with what was there before masking."""
+    """A batch of records, with the tokens before masking."""
 
     def __init__(self, fields: dict[str, np.ndarray], tokenizer: BertTokenizer) -> None:
         self.fields = fields
@@ -202,12 +201,7 @@ class _RecordBatch:
         self.ids = fields["input_ids"]
         self.pieces = fields["attention_mask"]  # the number of the piece, or 0
         self.count, self.width = self.ids.shape
-        rows, columns = (fields["masked_lm_weights"] > 0).nonzero()
-        places = rows, fields["masked_lm_positions"][rows, columns]
-        self.original = self.ids.copy()
-        self.original[places] = fields["masked_lm_ids"][rows, columns]
-        self.chosen = np.zeros(self.ids.shape, bool)
-        self.chosen[places] = True
+        self._unmask()
         self._check_ids()
         self.hidden = self.chosen & (self.ids == tokenizer.mask_token_id)
         self.kept = self.chosen & ~self.hidden & (self.ids == self.original)
@@ -215,8 +209,18 @@ class _RecordBatch:
         self.is_text = (self.pieces > 0) & ~special
         follows = np.pad(self.is_text, ((0, 0), (1, 0)))[:, :-1] & self.is_text
         marked = np.array([token.startswith("##") for token in self.tokens])
-        # What continues a word that was cut off stands for one.
+        # A piece whose word was cut off counts as a word.
         self.continues = follows & marked[self.original]
+
+    def _unmask(self) -> None:
+        """Restores the original ids, and marks those that are to be predicted."""
+        fields = self.fields
+        rows, columns = (fields["masked_lm_weights"] > 0).nonzero()
+        places = rows, fields["masked_lm_positions"][rows, columns]
+        self.original = self.ids.copy()
+        self.original[places] = fields["masked_lm_ids"][rows, columns]
+        self.chosen = np.zeros(self.ids.shape, bool)
+        self.chosen[places] = True
 
     def _check_ids(self) -> None:
         largest = max(self.ids.max(), self.original.max())
@@ -226,7 +230,7 @@ class _RecordBatch:
                 f"received {largest}. Use the tokenizer the records were made with."
             )
 
-    # Text
+    # === Text ===
 
     def instance(self, row: int) -> Instance:
         return [
@@ -245,7 +249,7 @@ class _RecordBatch:
         )
 
     def _shown(self, row: int, column: int) -> str:
-        """Returns a token, marked if it is to be predicted, with a space before it."""
+        """Returns a token after a space, marked if it is to be predicted."""
         before = self.tokens[self.original[row, column]]
         joined = self.continues[row, column]
         space = "" if joined else " "
@@ -256,7 +260,7 @@ class _RecordBatch:
             return f"{space}[{before}→MASK]"
         return f"{space}[{before}{'=' if self.kept[row, column] else '→'}{after}]"
 
-    # Counts
+    # === Counts ===
 
     def statistics(self) -> Statistics:
         counts = (self.pieces[:, :, None] == self._numbers()).sum(1)  # (rows, pieces)
@@ -267,16 +271,16 @@ class _RecordBatch:
         several = (sizes > 1) & (predicted > 0)
         whole = int((several & (predicted == sizes)).sum())
         return Statistics(
-            self.width,
-            hidden,
-            chosen - hidden - kept,
-            kept,
-            int(several.sum()) - whole,
-            whole,
-            self._labels(counts > 0),
-            self._histogram(counts.sum(1)),
-            self._histogram(counts[counts > 0]),
-            self._histogram((counts > 0).sum(1)),
+            width=self.width,
+            hidden=hidden,
+            replaced=chosen - hidden - kept,
+            kept=kept,
+            broken_words=int(several.sum()) - whole,
+            whole_words=whole,
+            labels=self._labels(counts > 0),
+            row_lengths=self._histogram(counts.sum(1)),
+            piece_lengths=self._histogram(counts[counts > 0]),
+            pieces=self._histogram((counts > 0).sum(1)),
         )
 
     def _numbers(self) -> np.ndarray:
@@ -294,12 +298,11 @@ class _RecordBatch:
         return np.bincount(labels[present], minlength=2)
 
     def _words(self) -> tuple[np.ndarray, np.ndarray]:
-        """Counts the tokens of each word, and those of them to be predicted."""
+        """Counts the tokens of each word, and how many of them are to be predicted."""
         words = (~self.continues).cumsum()[self.is_text.ravel()]
         return np.bincount(words), np.bincount(words, self.chosen[self.is_text])
 
 
-def _sum(counts: Statistics, rows: _RecordBatch) -> Statistics:
-    more = rows.statistics()
+def _sum(counts: Statistics, more: Statistics) -> Statistics:
     sums = (a + b for a, b in zip(counts[1:], more[1:], strict=True))
     return Statistics(counts.width, *sums)

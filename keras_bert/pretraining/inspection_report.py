@@ -39,7 +39,7 @@ def format_instance(instance: Instance, number: int = 1, width: int = 88) -> str
     Args:
         instance: its pieces.
         number: for the headline.
-        width: characters of a line.
+        width: characters per line.
 
     Example:
         >>> from keras_bert.pretraining.inspection import InstancePiece
@@ -77,8 +77,8 @@ def format_statistics(statistics: Statistics) -> str:
     rows = {
         "instances": f"{s.instances:,} of {s.width} tokens",
         "tokens": f"{s.tokens:,}, padding not counted",
-        "fill": f"{s.fill:.1%} of the room",
-        "pieces": f"{s.pieces_per_row:.2f} in a row",
+        "fill": f"{s.fill:.1%} of the capacity",
+        "pieces": f"{s.pieces_per_row:.2f} per row",
         "to predict": f"{s.predictions:,}, {s.mask_rate:.1%} of the tokens",
         **_kinds(s),
         "whole words": f"{_percent(s.whole_word_share)} of words of several tokens",
@@ -114,7 +114,7 @@ def _percent(share: float) -> str:
 
 
 def _bars(counts: np.ndarray, unit: str) -> str:
-    """Draws counts by number as bars of characters."""
+    """Draws a histogram with bars of characters."""
     edges, sums = _binned(counts)
     ranges = [_range(low, high - 1) for low, high in pairwise(edges)]
     longest, digits = max(sums.max(), 1), max(map(len, ranges))
@@ -130,7 +130,7 @@ def _range(first: int, last: int) -> str:
 
 
 def _binned(counts: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Adds counts up to about `_BINS` bins: their edges, and a sum for each."""
+    """Sums counts in about `_BINS` bins; returns edges and sums."""
     size = max(1, -(-(len(counts) - 1) // _BINS))
     edges = list(range(1, len(counts) + size, size))
     return edges, np.add.reduceat(counts, edges[:-1])
@@ -140,18 +140,19 @@ def _binned(counts: np.ndarray) -> tuple[list[int], np.ndarray]:
 
 
 def draw(inspection: Inspection, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Draws lengths, fill, kinds of masking and labels.
+    """Draws the distributions of lengths, fill, masking and labels.
 
     Args:
-        inspection: its statistics are drawn.
+        inspection: whose statistics to draw.
         path: the PNG file.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
 
     Returns:
         `path`.
 
     Raises:
-        ExistingOutputError: the file is there and `overwrite` is False.
+        ExistingOutputError: the file exists and `overwrite` is False.
+        MissingExtraError: matplotlib is not installed.
     """
     figure = figures.new_figure(10, 6.4)
     s = inspection.statistics
@@ -179,7 +180,9 @@ def _draw_fill(axes: "Axes", s: Statistics) -> None:
     axes.axvline(
         100 * s.fill, color=figures.GRAY, linestyle="--", label=f"mean {s.fill:.1%}"
     )
-    axes.set(title="Fill of rows", xlabel="% of the room", ylabel="rows", xlim=(0, 100))
+    axes.set(
+        title="Fill of rows", xlabel="% of the capacity", ylabel="rows", xlim=(0, 100)
+    )
     axes.legend(frameon=False, loc="upper left")
 
 
@@ -189,7 +192,7 @@ def _draw_kinds(axes: "Axes", s: Statistics) -> None:
 
 
 def _draw_labels(axes: "Axes", s: Statistics) -> None:
-    """Draws the labels, or pieces by row where there are none."""
+    """Draws the labels, or the pieces per row if there are none."""
     if s.labels.any():
         names = (textwrap.fill(f"{i}: {name}", 20) for i, name in enumerate(LABELS))
         counts = dict(zip(names, s.labels.tolist(), strict=True))
@@ -198,7 +201,7 @@ def _draw_labels(axes: "Axes", s: Statistics) -> None:
         return
     found = s.pieces.nonzero()[0].tolist()
     _draw_shares(axes, {str(n): int(s.pieces[n]) for n in found}, (figures.BLUE,))
-    axes.set(title="Pieces in a row", ylabel="% of rows")
+    axes.set(title="Pieces per row", ylabel="% of rows")
 
 
 def _draw_shares(axes: "Axes", counts: dict[str, int], colors: Sequence[str]) -> None:

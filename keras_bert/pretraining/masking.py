@@ -1,4 +1,4 @@
-"""Which tokens the masked language model has to guess, and what hides them."""
+"""Which tokens the masked language model has to predict, and what replaces them."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from keras_bert.errors import choose
 from keras_bert.pretraining.hashed_random import uniform
+from keras_bert.pretraining.packing import Places
+from keras_bert.pretraining.ranges import within
+from keras_bert.pretraining.rows import ModelRows, Pieces, SpecialIds, lay_out
 from keras_bert.tokenization import BertTokenizer
 
 UNITS = ("token", "word", "ngram", "span")
@@ -15,18 +18,18 @@ class MaskingSettings(NamedTuple):
     """How rows are masked.
 
     Attributes:
-        max_predictions: masked positions of a row, at most.
-        probability: the share of a row's tokens, special ones included.
-        unit: what is hidden together, in the same way: "token", one at a time;
-            "word", all pieces of a word; "ngram", up to `max_ngram` words in a row,
-            `k` of them with weight `1/k`; "span", words in a row whose number is
-            drawn from a geometric distribution, as in SpanBERT.
-        max_ngram: words of an n-gram, at most.
-        span_end: the chance of a span to end after each of its words.
-        max_span: words of a span, at most.
-        whole_words: n-grams and spans count words; if False, pieces.
-        hidden: of the chosen, the share that becomes [MASK].
-        kept: the share that stays as it is; the rest becomes random words.
+        max_predictions: the most masked positions per row.
+        probability: the fraction of a row's tokens, special ones included, to mask.
+        unit: what is masked together, in the same way: "token", one at a time;
+            "word", all pieces of a word; "ngram", up to `max_ngram` consecutive words,
+            `k` of them with weight `1/k`; "span", consecutive words whose number has
+            a geometric distribution, as in SpanBERT.
+        max_ngram: the most words of an n-gram.
+        span_end: probability that a span ends after each of its words.
+        max_span: the most words of a span.
+        whole_words: n-grams and spans consist of words; if False, of pieces.
+        hidden: fraction of the chosen tokens that become [MASK].
+        kept: fraction that stay unchanged; the rest become random words.
     """
 
     max_predictions: int = 20
@@ -40,7 +43,7 @@ class MaskingSettings(NamedTuple):
     kept: float = 0.1
 
     def length_weights(self) -> np.ndarray:
-        """Returns how often units of 1, 2, … words are drawn; the sum is 1.
+        """Returns the probabilities of units of 1, 2, … words.
 
         Raises:
             UnknownNameError: there is no such unit.
@@ -59,13 +62,13 @@ class MaskingSettings(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """What masking has to know of a vocabulary.
+    """What masking needs to know about a vocabulary.
 
     Attributes:
         mask_id: the id of [MASK].
         continues: bool `(vocab,)`: the token continues a word (`##`).
-        maskable: bool `(vocab,)`: the token is not a special one.
-        replacements: the ids random words are drawn from.
+        maskable: bool `(vocab,)`: the token is not special.
+        replacements: the ids that random words are drawn from.
     """
 
     mask_id: int
@@ -94,13 +97,13 @@ class Vocabulary(NamedTuple):
 
 
 class MaskedRows(NamedTuple):
-    """Rows with hidden tokens, and what was hidden.
+    """Masked rows, and what was masked.
 
     Attributes:
         input_ids: int32 `(rows, seq)`.
         positions: int32 `(rows, predictions)`, ascending, 0 in padding.
         ids: int32 `(rows, predictions)`: the original tokens.
-        weights: float32 `(rows, predictions)`: 1, and 0 in padding.
+        weights: float32 `(rows, predictions)`: 1, or 0 in padding.
     """
 
     input_ids: np.ndarray
@@ -117,28 +120,28 @@ def mask_rows(
     vocabulary: Vocabulary,
     settings: MaskingSettings,
 ) -> MaskedRows:
-    """Chooses tokens of each row and hides them.
+    """Chooses tokens of each row and masks them.
 
-    Units are taken in random order until the row's budget is used up. One that
-    does not fit any more, or meets a special token or one already taken, ends
-    there, at a word's edge; if nothing is left of it, it is passed over.
+    Units are taken in random order until the row's budget is used up. A unit that
+    exceeds the budget, or reaches a special token or one already taken, is shortened
+    to whole words; it is skipped if nothing is left of it.
 
     Args:
         input_ids: int32 `(rows, seq)`.
         lengths: int `(rows,)`, special tokens included.
-        continues: bool `(rows, seq)`: the token belongs to the word of the one
-            before it.
+        continues: bool `(rows, seq)`: the token continues the word before it.
         keys: uint64 `(rows,)`: what the draws of a row depend on.
         vocabulary: of the ids.
-        settings: how many, and how.
+        settings: how many tokens, and how.
 
     Returns:
-        The rows masked; the input is left as it is.
+        New rows; the input is not modified.
 
     Source: `create_masked_lm_predictions` in google-research/bert and in
     tensorflow/models (n-grams), create_pretraining_data.py; Joshi et al. 2020,
-    "SpanBERT", section 3.1. Here what happens is drawn per unit, words are never
-    split, [UNK] is never chosen, and random words are never special or unused.
+    "SpanBERT", section 3.1. Unlike there, a unit is masked, replaced or kept as a
+    whole, words are never split, [UNK] is never chosen, and random words are never
+    special or unused tokens.
     """
     seq = input_ids.shape[1]
     maskable = vocabulary.maskable.take(input_ids)
@@ -153,10 +156,10 @@ def mask_rows(
 
 
 def _ranked(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Lists the positions of candidates by their scores; what follows is void.
+    """Sorts the positions of candidates by score; what follows them is meaningless.
 
-    A score and its position make one integer, since sorting those is several
-    times faster than `argsort`.
+    A score and its position are packed into one integer, since sorting those is
+    several times faster than `argsort`.
     """
     seq = scores.shape[1]
     bits = seq.bit_length()
@@ -174,11 +177,11 @@ def _pick_tokens(
     budget: np.ndarray,
     settings: MaskingSettings,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Takes single tokens: `_pick_units` where every unit is one token.
+    """Picks single tokens, as `_pick_units` would if every unit were one token.
 
     Returns:
-        Positions `(rows, predictions)`, ascending, `seq` in padding; and for each
-        the number of its unit, counted from the left.
+        Positions `(rows, predictions)`, ascending, `seq` in padding; and the number
+        of each one's unit, counted from the left.
     """
     rows, seq = maskable.shape
     width = settings.max_predictions
@@ -197,13 +200,9 @@ def _pick_units(
     budget: np.ndarray,
     settings: MaskingSettings,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Takes words, n-grams or spans.
-
-    Returns:
-        As `_pick_tokens`.
-    """
+    """Picks words, n-grams or spans; returns the same as `_pick_tokens`."""
     seq = maskable.shape[1]
-    # A piece whose word begins before the row stands for that word.
+    # A piece whose word begins before the row counts as a word.
     before = np.zeros_like(maskable)
     before[:, 1:] = maskable[:, :-1]
     begins = maskable & ~(before & continues & settings.whole_words)
@@ -217,7 +216,7 @@ def _pick_units(
 
 
 class _Words:
-    """The words of all rows in one list, and the unit each was taken for."""
+    """The words of all rows in one list, and the unit each belongs to."""
 
     def __init__(self, maskable: np.ndarray, begins: np.ndarray) -> None:
         self.maskable = maskable
@@ -239,14 +238,14 @@ class _Words:
 
         Args:
             order: int `(rows, seq)`, positions.
-            counts: int `(rows,)`: how many of them there are.
+            counts: int `(rows,)`: how many of them are valid.
             lengths: words of the unit that begins with each word.
-            longest: of the lengths.
+            longest: the largest of the lengths.
             budget: int `(rows,)`: tokens to take.
         """
         seq = order.shape[1]
         step = np.arange(longest)
-        limits = np.minimum(lengths, self._words_to_the_end_of_their_run())
+        limits = np.minimum(lengths, self._words_left_in_run())
         edges = np.pad(self.edges, (0, longest), "edge")
         unit = np.pad(self.unit, (0, longest))
         left, made = budget.copy(), np.zeros_like(budget)
@@ -265,8 +264,8 @@ class _Words:
             made[rows] += taken[:, 0]
         self.unit = unit[: len(self.unit)]
 
-    def _words_to_the_end_of_their_run(self) -> np.ndarray:
-        """Counts the words from each on that stand side by side in its row."""
+    def _words_left_in_run(self) -> np.ndarray:
+        """Counts for each word the adjacent words from it on, within its row."""
         ends = self.starts + np.diff(self.edges)
         next_start = np.append(self.starts[1:], -1)
         last = (ends != next_start) | (ends % self.maskable.shape[1] == 0)
@@ -275,12 +274,11 @@ class _Words:
         return np.repeat(lasts, runs) - np.arange(len(self.starts)) + 1
 
     def columns(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Lists the positions taken `(rows, width)`, and their units."""
+        """Returns the positions taken `(rows, width)`, and their units."""
         count, seq = self.maskable.shape
         units = np.append(self.unit, -1)[self.of_token].reshape(count, seq)
         rows, taken = (self.maskable & (units >= 0)).nonzero()
-        per_row = np.bincount(rows, minlength=count)
-        rank = np.arange(len(rows)) - np.repeat(per_row.cumsum() - per_row, per_row)
+        rank = within(np.bincount(rows, minlength=count))
         positions = np.full((count, width), seq)
         positions[rows, rank] = taken
         numbers = np.full((count, width), -1)
@@ -297,7 +295,7 @@ def _hide(
     vocabulary: Vocabulary,
     settings: MaskingSettings,
 ) -> MaskedRows:
-    """Draws what happens to each unit, and does it."""
+    """Masks, replaces or keeps each unit at random."""
     width = positions.shape[1]
     real = positions < input_ids.shape[1]
     positions = np.where(real, positions, 0)
@@ -319,3 +317,41 @@ def _hide(
         ids.astype(np.int32),
         real.astype(np.float32),
     )
+
+
+class MaskedRowMaker(NamedTuple):
+    """Assembles pieces into rows and masks them.
+
+    Attributes:
+        special: the ids around texts.
+        vocabulary: of the tokens.
+        width: tokens per row.
+        slots: the most pieces per row.
+        masking: how rows are masked.
+    """
+
+    special: SpecialIds
+    vocabulary: Vocabulary
+    width: int
+    slots: int
+    masking: MaskingSettings
+
+    @classmethod
+    def of(
+        cls, tokenizer: BertTokenizer, width: int, slots: int, masking: MaskingSettings
+    ) -> "MaskedRowMaker":
+        """Takes ids and vocabulary from a tokenizer."""
+        special, vocabulary = SpecialIds.of(tokenizer), Vocabulary.of(tokenizer)
+        return cls(special, vocabulary, width, slots, masking)
+
+    def __call__(
+        self, tokens: np.ndarray, continues: np.ndarray, pieces: Pieces, places: Places
+    ) -> tuple[ModelRows, MaskedRows]:
+        """Returns rows before and after masking; for the arguments see `lay_out`."""
+        rows = lay_out(
+            tokens, continues, pieces, self.width, self.special, places, self.slots
+        )
+        ids, lengths, within_word = rows.input_ids, rows.lengths, rows.continues
+        return rows, mask_rows(
+            ids, lengths, within_word, rows.keys, self.vocabulary, self.masking
+        )

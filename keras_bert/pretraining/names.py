@@ -1,11 +1,11 @@
-"""Names of record files."""
+"""Names of output files."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Lists the files that output names, comma lists and `name@count` stand for.
+    """Expands output names, comma-separated lists and `name@count` to files.
 
     Example:
         >>> [path.name for path in output_names("a.tfrecord,b@2,c@1.gz")]

@@ -1,11 +1,10 @@
-"""Records to batches in NumPy, where a batch is a function of the seed and its step.
+"""Records to batches in NumPy, where a batch is a function of the seed and the step.
 
-Nothing has to be kept to go on where a run stopped, on any backend, and every process
-of a cluster reads its own rows of a batch alone.
+A run resumes on any backend without an iterator's state, and every process of a cluster
+reads only its own rows of a batch.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,12 +12,8 @@ from keras_bert.errors import ConfigError, InputError
 from keras_bert.pretraining.examples import Column, Ragged, decode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings
-from keras_bert.pretraining.reading import (
-    RowMaker,
-    record_files,
-    record_form,
-    sort_fields,
-)
+from keras_bert.pretraining.model_batch import CompactDecoder, split_fields
+from keras_bert.pretraining.record_form import Pattern, record_files, record_form
 from keras_bert.pretraining.records import COMPACT_IDS, decode_compact
 from keras_bert.pretraining.tfrecords import RecordFile
 from keras_bert.tokenization import BertTokenizer
@@ -31,22 +26,22 @@ _ROUNDS = 6
 class RecordBatches:
     """The batches of a training run, or of an evaluation, by number.
 
-    In every pass each record is met once, in an order of its own; a batch may begin in
-    one pass and end in the next. A batch does not depend on the ones before it, and
-    its rows do not depend on who reads the others.
+    Every pass visits each record once, in its own order; a batch may begin in one pass
+    and end in the next. A batch does not depend on those before it, nor its rows on
+    each other.
 
     Args:
         pattern: the files: names, glob patterns, comma-separated lists of them. Those
             that end in `.gz` are held in memory.
-        batch_size: rows of a batch, over all devices.
-        seed: of the order and of masks.
-        shuffle: an order of its own in each pass, and masks anew. If False, every pass
-            is alike.
-        repeat: begin again after the last record. If False, the last batch is filled
-            up with rows of weight zero, so that all have one shape.
-        limit: batches of a pass, at most.
-        tokenizer: compact records need the one they were made with.
-        masking: how compact records are masked; static ones are masked already.
+        batch_size: rows per batch, over all devices.
+        seed: for shuffling and masking.
+        shuffle: each pass has its own order and its own masks. If False, all passes are
+            equal.
+        repeat: start over after the last record. If False, the last batch is padded
+            with rows of weight zero, so that all batches have one shape.
+        limit: the most batches of a pass.
+        tokenizer: the one that compact records were made with.
+        masking: how compact records are masked; ignored for static ones.
 
     Raises:
         MissingFileError: no file matches.
@@ -60,7 +55,7 @@ class RecordBatches:
 
     def __init__(
         self,
-        pattern: str | Path | Sequence[str | Path],
+        pattern: Pattern,
         batch_size: int,
         *,
         seed: int = 0,
@@ -71,18 +66,22 @@ class RecordBatches:
         masking: MaskingSettings | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ConfigError(f"Expected 1 row or more. Received: {batch_size}.")
+            raise ConfigError(
+                f"Expected a batch_size of 1 row or more. Received: {batch_size}."
+            )
         paths = record_files(pattern)
         self.batch_size, self.seed = batch_size, seed
         self.shuffle, self.repeat = shuffle, repeat
         self.form = record_form(paths)
-        self._make = self._row_maker(tokenizer, masking or MaskingSettings())
+        self._decode = (
+            CompactDecoder(self.form, tokenizer, masking) if self.form.compact else None
+        )
         self._files = [RecordFile(path) for path in paths]
         self._ends = np.cumsum([len(file) for file in self._files])
         self._limit = limit
 
     def __len__(self) -> int:
-        """Returns the number of batches of a pass."""
+        """Returns the number of batches per pass."""
         batches = -(-self.records // self.batch_size)
         return batches if self._limit is None else min(batches, self._limit)
 
@@ -98,7 +97,7 @@ class RecordBatches:
 
         Args:
             step: its number, from 1.
-            rows: which rows of it.
+            rows: which of its rows to read.
 
         Returns:
             `(features, labels, weights)` as from `keras_bert.pretraining.reading`.
@@ -114,20 +113,20 @@ class RecordBatches:
         if labels is not None and "next_sentence_weights" not in fields:
             fields["next_sentence_weights"] = np.ones(labels.shape, "float32")
         weights = {k: _scaled(v, real) for k, v in fields.items() if "weights" in k}
-        return sort_fields(fields | weights)
+        return split_fields(fields | weights)
 
     def describe(self, step: int) -> list[str]:
-        """Lists the records of a batch, each as file and number in it."""
+        """Lists the records of a batch, each as its file and its number there."""
         _, numbers, real = self._places(step, slice(None))
         places = map(self._place, numbers[real].tolist())
         return [f"{self._files[file].path}#{record}" for file, record in places]
 
-    # === Which records ===
+    # === Positions ===
 
     def _places(
         self, step: int, rows: slice
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns for each row the pass, the record, and whether it is a real one."""
+        """Returns for each row the pass, the record, and whether it is real."""
         if step < 1 or not (self.repeat or step <= len(self)):
             raise InputError(
                 f"Expected a step from 1 to {len(self)}, the number of batches. "
@@ -150,25 +149,12 @@ class RecordBatches:
         file, record = self._place(number)
         return self._files[file][record]
 
-    # === What is in them ===
-
-    def _row_maker(
-        self, tokenizer: BertTokenizer | None, masking: MaskingSettings
-    ) -> RowMaker | None:
-        if not self.form.compact:
-            return None
-        if tokenizer is None:
-            raise InputError(
-                "Expected a tokenizer, received none: compact records are masked when "
-                "they are read. Pass the one they were made with."
-            )
-        self.form.sizes["predictions"] = masking.max_predictions
-        return RowMaker(self.form, tokenizer, masking, self.seed)
+    # === Fields ===
 
     def _fields(
         self, columns: Mapping[str, Column], keys: np.ndarray
     ) -> dict[str, np.ndarray]:
-        read = self._compact if self._make else self._static
+        read = self._compact if self._decode else self._static
         return {
             name: value.astype("int32") if value.dtype.kind in "iu" else value
             for name, value in read(columns, keys).items()
@@ -202,26 +188,26 @@ class RecordBatches:
         )
         none = Ragged(np.zeros(0, np.int64), np.zeros(len(keys), np.int64))
         labels = columns.get("labels", none).values
-        made = self._make.make(compact, labels, keys[compact.places.rows])
+        made = self._decode(compact, labels, keys[compact.places.rows])
         return {f.name: v for f, v in zip(self.form.fields(), made, strict=True)}
 
 
 def _scaled(weights: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Sets the weights of rows that only fill a batch up to zero."""
+    """Sets the weights of rows that only pad a batch to zero."""
     shape = (-1,) + (1,) * (weights.ndim - 1)
     return weights * real.reshape(shape).astype("float32")
 
 
 def permuted(places: np.ndarray, size: int, keys: np.ndarray | int) -> np.ndarray:
-    """Shuffles without a table: gives the numbers at places of a permutation.
+    """Evaluates a pseudorandom permutation at some places, without a table.
 
-    A Feistel network permutes the numbers of an even count of bits; a result that is
-    too large is put in again until it is not.
+    A Feistel network permutes the numbers of an even number of bits; it is applied
+    again to results that are too large.
 
     Args:
         places: integers from 0 to `size - 1`.
         size: of the permutation.
-        keys: which permutation; for all places or for each.
+        keys: which permutation; one key, or one per place.
 
     Example:
         >>> sorted(permuted(np.arange(5), 5, 7).tolist())

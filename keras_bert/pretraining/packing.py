@@ -1,4 +1,4 @@
-"""Several short texts in one row: which text goes where."""
+"""Packing: which texts share a row."""
 
 from itertools import chain
 from typing import NamedTuple
@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.errors import InputError
+from keras_bert.pretraining.ranges import within
 
 
 class Places(NamedTuple):
-    """Where pieces stand.
+    """Where pieces are placed.
 
     Attributes:
         rows: int64 `(pieces,)`.
@@ -21,20 +22,20 @@ class Places(NamedTuple):
 
 
 def pack(lengths: np.ndarray, room: int, most: int) -> Places:
-    """Packs pieces, row by row.
+    """Packs pieces into rows.
 
-    The longest piece that is left begins a row; then the one or two pieces that fill
-    it best are added as long as any fit. Lengths are few, so this is counting, and
-    time is linear in the pieces.
+    The longest remaining piece begins a row; then the one or two pieces that fill it
+    best are added while any fit. There are few distinct lengths, so pieces are counted
+    by length, and time is linear in their number.
 
     Args:
         lengths: int `(pieces,)`, in tokens, special ones included.
-        room: tokens of a row.
-        most: pieces of a row, at most.
+        room: tokens per row.
+        most: the most pieces per row.
 
     Returns:
-        The places. Rows are numbered by their first piece, and pieces keep their
-        order within a row, so that neither tells how long a piece is.
+        The places. Rows are numbered by their first piece, and pieces keep their order
+        within a row, so the order does not depend on lengths.
 
     Raises:
         InputError: a piece is longer than a row.
@@ -74,7 +75,7 @@ def _fill(lengths: np.ndarray, room: int, most: int) -> list[list[int]]:
 
 
 class _Stock:
-    """How many pieces of each length are left.
+    """The number of pieces of each length that are left.
 
     Attributes:
         available: bit `n` is set where a piece of `n` tokens is left.
@@ -93,7 +94,7 @@ class _Stock:
         return self._take(self.available.bit_length() - 1)
 
     def best(self, space: int, most: int) -> list[int]:
-        """Takes the piece, or if `most` allows two pieces, that fill a space best."""
+        """Takes the piece, or two if `most` allows, that fill a space best."""
         for total in range(space, 0, -1):
             if self.available >> total & 1:
                 return [self._take(total)]
@@ -102,15 +103,15 @@ class _Stock:
         return []
 
     def _longer_of_two(self, total: int) -> int:
-        """Returns the longer one of two pieces of `total` tokens, 0 if none are.
+        """Returns the longer of two pieces of `total` tokens, 0 if there are none.
 
-        Of several such pairs the most equal one, which keeps long and short pieces
-        for the spaces that need them: 2 % fuller rows than the least equal one.
+        Of several pairs it takes the most equal one, which keeps long and short pieces
+        for the spaces that need them: 2 % fuller rows than with the least equal one.
         """
         half = total // 2
         pairs = self.available & self.mirrored >> self.room - total
         if total % 2 == 0 and self.left[half] == 1:
-            pairs &= ~(1 << half)  # a piece makes no pair with itself
+            pairs &= ~(1 << half)  # a piece cannot be paired with itself
         upper = pairs >> total - half
         return total - half + (upper & -upper).bit_length() - 1 if upper else 0
 
@@ -129,8 +130,6 @@ def _in_order(rows: np.ndarray) -> Places:
     number[first.argsort()] = np.arange(len(first))
     numbered = number[row]
     order = numbered.argsort(kind="stable")
-    sizes = np.bincount(numbered)
-    starts = np.repeat(sizes.cumsum() - sizes, sizes)
     slots = np.empty(len(rows), np.int64)
-    slots[order] = np.arange(len(rows)) - starts
+    slots[order] = within(np.bincount(numbered))
     return Places(numbered, slots)

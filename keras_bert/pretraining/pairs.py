@@ -1,8 +1,8 @@
-"""Objectives: which texts make a row, and what is asked about them.
+"""Sentence objectives: which texts make a row, and what the model predicts about them.
 
-A text is a span of a block's tokens, so that an instance costs a few numbers and
-rows are made for many at once. What is drawn for a row is keyed by the document and
-the sentence it begins with.
+A text is a span of a block's tokens, so an instance is a few numbers and many rows are
+made at once. The random draws for a row are keyed by the document and the sentence it
+begins with.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,25 +14,26 @@ import numpy as np
 
 from keras_bert.pretraining.corpus import TokenizedBlock
 from keras_bert.pretraining.hashed_random import mix, uniform
+from keras_bert.pretraining.ranges import within
 from keras_bert.pretraining.rows import Pieces
 
 # Begin and end of the first and of the second text; label; sentence it begins with.
 Piece = tuple[int, int, int, int, int, int]
 
-# What is drawn for each sentence, in case a row begins with it: is the row short,
-# how short, where is it cut, which label, which other document, which sentence of it.
+# The draws for each sentence, in case a row begins with it: whether the row is short,
+# how short, where it is cut, its label, another document and a sentence of that.
 _SHORT, _LENGTH, _CUT, _LABEL, _DOCUMENT, _SENTENCE = range(6)
 
 
 class Corpus(NamedTuple):
-    """A block in Python's own numbers, which loops read faster.
+    """A block as Python numbers, which loops read faster.
 
     Attributes:
-        bounds: where sentences begin in the tokens, and the last one's end.
-        documents: where documents begin in the sentences, and the last one's end.
-        drawn: for each sentence what is drawn for a row that begins with it.
-        room: tokens of a row beside the special ones.
-        short: how often a row aims at a shorter, random length.
+        bounds: where sentences begin in the tokens, and where the last one ends.
+        documents: where documents begin in the sentences, and where the last one ends.
+        drawn: for each sentence the draws for a row that begins with it.
+        room: tokens per row without the special ones.
+        short: probability that a row has a shorter, random target length.
     """
 
     bounds: list[int]
@@ -42,27 +43,27 @@ class Corpus(NamedTuple):
     short: float
 
     def target(self, first: int) -> int:
-        """Returns how many tokens a row aims at."""
+        """Returns the target length of a row."""
         drawn = self.drawn[first]
         if drawn[_SHORT] >= self.short:
             return self.room
         return 2 + int(drawn[_LENGTH] * (self.room - 1))
 
     def end(self, first: int, size: int, last: int) -> int:
-        """Returns the sentence before which there are `size` tokens, or `last`."""
+        """Returns the sentence that follows at least `size` tokens, or `last`."""
         return bisect_left(self.bounds, self.bounds[first] + size, first + 1, last)
 
 
 def next_sentence(corpus: Corpus) -> Iterator[Piece]:
-    """Pairs with the next text or with a random one of another document.
+    """Pairs a text with the next one, or with a random one of another document.
 
-    Sentences fill a row until it is full, and a random cut makes the two texts. In
-    half of the pairs, and in those of one sentence, the second text is replaced by
-    a random one, and what it replaced is used again.
+    Sentences fill a row up to its target length, and a random cut makes two texts. In
+    half of the pairs, and in those of one sentence, the second text is replaced by a
+    random one, and the text it replaced is used again.
 
     Source: `create_instances_from_document` in google-research/bert,
-    create_pretraining_data.py; here every row draws its own target length, and the
-    other document is never the same one.
+    create_pretraining_data.py. Unlike there, every row draws its own target length, and
+    the other document is never the same one.
     """
     bounds, documents, drawn = corpus.bounds, corpus.documents, corpus.drawn
     for document in range(len(documents) - 1):
@@ -83,7 +84,7 @@ def next_sentence(corpus: Corpus) -> Iterator[Piece]:
 
 
 def _other(corpus: Corpus, first: int, document: int, size: int) -> tuple[int, int]:
-    """Draws a text of `size` tokens or a little more from another document."""
+    """Draws a text of at least `size` tokens from another document."""
     drawn, documents = corpus.drawn[first], corpus.documents
     other = int(drawn[_DOCUMENT] * (len(documents) - 2))
     start, last = documents[other + (other >= document) :][:2]
@@ -93,9 +94,9 @@ def _other(corpus: Corpus, first: int, document: int, size: int) -> tuple[int, i
 
 
 def sentence_order(corpus: Corpus) -> Iterator[Piece]:
-    """Pairs of neighboring texts, in half of them the second one first.
+    """Pairs neighboring texts, and swaps them in half of the pairs.
 
-    A row of one sentence is cut within it; one of a single token makes no pair.
+    A row of one sentence is cut within it; a single token makes no pair.
 
     Source: Lan et al. 2020, section 3.1.
     """
@@ -118,9 +119,9 @@ def sentence_order(corpus: Corpus) -> Iterator[Piece]:
 
 
 def full_sentences(corpus: Corpus) -> Iterator[Piece]:
-    """Single texts of as many sentences as fit, across documents.
+    """Makes single texts of as many sentences as fit, across documents.
 
-    The last sentence of a document is the [SEP] behind it.
+    The last sentence of a document is the [SEP] after it.
 
     Source: Liu et al. 2019, section 4.2, FULL-SENTENCES.
     """
@@ -142,9 +143,9 @@ class SentenceObjective(NamedTuple):
 
     Attributes:
         make: yields the pieces of a block.
-        special_tokens: of a row.
-        labeled: whether there is a question beside the masked tokens.
-        joined: documents follow each other in one row of tokens, [SEP] between.
+        special_tokens: per row.
+        labeled: whether pieces have a label to predict.
+        joined: texts run across documents, with [SEP] between them.
     """
 
     make: Callable[[Corpus], Iterator[Piece]]
@@ -172,18 +173,17 @@ def pieces_of(
     """Makes the pieces of a block for one pass over it.
 
     Args:
-        block: the documents; see `joined` for objectives that need them so.
+        block: the documents; see `joined` for objectives that need it.
         objective: one of `OBJECTIVES`.
-        keys: uint64 `(documents,)`: of every draw about a document.
-        room: tokens of a row beside the special ones.
-        short_seq_prob: how often a row aims at a shorter, random length.
+        keys: uint64 `(documents,)`: for every random draw about a document.
+        room: tokens per row without the special ones.
+        short_seq_prob: probability that a row has a shorter, random target length.
 
     Returns:
         The pieces, none longer than a row.
     """
-    sizes = np.diff(block.documents)
-    within = np.arange(sizes.sum()) - np.repeat(block.documents[:-1], sizes)
-    sentence_keys = mix(np.repeat(keys, sizes), within)
+    sizes = np.diff(block.documents)  # sentences of each document
+    sentence_keys = mix(np.repeat(keys, sizes), within(sizes))
     drawn = uniform(sentence_keys, "texts", 6).tolist()
     bounds, documents = block.sentences.tolist(), block.documents.tolist()
     made = list(objective.make(Corpus(bounds, documents, drawn, room, short_seq_prob)))
@@ -195,10 +195,11 @@ def pieces_of(
 
 
 def truncate(spans: np.ndarray, room: int, keys: np.ndarray) -> np.ndarray:
-    """Shortens texts to `room` tokens together.
+    """Shortens pairs to `room` tokens.
 
-    The longer text gives up tokens, of equal texts the second one. How many of them
-    from its front and how many from its back is drawn, every split equally likely.
+    The longer text loses tokens; of equally long ones the second does. How many are
+    removed from the front and how many from the back is random, every split equally
+    likely.
 
     Args:
         spans: int64 `(pieces, 4)`: begin and end of the first and second text.
@@ -209,7 +210,7 @@ def truncate(spans: np.ndarray, room: int, keys: np.ndarray) -> np.ndarray:
         int64 `(pieces, 4)`.
 
     Source: `truncate_seq_pair` in google-research/bert, create_pretraining_data.py,
-    which tosses a coin for every token and so keeps the middle.
+    which tosses a coin for every token and so tends to keep the middle.
     """
     lengths = spans[:, 1::2] - spans[:, ::2]  # (pieces, 2)
     keep_b = np.minimum(lengths[:, 1], np.maximum(room // 2, room - lengths[:, 0]))
@@ -223,14 +224,14 @@ def truncate(spans: np.ndarray, room: int, keys: np.ndarray) -> np.ndarray:
 
 
 def joined(block: TokenizedBlock, sep_id: int, room: int) -> TokenizedBlock:
-    """Puts [SEP] behind every document, as a sentence of its own.
+    """Appends [SEP] to every document, as a separate sentence.
 
-    Sentences that are longer than a row are cut into several.
+    Sentences longer than a row are split.
 
     Args:
         block: the documents.
         sep_id: the id of [SEP].
-        room: tokens of a row beside the special ones.
+        room: tokens per row without the special ones.
     """
     ends = block.sentences[block.documents[1:]]
     documents = np.arange(len(ends))

@@ -1,14 +1,13 @@
 """Corpus to shards of records: in processes, in bounded memory, resumable.
 
-The text is tokenized once, block by block, into a store beside the output; then one
-shard after another is made from it. Both steps are files that are there whole or not
-at all, so that a run that was killed goes on where it stopped.
+The text is tokenized once, block by block, into a store next to the output; then one
+shard after another is made from it. Blocks and shards are complete or absent, so a run
+that was killed resumes where it stopped.
 """
 
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from keras_bert.errors import ExistingOutputError, InputError, KerasBertError
+from keras_bert.atomic_files import new_file, refuse_existing
+from keras_bert.errors import InputError, KerasBertError
 from keras_bert.pretraining.corpus import (
     BlockStore,
+    TokenizedBlock,
     chinese_words,
     tokenize_documents,
 )
@@ -34,25 +35,24 @@ from keras_bert.pretraining.sources import RawBlock, Source
 from keras_bert.pretraining.tfrecords import RecordWriter
 from keras_bert.tokenization import BertTokenizer
 
-_LAYOUT = 1  # of the work folder and of the draws; a new number begins anew
-# Units of work per shard, at least, so that shards are about equally long.
-_UNITS_PER_SHARD = 2
+_LAYOUT = 1  # of the work folder and the random draws; a change discards old work
+_UNITS_PER_SHARD = 2  # at least, so that shards have similar lengths
 
 
 class RecordPipeline:
-    """A run that makes records, or goes on making them.
+    """Makes records, or resumes making them.
 
     Args:
         source: the text.
         outputs: the shards.
         tokenizer: the tokenizer.
-        settings: what records are made like.
-        workers: processes.
-        overwrite: replace shards that are there already.
+        settings: how records are made.
+        workers: the number of processes.
+        overwrite: replace existing shards.
         progress: show progress bars.
 
     Raises:
-        ExistingOutputError: a shard of another run is there already.
+        ExistingOutputError: a shard of another run exists.
     """
 
     def __init__(
@@ -79,15 +79,15 @@ class RecordPipeline:
         (self.work / "shards").mkdir(exist_ok=True)
 
     def __call__(self) -> Counter[str]:
-        """Makes what is missing, and returns what was counted.
+        """Makes what is missing, and returns counts.
 
         Raises:
-            InputError: there is nothing to make records from.
+            InputError: there is no text.
         """
         try:
             found = self._tokenized()
             check_found(found, self.settings)
-        except KerasBertError:  # nothing that going on could mend
+        except KerasBertError:  # resuming could not fix it
             shutil.rmtree(self.work)
             raise
         made = self._make_shards(found["blocks"], found["bytes"])
@@ -98,18 +98,13 @@ class RecordPipeline:
         plan = self._plan()
         if _read_json(self.work / "plan.json") == plan:
             return
-        existing = [path for path in self.outputs if path.exists()]
-        if existing and not overwrite:
-            raise ExistingOutputError(
-                f"{existing[0]} exists already; choose another name or pass "
-                "overwrite=True (--overwrite)."
-            )
+        refuse_existing(self.outputs, overwrite)
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         _write_json(self.work / "plan.json", plan)
 
     def _plan(self) -> dict[str, Any]:
-        """Everything the records depend on, as JSON gives it back."""
+        """Everything the records depend on, as read back from JSON."""
         rules = json.dumps([self.tokenizer.tokens, self.tokenizer.rules])
         plan = {
             "layout": _LAYOUT,
@@ -127,17 +122,15 @@ class RecordPipeline:
         return Counter(_read_json(file))
 
     def _clear(self) -> None:
-        """Removes the work folder, in an order that can be stopped anywhere."""
+        """Removes the work folder in an order that is safe to interrupt."""
         shutil.rmtree(self.store.folder)
         (self.work / "plan.json").unlink()
         shutil.rmtree(self.work)
 
-    # First step: text to blocks of tokens
+    # === First step: text to blocks of tokens ===
 
     def _tokenize(self) -> Counter[str]:
-        task = _Tokenize(
-            self.source, self.tokenizer, self.store, self.settings.chinese_whole_words
-        )
+        task = _Tokenize(self.source, self.tokenizer, self.store, self.settings)
         groups = (self.source.blocks(group) for group in self.source.groups())
         blocks = enumerate(chain.from_iterable(groups))
         counts: Counter[str] = Counter()
@@ -147,7 +140,7 @@ class RecordPipeline:
                 bar.update(found["bytes"])
         return counts
 
-    # Second step: blocks of tokens to shards of records
+    # === Second step: blocks of tokens to shards of records ===
 
     def _make_shards(self, blocks: int, size: int) -> Counter[str]:
         maker = RecordMaker(self.tokenizer, self.settings)
@@ -174,35 +167,41 @@ class RecordPipeline:
         )
 
 
+def tokenize_block(
+    source: Source, raw: RawBlock, tokenizer: BertTokenizer, settings: DataSettings
+) -> tuple[TokenizedBlock, Counter[str]]:
+    """Decodes and tokenizes a block of text, and counts what is in it."""
+    words = chinese_words() if settings.chinese_whole_words else None
+    documents, irregularities = source.documents(raw)
+    block, counts = tokenize_documents(documents, tokenizer, words)
+    return block, irregularities + counts + Counter(blocks=1, bytes=raw.size)
+
+
 class _Tokenize(NamedTuple):
-    """Task: a numbered block of text to tokens in the store."""
+    """Task: tokenizes a numbered block of text into the store."""
 
     source: Source
     tokenizer: BertTokenizer
     store: BlockStore
-    chinese_whole_words: bool
+    settings: DataSettings
 
     def __call__(self, item: tuple[int, RawBlock]) -> Iterator[Counter[str]]:
         number, raw = item
         if number not in self.store:
-            words = chinese_words() if self.chinese_whole_words else None
-            documents, counts = self.source.documents(raw)
-            block, found = tokenize_documents(documents, self.tokenizer, words)
-            counts += found + Counter(blocks=1, bytes=raw.size)
-            self.store.save(number, block, counts)
+            made = tokenize_block(self.source, raw, self.tokenizer, self.settings)
+            self.store.save(number, *made)
         yield self.store.counts(number)
 
 
 class Shards(NamedTuple):
-    """Which blocks a shard is made of, and which shards are done.
+    """Which blocks each shard is made of, and which shards are done.
 
-    Every shard takes blocks from all over the corpus, and parts of blocks where
-    there are few.
+    Every shard takes blocks from the whole corpus, or parts of blocks if there are few.
 
     Attributes:
-        outputs: the shards' files.
+        outputs: the files of the shards.
         done: a folder with a file of counts for each shard that is done.
-        blocks: how many blocks there are.
+        blocks: the number of blocks.
     """
 
     outputs: list[Path]
@@ -211,16 +210,16 @@ class Shards(NamedTuple):
 
     @property
     def parts(self) -> int:
-        """Parts that each block is divided in."""
+        """The number of parts that each block is divided into."""
         return math.ceil(_UNITS_PER_SHARD * len(self.outputs) / self.blocks)
 
     @property
     def units(self) -> int:
-        """Parts of blocks altogether."""
+        """The number of parts of all blocks."""
         return self.blocks * self.parts
 
     def of(self, shard: int) -> list[tuple[int, int]]:
-        """Lists the blocks of a shard, and which part of each."""
+        """Lists the blocks of a shard, each with the part to take."""
         units = range(shard, self.units, len(self.outputs))
         return [divmod(unit, self.parts) for unit in units]
 
@@ -235,11 +234,11 @@ class Shards(NamedTuple):
                 yield shard
 
     def finish(self, shard: int, counts: Counter[str]) -> None:
-        """Remembers that a shard is done."""
+        """Marks a shard as done."""
         _write_json(self._file(shard), counts)
 
     def counts(self) -> Counter[str]:
-        """Adds up what was counted in all shards."""
+        """Returns the counts of all shards together."""
         files = map(self._file, range(len(self.outputs)))
         return sum((Counter(_read_json(file)) for file in files), Counter())
 
@@ -248,7 +247,7 @@ class Shards(NamedTuple):
 
 
 class _MakeShard(NamedTuple):
-    """Task: a shard from the blocks in the store; tells records after each block."""
+    """Task: makes a shard from the store; reports records after each block."""
 
     maker: RecordMaker
     store: BlockStore
@@ -282,16 +281,16 @@ class _MakeShard(NamedTuple):
 
 
 def check_found(found: Counter[str], settings: DataSettings) -> None:
-    """Refuses a corpus that no records can be made of."""
+    """Raises `InputError` if no records can be made from the corpus."""
     if not found["documents"]:
         raise InputError(
-            "Expected text, found none that makes a record. Write one sentence a "
-            "line and a blank line between documents, or name the form of the text."
+            "Expected text, found none that makes a record. Write one sentence per "
+            "line and a blank line between documents, or choose another source."
         )
     if settings.objective == "nsp" and found["documents"] == 1:
         raise InputError(
-            "Expected at least two documents, received one: the second text of half "
-            "of the pairs comes from another document. Put blank lines between "
+            "Expected at least two documents, received one: half of the pairs take "
+            "their second text from another document. Put blank lines between "
             "documents, for instance between chapters, or choose another objective."
         )
 
@@ -305,6 +304,5 @@ def _read_json(file: Path) -> Any:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    os.replace(partial, file)
+    with new_file(file) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

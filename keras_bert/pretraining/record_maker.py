@@ -1,4 +1,4 @@
-"""Blocks of tokens to records: pure functions of the seed, the pass, the document."""
+"""Blocks of tokens to records, as a function of seed, pass and document."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,17 +8,11 @@ import numpy as np
 
 from keras_bert.pretraining.corpus import TokenizedBlock
 from keras_bert.pretraining.hashed_random import mix, uniform
-from keras_bert.pretraining.masking import MaskedRows, Vocabulary, mask_rows
+from keras_bert.pretraining.masking import MaskedRowMaker, MaskedRows
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.pairs import joined, pieces_of
 from keras_bert.pretraining.records import encode_compact, encode_static
-from keras_bert.pretraining.rows import (
-    ModelRows,
-    Pieces,
-    SpecialIds,
-    lay_out,
-    piece_lengths,
-)
+from keras_bert.pretraining.rows import ModelRows, Pieces, piece_lengths
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.tokenization import BertTokenizer
 
@@ -26,7 +20,7 @@ _ROWS = 1024  # few enough to stay in the processor's cache
 
 
 class Batch(NamedTuple):
-    """Serialized records, and what was counted in them."""
+    """Serialized records, and counts of what they hold."""
 
     records: list[bytes]
     counts: Counter[str]
@@ -37,31 +31,35 @@ class RecordMaker:
 
     Args:
         tokenizer: of the blocks.
-        settings: what records are made like.
+        settings: how records are made.
     """
 
     def __init__(self, tokenizer: BertTokenizer, settings: DataSettings) -> None:
         self.settings = settings
-        self.special = SpecialIds.of(tokenizer)
-        self.vocabulary = Vocabulary.of(tokenizer)
+        self.make_rows = MaskedRowMaker.of(
+            tokenizer,
+            settings.max_seq_length,
+            settings.pieces_per_row,
+            settings.masking_settings,
+        )
         forms = {"static": self._static, "compact": self._compact}
         self._encode = forms[settings.form]
 
     def batches(
         self, block: TokenizedBlock, number_of_pass: int, part: int = 0, parts: int = 1
     ) -> Iterator[Batch]:
-        """Yields the records of one pass over a block in a drawn order.
+        """Yields the records of one pass over a block, shuffled.
 
         Args:
             block: the documents.
             number_of_pass: from 0.
-            part: which part of the rows; all parts together are all of them.
-            parts: how many.
+            part: which of `parts` equal shares of the rows to make.
+            parts: how many shares there are.
         """
         settings = self.settings
         keys = mix(settings.random_seed, number_of_pass, block.keys)
         if settings.texts.joined:
-            block = joined(block, self.special.sep, settings.room)
+            block = joined(block, self.make_rows.special.sep, settings.room)
         pieces = pieces_of(
             block, settings.texts, keys, settings.room, settings.short_seq_prob
         )
@@ -79,23 +77,7 @@ class RecordMaker:
 
     def _static(self, block: TokenizedBlock, pieces: Pieces, places: Places) -> Batch:
         settings = self.settings
-        rows = lay_out(
-            block.tokens,
-            block.continues,
-            pieces,
-            settings.max_seq_length,
-            self.special,
-            places,
-            settings.pieces_per_row,
-        )
-        masked = mask_rows(
-            rows.input_ids,
-            rows.lengths,
-            rows.continues,
-            rows.keys,
-            self.vocabulary,
-            settings.masking_settings,
-        )
+        rows, masked = self.make_rows(block.tokens, block.continues, pieces, places)
         records = encode_static(
             rows,
             masked,
@@ -122,7 +104,7 @@ class RecordMaker:
     def _mask_counts(self, rows: ModelRows, masked: MaskedRows) -> dict[str, int]:
         chosen = masked.weights > 0
         hidden = np.take_along_axis(masked.input_ids, masked.positions, axis=1)
-        as_mask = (chosen & (hidden == self.vocabulary.mask_id)).sum()
+        as_mask = (chosen & (hidden == self.make_rows.vocabulary.mask_id)).sum()
         kept = (chosen & (hidden == masked.ids)).sum()
         return {
             "predictions": int(chosen.sum()),
@@ -142,7 +124,7 @@ def _counts(pieces: Pieces, places: Places) -> dict[str, int]:
 
 
 def _shuffled(keys: np.ndarray, places: Places, rows: int) -> np.ndarray:
-    """Returns the rows in a drawn order."""
+    """Returns the rows in random order."""
     first = places.slots == 0
     row_keys = np.zeros(rows, np.uint64)
     row_keys[places.rows[first]] = keys[first]
@@ -152,7 +134,7 @@ def _shuffled(keys: np.ndarray, places: Places, rows: int) -> np.ndarray:
 def _of_rows(
     pieces: Pieces, places: Places, some: np.ndarray, rows: int
 ) -> tuple[Pieces, Places]:
-    """Takes the pieces of some rows, which are numbered anew in their order."""
+    """Takes the pieces of some rows, which are renumbered in their order."""
     number = np.full(rows, -1)
     number[some] = np.arange(len(some))
     chosen = (number[places.rows] >= 0).nonzero()[0]

@@ -1,15 +1,15 @@
-"""Records of pretraining examples: static and compact rows as `tf.train.Example`.
+"""Pretraining examples as records: masked when they are made, or when they are read.
 
 A static record is masked and ready for the model: a `tf.train.Example` with the
-fields of `keras_bert.features.PRETRAINING_RECORD`. A compact one holds the tokens of
-a row's texts and is masked whenever it is read:
+fields of `keras_bert.features.PRETRAINING_RECORD`. A compact record holds the tokens of
+a row's texts and is masked each time it is read:
 
     ids_u16 or ids_u32   bytes   the tokens, without special ones, little-endian
     pieces               int64   for each piece the lengths of its two texts
     labels               int64   for each piece; absent without a sentence objective
-    shape                int64   the row's length; in packed rows also pieces, at most
-    continues            bytes   one bit a token: it belongs to the word before it;
-                                 absent where `##` says so
+    shape                int64   length of the row; for packed rows also the most pieces
+    continues            bytes   one bit per token: it continues the word before it;
+                                 absent where `##` tells
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,13 @@ from keras_bert.features import record_fields
 from keras_bert.pretraining.examples import Column, Ragged, encode_examples
 from keras_bert.pretraining.masking import MaskedRows
 from keras_bert.pretraining.packing import Places
+from keras_bert.pretraining.ranges import indices, within
 from keras_bert.pretraining.rows import ModelRows, Pieces
 
 COMPACT_IDS = {"ids_u16": np.dtype("<u2"), "ids_u32": np.dtype("<u4")}
 
 
-# Static records
+# === Static records ===
 
 
 def encode_static(
@@ -40,8 +41,8 @@ def encode_static(
     """Serializes masked rows.
 
     Args:
-        rows: the rows before masking.
-        masked: the rows after it.
+        rows: before masking.
+        masked: after masking.
         naming: of the fields, "google" or "model_garden".
         packed: rows hold several pieces.
         labeled: pieces have labels.
@@ -55,7 +56,7 @@ def encode_static(
 
 
 def static_columns(rows: ModelRows, masked: MaskedRows) -> dict[str, np.ndarray]:
-    """Returns the fields of static records by their names here."""
+    """Returns the fields of static records by their names in this package."""
     return {
         **rows._asdict(),
         "input_ids": masked.input_ids,
@@ -67,7 +68,7 @@ def static_columns(rows: ModelRows, masked: MaskedRows) -> dict[str, np.ndarray]
     }
 
 
-# Compact records
+# === Compact records ===
 
 
 def encode_compact(
@@ -80,16 +81,16 @@ def encode_compact(
     slots: int = 1,
     labeled: bool = True,
 ) -> list[bytes]:
-    """Serializes rows that are laid out and masked when they are read.
+    """Serializes rows that are assembled and masked when they are read.
 
     Args:
         tokens: int32 `(tokens,)`: what the pieces point into.
-        continues: bool `(tokens,)`: the token belongs to the word before it; None
-            where the vocabulary's `##` says so.
+        continues: bool `(tokens,)`: the token continues the word before it; None
+            where the vocabulary's `##` tells.
         pieces: the texts.
         places: row and slot of each piece.
-        width: tokens of a row.
-        slots: pieces of a row, at most.
+        width: tokens per row.
+        slots: the most pieces per row.
         labeled: pieces have labels.
 
     Returns:
@@ -97,11 +98,10 @@ def encode_compact(
     """
     order = np.lexsort((places.slots, places.rows))
     spans = pieces.spans[order]
-    starts, sizes = spans[:, ::2].ravel(), (spans[:, 1::2] - spans[:, ::2]).ravel()
-    ends = sizes.cumsum()
-    source = np.arange(sizes.sum()) + np.repeat(starts - ends + sizes, sizes)
-    last = np.bincount(places.rows).cumsum()  # of each row's pieces
-    row_ends = ends[2 * last - 1]
+    sizes = (spans[:, 1::2] - spans[:, ::2]).ravel()
+    source = indices(spans[:, ::2].ravel(), sizes)
+    last = np.bincount(places.rows).cumsum()  # where each row's pieces end
+    row_ends = sizes.cumsum()[2 * last - 1]
     ids = tokens[source]
     key = "ids_u16" if ids.max(initial=0) < 1 << 16 else "ids_u32"
     shape = [width] if slots == 1 else [width, slots]
@@ -122,7 +122,7 @@ class CompactRows(NamedTuple):
 
     Attributes:
         tokens: int32 `(tokens,)`, of all rows.
-        continues: bool `(tokens,)`, or None where records do not say.
+        continues: bool `(tokens,)`, or None if records have no such field.
         spans: int64 `(pieces, 4)`, in `tokens`.
         places: row and slot of each piece.
     """
@@ -136,11 +136,11 @@ class CompactRows(NamedTuple):
 def decode_compact(
     ids: Mapping[str, Sequence[bytes]], continues: Sequence[bytes], pieces: Ragged
 ) -> CompactRows:
-    """Undoes `encode_compact` for the fields of a batch.
+    """Decodes the fields of a batch; the inverse of `encode_compact`.
 
     Args:
-        ids: by `COMPACT_IDS`' keys; each row has bytes under one of them.
-        continues: of each row; all empty if records do not have it.
+        ids: by the keys of `COMPACT_IDS`; each row has bytes under one of them.
+        continues: of each row; all empty if records have no such field.
         pieces: the lengths of texts, two for each piece.
     """
     decoded = [
@@ -153,7 +153,6 @@ def decode_compact(
     spans = np.stack([ends - pieces.values, ends], axis=1).reshape(-1, 4)
     counts = np.diff(pieces.ends, prepend=0) // 2  # pieces of each row
     rows = np.repeat(np.arange(len(counts)), counts)
-    slots = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
     sizes = [len(row) for row in decoded]
     flags = [
         np.unpackbits(np.frombuffer(row, np.uint8), count=size, bitorder="little")
@@ -164,17 +163,15 @@ def decode_compact(
         np.concatenate(decoded).astype(np.int32),
         np.concatenate(flags).astype(bool) if flags else None,
         spans,
-        Places(rows, slots),
+        Places(rows, within(counts)),
     )
 
 
 def _bits(flags: Ragged) -> list[bytes]:
-    """Packs each row's flags, eight in a byte."""
+    """Packs the flags of each row, eight per byte."""
     sizes = np.diff(flags.ends, prepend=0)
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    columns = np.arange(len(rows)) - np.repeat(flags.ends - sizes, sizes)
     table = np.zeros((len(sizes), sizes.max(initial=0)), bool)
-    table[rows, columns] = flags.values
+    table[np.repeat(np.arange(len(sizes)), sizes), within(sizes)] = flags.values
     packed = np.packbits(table, axis=1, bitorder="little")
     used = -(-sizes // 8)
     return [row[:n].tobytes() for row, n in zip(packed, used.tolist(), strict=True)]

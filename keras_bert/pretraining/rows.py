@@ -1,15 +1,16 @@
-"""Spans of tokens to rows as the model takes them, one or several texts a row."""
+"""Spans of tokens to model rows, with one or several texts per row."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_bert.pretraining.packing import Places
+from keras_bert.pretraining.ranges import indices
 from keras_bert.tokenization import BertTokenizer
 
 
 class SpecialIds(NamedTuple):
-    """The ids that stand around texts."""
+    """The ids around texts."""
 
     cls: int
     sep: int
@@ -24,13 +25,13 @@ class SpecialIds(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """Texts or pairs of texts, as spans of a row of tokens.
+    """Texts or pairs of texts, as spans in an array of tokens.
 
     Attributes:
         spans: int64 `(pieces, 4)`: begin and end of the first and of the second
-            text; an empty second text is none.
+            text; a single text has an empty second span.
         labels: int32 `(pieces,)`: 1 for a random or swapped second text.
-        keys: uint64 `(pieces,)`: of every draw about the piece.
+        keys: uint64 `(pieces,)`: for every random draw about the piece.
     """
 
     spans: np.ndarray
@@ -43,20 +44,20 @@ class Pieces(NamedTuple):
 
 
 class ModelRows(NamedTuple):
-    """Model rows before masking. P is 1 unless rows are packed.
+    """Model rows before masking; P is the most pieces of a row.
 
     Attributes:
         input_ids: int32 `(rows, seq)`.
         token_type_ids: int32 `(rows, seq)`.
         attention_mask: int32 `(rows, seq)`: the number of the piece, from 1; 0 in
             padding.
-        position_ids: int32 `(rows, seq)`: begin anew in each piece.
+        position_ids: int32 `(rows, seq)`: restart in each piece.
         lengths: int32 `(rows,)`: tokens, special ones included.
         cls_positions: int32 `(rows, P)`: where pieces begin; 0 where there is none.
         labels: int32 `(rows, P)`.
         label_weights: float32 `(rows, P)`: 0 where there is no piece.
-        continues: bool `(rows, seq)`: the token belongs to the word before it.
-        keys: uint64 `(rows,)`: of every draw about the row.
+        continues: bool `(rows, seq)`: the token continues the word before it.
+        keys: uint64 `(rows,)`: for every random draw about the row.
     """
 
     input_ids: np.ndarray
@@ -97,15 +98,15 @@ def lay_out(
 
     Args:
         tokens: int32 `(tokens,)`: what the spans point into.
-        continues: bool `(tokens,)`: the token belongs to the word before it.
+        continues: bool `(tokens,)`: the token continues the word before it.
         pieces: the texts.
-        width: tokens of a row; every row's pieces fit.
+        width: tokens per row; the pieces of every row must fit.
         special: the ids around texts.
-        places: row and slot of each piece; None gives each a row of its own.
-        slots: pieces of a row, at most.
+        places: row and slot of each piece; None gives each its own row.
+        slots: the most pieces per row.
 
     Returns:
-        The rows. Padding is 0 everywhere but in `input_ids`.
+        The rows. Padding is 0 everywhere except in `input_ids`.
     """
     lengths = piece_lengths(pieces.spans)
     if places is None:
@@ -150,7 +151,7 @@ def lay_out(
 
 
 def _offsets(lengths: np.ndarray, places: Places) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where each piece begins in its row, and how long the rows are."""
+    """Returns the offset of each piece in its row, and the lengths of the rows."""
     order = np.lexsort((places.slots, places.rows))
     ends = lengths[order].cumsum()
     row_lengths = np.bincount(places.rows, lengths).astype(np.int64)
@@ -161,23 +162,21 @@ def _offsets(lengths: np.ndarray, places: Places) -> tuple[np.ndarray, np.ndarra
 
 
 def _sources(spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lists where every token of the pieces comes from, and its type.
+    """Returns the index of every token of the pieces, and its type.
 
-    In the places of [CLS] and [SEP] stands token 0.
+    The index is 0 for [CLS] and [SEP].
     """
     start_a, end_a, start_b, end_b = spans.T
     zero, one = np.zeros_like(start_a), np.ones_like(start_a)
     starts = np.stack([zero, start_a, zero, start_b, zero], axis=1).ravel()
     sizes = [one, end_a - start_a, one, end_b - start_b, end_b > start_b]
     lengths = np.stack(sizes, axis=1).ravel()
-    ends = lengths.cumsum()
-    source = np.arange(lengths.sum()) + np.repeat(starts - ends + lengths, lengths)
     kinds = np.tile(np.array([0, 0, 0, 1, 1], np.int32), len(spans))
-    return source, np.repeat(kinds, lengths)
+    return indices(starts, lengths), np.repeat(kinds, lengths)
 
 
 def _first_of_rows(keys: np.ndarray, places: Places, rows: int) -> np.ndarray:
-    """Takes the key of the first piece for the row's."""
+    """Returns the key of each row, that of its first piece."""
     made = np.zeros(rows, np.uint64)
     first = places.slots == 0
     made[places.rows[first]] = keys[first]

@@ -1,20 +1,20 @@
-"""Running text to sentences: one search for stops, and a table of abbreviations."""
+"""Sentence splitting: one search for stops, and tables of abbreviations."""
 
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-# Stops of scripts in which a stop is nothing else, so that no space need follow:
-# Chinese and Japanese, Devanagari and its neighbors, Arabic and Urdu, Ethiopic,
-# Burmese, Khmer, Tibetan, Armenian.
+# Stops that have no other use in their scripts, so no space has to follow: Chinese and
+# Japanese, Devanagari and related scripts, Arabic and Urdu, Ethiopic, Burmese, Khmer,
+# Tibetan, Armenian.
 _PLAIN_STOPS = "。！？｡．।॥؟۔።፧။។៕།༎։"
 _STOPS = re.compile(f"[.!?…{_PLAIN_STOPS}]+")
-# What may stand between a stop and the end of its sentence: closing quotes and
-# brackets, emphasis, marks of footnotes. “ opens in Chinese what it closes in German.
+# What may follow a stop before its sentence ends: closing quotes and brackets,
+# emphasis, footnote marks. “ opens a quote in Chinese and closes one in German.
 _CLOSING = "\"'”’»›)\\]}」』）］】》〉"
 _AFTER_STOP = re.compile(rf"(?:[{_CLOSING}“‘_*]|\s»(?!\w)|\[\d+\])*")
 _AFTER_PLAIN_STOP = re.compile(rf"(?:[{_CLOSING}]|\[\d+\])*")
-# The next word, behind a few opening quotes, brackets or dashes.
+# The next word, after a few opening quotes, brackets or dashes.
 _NEXT = re.compile(r"\s+(?:(?:[^\w\s]|_){1,3}\s?){0,2}(\w*)")
 _DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_]{1,2}")
 _ROMAN = re.compile(r"[IVXLCDM]+")
@@ -27,13 +27,13 @@ def _table(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# A period after these never ends a sentence ...
+# A period after these never ends a sentence, ...
 _TITLES = _table(
     "mr mrs ms messrs dr prof mme mlle hr fr dra sra srta st ste mt ft gen col maj "
     "capt cpt cmdr lt sgt cpl adm rev hon sen rep gov pres supt insp e.g i.e eg ie cf "
     "vs viz approx ca bzw z.b d.h u.a vgl sog p.ej"
 )
-# ... nor after these if a number follows ...
+# ... after these not if a number follows, ...
 _NUMBERED = _table(
     "no nos nr num fig figs p pp s vol vols ch chap sec sect art eq op ex par abs bd "
     "jan feb mar apr jun jul aug sep sept oct nov dec"
@@ -56,28 +56,28 @@ _BEGINNINGS = _table(
 def split_sentences(text: str, wrapped: bool = False) -> list[str]:
     """Splits running text into sentences.
 
-    A sentence ends at a run of stops, with the closing quotes, brackets and marks
-    of footnotes that follow it at once,
+    A sentence ends after one or more stops and the closing quotes, brackets and
+    footnote marks that immediately follow,
 
-    - where the script's stop is nothing else (`。`, `।`, `؟` ...), unless a digit
-      follows;
-    - at `.`, `!`, `?`, `…` where whitespace follows and then no small letter; text
-      without any capital has no such condition.
+    - if the stop has no other use in its script (`。`, `।`, `؟` and so on), unless a
+      digit follows;
+    - at `.`, `!`, `?`, `…` if whitespace follows, and then no lower-case letter unless
+      the text has no capitals at all.
 
-    A single period does not end it after a title or the like (`Mr.`, `e.g.`), an
-    abbreviation before its number (`No. 5`), and a number that begins the sentence
-    (`1. First`). After initials (`J.`, `U.S.`, `p.m.`), numbers of up to two
-    digits (ordinals in many languages) and abbreviations that end names (`Inc.`)
-    it does only before a word that often begins an English sentence. In doubt two
-    sentences stay together.
+    A single period does not end a sentence after a title or the like (`Mr.`, `e.g.`),
+    an abbreviation before its number (`No. 5`), or a number that begins the sentence
+    (`1. First`). After initials (`J.`, `U.S.`, `p.m.`), numbers of one or two digits
+    (ordinals in many languages) and abbreviations at the end of names (`Inc.`) it does
+    so only before a word that often begins an English sentence. In doubt two sentences
+    stay together.
 
     Args:
-        text: the text; nothing of it is lost but whitespace between sentences.
-        wrapped: lines are cut at some width, and only blank lines end a paragraph;
-            otherwise every line is a paragraph. A paragraph's end ends a sentence.
+        text: the text. Only whitespace between sentences is lost.
+        wrapped: lines are wrapped, and blank lines end a paragraph; otherwise every
+            line is a paragraph. The end of a paragraph ends a sentence.
 
     Returns:
-        The sentences, none of them blank, without whitespace around them.
+        The sentences, stripped, none of them empty.
 
     Example:
         >>> split_sentences('Mr. Fogg left the U.S. at 3.14. "Why?" he asked. So?')
@@ -107,7 +107,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _end_at(text: str, stops: re.Match, begin: int, has_capitals: bool) -> int | None:
-    """Returns where the sentence from `begin` ends if it ends at these stops."""
+    """Returns the end of the sentence from `begin` if these stops end it."""
     mark = stops.group()
     if mark[-1] in _PLAIN_STOPS:
         end = _AFTER_PLAIN_STOP.match(text, stops.end()).end()
@@ -125,7 +125,7 @@ def _end_at(text: str, stops: re.Match, begin: int, has_capitals: bool) -> int |
 
 
 def _period_ends(text: str, begin: int, period: int, following: str) -> bool:
-    """Whether a single period ends a sentence, by the words around it."""
+    """Whether a single period ends a sentence, judged by the words around it."""
     near = text[max(begin, period - _LONGEST_WORD) : period]
     before = near.rsplit(None, 1)
     if not before or text[period - 1].isspace():
@@ -144,7 +144,7 @@ def _period_ends(text: str, begin: int, period: int, following: str) -> bool:
 
 
 def _is_initials(word: str) -> bool:
-    """Whether a word is a single letter, or letters with periods between them."""
+    """Whether a word is a single letter, or letters separated by periods."""
     return (len(word) == 1 and word.isalpha()) or (
         "." in word and _DOTTED.fullmatch(word) is not None
     )

@@ -1,4 +1,4 @@
-"""What pretraining records are made like."""
+"""How pretraining records are made."""
 
 import math
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ FORMS = ("static", "compact")
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """What records are made like; names and defaults are Google's where it has them.
+    """How records are made; names and defaults are Google's where it has them.
 
     Args:
-        max_seq_length: tokens of a row.
-        max_predictions_per_seq: masked positions of a row, at most.
-        masked_lm_prob: the share of a row's tokens that is masked.
-        short_seq_prob: how often a text is made shorter than it could be.
-        dupe_factor: passes over the corpus, each paired and masked anew.
-        random_seed: of every draw.
+        max_seq_length: tokens per row.
+        max_predictions_per_seq: the most masked positions per row.
+        masked_lm_prob: the fraction of a row's tokens to mask.
+        short_seq_prob: probability that a row is made shorter than it could be.
+        dupe_factor: passes over the corpus, each with its own pairs and masks.
+        random_seed: seed for all random draws.
         objective: "nsp" (is the second text the next one), "sop" (are the two in
             order) or "none" (full sentences, masked tokens only).
         masking: what is masked together: "token", "word", "ngram" or "span".
-        max_ngram_size: words of an n-gram, at most.
-        chinese_whole_words: words of Chinese text are jieba's, not characters.
-        pieces_per_row: above 1, up to so many short texts share a row.
-        form: "static" records are masked when they are made, "compact" ones, of
-            a third of the bytes, whenever they are read.
+        max_ngram_size: the most words of an n-gram.
+        chinese_whole_words: take words of Chinese text from jieba, not characters.
+        pieces_per_row: above 1, up to this many short texts share a row.
+        form: "static" records are masked when they are made; "compact" ones, a third
+            of the size, each time they are read.
         naming: the records' field names, "google" or "model_garden".
 
     Raises:
-        ConfigError: a value is out of its range, or two contradict each other.
-        UnknownNameError: a name is not one of the known ones.
+        ConfigError: a value is out of range, or two contradict each other.
+        UnknownNameError: a name is unknown.
     """
 
     max_seq_length: int = 128
@@ -63,13 +63,13 @@ class DataSettings:
             choose(name, getattr(self, name), known)
         if self.chinese_whole_words and self.masking == "token":
             raise ConfigError(
-                "chinese_whole_words changes nothing when single tokens are masked; "
+                "chinese_whole_words has no effect when single tokens are masked; "
                 'choose masking="word", "ngram" or "span".'
             )
 
     @property
     def masking_settings(self) -> MaskingSettings:
-        """The part of the settings that masking takes."""
+        """The settings of masking."""
         return MaskingSettings(
             max_predictions=self.max_predictions_per_seq,
             probability=self.masked_lm_prob,
@@ -84,7 +84,7 @@ class DataSettings:
 
     @property
     def room(self) -> int:
-        """Tokens of a row beside the special ones."""
+        """Tokens per row without the special ones."""
         return self.max_seq_length - self.texts.special_tokens
 
 

@@ -1,4 +1,4 @@
-"""Input files on this machine, or wherever Apache Beam can read."""
+"""Input files, local or on any file system that Apache Beam can read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +13,9 @@ class Stored(NamedTuple):
     """A file.
 
     Attributes:
-        name: its path, or its address (`gs://bucket/corpus.txt`).
+        name: its path, or its URL (`gs://bucket/corpus.txt`).
         size: in bytes.
-        changed: when it was changed last; its unit depends on where it is.
+        changed: time of the last change, in a unit that depends on the file system.
     """
 
     name: str
@@ -24,36 +24,36 @@ class Stored(NamedTuple):
 
 
 def find(files: str | Path | Iterable[str | Path]) -> list[Stored]:
-    """Lists the files that names, patterns and comma lists stand for.
+    """Lists the files that names, patterns and comma-separated lists stand for.
 
     Args:
-        files: names, or addresses `scheme://...` of a file system Beam knows.
+        files: names, or URLs `scheme://...` of a file system that Beam supports.
 
     Returns:
-        The files in the order named; those of one pattern sorted.
+        The files in the given order, those of one pattern sorted.
 
     Raises:
         MissingFileError: a name or pattern matches no file.
-        MissingExtraError: an address is given and Beam is not installed.
+        MissingExtraError: a URL is given and Beam is not installed.
     """
     items = [files] if isinstance(files, str | Path) else files
     return [stored for item in items for stored in _find(item)]
 
 
 def open_bytes(name: str) -> BinaryIO:
-    """Opens a file for reading its bytes as they are."""
-    if not _is_address(name):
+    """Opens a file for reading bytes, without decompression."""
+    if not _is_url(name):
         return open(name, "rb")
-    as_it_is = require("apache_beam.io.filesystem").CompressionTypes.UNCOMPRESSED
-    return _file_systems().open(name, compression_type=as_it_is)
+    uncompressed = require("apache_beam.io.filesystem").CompressionTypes.UNCOMPRESSED
+    return _file_systems().open(name, compression_type=uncompressed)
 
 
-def _is_address(name: str | Path) -> bool:
+def _is_url(name: str | Path) -> bool:
     return "://" in str(name)
 
 
 def _find(item: str | Path) -> list[Stored]:
-    if _is_address(item):
+    if _is_url(item):
         names = (name for name in str(item).split(",") if name)
         return [stored for name in names for stored in _matches(name)]
     status = ((str(file), file.stat()) for file in expand(item))

@@ -1,8 +1,8 @@
 """TFRecord files, read and written without TensorFlow.
 
-A file is mapped into memory and its records are found by their frames, so that any
-record can be read at any time: the batches of a training run are then a function of
-the step, and a run can resume without reading what came before.
+A file is memory-mapped and its records are found by their frames, so any record can be
+read at any time: a batch of a training run is a function of the step, and a run resumes
+without reading what came before.
 
 Source: tensorflow/core/lib/io/record_{reader,writer}.h.
 """
@@ -19,24 +19,25 @@ from typing import IO
 
 import numpy as np
 
+from keras_bert.atomic_files import refuse_existing
 from keras_bert.checksums import masked_crc32c
-from keras_bert.errors import ExistingOutputError, InputError
+from keras_bert.errors import InputError
 
 _LENGTH = struct.Struct("<Q")
 _BEFORE, _AFTER = 12, 4  # bytes of a frame around its record
 _GZIP_LEVEL = 6
 
-# Reading
+# === Reading ===
 
 
 class RecordFile:
     """The records of one TFRecord file, by number.
 
     Args:
-        path: the file. One whose name ends in `.gz` is unpacked into memory.
+        path: the file. One whose name ends in `.gz` is decompressed into memory.
 
     Raises:
-        InputError: the file is not a TFRecord, or is cut off.
+        InputError: the file is not a TFRecord file, or is truncated.
 
     Example:
         >>> file = RecordFile("records/a.tfrecord")  # doctest: +SKIP
@@ -55,7 +56,7 @@ class RecordFile:
         return self._record(int(self._starts[number]), number)
 
     def first(self) -> bytes | None:
-        """Returns the first record, without looking for the others."""
+        """Returns the first record without searching for the others, or None."""
         return self._record(0, 0) if len(self._bytes) else None
 
     def _record(self, start: int, number: int) -> bytes:
@@ -104,24 +105,24 @@ def _contents(path: Path) -> bytes | mmap.mmap:
         raise InputError(f"{path} is not a TFRecord of examples: {error}.") from error
 
 
-# Writing
+# === Writing ===
 
 
 def write_records(
     path: str | Path, batches: Iterable[Sequence[bytes]], *, overwrite: bool = False
 ) -> int:
-    """Writes a TFRecord file that appears whole, or not at all.
+    """Writes a TFRecord file that appears when it is complete.
 
     Args:
         path: the file; compressed if its name ends in `.gz`.
         batches: serialized records.
-        overwrite: replace a file that is there already.
+        overwrite: replace an existing file.
 
     Returns:
         The number of records.
 
     Raises:
-        ExistingOutputError: the file is there and `overwrite` is False.
+        ExistingOutputError: the file exists and `overwrite` is False.
 
     Example:
         >>> write_records("a.tfrecord", [encode_examples(columns)])  # doctest: +SKIP
@@ -132,15 +133,15 @@ def write_records(
 
 
 class RecordWriter:
-    """Writes records in turn into files that appear together, or not at all.
+    """Distributes records round-robin to files that appear together when complete.
 
     Args:
-        paths: the files; compressed if the name ends in `.gz`. Their directories
-            are made.
-        overwrite: replace files that are there already.
+        paths: the files; compressed if the name ends in `.gz`. Their directories are
+            created.
+        overwrite: replace existing files.
 
     Raises:
-        ExistingOutputError: a file is there and `overwrite` is False.
+        ExistingOutputError: a file exists and `overwrite` is False.
 
     Example:
         >>> with RecordWriter(["a.tfrecord"]) as writer:  # doctest: +SKIP
@@ -149,12 +150,7 @@ class RecordWriter:
 
     def __init__(self, paths: Sequence[str | Path], overwrite: bool = False) -> None:
         self.paths = [Path(path) for path in paths]
-        existing = [path for path in self.paths if path.exists()]
-        if existing and not overwrite:
-            raise ExistingOutputError(
-                f"{existing[0]} exists already; choose another name or pass "
-                "overwrite=True (--overwrite)."
-            )
+        refuse_existing(self.paths, overwrite)
         self._written = 0
 
     def __enter__(self) -> "RecordWriter":
@@ -163,7 +159,7 @@ class RecordWriter:
         return self
 
     def write(self, records: Sequence[bytes]) -> int:
-        """Appends serialized records, one to each file in turn; counts them."""
+        """Appends serialized records, and returns how many there are."""
         framed = _framed(records)
         for number, file in enumerate(self._files):
             first = (number - self._written) % len(self._files)

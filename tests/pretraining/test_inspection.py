@@ -207,7 +207,7 @@ def test_counts_are_those_of_the_run(tmp_path, tokenizer, options):
     assert min(kinds) > 0
     broken = s.broken_words > 0
     assert broken == (options.get("masking", "token") == "token")
-    assert f"{s.fill:.1%} of the room" in format_inspection(found)
+    assert f"{s.fill:.1%} of the capacity" in format_inspection(found)
 
 
 def test_masks_of_compact_records_follow_the_seed(tmp_path, tokenizer):
@@ -231,7 +231,7 @@ def test_statistics_are_printed(records, tokenizer):
     text = format_statistics(found.statistics)
     rows = dict(line.split("  ", 1) for line in text.strip().splitlines()[:5])
     assert rows["instances"].strip() == "2 of 13 tokens"
-    assert rows["fill"].strip() == "65.4% of the room"
+    assert rows["fill"].strip() == "65.4% of the capacity"
     assert "[MASK]     4, 66.7%" in text
     assert "whole words  66.7% of words of several tokens" in text
     assert f"label 1      1, 50.0%: {LABELS[1]}" in text

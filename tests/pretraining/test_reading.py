@@ -16,9 +16,11 @@ from keras_bert import BertConfig, BertForMaskedLM, BertForPreTraining, BertToke
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.pretraining.examples import encode_examples
 from keras_bert.pretraining.hashed_random import mix
+from keras_bert.pretraining.interpreter_gate import Gate
 from keras_bert.pretraining.masking import MaskingSettings, Vocabulary, mask_rows
 from keras_bert.pretraining.packing import Places, pack
-from keras_bert.pretraining.reading import Gate, dataset, record_form
+from keras_bert.pretraining.reading import dataset
+from keras_bert.pretraining.record_form import record_form
 from keras_bert.pretraining.records import encode_compact, encode_static
 from keras_bert.pretraining.rows import (
     ModelRows,

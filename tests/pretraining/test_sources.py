@@ -21,7 +21,7 @@ from keras_bert.errors import (
 )
 from keras_bert.pretraining.sentences import split_sentences
 from keras_bert.pretraining.sources import (
-    ODDITIES,
+    IRREGULARITIES,
     SOURCES,
     Documents,
     JsonLines,
@@ -33,7 +33,7 @@ from keras_bert.pretraining.sources import (
     TextFiles,
     base,
     cutting,
-    describe_oddities,
+    describe_irregularities,
     items,
 )
 from tests.paths import shared
@@ -143,8 +143,8 @@ def test_odd_text_is_counted(tmp_path, name, content, documents, odd):
     assert read(source) == (documents, Counter(odd))
 
 
-def test_oddities_are_all_named():
-    assert set(ODDITIES) >= {"invalid_utf8", "nul_bytes", "empty_documents"}
+def test_irregularities_are_all_named():
+    assert set(IRREGULARITIES) >= {"invalid_utf8", "nul_bytes", "empty_documents"}
     counts = Counter(
         {
             "tokens": 99,
@@ -155,9 +155,9 @@ def test_oddities_are_all_named():
             "invalid_json at a.jsonl:5": 1,
         }
     )
-    assert describe_oddities(counts) == [
+    assert describe_irregularities(counts) == [
         "1,234 documents of one sentence",
-        "3 lines that are not JSON, left out (first at a.jsonl:5)",
+        "3 lines that are not JSON, dropped (first at a.jsonl:5)",
     ]
 
 

@@ -19,7 +19,7 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.families.bert import SMALL_SIZES
-from keras_bert.pretraining.reading import RecordForm
+from keras_bert.pretraining.record_form import RecordForm
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.training import estimates
 from keras_bert.training.checkpointing import Checkpoints

@@ -1,20 +1,20 @@
-"""Where text comes from."""
+"""Sources of text for pretraining data."""
 
 from keras_bert.pretraining.sources.base import (
     BLOCK_BYTES,
-    ODDITIES,
+    IRREGULARITIES,
     RawBlock,
     RawFragment,
     Source,
     SourceGroup,
-    describe_oddities,
+    describe_irregularities,
 )
 from keras_bert.pretraining.sources.files import JsonLines, RawDocuments, TextFiles
 from keras_bert.pretraining.sources.items import Documents, TensorFlowDatasets
 
 __all__ = [
     "BLOCK_BYTES",
-    "ODDITIES",
+    "IRREGULARITIES",
     "SOURCES",
     "Documents",
     "JsonLines",
@@ -25,10 +25,10 @@ __all__ = [
     "SourceGroup",
     "TensorFlowDatasets",
     "TextFiles",
-    "describe_oddities",
+    "describe_irregularities",
 ]
 
-# The names of the command line.
+# By the names that the command line uses.
 SOURCES: dict[str, type[Source]] = {
     "text": TextFiles,
     "documents": RawDocuments,

@@ -1,7 +1,7 @@
-"""What a source of text is: blocks of raw bytes, and those as documents.
+"""The interface of text sources: blocks of raw bytes, and their documents.
 
-The process that reads cuts the input into blocks without looking into it; the
-processes that work decode a block, split it, and count what was odd.
+The reading process cuts the input into blocks without decoding it; worker processes
+decode and split a block, and count irregularities.
 """
 
 from abc import ABC, abstractmethod
@@ -13,37 +13,36 @@ from keras_bert.errors import ConfigError
 
 Document = list[str]  # its sentences
 
-
 BLOCK_BYTES = 1 << 22
 _LEAST_BLOCK_BYTES = 16
 LONGEST_DOCUMENT = 8  # blocks
 LONGEST_LINE = 1 << 20  # characters
 
-# What `documents` counts. Where it helps to know the place, there is also one
-# count by the name "NAME at FILE:LINE" for the first of a block.
-ODDITIES = {
+# What `documents` counts. Where the place helps, there is also a count named
+# "NAME at FILE:LINE" for the first one of a block.
+IRREGULARITIES = {
     "empty_files": "files without any text",
-    "empty_documents": "documents without any text, left out",
+    "empty_documents": "documents without any text, dropped",
     "one_sentence_documents": "documents of one sentence",
     "cut_documents": f"documents of more than {LONGEST_DOCUMENT} blocks, cut",
     "long_lines": f"lines of more than {LONGEST_LINE:,} characters, cut at spaces",
     "invalid_utf8": "sequences that are not UTF-8, read as U+FFFD",
     "nul_bytes": "NUL bytes",
-    "invalid_json": "lines that are not JSON, left out",
-    "missing_field": "JSON lines without text in the field, left out",
-    "long_json": f"JSON lines of more than {LONGEST_DOCUMENT} blocks, left out",
+    "invalid_json": "lines that are not JSON, dropped",
+    "missing_field": "JSON lines without text in the field, dropped",
+    "long_json": f"JSON lines of more than {LONGEST_DOCUMENT} blocks, dropped",
 }
 
 
 class RawFragment(NamedTuple):
-    """A run of whole documents, or a piece of one that had to be cut.
+    """Consecutive whole documents, or a piece of one that had to be cut.
 
     Attributes:
-        name: the file it is from, or the name of what it is from.
+        name: of the file or other origin.
         line: the number of its first line, or of the item, from 1.
         data: raw text, or sentences.
-        begins: it begins where a document begins.
-        ends: it ends where a document ends.
+        begins: whether it begins where a document begins.
+        ends: whether it ends where a document ends.
     """
 
     name: str
@@ -54,12 +53,12 @@ class RawFragment(NamedTuple):
 
 
 class RawBlock(NamedTuple):
-    """Neighboring documents that are worked on together, not yet decoded.
+    """Neighboring documents that are processed together, not yet decoded.
 
     Attributes:
         index: the number of the block in its group.
-        content: the parts it is made of.
-        size: bytes of input it stands for, for progress.
+        content: the fragments it consists of.
+        size: bytes of input it accounts for, for progress.
     """
 
     index: int
@@ -68,11 +67,11 @@ class RawBlock(NamedTuple):
 
 
 class SourceGroup(NamedTuple):
-    """A part of a source that can be read by itself.
+    """A part of a source that can be read independently.
 
     Attributes:
         index: the number of the group in its source.
-        names: what it is made of: files, or a split of a data set.
+        names: what it consists of: files, or a split of a dataset.
         size: bytes of input, None if unknown.
     """
 
@@ -82,31 +81,31 @@ class SourceGroup(NamedTuple):
 
 
 class Source(ABC):
-    """Where text comes from.
+    """A source of text.
 
-    A source is small and can be sent to other processes. `blocks` is called where
-    it is read, `documents` where it is worked on.
+    A source is small and picklable. `blocks` is called in the reading process,
+    `documents` in worker processes.
 
     Attributes:
-        size: bytes of input altogether, for progress; None if unknown.
+        size: bytes of all input, for progress; None if unknown.
     """
 
     size: int | None = None
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Returns what identifies the input, as JSON takes it."""
+        """Returns what identifies the input, as JSON-serializable values."""
 
     @abstractmethod
     def groups(self) -> list[SourceGroup]:
-        """Lists the parts that can be read by themselves."""
+        """Lists the parts that can be read independently."""
 
     @abstractmethod
     def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
         """Reads a group in order, in blocks of whole documents.
 
-        A block has at least two documents if the group has, since the second text
-        of a pair is often taken from another document.
+        A block has at least two documents if the group has, since the second text of
+        a pair often comes from another document.
 
         Raises:
             InputError: the input cannot be read.
@@ -114,24 +113,25 @@ class Source(ABC):
 
     @abstractmethod
     def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
-        """Returns the documents of a block, and counts of `ODDITIES`."""
+        """Returns the documents of a block, and counts of `IRREGULARITIES`."""
 
 
-def describe_oddities(counts: Counter[str]) -> list[str]:
-    """Says what was odd in the text, one line each, the most frequent first.
+def describe_irregularities(counts: Counter[str]) -> list[str]:
+    """Describes the irregularities of a text, the most frequent first.
 
     Args:
-        counts: sums of what `Source.documents` counted, other counts among them.
+        counts: sums of the counts of `Source.documents`; others are ignored.
 
     Example:
-        >>> describe_oddities(Counter({"nul_bytes": 3, "tokens": 37}))
+        >>> describe_irregularities(Counter({"nul_bytes": 3, "tokens": 37}))
         ['3 NUL bytes']
-        >>> describe_oddities(Counter({"invalid_json": 2, "invalid_json at a:7": 1}))
-        ['2 lines that are not JSON, left out (first at a:7)']
+        >>> found = Counter({"invalid_json": 2, "invalid_json at a:7": 1})
+        >>> describe_irregularities(found)
+        ['2 lines that are not JSON, dropped (first at a:7)']
     """
-    found = [(counts[name], name) for name in ODDITIES if counts[name]]
+    found = [(counts[name], name) for name in IRREGULARITIES if counts[name]]
     return [
-        f"{count:,} {ODDITIES[name]}{_first_place(counts, name)}"
+        f"{count:,} {IRREGULARITIES[name]}{_first_place(counts, name)}"
         for count, name in sorted(found, reverse=True)
     ]
 
@@ -148,7 +148,7 @@ def _by_line(place: str) -> tuple[str, int]:
 
 
 class SizedFragment(NamedTuple):
-    """What a block is put together from; without content, it is only progress."""
+    """A part of a block and its sizes; without content it only counts as progress."""
 
     content: RawFragment | None
     size: int  # of the input
@@ -157,7 +157,7 @@ class SizedFragment(NamedTuple):
 
 
 class _Filling:
-    """A block that is being put together."""
+    """A block under construction."""
 
     def __init__(self) -> None:
         self.content: list[RawFragment] = []
@@ -170,20 +170,20 @@ class _Filling:
         self.documents += piece.documents
 
     def is_full(self, size: int) -> bool:
-        # Without a limit, input in which nothing is a document would be held whole.
+        # Without a limit, input without any document would be held in memory.
         enough = 1 if self.documents >= 2 else 2 * LONGEST_DOCUMENT
         return self.weight >= enough * size
 
 
 def blocks_of(pieces: Iterable[SizedFragment], size: int) -> Iterator[RawBlock]:
-    """Puts pieces together to blocks of at least `size` bytes and two documents."""
+    """Joins pieces to blocks of at least `size` bytes and two documents."""
     index, waiting, filling = 0, None, _Filling()
     for piece in pieces:
         filling.add(piece)
         if filling.is_full(size):
             if waiting:
                 yield waiting
-            # One block waits for the next, in case that has too few documents.
+            # A block waits for the next one, which may have too few documents.
             waiting = RawBlock(index, filling.content, filling.size)
             index, filling = index + 1, _Filling()
     last = RawBlock(index, filling.content, filling.size)

@@ -1,4 +1,4 @@
-"""Bytes of files to runs of whole documents."""
+"""Cutting the bytes of files between documents."""
 
 import re
 from collections import deque
@@ -20,10 +20,10 @@ class _Segment(NamedTuple):
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def runs(
+def segments(
     stream: BinaryIO, boundary: re.Pattern[bytes] | None, size: int
 ) -> Iterator[_Segment]:
-    """Reads a file in runs of at least `size` bytes of whole documents."""
+    """Reads a file in segments of whole documents, of at least `size` bytes."""
     held = stream.read(size).removeprefix(_BYTE_ORDER_MARK)
     begins = True
     while chunk := stream.read(size):
@@ -38,14 +38,14 @@ def runs(
 def _next_cut(
     held: bytes, boundary: re.Pattern[bytes] | None, size: int, begins: bool
 ) -> tuple[int, bool] | None:
-    """Returns where to cut, and whether a document ends there.
+    """Returns where to cut, and whether a document ends there; None to read on.
 
     Args:
-        held: what was read and not yet cut off.
-        boundary: where documents end.
-        size: bytes to cut off at least.
-        begins: a document begins here; otherwise this goes on with one that was
-            too long, which shall end as soon as it can.
+        held: bytes that were read but not yet cut off.
+        boundary: matches where documents end.
+        size: the least bytes to cut off.
+        begins: whether a document begins here. Otherwise one that was too long
+            continues, and is cut at its first boundary.
     """
     if boundary and (match := boundary.search(held, size if begins else 0)):
         return match.end(), True
@@ -57,7 +57,7 @@ def _next_cut(
 
 
 def _near(data: AnyStr, size: int) -> int:
-    """Returns a place up to `size` to cut at: behind a line, a word, a character."""
+    """Returns a place up to `size` to cut at: after a line, a word or a character."""
     line_end, space = (b"\n", b" ") if isinstance(data, bytes) else ("\n", " ")
     for mark in (line_end, space):
         if place := data.rfind(mark, size // 2, size) + 1:
@@ -66,14 +66,14 @@ def _near(data: AnyStr, size: int) -> int:
 
 
 def _begun_character(data: bytes | str) -> int:
-    """Counts the bytes at the end of three that belong to the fourth's character."""
+    """Counts the last bytes of three that belong to the character of the fourth."""
     if isinstance(data, str):
         return 0
     return next((back for back in range(3) if data[3 - back] & 0xC0 != 0x80), 3)
 
 
 def cut(data: AnyStr, size: int) -> Iterator[AnyStr]:
-    """Yields pieces of up to `size`."""
+    """Yields pieces of at most `size`."""
     while len(data) > size:
         place = _near(data, size)
         yield data[:place]
@@ -85,7 +85,7 @@ _NOT_BLANK = re.compile(rb"\S")
 
 
 def split_lazily(data: bytes, boundary: re.Pattern[bytes] | None) -> Iterator[bytes]:
-    """Yields what is between boundaries, runs of blanks left out."""
+    """Yields what is between boundaries, without what is only whitespace."""
     start = 0
     while found := _NOT_BLANK.search(data, start):
         match = boundary and boundary.search(data, found.start())

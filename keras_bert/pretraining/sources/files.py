@@ -1,4 +1,4 @@
-"""Sources that are files: sentences on lines, running text, JSON lines."""
+"""File sources: one sentence per line, running text, JSON lines."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ from keras_bert.pretraining.sources.base import (
     blocks_of,
     checked,
 )
-from keras_bert.pretraining.sources.cutting import runs, split_lazily
+from keras_bert.pretraining.sources.cutting import segments, split_lazily
 from keras_bert.pretraining.sources.text import (
     decoded,
     finished,
@@ -37,14 +37,16 @@ from keras_bert.pretraining.storage import find, open_bytes
 
 
 class Files(Source):
-    """Files that are read as bytes and cut where documents end.
+    """Files, read as bytes and cut where documents end.
 
     Attributes:
         files: their names, in order.
     """
 
-    _boundary: re.Pattern[bytes] | None  # where documents end; None: with the file
-    _least_files = 1  # of a group
+    _boundary: (
+        re.Pattern[bytes] | None
+    )  # where documents end; None: at the end of the file
+    _least_files = 1  # per group
     _piece_is_document = True
 
     def __init__(
@@ -60,7 +62,7 @@ class Files(Source):
         self.size = sum(self._sizes)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns the names, sizes and times of change of the files, and options."""
+        """Returns options, and names, sizes and modification times of the files."""
         files = zip(self.files, self._sizes, self._times, strict=True)
         return {
             "source": type(self).__name__,
@@ -70,22 +72,22 @@ class Files(Source):
         }
 
     def _options(self) -> dict[str, Any]:
-        """Returns the options that change the documents."""
+        """Returns the options that affect the documents."""
         return {}
 
     def groups(self) -> list[SourceGroup]:
-        """Lists the files; small neighbors are together, in groups of a block.
+        """Lists the files; small neighbors share a group.
 
-        This depends on nothing but the files' sizes.
+        The groups depend on the sizes of the files alone.
         """
-        runs = _neighbors(self._sizes, self.block_bytes, self._least_files)
+        groups = _neighbors(self._sizes, self.block_bytes, self._least_files)
         return [
             SourceGroup(
                 number,
-                tuple(self.files[index] for index in run),
-                sum(self._sizes[index] for index in run),
+                tuple(self.files[index] for index in group),
+                sum(self._sizes[index] for index in group),
             )
-            for number, run in enumerate(runs)
+            for number, group in enumerate(groups)
         ]
 
     def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
@@ -94,14 +96,16 @@ class Files(Source):
         return blocks_of(read, self.block_bytes)
 
     def _pieces(self, file: str) -> Iterator[SizedFragment]:
-        """Reads a file in runs of documents; blank ones are left out but counted."""
+        """Reads a file in segments of documents; blank ones count as progress only."""
         line, done, filled = 1, 0, False
         with _opened(file) as (stream, raw):
-            for run in runs(stream, self._boundary, self.block_bytes):
+            for segment in segments(stream, self._boundary, self.block_bytes):
                 size, done = raw.tell() - done, raw.tell()
-                part = RawFragment(file, line, run.data, run.begins, run.ends)
-                line += run.data.count(b"\n")
-                kept = bool(run.data.strip()) or (run.is_last and not filled)
+                part = RawFragment(
+                    file, line, segment.data, segment.begins, segment.ends
+                )
+                line += segment.data.count(b"\n")
+                kept = bool(segment.data.strip()) or (segment.is_last and not filled)
                 filled |= kept
                 yield (
                     self._piece(part, size) if kept else SizedFragment(None, size, 0, 0)
@@ -111,7 +115,7 @@ class Files(Source):
         return SizedFragment(part, size, len(part.data), self._count(part))
 
     def _count(self, part: RawFragment) -> int:
-        """Counts documents, up to two."""
+        """Counts documents, at most two."""
         if not (part.begins and part.ends):
             return self._piece_is_document
         lines = split_lazily(part.data, self._boundary)
@@ -121,7 +125,7 @@ class Files(Source):
         return bool(data.decode("utf-8", "replace").strip())
 
     def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
-        """Decodes and splits a block."""
+        """Decodes a block and splits it into documents of sentences."""
         odd: Counter[str] = Counter()
         found = []
         for part in block.content:
@@ -131,21 +135,21 @@ class Files(Source):
 
     @abstractmethod
     def _read(self, part: RawFragment, odd: Counter[str]) -> Iterable[Document]:
-        """Returns the documents of a part."""
+        """Returns the documents of a fragment."""
 
 
-# A line end, and another one behind nothing but what `str.strip` takes off.
+# Two line ends with only whitespace between them, as `str.strip` defines it.
 _BLANK_LINE = re.compile(rb"\n[ \t\r\x0b\x0c\x1c-\x1f]*\n")
 
 
 class TextFiles(Files):
-    """Text with one sentence a line and a blank line between documents.
+    """Text with one sentence per line and a blank line between documents.
 
-    A file's end ends a document.
+    The end of a file also ends a document.
 
     Args:
-        files: names, patterns, comma lists; those in `.gz` are decompressed.
-        block_bytes: text that is worked on at a time.
+        files: names, patterns, comma-separated lists; `.gz` is decompressed.
+        block_bytes: bytes of text that are processed together.
 
     Raises:
         MissingFileError: a name or pattern matches no file.
@@ -168,10 +172,10 @@ class RawDocuments(Files):
     """Running text, to be split into sentences.
 
     Args:
-        files: names, patterns, comma lists; those in `.gz` are decompressed.
-        block_bytes: text that is worked on at a time.
-        per_file: a file is one document; otherwise blank lines separate documents.
-        wrapped: lines are cut at some width; otherwise a line's end ends a sentence.
+        files: names, patterns, comma-separated lists; `.gz` is decompressed.
+        block_bytes: bytes of text that are processed together.
+        per_file: each file is a document; otherwise blank lines separate documents.
+        wrapped: lines are wrapped; otherwise a line end ends a sentence.
 
     Raises:
         MissingFileError: a name or pattern matches no file.
@@ -206,14 +210,13 @@ class RawDocuments(Files):
 
 
 class JsonLines(Files):
-    """One JSON object a line, each a document.
+    """One JSON object per line, each a document.
 
     Args:
-        files: names, patterns, comma lists; those in `.gz` are decompressed.
-        block_bytes: text that is worked on at a time.
-        field: the field of running text, or of a list of sentences.
-        wrapped: lines of a text are cut at some width; otherwise a line's end ends
-            a sentence.
+        files: names, patterns, comma-separated lists; `.gz` is decompressed.
+        block_bytes: bytes of text that are processed together.
+        field: the field with running text, or with a list of sentences.
+        wrapped: lines of a text are wrapped; otherwise a line end ends a sentence.
 
     Raises:
         MissingFileError: a name or pattern matches no file.
@@ -248,7 +251,7 @@ class JsonLines(Files):
         if not (part.begins and part.ends):  # a piece of one line
             odd["long_json"] += part.begins
             return
-        # A line of JSON has no line ends in it.
+        # JSON escapes line ends.
         lines = decoded(part.data, odd).split("\n")
         for number, line in enumerate(lines, part.line):
             found: Counter[str] = Counter()
@@ -257,7 +260,7 @@ class JsonLines(Files):
             _add_with_place(odd, found, f"{part.name}:{number}")
 
     def _parse(self, line: str, odd: Counter[str]) -> Document | None:
-        """Returns the sentences of a line, if it is what it should be."""
+        """Returns the sentences of a line, or None if it has none."""
         if not line.strip():
             return None
         try:
@@ -273,7 +276,7 @@ class JsonLines(Files):
 
 
 def _neighbors(sizes: list[int], size: int, least: int) -> list[list[int]]:
-    """Puts together the numbers of neighbors, to groups of at least `size`."""
+    """Groups the indices of neighbors, each group with at least `size` in all."""
     runs, held = [[]], 0
     for index, each in enumerate(sizes):
         if held >= size and len(runs[-1]) >= least:
@@ -298,12 +301,12 @@ def _add_with_place(odd: Counter[str], found: Counter[str], place: str) -> None:
 
 @contextmanager
 def _opened(file: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Gives a file's text as bytes, and the file, whose position is the progress."""
+    """Opens a file's decompressed bytes, and the file, whose position is progress."""
     try:
         with open_bytes(file) as raw:
             stream = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
             yield stream, raw
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
-            f"Expected text that can be read in {file}: {error}."
+            f"Expected readable text in {file}. Received: {error}."
         ) from error

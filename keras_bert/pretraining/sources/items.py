@@ -1,4 +1,4 @@
-"""Sources of documents that come one by one: any iterable, data sets of TFDS."""
+"""Sources of single documents: any iterable, and tensorflow_datasets."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ from keras_bert.pretraining.sources.text import (
 
 
 class Items(Source):
-    """Documents that come one by one."""
+    """A source of single documents."""
 
     def __init__(self, block_bytes: int, wrapped: bool) -> None:
         self.block_bytes = checked(block_bytes)
@@ -42,7 +42,7 @@ class Items(Source):
 
     @abstractmethod
     def _items(self, group: SourceGroup) -> Iterator[tuple[Any, int | None]]:
-        """Yields documents, and how much input each stands for."""
+        """Yields documents, each with the bytes of input it accounts for."""
 
     def blocks(self, group: SourceGroup) -> Iterator[RawBlock]:
         """Reads a group in blocks of whole documents."""
@@ -68,7 +68,7 @@ class Items(Source):
         return list(cut(item, self.block_bytes))
 
     def documents(self, block: RawBlock) -> tuple[list[Document], Counter[str]]:
-        """Decodes and splits a block."""
+        """Decodes a block and splits it into documents of sentences."""
         odd: Counter[str] = Counter()
         found = []
         for part in block.content:
@@ -108,16 +108,15 @@ def _runs_of_sentences(sentences: list[str], size: int) -> Iterator[list[str]]:
 
 
 class Documents(Items):
-    """Documents of any iterable of the program's.
+    """Documents from any iterable.
 
     Args:
         documents: each a text, or a list of sentences.
-        block_bytes: text that is worked on at a time.
-        name: identifies the documents, so that a run that was killed can go on
-            with the same name, the documents being the same. Without it a list's
-            text identifies them, and nothing does another iterable's.
-        wrapped: lines of a text are cut at some width; otherwise a line's end ends
-            a sentence.
+        block_bytes: bytes of text that are processed together.
+        name: identifies the documents, so that a killed run can resume with the same
+            name and documents. Without it a list is identified by its text, and a run
+            on any other iterable cannot resume.
+        wrapped: lines of a text are wrapped; otherwise a line end ends a sentence.
 
     Example:
         >>> source = Documents(["One. Two.", ["Three.", "Four."]])
@@ -142,11 +141,11 @@ class Documents(Items):
             self._name = _digest(documents)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only the process that reads needs the documents.
+        # Only the reading process needs the documents.
         return {**self.__dict__, "_documents": None}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns the name, or what stands for it."""
+        """Returns the name or the digest of the documents, and options."""
         return {
             "source": "Documents",
             "block_bytes": self.block_bytes,
@@ -155,7 +154,7 @@ class Documents(Items):
         }
 
     def groups(self) -> list[SourceGroup]:
-        """Lists one group."""
+        """Returns a single group."""
         return [SourceGroup(0, ("documents",), None)]
 
     def _items(self, group: SourceGroup) -> Iterator[tuple[Any, None]]:
@@ -165,7 +164,7 @@ class Documents(Items):
             raise InputError(
                 "Expected documents that can be read, received an iterator that was "
                 "read before, or a copy in another process. Pass a list, or an "
-                "object whose __iter__ begins anew."
+                "object whose __iter__ starts over."
             )
         self._is_read = True
         for number, item in enumerate(source, 1):
@@ -190,22 +189,21 @@ def _digest(documents: Sequence[Any]) -> str:
 
 
 class TensorFlowDatasets(Items):
-    """A data set by its name in `tensorflow_datasets`, one document an example.
+    """A dataset of `tensorflow_datasets` by name, one document per example.
 
-    It is downloaded and prepared unless it is there already.
+    It is downloaded and prepared if necessary.
 
     Args:
-        name: of the data set and its version, such as `wikipedia/20230601.en`.
-        split: `train`, `train[:10%]` ...
-        field: the feature that holds running text.
-        block_bytes: text that is worked on at a time.
-        data_dir: where data sets are; None takes the library's place.
-        wrapped: lines of a text are cut at some width; otherwise a line's end ends
-            a sentence.
+        name: of the dataset, with its version: `wikipedia/20230601.en`.
+        split: `train`, `train[:10%]` and so on.
+        field: the feature with running text.
+        block_bytes: bytes of text that are processed together.
+        data_dir: directory of datasets; None takes the library's default.
+        wrapped: lines of a text are wrapped; otherwise a line end ends a sentence.
 
     Raises:
         MissingExtraError: tensorflow_datasets is not installed.
-        InputError: there is no such data set, split, or field of text.
+        InputError: there is no such dataset, split, or text field.
 
     Example:
         >>> TensorFlowDatasets("wikipedia/20230601.en")  # doctest: +SKIP
@@ -232,7 +230,7 @@ class TensorFlowDatasets(Items):
                 f"{', '.join(info.features)}. Choose one of them (field)."
             )
         self._version = info.full_name
-        whole = info.splits.get(split)  # None for a part of a split
+        whole = info.splits.get(split)  # None for a slice of a split
         self._shards = list(whole.shard_lengths) if whole else []
         if whole and whole.num_examples:
             self._example_bytes = whole.num_bytes // whole.num_examples
@@ -251,7 +249,7 @@ class TensorFlowDatasets(Items):
         }
 
     def groups(self) -> list[SourceGroup]:
-        """Lists the shards of the split, or a part of a split as one group."""
+        """Lists the shards of the split; a slice of a split is one group."""
         if self._example_bytes is None:
             return [SourceGroup(0, (self.split,), None)]
         ends = list(accumulate(self._shards))
@@ -279,11 +277,11 @@ class TensorFlowDatasets(Items):
 
 
 def _prepared(name: str, data_dir: str | None) -> Any:
-    """Returns the builder of a data set that is on disk."""
+    """Returns the builder of a dataset after preparing it on disk."""
     tfds = require("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except (tfds.core.DatasetNotFoundError, ValueError, OSError) as error:
-        raise InputError(f"Cannot prepare the data set {name!r}: {error}") from error
+        raise InputError(f"Cannot prepare the dataset {name!r}: {error}") from error
     return builder

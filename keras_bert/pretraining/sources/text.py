@@ -1,4 +1,4 @@
-"""Bytes and strings to documents of sentences, what is odd being counted."""
+"""Bytes and strings to documents of sentences, counting irregularities."""
 
 import re
 from collections import Counter
@@ -17,8 +17,8 @@ def decoded(data: bytes, odd: Counter[str]) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         text = data.decode("utf-8", "replace")
-        written_so = data.count("\ufffd".encode())
-        odd["invalid_utf8"] += text.count("\ufffd") - written_so
+        genuine = data.count("\ufffd".encode())
+        odd["invalid_utf8"] += text.count("\ufffd") - genuine
         return text
 
 
@@ -38,7 +38,7 @@ def _cleaned(text: str, odd: Counter[str]) -> str:
 
 
 def paragraphs(text: str) -> Iterator[list[str]]:
-    """Yields runs of lines that are not blank, whitespace around them taken off."""
+    """Yields groups of consecutive non-blank lines, stripped."""
     lines = map(str.strip, text.split("\n"))
     for filled, run in groupby(lines, bool):
         if filled:
@@ -54,7 +54,7 @@ def is_text(value: Any) -> bool:
 def sentences_of(
     text: str | Sequence[str], wrapped: bool, odd: Counter[str]
 ) -> Document | None:
-    """Returns the sentences of running text, or of a list; None if there are none."""
+    """Returns the sentences of running text or of a list, None if there are none."""
     if isinstance(text, str):
         sentences = split_sentences(_cleaned(text, odd), wrapped)
     else:
@@ -67,7 +67,7 @@ def sentences_of(
 def finished(
     documents: list[Document], odd: Counter[str]
 ) -> tuple[list[Document], Counter[str]]:
-    """Cuts lines that are too long, and counts."""
+    """Splits lines that are too long, and counts irregularities."""
     odd["one_sentence_documents"] += sum(len(each) == 1 for each in documents)
     return [_bounded(document, odd) for document in documents], +odd
 
