@@ -5,6 +5,7 @@ for Keras and tokenizing never waits for TensorFlow.
 """
 
 import importlib
+from typing import Any
 
 from keras_bert.version import __version__
 
@@ -27,7 +28,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'keras_bert' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_bert.{_PUBLIC[name]}"), name)

@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from keras_bert.errors import ConfigError, MissingFileError, choose
+
+Class = TypeVar("Class", bound=type)
 
 # `gelu` is the exact erf form and `gelu_new` the tanh form, as in Hugging Face.
 # The value is the canonical name; several spellings are in use for the same form.
@@ -124,7 +126,7 @@ class Config:
     output_attentions: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, rule in {**_RULES, **self.rules}.items():
             _check(name, getattr(self, name), *rule)
         if self.hidden_size % self.num_attention_heads:
@@ -160,8 +162,7 @@ class Config:
                 "Expected id2label to name the classes 0, 1, 2 … without gaps. "
                 f"Received ids: [{', '.join(labels)}]."
             )
-        labels = {int(i): labels[i] for i in ids}
-        object.__setattr__(self, "id2label", labels)
+        object.__setattr__(self, "id2label", {int(i): labels[i] for i in ids})
         object.__setattr__(self, "num_labels", len(labels))
 
     # === Derived ===
@@ -229,7 +230,7 @@ class Config:
             "classes": self.num_labels,
         }
 
-    def replace(self, **changes: Any) -> "Config":
+    def replace(self, **changes: Any) -> Self:
         """Returns a copy with some fields changed and checked again."""
         self._refuse_unknown(changes)
         if "num_labels" in changes and "id2label" not in changes:
@@ -246,7 +247,7 @@ class Config:
     # === JSON ===
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads the keys of a `bert_config.json` or `config.json`.
 
         Keys that are not fields go to `extra`, unchanged.
@@ -271,7 +272,7 @@ class Config:
         return cls(**known, extra=extra)
 
     @classmethod
-    def from_json_file(cls, path: str | Path) -> "Config":
+    def from_json_file(cls, path: str | Path) -> Self:
         """Reads a `bert_config.json` or `config.json`.
 
         Raises:
@@ -320,21 +321,22 @@ def read_json_file(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def aliased(**names: str) -> Callable[[type], type]:
+def aliased(**names: str) -> Callable[[Class], Class]:
     """Gives the fields of a config further names, for calls, attributes and JSON.
 
     Args:
         **names: the further name, and the field it stands for.
     """
 
-    def decorate(cls: type) -> type:
-        init = cls.__init__
+    def decorate(cls: Class) -> Class:
+        changed: Any = cls
+        init = changed.__init__
 
         @functools.wraps(init)
         def __init__(self: Any, **values: Any) -> None:
             init(self, **{names.get(name, name): v for name, v in values.items()})
 
-        cls.__init__, cls.aliases = __init__, names
+        changed.__init__, changed.aliases = __init__, names
         for alias, field_name in names.items():
             setattr(cls, alias, property(operator.attrgetter(field_name)))
         return cls
@@ -357,7 +359,9 @@ _REPLACED_BY_DEFAULT = {
 }
 
 
-def _check(name: str, value: Any, kinds: tuple, accept, expected: str) -> None:
+def _check(
+    name: str, value: Any, kinds: tuple, accept: Callable[[Any], bool], expected: str
+) -> None:
     # bool is an int in Python, but `hidden_size=True` is a mistake.
     wrong_kind = isinstance(value, bool) and bool not in kinds
     if wrong_kind or not isinstance(value, kinds) or not accept(value):
@@ -370,7 +374,7 @@ _ABOVE_ZERO = ((int, float), lambda v: v > 0, "a number above 0")
 _FLAG = ((bool,), lambda v: True, "True or False")
 
 
-def _one_of(options, optional: bool = False):
+def _one_of(options: Collection[str], optional: bool = False) -> tuple:
     kinds = (str, type(None)) if optional else (str,)
     listing = ", ".join(options) + (", or None" if optional else "")
     return (kinds, lambda v: v is None or v in options, f"one of {listing}")

@@ -1,5 +1,7 @@
 """The one family of errors: what was expected, what was received, what to do."""
 
+from collections.abc import Iterable
+
 
 class KerasBertError(Exception):
     """Base of every error this package raises on purpose.
@@ -40,7 +42,7 @@ class MissingExtraError(KerasBertError, ImportError):
     """An optional dependency is needed; the message names the extra."""
 
 
-def choose(kind: str, name: str, known) -> str:
+def choose(kind: str, name: str, known: Iterable[str]) -> str:
     """Returns `name` if it is one of `known`, else raises naming the nearest.
 
     Args:

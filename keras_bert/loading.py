@@ -192,7 +192,7 @@ def local_path(path: str | Path) -> Path:
 
 
 def load_pretrained(
-    model_class: type,
+    model_class: Any,
     path: str | Path,
     *,
     dtype: Any = None,

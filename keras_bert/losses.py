@@ -36,7 +36,9 @@ class WeightedMean(keras.losses.Loss):
     outputs alone, so that a batch can be counted before the model has seen it.
     """
 
-    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight=None) -> Tensor:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         outputs = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         values, weights = self.values(ops.convert_to_tensor(y_true), outputs)
         if sample_weight is not None:
@@ -189,7 +191,7 @@ class Accuracy(keras.metrics.Mean):
     their sign.
     """
 
-    def __init__(self, name: str = "accuracy", **kwargs):
+    def __init__(self, name: str = "accuracy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,7 +207,9 @@ class Accuracy(keras.metrics.Mean):
             ops.cast(labels != IGNORED, "float32"),
         )
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         right, weights = self.values(y_true, y_pred)
         if sample_weight is not None:
             weights = weights * spread(ops.convert_to_tensor(sample_weight), right)

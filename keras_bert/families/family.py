@@ -112,7 +112,7 @@ class Family:
 
     def parts_of(self, model_class: str | None) -> tuple[str, ...]:
         """Returns the parts of a model class; none of one that is not the family's."""
-        return self.model_parts.get(model_class, ())
+        return self.model_parts.get(model_class or "", ())
 
     def body(self, config: Config) -> tuple[str, ...]:
         """Returns the parts that every model of a config has."""

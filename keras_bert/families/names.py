@@ -1,7 +1,7 @@
 """How formats name and lay out weights: makes the rows of a family's table."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_bert.families.rows import Placement, Row
 
@@ -89,7 +89,7 @@ def output(outputs: str, google: str | None = None, **names: str) -> list[Row]:
     return [kernel, bias]
 
 
-_BLOCK = {
+_BLOCK: dict[str, tuple[Any, ...]] = {
     "attention/query": (dense, "hidden", _HEADS),
     "attention/key": (dense, "hidden", _HEADS),
     "attention/value": (dense, "hidden", _HEADS),
@@ -109,7 +109,7 @@ def block(**names: tuple[str, Sequence[str]]) -> list[Row]:
             query, key, value, attention output, its norm, both dense layers of the
             feed-forward layer, its norm.
     """
-    rows = []
+    rows: list[Row] = []
     for number, (ours, (make, *axes)) in enumerate(_BLOCK.items()):
         theirs = {f: before + layers[number] for f, (before, layers) in names.items()}
         rows += make(*axes, keras=f"layer_{{i}}/{ours}", **theirs)

@@ -1,6 +1,6 @@
 """The rows of a weight table: where a weight is in every checkpoint format."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from keras_bert.errors import CheckpointError
@@ -27,7 +27,7 @@ class Row(NamedTuple):
         placements: by format name; a format that is missing has no place for it.
     """
 
-    placements: Mapping[str, Placement]
+    placements: dict[str, Placement]
 
 
 def expand(rows: Iterable[Row], layers: int) -> list[Row]:

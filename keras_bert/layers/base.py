@@ -17,6 +17,11 @@ class Composite:
     models, which have `config` and `seed`.
     """
 
+    config: Config
+    seed: int | None
+    path: str
+    dtype_policy: Any
+
     def add_layer(self, kind: type, name: str, **options: Any) -> Any:
         """Makes and builds a layer of this package."""
         return self._built(kind, self.config, name, seed=self.seed, **options)
@@ -26,7 +31,7 @@ class Composite:
         options["kernel_initializer"] = self.initializer(name)
         return self._built(keras.layers.Dense, units, name, (None, inputs), **options)
 
-    def add_dropout(self, rate: float, name: str, **options: Any) -> Dropout:
+    def add_dropout(self, rate: float, name: str, **options: Any) -> Any:
         """Makes and builds a dropout, which draws by its path."""
         return self._built(Dropout, rate, name, **options)
 

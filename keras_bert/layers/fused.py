@@ -32,10 +32,10 @@ def by_hand(function: Callable[..., tuple[Tensor, Callable]]) -> Callable[..., T
     def call(*arguments: Tensor) -> Tensor:
         return differentiated(*arguments)
 
-    functools.update_wrapper(call, function)
-    del call.__wrapped__  # AutoGraph would call that instead
-    call.pair = function
-    return call
+    made: Any = functools.update_wrapper(call, function)
+    del made.__wrapped__  # AutoGraph would call that instead
+    made.pair = function
+    return made
 
 
 def _value_of(function: Callable) -> Callable:

@@ -86,7 +86,7 @@ class Encoder(Composite, keras.Model):
         # By their names, which is where Keras' files then hold their weights.
         for name in self._block_names:
             setattr(self, name, self.add_layer(layers.TransformerBlock, name))
-        self.pooler = self.add_layer(layers.Pooler, "pooler") if pooler else None
+        self.pooler: Any = self.add_layer(layers.Pooler, "pooler") if pooler else None
         self.built = True
 
     def encode(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -77,7 +77,7 @@ class MaskedLM(PreTrainedModel):
 
     kind = "masked_lm"
     per_token = True
-    input_names = (*ENCODER_INPUTS, "masked_lm_positions")
+    input_names: ClassVar[tuple[str, ...]] = (*ENCODER_INPUTS, "masked_lm_positions")
 
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:

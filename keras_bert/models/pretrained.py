@@ -3,7 +3,7 @@
 from collections import UserList
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 
@@ -278,7 +278,7 @@ class PreTrainedModel(Composite, Trainable):
         seed: int | None = None,
         ignore_mismatched_sizes: bool = False,
         **overrides: Any,
-    ) -> "PreTrainedModel":
+    ) -> Self:
         """Loads a checkpoint of any format, recognized by what is in its files.
 
         Args:

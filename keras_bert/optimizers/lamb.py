@@ -44,7 +44,7 @@ class LAMB(AdamW):
         name: str = "lamb",
         **kwargs: Any,
     ):
-        super().__init__(learning_rate, *args, name=name, **kwargs)
+        super().__init__(learning_rate, *args, name=name, **kwargs)  # type: ignore[misc]
         self.not_adapted = (
             self.not_decayed
             if exclude_from_layer_adaptation is None

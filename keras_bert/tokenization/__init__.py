@@ -1,6 +1,7 @@
 """Text to ids and back: the host tokenizer, vocabulary training, the in-graph one."""
 
 import importlib
+from typing import Any
 
 from keras_bert.tokenization.tokenizer import BertTokenizer
 
@@ -10,7 +11,7 @@ _IN_GRAPH = {"BertTokenizerLayer": "layer", "InGraphTokenizer": "in_graph"}
 __all__ = ["BertTokenizer", *_IN_GRAPH]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _IN_GRAPH:
         raise AttributeError(f"module 'keras_bert.tokenization' has no {name!r}")
     module = importlib.import_module(f"keras_bert.tokenization.{_IN_GRAPH[name]}")

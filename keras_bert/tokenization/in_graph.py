@@ -8,6 +8,7 @@ non-canonical order, which no known language writes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,8 @@ class InGraphTokenizer(tf.Module):
     ) -> None:
         super().__init__()
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
-        host = BertTokenizer(vocab, **rules._asdict(), **special_tokens)
+        options: dict[str, Any] = {**rules._asdict(), **special_tokens}
+        host = BertTokenizer(vocab, **options)
         self.max_length = max_length
         self._special_ids = host.pad_token_id, host.cls_token_id, host.sep_token_id
         self._unknown_id = host.unk_token_id
@@ -95,12 +97,8 @@ class InGraphTokenizer(tf.Module):
             max_length: None takes the tokenizer's `model_max_length`.
         """
         max_length = tokenizer.model_max_length if max_length is None else max_length
-        return cls(
-            tokenizer.tokens,
-            max_length=max_length,
-            **tokenizer.rules._asdict(),
-            **tokenizer.special_tokens,
-        )
+        options = tokenizer.rules._asdict() | tokenizer.special_tokens
+        return cls(tokenizer.tokens, max_length=max_length, **options)
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of texts, no special tokens added.
@@ -187,7 +185,7 @@ class InGraphTokenizer(tf.Module):
             )
 
         found = RaggedTokens(keep(tf.where(too_long, self._unknown_id, ids)))
-        if tokens.ends is None:
+        if tokens.begins is None or tokens.ends is None:
             return found
         ends = tf.gather(tf.math.segment_max(tokens.ends.values, word), word)
         ends = tf.where(too_long, ends, tokens.ends.values)
@@ -293,9 +291,7 @@ class InGraphTokenizer(tf.Module):
 # === What the vocabulary and the rules come to, computed once ===
 
 
-def _wordpiece(
-    host: BertTokenizer, stand_ins: Mapping[str, str]
-) -> tf_text.FastWordpieceTokenizer:
+def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:
     unknown = host.special_tokens["unk_token"]
     renamed = str.maketrans(dict(stand_ins))
     tokens = _reachable_once([token.translate(renamed) for token in host.tokens])

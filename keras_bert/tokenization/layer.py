@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_bert.errors import InputError
 from keras_bert.tokenization.in_graph import InGraphTokenizer
+from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.tokenizer import BertTokenizer
 
 _OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -55,13 +56,9 @@ class BertTokenizerLayer(keras.layers.Layer):
             raise InputError(
                 f"Expected padding=True or 'max_length'. Received: {padding!r}."
             )
-        host = BertTokenizer(
-            vocabulary,
-            do_lower_case,
-            strip_accents=strip_accents,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            **special_tokens or {},
-        )
+        rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
+        options: dict[str, Any] = {**rules._asdict(), **(special_tokens or {})}
+        host = BertTokenizer(vocabulary, **options)
         self.max_length = max_length
         self.padding = padding
         self.tokenizer = host

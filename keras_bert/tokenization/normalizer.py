@@ -49,7 +49,7 @@ def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray
         place = places[text] << _LENGTH_BITS if text else 0
         values[char.encode()] = _CHANGED | place | len(text)
     nul = values.pop(b"\0")  # the format keeps it beside the trie
-    return _serialize(_double_array(values), nul, pool)
+    return _serialize(_double_array(values), nul, bytes(pool))
 
 
 @cache

@@ -90,7 +90,8 @@ def _kept(
 ) -> list[tf.Tensor]:
     if len(lengths) == 1:
         return [tf.minimum(lengths[0], room)]
-    kept = _KEEP["longest_first" if truncation is True else truncation](*lengths, room)
+    name = "longest_first" if truncation is True else str(truncation)
+    kept = _KEEP[name](*lengths, room)
     message = f"truncation={truncation!r} cannot make a pair fit max_length"
     checks = [tf.debugging.assert_non_negative(length, message) for length in kept]
     with tf.control_dependencies([check for check in checks if check is not None]):

@@ -93,8 +93,8 @@ class WordRules(NamedTuple):
     @property
     def strips_accents(self) -> bool:
         """Whether accents are stripped, with the default resolved."""
-        follows = self.strip_accents is None
-        return self.do_lower_case if follows else self.strip_accents
+        explicit = self.strip_accents
+        return self.do_lower_case if explicit is None else explicit
 
     def split(self, text: str) -> list[Word]:
         """Returns the words of a text, where each character came from included."""
@@ -122,7 +122,8 @@ class WordRules(NamedTuple):
 
     def _in_context(self, text: str) -> tuple[Sequence[str], Sequence[int]]:
         """Settles what depends on a character's neighbors: two rare cases."""
-        chars, origins = text, range(len(text))
+        chars: Sequence[str] = text
+        origins: Sequence[int] = range(len(text))
         if text.isascii():
             return chars, origins
         if self.do_lower_case and "Σ" in text:
@@ -192,7 +193,7 @@ def _with_final_sigmas(text: str) -> str:
     return "".join(chars)
 
 
-def _in_canonical_order(text: str) -> tuple[list[str], list[int]]:
+def _in_canonical_order(text: Sequence[str]) -> tuple[list[str], list[int]]:
     """Orders marks that follow a character by their class, as NFD does."""
     kept = [(c, i) for i, c in enumerate(text) if not is_removed(c)]
     ordered: list[tuple[str, int]] = []

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -75,8 +75,10 @@ class BertTokenizer:
     ) -> None:
         for name in special_tokens:
             choose("special token", name, SPECIAL_TOKENS)
-        is_path = isinstance(vocab_file, str | os.PathLike)
-        self.tokens = load_vocab(vocab_file) if is_path else list(vocab_file)
+        if isinstance(vocab_file, str | os.PathLike):
+            self.tokens = load_vocab(vocab_file)
+        else:
+            self.tokens = list(vocab_file)
         self.vocab = {token: index for index, token in enumerate(self.tokens)}
         self.rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
         self.model_max_length = model_max_length
@@ -85,9 +87,8 @@ class BertTokenizer:
         self._wordpiece = WordPiece(self.vocab, self.rules, self.unk_token_id)
 
     def _require(self, *names: str) -> None:
-        missing = [
-            t for t in map(self.special_tokens.get, names) if t not in self.vocab
-        ]
+        tokens = [self.special_tokens[name] for name in names]
+        missing = [token for token in tokens if token not in self.vocab]
         if missing:
             raise InputError(
                 f"Expected {', '.join(missing)} in the vocabulary of "
@@ -242,6 +243,10 @@ class BertTokenizer:
         """
         return self.convert_ids_to_tokens(self.text_to_ids(text))
 
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]
+    @overload
+    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
         """Returns the id of a token, or of each; an unknown one gives [UNK]'s."""
         if isinstance(tokens, str):
@@ -249,13 +254,17 @@ class BertTokenizer:
         unk_id = self.unk_token_id
         return [self.vocab.get(token, unk_id) for token in tokens]
 
+    @overload
+    def convert_ids_to_tokens(self, ids: int) -> str: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> str | list[str]:
         """Returns the token of an id, or of each.
 
         Raises:
             UnknownNameError: an id lies outside the vocabulary.
         """
-        if np.ndim(ids) == 0 and not isinstance(ids, Iterable):
+        if not isinstance(ids, Iterable):
             return self.convert_ids_to_tokens([ids])[0]
         ids = [int(index) for index in ids]
         outside = [index for index in ids if not 0 <= index < self.vocab_size]
@@ -392,7 +401,7 @@ class BertTokenizer:
                 )
         if columns > 1:
             return self._wordpiece.spans(parts)
-        return np.array(self.text_to_ids(text), np.int32).reshape(-1, 1)
+        return np.array(self.text_to_ids(parts[0]), np.int32).reshape(-1, 1)
 
     def _assemble(
         self, rows: list[TokenRow], width: int | None, columns: int
@@ -586,7 +595,9 @@ def _content(value: Any) -> Any:
 
 
 def _lines_of(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
-    return read_lines(source) if is_list_of_files(source) else iter(source)
+    if is_list_of_files(source):
+        return read_lines(source)
+    return iter(cast(Iterable[str], source))
 
 
 def refuse_existing(files: Iterable[Path], overwrite: bool) -> None:

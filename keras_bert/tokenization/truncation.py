@@ -26,7 +26,7 @@ class Cutter:
     ) -> None:
         if isinstance(truncation, str):
             choose("truncation", truncation, TRUNCATION)
-        self.truncation = "longest_first" if truncation is True else truncation
+        self.truncation = "longest_first" if truncation is True else truncation or ""
         self.room = max_length - (3 if pairs else 2)
         self.stride = stride
         if self.truncation and self.room < 1 + bool(pairs):
@@ -68,18 +68,23 @@ class Cutter:
     def _windows(
         self, first: np.ndarray, second: np.ndarray | None, sample: int
     ) -> Iterator[TokenRow]:
-        cut_first = second is None or self.truncation == "only_first"
-        moving, fixed = (first, second) if cut_first else (second, first)
-        room = self.room - (0 if fixed is None else len(fixed))
+        if second is None:
+            parts = self._parts(first, self.room)
+            return (TokenRow(part, None, sample) for part in parts)
+        if self.truncation == "only_first":
+            parts = self._parts(first, self.room - len(second))
+            return (TokenRow(part, second, sample) for part in parts)
+        parts = self._parts(second, self.room - len(first))
+        return (TokenRow(first, part, sample) for part in parts)
+
+    def _parts(self, tokens: np.ndarray, room: int) -> Iterator[np.ndarray]:
         if room <= self.stride:
             raise InputError(
                 f"stride={self.stride} must be smaller than the {room} tokens left "
                 "for the text in a row; lower stride or raise max_length."
             )
-        starts = range(0, len(moving) - self.stride, room - self.stride)
-        parts = (moving[start : start + room] for start in starts)
-        for part in parts:
-            yield TokenRow(*((part, fixed) if cut_first else (fixed, part)), sample)
+        starts = range(0, len(tokens) - self.stride, room - self.stride)
+        return (tokens[start : start + room] for start in starts)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
