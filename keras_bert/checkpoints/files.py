@@ -373,7 +373,7 @@ def copy_tokenizer(
         settings = {
             **tokenizer_settings(named.values(), given),
             "model_max_length": config.max_position_embeddings,
-            "tokenizer_class": "BertTokenizer",
+            "tokenizer_class": f"{families.of(config).class_prefix}Tokenizer",
         }
         write_json(folder / SETTINGS, settings)
 

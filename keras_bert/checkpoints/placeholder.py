@@ -18,7 +18,8 @@ REASON = "zeros in place of a pooler, not a weight"
 
 def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
     family = families.of(config)
-    places = [row.placements[format] for row in family.parts["pooler"]]
+    rows = family.parts.get("pooler", ())
+    places = [row.placements[format] for row in rows if format in row.placements]
     return {to.name: axes.shape(to.axes, family.sizes(config)) for to in places}
 
 

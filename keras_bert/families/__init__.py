@@ -12,7 +12,7 @@ from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 
 FAMILIES = {f.model_type: f for f in (BERT, DISTILBERT, ROBERTA, XLM_ROBERTA)}
 
-__all__ = ["FAMILIES", "Family", "of", "read_config"]
+__all__ = ["FAMILIES", "Family", "of", "read_config", "with_place_in"]
 
 
 def of(model: Config | str) -> Family:
@@ -30,6 +30,20 @@ def of(model: Config | str) -> Family:
     """
     name = model if isinstance(model, str) else model.model_type
     return FAMILIES[choose("model type", name, FAMILIES)]
+
+
+def with_place_in(format: str) -> list[Family]:
+    """Returns the families whose encoders a format of checkpoints can hold.
+
+    Example:
+        >>> [family.class_prefix for family in with_place_in("google")]
+        ['Bert']
+    """
+    return [
+        family
+        for family in FAMILIES.values()
+        if all(format in row.placements for row in family.parts["encoder"])
+    ]
 
 
 def read_config(values: Mapping[str, Any]) -> Config:

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_bert.config import Config
 from keras_bert.errors import choose
-from keras_bert.families.family import Family
+from keras_bert.families.family import Family, KerasHub
 from keras_bert.families.names import block, dense, norm, output, table, vector
 from keras_bert.families.rows import Placement, Row
 
@@ -283,4 +283,9 @@ BERT = Family(
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
     buffers=("bert.embeddings.position_ids", "bert.embeddings.token_type_ids"),
+    keras_hub=KerasHub(
+        module="bert",
+        numbers={"hidden_act": "gelu_new", "layer_norm_eps": 1e-12},
+        masked_lm_numbers={"masked_lm_act": "gelu", "masked_lm_layer_norm_eps": 1e-5},
+    ),
 )

@@ -51,6 +51,20 @@ class HeadPooler(NamedTuple):
     drops: bool
 
 
+class KerasHub(NamedTuple):
+    """KerasHub's code of a family, and what is fixed in it.
+
+    Attributes:
+        module: of its classes, below `keras_hub.src.models`.
+        numbers: values of config fields that its encoder always computes with.
+        masked_lm_numbers: those of its masked-LM head.
+    """
+
+    module: str
+    numbers: Mapping[str, str | float]
+    masked_lm_numbers: Mapping[str, str | float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A family of models, as data.
@@ -66,6 +80,7 @@ class Family:
         prefix: what Hugging Face puts before the names of the encoder's weights.
         ties: names of Hugging Face's that repeat another one's weights.
         buffers: names of Hugging Face's that are not weights.
+        keras_hub: KerasHub's code of it, where it has some that can be read.
         source: where the mathematics was first published.
     """
 
@@ -77,6 +92,7 @@ class Family:
     prefix: str
     ties: Mapping[str, str] = field(default_factory=dict)
     buffers: tuple[str, ...] = ()
+    keras_hub: KerasHub | None = None
     source: str = ""
 
     @property
@@ -113,6 +129,16 @@ class Family:
     def parts_of(self, model_class: str | None) -> tuple[str, ...]:
         """Returns the parts of a model class; none of one that is not the family's."""
         return self.model_parts.get(model_class or "", ())
+
+    def names_in(self, format: str, layers: int) -> list[str]:
+        """Returns the names a format has for all weights it can hold.
+
+        Args:
+            format: of checkpoints.
+            layers: number of layers.
+        """
+        rows = self.rows(self.parts, layers)
+        return [r.placements[format].name for r in rows if format in r.placements]
 
     def body(self, config: Config) -> tuple[str, ...]:
         """Returns the parts that every model of a config has."""

@@ -8,7 +8,6 @@ from keras_bert import axes, families
 from keras_bert.checkpoints import formats
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
-from keras_bert.checkpoints.formats import keras_hub
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
 from keras_bert.families.rows import expand
@@ -49,7 +48,7 @@ def meet(one: str, other: str, head: str) -> bool:
 def config_for(head: str, *among: str, **changes) -> BertConfig:
     """A config that these formats can say, with this head."""
     if "keras_hub" in among and "masked_lm" in bert.BERT.parts_of(head):
-        changes = {**keras_hub.HEAD_NUMBERS, **changes}
+        changes = {**bert.BERT.keras_hub.masked_lm_numbers, **changes}
     return tiny_config(**changes)
 
 

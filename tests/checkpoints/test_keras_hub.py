@@ -12,6 +12,7 @@ from keras_bert.checkpoints import convert, formats, placeholder, reference
 from keras_bert.checkpoints.formats import keras_hub as preset
 from keras_bert.checkpoints.matching import resolve_contents
 from keras_bert.errors import CheckpointError
+from keras_bert.families.bert import BERT
 from tests.bounds import assert_close
 from tests.checkpoints.fakes import (
     VOCABULARY,
@@ -131,7 +132,7 @@ def test_models_write_presets_with_their_tokenizer(tmp_path):
         "tokenizer.json",
         "assets/tokenizer/vocabulary.txt",
     }
-    assert preset.read_settings(tmp_path / "out")["do_lower_case"] is False
+    assert preset.read_settings(tmp_path / "out", BERT)["do_lower_case"] is False
 
 
 # === What travels ===
@@ -161,7 +162,9 @@ def test_a_tokenizers_settings_travel(tmp_path):
     described = json.loads((tmp_path / "hf" / "tokenizer_config.json").read_text())
     assert (described["do_lower_case"], described["strip_accents"]) == (True, False)
     convert(tmp_path / "hf", tmp_path / "back", "keras_hub")
-    assert preset.read_settings(tmp_path / "back") == preset.read_settings(source)
+    assert preset.read_settings(tmp_path / "back", BERT) == preset.read_settings(
+        source, BERT
+    )
     vocabulary = (source / preset.VOCABULARY).read_bytes()
     assert (tmp_path / "hf" / "vocab.txt").read_bytes() == vocabulary
     assert (tmp_path / "back" / preset.VOCABULARY).read_bytes() == vocabulary

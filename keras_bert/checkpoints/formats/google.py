@@ -13,8 +13,6 @@ from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
-from keras_bert.families.bert import BertConfig
-from keras_bert.families.rows import expand
 
 PREFIX = "bert_model.ckpt"
 # Optimizers name a slot after the variable it belongs to.
@@ -29,7 +27,7 @@ SLOTS = (
     "Adam_1",
 )
 COUNTERS = ("global_step", "beta1_power", "beta2_power")
-# The keys Google's own BertConfig has; its other numbers are fixed in the code.
+# The keys Google's own config has; its other numbers are fixed in the code.
 KEYS = (
     "attention_probs_dropout_prob",
     "hidden_act",
@@ -173,14 +171,7 @@ def _with_classes(config: Config, tensors: Mapping[str, Tensor]) -> Config:
 
 def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     """Optimizer slots and counters, by names made from the weights'."""
-    rows = [
-        row
-        for part in families.of(config).parts.values()
-        for row in expand(part, config.num_hidden_layers)
-    ]
-    names = [
-        row.placements["google"].name for row in rows if "google" in row.placements
-    ]
+    names = families.of(config).names_in("google", config.num_hidden_layers)
     known = {f"{name}/{slot}" for name in names for slot in SLOTS} | {*COUNTERS}
     return {name: tensor for name, tensor in tensors.items() if name in known}
 
@@ -242,13 +233,14 @@ def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[st
             f"Received: {config.hidden_act!r}, which its checkpoints cannot name."
         )
     values = config.to_dict()
-    plain = BertConfig().to_dict()
+    family = families.of(config)
+    plain = family.config().to_dict()
     changed = {k: v for k, v in values.items() if k not in plain or v != plain[k]}
     kept = {k: values[k] for k in KEYS} | changed
     kept["hidden_act"] = ACTIVATION_NAMES[hidden_act]
     if hidden_act == "gelu":
         kept["gelu_form"] = "erf"
-    if head != "BertModel":
+    if family.models.get(head) != "encoder":
         kept["architectures"] = [head]
     return kept, _unobeyed(config, hidden_act)
 

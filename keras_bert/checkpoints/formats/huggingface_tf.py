@@ -1,25 +1,25 @@
 """Hugging Face's TensorFlow files: `tf_model.h5` and `config.json`; read only.
 
 A layer's group repeats the weights it shares with another, and names go through the
-model's own: `bert/tf_bert_for_pre_training/bert/encoder/…`.
+model's own: `bert/tf_bert_for_pre_training/bert/encoder/…`. The family's names tell
+where a weight's own begins.
 
-Source: `modeling_tf_bert.py` and `modeling_tf_utils.py` of transformers 4.57.
+Source: `modeling_tf_*.py` and `modeling_tf_utils.py` of transformers 4.57.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from keras_bert import families
 from keras_bert.checkpoints import files, hdf5
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.formats import huggingface
+from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 
 FORMAT = "huggingface_tf"
 WEIGHTS = "tf_model.h5"
-# Where a weight's name begins, below the groups of layer and model.
-ROOTS = ("bert", "mlm___cls", "nsp___cls", "classifier", "qa_outputs")
 SUFFIX = ":0"
-WORD_EMBEDDINGS = "bert/embeddings/word_embeddings/weight"
 
 
 def detect(path: Path) -> bool:
@@ -42,11 +42,13 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     weights = path / WEIGHTS if path.is_dir() else path
     config, head = files.read_config(("config.json",), [weights.parent], config_file)
     extra = {k: v for k, v in config.extra.items() if k not in huggingface.DTYPE_KEYS}
-    tensors, ignored = _named(hdf5.read([weights]), path)
-    if WORD_EMBEDDINGS not in tensors:
+    names = _names(config, weights)
+    tensors, ignored = _named(hdf5.read([weights]), names, path)
+    if names[0] not in tensors:
         raise CheckpointError(
-            f"Expected the weights of a TensorFlow BERT in {weights}, with "
-            f"{WORD_EMBEDDINGS}. Received: {', '.join([*tensors][:5]) or 'nothing'}."
+            f"Expected the weights of a TensorFlow {config.model_type} model in "
+            f"{weights}, with {names[0]}. Received: "
+            f"{', '.join([*tensors][:5]) or 'nothing'}."
         )
     return Checkpoint(
         path=path,
@@ -60,14 +62,28 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     )
 
 
+def _names(config: Config, weights: Path) -> list[str]:
+    """Names of the weights the family has, those of the word embeddings first."""
+    names = families.of(config).names_in(FORMAT, config.num_hidden_layers)
+    if not names:
+        raise CheckpointError(
+            f"Expected the TensorFlow weights of one of the families "
+            f"{', '.join(f.model_type for f in families.with_place_in(FORMAT))} in "
+            f"{weights}. Received: model_type={config.model_type!r}. Save the model "
+            "as model.safetensors with transformers."
+        )
+    return names
+
+
 def _named(
-    stored: Mapping[str, Tensor], path: Path
+    stored: Mapping[str, Tensor], names: Iterable[str], path: Path
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Shortens names to the weights' own; repeated weights are set aside."""
+    roots = {name.split("/")[0] for name in names}
     tensors: dict[str, Tensor] = {}
     ignored: dict[str, str] = {}
     for name, tensor in stored.items():
-        short = _short(name)
+        short = _short(name, roots)
         if short not in tensors:
             tensors[short] = tensor
         elif huggingface.equal(tensor, tensors[short]):
@@ -79,8 +95,8 @@ def _named(
     return tensors, ignored
 
 
-def _short(name: str) -> str:
+def _short(name: str, roots: Collection[str]) -> str:
     """What follows the layer's and the model's group, for names of ours."""
     parts = name.removesuffix(SUFFIX).split("/")
-    begin = next((i for i, p in enumerate(parts) if i and p in ROOTS), 0)
+    begin = next((i for i, p in enumerate(parts) if i and p in roots), 0)
     return "/".join(parts[begin:])

@@ -3,8 +3,9 @@
 The backbone's weights and a task's are in two files, laid out as Keras lays weights
 out; the numbers are those of the serialized layers in `config.json` and `task.json`.
 What KerasHub has no place for, such as names of labels, goes into `metadata.json`.
+Its classes have the names of the family and of the task.
 
-Source: keras_hub `models/bert/*.py`, `utils/preset_utils.py`.
+Source: keras_hub `models/*/*.py`, `utils/preset_utils.py`.
 """
 
 import math
@@ -18,8 +19,7 @@ from keras_bert.checkpoints import files, hdf5, placeholder
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError
-from keras_bert.families.bert import BertConfig
-from keras_bert.families.rows import expand
+from keras_bert.families.family import Family
 
 FORMAT = "keras_hub"
 LIBRARY = "KerasHub"
@@ -29,9 +29,6 @@ WEIGHTS, TASK_WEIGHTS = "model.weights.h5", "task.weights.h5"
 VOCABULARY, VOCAB = "assets/tokenizer/vocabulary.txt", "vocab.txt"
 OURS = "keras_bert"  # the key of what is ours in metadata.json
 
-# Fixed in its code: of the encoder, and of the masked-LM head.
-NUMBERS = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-12}
-HEAD_NUMBERS = {"masked_lm_act": "gelu", "masked_lm_layer_norm_eps": 1e-5}
 # Its name of a config's field.
 FIELDS = {
     "vocabulary_size": "vocab_size",
@@ -43,18 +40,27 @@ FIELDS = {
     "max_sequence_length": "max_position_embeddings",
     "num_segments": "type_vocab_size",
 }
-# The task a model class becomes, and the class a task is. A task of KerasHub's that
-# has no weights of its own is an encoder.
+# Its task for a kind of head, and the kind of head of a task. A task of KerasHub's
+# that has no weights of its own is an encoder.
 TASKS = {
-    "BertForMaskedLM": "BertMaskedLM",
-    "BertLMHeadModel": "BertMaskedLM",
-    "BertForSequenceClassification": "BertTextClassifier",
+    "masked_lm": "MaskedLM",
+    "lm_head": "MaskedLM",
+    "causal_lm": "MaskedLM",
+    "sequence_classification": "TextClassifier",
 }
-CLASSES = {
-    "BertMaskedLM": "BertForMaskedLM",
-    "BertTextClassifier": "BertForSequenceClassification",
-    "BertClassifier": "BertForSequenceClassification",
-    "BertTextEmbedder": "BertModel",
+KINDS = {
+    "MaskedLM": "masked_lm",
+    "TextClassifier": "sequence_classification",
+    "Classifier": "sequence_classification",
+    "TextEmbedder": "encoder",
+}
+MODULES = {  # below its family's
+    "Backbone": "backbone",
+    "MaskedLM": "masked_lm",
+    "TextClassifier": "text_classifier",
+    "Tokenizer": "tokenizer",
+    "MaskedLMPreprocessor": "masked_lm_preprocessor",
+    "TextClassifierPreprocessor": "text_classifier_preprocessor",
 }
 
 # Keras names a group in a file after a layer's class and attributes.
@@ -128,9 +134,9 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         CheckpointError: damaged, or the preset of another model.
     """
     folder = path if path.is_dir() else path.parent
-    backbone = _serialized(Path(config_file or folder / CONFIG), ("BertBackbone",))
-    task, settings = _task(folder)
-    config, head = _config(folder, backbone, task, settings)
+    family, backbone = _backbone_of(Path(config_file or folder / CONFIG))
+    task, settings = _task(folder, family)
+    config, head = _config(folder, family, backbone, task, settings)
     shards = hdf5.shard_files(hdf5.main_file(folder))
     tensors = _named(hdf5.read(shards), config, of_task=False)
     own = [folder / TASK_WEIGHTS] if (folder / TASK_WEIGHTS).is_file() else []
@@ -147,56 +153,69 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         ignored=ignored,
         files=[*shards, *own],
         tokenizer_files=[vocabulary] if vocabulary.is_file() else [],
-        tokenizer_settings=read_settings(folder),
+        tokenizer_settings=read_settings(folder, family),
     )
 
 
-def _serialized(path: Path, classes: Iterable[str]) -> dict[str, Any]:
-    """The config of a serialized layer; raises if it is of no such class."""
+def _serialized(path: Path, classes: Iterable[str]) -> tuple[str, dict[str, Any]]:
+    """A serialized layer's class and config; raises if it is of no such class."""
     values = files.read_json(path)
     name = str(values.get("class_name"))
     if name not in classes or not isinstance(values.get("config"), dict):
         raise CheckpointError(
             f"Expected a KerasHub {' or '.join(classes)} in {path}. Received: {name}."
         )
-    return values["config"]
+    return name, values["config"]
 
 
-def _task(folder: Path) -> tuple[str | None, dict[str, Any]]:
-    """The class of the preset's task, if it has one, and its config."""
+def _backbone_of(path: Path) -> tuple[Family, dict[str, Any]]:
+    """The family of a preset, and its backbone's config."""
+    known = {f"{f.class_prefix}Backbone": f for f in families.with_place_in(FORMAT)}
+    name, config = _serialized(path, known)
+    return known[name], config
+
+
+def _task(folder: Path, family: Family) -> tuple[str | None, dict[str, Any]]:
+    """The preset's task, if it has one, without the family's name; its config."""
     path = folder / TASK
     if not path.is_file():
         return None, {}
-    settings = _serialized(path, CLASSES)
+    known = {f"{family.class_prefix}{task}": task for task in KINDS}
+    name, settings = _serialized(path, known)
     if settings.get("activation", "linear") not in ("linear", None):
         raise CheckpointError(
             f"Expected a classifier that returns logits in {path}. Received: "
             f"activation={settings['activation']!r}, which other formats cannot name."
         )
-    return str(files.read_json(path)["class_name"]), settings
+    return known[name], settings
 
 
 def _config(
-    folder: Path, backbone: Mapping[str, Any], task: str | None, settings: Mapping
+    folder: Path,
+    family: Family,
+    backbone: Mapping[str, Any],
+    task: str | None,
+    settings: Mapping[str, Any],
 ) -> tuple[Config, str]:
     """The config a preset's files add up to, and the model class."""
-    head = CLASSES.get(task or "", "BertModel")
+    kind = KINDS.get(task or "", "encoder")
+    head = family.class_name(kind)
     dropout = backbone.get("dropout", 0.1)
     values: dict[str, Any] = {
         **{ours: backbone[n] for n, ours in FIELDS.items() if n in backbone},
-        **NUMBERS,
+        **family.keras_hub.numbers,
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
     }
-    if task is not None and TASKS.get(head) == "BertMaskedLM":
-        values |= HEAD_NUMBERS
+    if kind == "masked_lm":
+        values |= family.keras_hub.masked_lm_numbers
     if "num_classes" in settings:
         values["num_labels"] = settings["num_classes"]
     if settings.get("dropout", values["hidden_dropout_prob"]) != dropout:
         values["classifier_dropout"] = settings["dropout"]
     metadata = folder / METADATA
     extra = files.read_json(metadata).get(OURS, {}) if metadata.is_file() else {}
-    config = BertConfig.from_dict({**values, **extra})
+    config = family.config.from_dict({**values, **extra})
     kept = dict(config.extra)
     [declared] = kept.pop("architectures", [head])
     return config.replace(extra=kept), declared if task else head
@@ -206,16 +225,10 @@ def _named(
     stored: Mapping[str, Tensor], config: Config, *, of_task: bool
 ) -> dict[str, Tensor]:
     """Gives what is in one of the two files KerasHub's paths of variables."""
-    names = {h5_name(n): n for n in _names(config) if _is_of_task(n) == of_task}
+    known = families.of(config).names_in(FORMAT, config.num_hidden_layers)
+    names = {h5_name(n): n for n in known if _is_of_task(n) == of_task}
     prefix = TASK_PREFIX if of_task else ""
     return {names.get(n, prefix + n): tensor for n, tensor in stored.items()}
-
-
-def _names(config: Config) -> Iterable[str]:
-    for part in families.of(config).parts.values():
-        for row in expand(part, config.num_hidden_layers):
-            if FORMAT in row.placements:
-                yield row.placements[FORMAT].name
 
 
 # === Writing ===
@@ -247,9 +260,10 @@ def write(
     hdf5.write(folder / WEIGHTS, body, h5_name)
     files.write_json(folder / CONFIG, backbone)
     files.write_json(folder / METADATA, _metadata(config, head, tensors))
-    if head in TASKS:
+    task = TASKS.get(families.of(config).models.get(head))
+    if task is not None:
         hdf5.write(folder / TASK_WEIGHTS, own, h5_name)
-        files.write_json(folder / TASK, _task_config(config, head, backbone))
+        files.write_json(folder / TASK, _task_config(config, task, backbone))
     return [*warnings, *_unobeyed(config)]
 
 
@@ -259,15 +273,16 @@ def _refuse_other_numbers(config: Config, head: str) -> None:
         "layer_norm_eps": config.layer_norm_eps,
         "is_decoder": config.is_decoder,
     }
-    _refuse("KerasHub's BertBackbone", form, NUMBERS | {"is_decoder": False}, "")
-    if "masked_lm" in families.of(config).parts_of(head):
+    family = families.of(config)
+    fixed, name = family.keras_hub, f"KerasHub's {family.class_prefix}"
+    _refuse(f"{name}Backbone", form, {**fixed.numbers, "is_decoder": False}, "")
+    if "masked_lm" in family.parts_of(head):
         form = {
             "masked_lm_act": ACTIVATIONS[config.transform_act],
             "masked_lm_layer_norm_eps": config.transform_eps,
         }
         advice = " Drop masked_lm (drop=['masked_lm'], --drop masked_lm)."
-        what = "the head of KerasHub's BertMaskedLM"
-        _refuse(what, form, HEAD_NUMBERS, advice)
+        _refuse(f"the head of {name}MaskedLM", form, fixed.masked_lm_numbers, advice)
 
 
 def _refuse(what: str, form: Mapping, fixed: Mapping, advice: str) -> None:
@@ -291,8 +306,10 @@ def _unobeyed(config: Config) -> list[str]:
     ]
 
 
-def _layer(module: str, name: str, dtype: str, **config: Any) -> dict[str, Any]:
-    """A layer of KerasHub's as Keras serializes it."""
+def _layer(family: Family, what: str, dtype: str, **config: Any) -> dict[str, Any]:
+    """A layer of KerasHub's, as Keras serializes it; `what` is a key of `MODULES`."""
+    folder, name = family.keras_hub.module, f"{family.class_prefix}{what}"
+    module = f"{folder}_{MODULES[what]}"
     policy = {
         "module": "keras",
         "class_name": "DTypePolicy",
@@ -301,7 +318,7 @@ def _layer(module: str, name: str, dtype: str, **config: Any) -> dict[str, Any]:
     }
     common = {"name": module, "trainable": True, "dtype": policy}
     return {
-        "module": f"keras_hub.src.models.bert.{module}",
+        "module": f"keras_hub.src.models.{folder}.{module}",
         "class_name": name,
         "config": {**common, **config},
         "registered_name": f"keras_hub>{name}",
@@ -310,27 +327,22 @@ def _layer(module: str, name: str, dtype: str, **config: Any) -> dict[str, Any]:
 
 def _backbone(config: Config, dtype: str) -> dict[str, Any]:
     values = {name: getattr(config, ours) for name, ours in FIELDS.items()}
-    return _layer("bert_backbone", "BertBackbone", dtype, **values)
+    return _layer(families.of(config), "Backbone", dtype, **values)
 
 
-def _task_config(config: Config, head: str, backbone: dict) -> dict[str, Any]:
-    name = TASKS[head]
-    module = {
-        "BertMaskedLM": "bert_masked_lm",
-        "BertTextClassifier": "bert_text_classifier",
-    }[name]
+def _task_config(config: Config, task: str, backbone: dict) -> dict[str, Any]:
+    layer = _layer(families.of(config), task, "float32")
     settings: dict[str, Any] = {
         "backbone": backbone,
         "preprocessor": None,
-        "name": module,
+        "name": layer["config"]["name"],
     }
-    if name == "BertTextClassifier":
+    if task == "TextClassifier":
         settings |= {
             "num_classes": config.num_labels,
             "activation": "linear",
             "dropout": config.head_dropout,
         }
-    layer = _layer(module, name, "float32")
     return {**layer, "config": settings}
 
 
@@ -348,9 +360,11 @@ def _metadata(
 
 def _unplaced(config: Config) -> dict[str, Any]:
     """Fields that are not KerasHub's and not the default."""
-    plain = BertConfig().to_dict()
+    family = families.of(config)
+    plain = family.config().to_dict()
     plain["attention_probs_dropout_prob"] = config.hidden_dropout_prob
-    placed = {*FIELDS.values(), *NUMBERS, *HEAD_NUMBERS, "model_type", "label2id"}
+    placed = {*FIELDS.values(), "model_type", "label2id"}
+    placed |= {*family.keras_hub.numbers, *family.keras_hub.masked_lm_numbers}
     values = config.to_dict()
     return {
         name: values[name]
@@ -382,34 +396,41 @@ def copy_tokenizer(
         return
     (folder / VOCABULARY).parent.mkdir(parents=True)
     shutil.copyfile(vocabulary, folder / VOCABULARY)
-    tokenizer = _tokenizer(settings)
+    family = families.of(config)
+    tokenizer = _tokenizer(family, settings)
     files.write_json(folder / TOKENIZER, tokenizer)
     task = folder / TASK
     if task.is_file():
         values = files.read_json(task)
-        preprocessor = _preprocessor(values["class_name"], tokenizer, config)
+        task_name = values["class_name"].removeprefix(family.class_prefix)
+        preprocessor = _preprocessor(task_name, tokenizer, config)
         values["config"]["preprocessor"] = preprocessor
         files.write_json(task, values)
         files.write_json(folder / PREPROCESSOR, preprocessor)
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Returns what a preset says of its tokenizer, in Hugging Face's names."""
+def read_settings(folder: Path, family: Family) -> dict[str, Any]:
+    """Returns what a preset says of its tokenizer, in Hugging Face's names.
+
+    Args:
+        folder: the preset.
+        family: of its model.
+    """
     path = folder / TOKENIZER
     if not path.is_file():
         return {}
-    values = _serialized(path, ("BertTokenizer",))
+    _, values = _serialized(path, (f"{family.class_prefix}Tokenizer",))
     named = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
     return {ours: bool(values[name]) for name, ours in named.items() if name in values}
 
 
-def _tokenizer(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _tokenizer(family: Family, settings: Mapping[str, Any]) -> dict[str, Any]:
     lowercase = bool(settings["do_lower_case"])
     # Google's tokenizer strips accents where it lowers case; KerasHub asks.
     strip = settings.get("strip_accents")
     return _layer(
-        "bert_tokenizer",
-        "BertTokenizer",
+        family,
+        "Tokenizer",
         "int32",
         config_file=TOKENIZER,
         vocabulary=None,
@@ -434,12 +455,9 @@ MASKING = {
 
 
 def _preprocessor(task: str, tokenizer: dict, config: Config) -> dict[str, Any]:
-    module, masking = {
-        "BertMaskedLM": ("bert_masked_lm_preprocessor", MASKING),
-        "BertTextClassifier": ("bert_text_classifier_preprocessor", {}),
-    }[task]
+    masking = MASKING if task == "MaskedLM" else {}
     return _layer(
-        module,
+        families.of(config),
         f"{task}Preprocessor",
         "float32",
         tokenizer=tokenizer,

@@ -10,7 +10,7 @@ Source: tensorflow/models `official/nlp/modeling/{networks,models}/bert_*.py`,
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,10 +23,8 @@ from keras_bert.checkpoints.formats import google
 from keras_bert.checkpoints.object_graph import KEY, SUFFIX, ObjectGraph
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
-from keras_bert.families import bert
-from keras_bert.families.bert import BertConfig
 from keras_bert.families.family import BODY
-from keras_bert.families.rows import MAX_LAYERS, expand
+from keras_bert.families.rows import MAX_LAYERS
 
 FORMAT = "model_garden"
 PREFIX = "bert_model.ckpt"
@@ -88,7 +86,7 @@ def read(
         config_file: the `bert_config.json`, where it lies elsewhere.
 
     Raises:
-        CheckpointError: damaged, or without a BERT encoder.
+        CheckpointError: damaged, or without an encoder.
     """
     saved_model = _saved_model(path)
     prefix = google.find_prefix(path) if saved_model is None else _variables(path)
@@ -286,12 +284,11 @@ def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
     return {name: node for name, node in starts.items() if node is not None}
 
 
-def _names(layers: int) -> Iterator[str]:
-    """Names of all weights there may be."""
-    for part in bert.BERT.parts.values():
-        for row in expand(part, min(layers, MAX_LAYERS)):
-            if FORMAT in row.placements:
-                yield row.placements[FORMAT].name
+def _names(layers: int) -> dict[str, None]:
+    """Names of all weights there may be, of any family."""
+    known = families.with_place_in(FORMAT)
+    found = (family.names_in(FORMAT, min(layers, MAX_LAYERS)) for family in known)
+    return dict.fromkeys(name for names in found for name in names)
 
 
 # === Reading: what is no weight ===
@@ -371,7 +368,8 @@ def _config(
 
 
 def _without_file(sizes: Mapping[str, int], gelu: str | None) -> Config:
-    config = BertConfig.from_dict({**sizes, "hidden_act": "gelu"})
+    family, *_ = families.with_place_in(FORMAT)
+    config = family.config.from_dict({**sizes, "hidden_act": "gelu"})
     return google.with_gelu(config, gelu)
 
 
