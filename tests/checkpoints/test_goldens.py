@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_bert import families
 from keras_bert.checkpoints import convert, formats, reference
 from keras_bert.checkpoints.formats import FORMATS, OWN_TRANSFORM
 from keras_bert.checkpoints.matching import Contents, resolve_contents
@@ -17,7 +18,10 @@ from tests.paths import SHARED, shared
 
 # What no converter takes: relative positions, cross-attention, decoding.
 OTHERS = ("relative_key", "lmhead_cross", "generate")
-WRITERS = ("google_tf1_", "hf_bert", "hf457_bert", "hf457_tf_", "mg_", "kh_")
+WRITERS = (
+    *("google_tf1_", "hf_bert", "hf457_bert", "hf457_tf_", "mg_", "kh_"),
+    *("hf_distilbert", "hf_roberta", "hf_xlm_roberta", "hf457_roberta"),
+)
 # Training traces: `start` and `end` directories below the config.
 TRACES = (
     "google_tf1_optimizer/start",
@@ -26,11 +30,11 @@ TRACES = (
     "google_tf1_classifier_trace/end",
     "google_tf1_classifier_trace/end_onehot",
 )
-# Names of the originals' outputs for heads that have one.
+# What the originals call `logits`, by kind of head.
 LOGITS = {
-    "BertForMaskedLM": "mlm_logits",
-    "BertLMHeadModel": "mlm_logits",
-    "BertForNextSentencePrediction": "nsp_logits",
+    "masked_lm": "mlm_logits",
+    "lm_head": "mlm_logits",
+    "next_sentence": "nsp_logits",
 }
 PLAIN = "normal_"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -51,15 +55,19 @@ def _outputs(folder: Path) -> tuple[dict, dict]:
     checkpoint = formats.read(folder)
     head = resolve_contents(checkpoint).head
     inputs = dict(np.load(folder / "inputs.npz"))
-    rows = {name: inputs[name].reshape(-1, inputs[name].shape[-1]) for name in INPUTS}
+    given = {name: inputs[name] for name in INPUTS if name in inputs}
+    rows = {name: x.reshape(-1, x.shape[-1]) for name, x in given.items()}
     ours = reference.outputs(checkpoint, head, rows)
     if "masked_lm_positions" in inputs:  # theirs are gathered
         pairs = zip(ours["mlm_logits"], inputs["masked_lm_positions"], strict=True)
         ours["mlm_logits"] = np.concatenate([x[positions] for x, positions in pairs])
-    if head in LOGITS:
-        ours["logits"] = ours[LOGITS[head]]
+    kind = families.of(checkpoint.config).models[head]
+    if kind in LOGITS:
+        ours["logits"] = ours[LOGITS[kind]]
     theirs = dict(np.load(folder / "outputs.npz"))
-    if head == "BertForPreTraining" and checkpoint.format == "model_garden":
+    if "pooler_output" in theirs:
+        theirs["pooled_output"] = theirs.pop("pooler_output")
+    if kind == "pretraining" and checkpoint.format == "model_garden":
         del theirs["pooled_output"]  # of the encoder's own, untrained pooler
     # Of a model that drops tokens while it trains: what it computes otherwise.
     plain = {n.removeprefix(PLAIN): theirs[n] for n in theirs if n.startswith(PLAIN)}
