@@ -1,4 +1,4 @@
-"""Measures the double of TF Serving under many clients: rate, latency, CPU time.
+"""Measures the local server under many clients: rate, latency, CPU time.
 
 The server runs in a process of its own, clients in this one, each on a connection kept
 open and with one text per request, of lognormal length around 40 tokens, which

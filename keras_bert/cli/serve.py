@@ -7,7 +7,21 @@ import signal
 import threading
 from collections.abc import Iterable
 
-from keras_bert.errors import InputError, MissingExtraError
+from keras_bert.errors import InputError
+from keras_bert.serving.local_server.settings import BatchingParameters, Limits
+
+BATCHING_HELP = {
+    "max_batch_size": "rows",
+    "batch_timeout_micros": "how long a request waits for others",
+    "max_enqueued_batches": "batches that may wait before requests are refused",
+    "num_batch_threads": "batches computed at once; 0: as many as CPUs",
+}
+LIMITS_HELP = {
+    "max_request_bytes": "of one HTTP body or gRPC message",
+    "max_request_seconds": "for an HTTP request to arrive",
+    "max_rows": "of one request",
+    "max_text_bytes": "of one text",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,92 +64,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how often to look for new and deleted versions; 0: once",
     )
-    _configure_batching(parser.add_argument_group("batching of concurrent requests"))
-    _configure_limits(parser.add_argument_group("limits of a request"))
-
-
-def _configure_batching(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    parser.add_argument(
+        "--allow-reload",
+        action="store_true",
+        help="let gRPC clients change which of these models and versions are served",
+    )
+    batching = parser.add_argument_group("batching of concurrent requests")
+    batching.add_argument(
         "--no-batching", action="store_true", help="compute each request alone"
     )
-    group.add_argument("--max-batch-size", type=int, default=64, help="rows")
-    group.add_argument(
-        "--batch-timeout-micros",
-        type=int,
-        default=1000,
-        help="how long a request waits for others",
-    )
-    group.add_argument(
-        "--max-enqueued-batches",
-        type=int,
-        default=100,
-        help="batches that may wait before requests are refused",
-    )
-    group.add_argument(
-        "--num-batch-threads",
-        type=int,
-        default=0,
-        help="batches computed at once; 0: as many as CPUs",
-    )
+    _add_settings(batching, BatchingParameters(), BATCHING_HELP)
+    limits = parser.add_argument_group("limits of a request")
+    _add_settings(limits, Limits(), LIMITS_HELP)
 
 
-def _configure_limits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--max-request-bytes",
-        type=int,
-        default=32 << 20,
-        metavar="N",
-        help="of one HTTP body or gRPC message",
-    )
-    group.add_argument(
-        "--max-rows", type=int, default=16_384, metavar="N", help="of one request"
-    )
-    group.add_argument(
-        "--max-text-bytes", type=int, default=1 << 20, metavar="N", help="of one text"
-    )
+def _add_settings(group, defaults: object, helps: dict[str, str]) -> None:
+    for name, default in vars(defaults).items():
+        flag, kind = f"--{name.replace('_', '-')}", type(default)
+        group.add_argument(
+            flag, type=kind, default=default, metavar="N", help=helps[name]
+        )
 
 
 def run(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C or SIGTERM."""
     model_dirs = dict(_name_and_directory(text) for text in args.model)
     labels = _labels(args.label, model_dirs)
-    from keras_bert.serving.double.batching import BatchingParameters
-    from keras_bert.serving.double.limits import Limits
     from keras_bert.serving.server import Server
 
-    batching = None if args.no_batching else _taken(BatchingParameters, args)
-    logging.getLogger("keras_bert.serving.double.model_store").setLevel(logging.INFO)
+    logging.getLogger("keras_bert.serving.local_server").setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s")
     with Server(
         model_dirs,
         args.port,
         args.host,
-        grpc_port=_grpc_port(args),
+        grpc_port=None if args.no_grpc else args.grpc_port,
         versions=args.versions,
         labels=labels,
-        batching=batching,
+        batching=None if args.no_batching else _taken(BatchingParameters, args),
         limits=_taken(Limits, args),
         file_system_poll_wait_seconds=args.file_system_poll_wait_seconds,
+        allow_reload=args.allow_reload,
     ) as server:
-        print("A double of TF Serving for development, not TF Serving.")
+        print("A local server for development, not TF Serving.")
         for name in model_dirs:
             print(f"Serving {server.url}/v1/models/{name}", flush=True)
         if server.grpc_address:
             print(f"Serving gRPC at {server.grpc_address}", flush=True)
         _until_told_to_stop(server)
-
-
-def _grpc_port(args: argparse.Namespace) -> int | None:
-    from keras_bert.serving.server import check_grpc_extra
-
-    if args.no_grpc:
-        return None
-    try:
-        check_grpc_extra()
-    except MissingExtraError as error:
-        print(f"Serving REST alone. {error}", flush=True)
-        return None
-    return args.grpc_port
 
 
 def _until_told_to_stop(server) -> None:
@@ -167,7 +143,7 @@ def _name_and_directory(text: str) -> tuple[str, str]:
 def _labels(texts: Iterable[str], models: Iterable[str]) -> dict[str, dict[str, int]]:
     labels: dict[str, dict[str, int]] = {model: {} for model in models}
     for text in texts:
-        match = re.fullmatch(r"(?:([^:=]+):)?([^:=]+)=(\d+)", text)
+        match = re.fullmatch(r"(?:([^:=]+):)?([^:=]+)=([0-9]{1,18})", text)
         if not match or match[1] not in (None, *labels):
             raise InputError(
                 "Expected --label LABEL=VERSION or --label NAME:LABEL=VERSION with the "

@@ -1,4 +1,4 @@
-"""A double of TF Serving for development and tests, not TF Serving.
+"""A local server for development and tests, not TF Serving.
 
 It speaks TF Serving's REST and gRPC APIs over SavedModels on this machine, with the
 same paths, messages, statuses and errors, in one Python process. It has no
@@ -6,20 +6,31 @@ authentication, no encryption and no bound on memory: production runs
 `tensorflow/serving`.
 """
 
-import importlib.util
 import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from keras_bert.errors import MissingExtraError
-from keras_bert.serving.double.batching import Batcher, BatchingParameters
-from keras_bert.serving.double.http_server import RestServer
-from keras_bert.serving.double.limits import Limits
-from keras_bert.serving.double.metrics import Metrics
-from keras_bert.serving.double.model import LoadedModel, Running
-from keras_bert.serving.double.model_store import ModelStore
-from keras_bert.serving.double.versions import ModelConfig, policy_of
+
+try:
+    from keras_bert.serving.local_server.grpc_server import GrpcServer, Services
+    from keras_bert.serving.local_server.http_server import RestServer
+    from keras_bert.serving.local_server.metrics import Metrics
+    from keras_bert.serving.local_server.model import LoadedModel
+except ImportError as error:
+    raise MissingExtraError(
+        f"Expected the packages of the local server. Received: {error}. Install them "
+        "with `pip install 'bert-for-keras[serve]'`."
+    ) from error
+from keras_bert.serving.local_server.batching import Batcher
+from keras_bert.serving.local_server.model_store import ModelStore
+from keras_bert.serving.local_server.settings import (
+    BatchingParameters,
+    Limits,
+    ModelConfig,
+)
 
 BATCHING = BatchingParameters()
 LIMITS = Limits()
@@ -40,12 +51,13 @@ class Server:
         limits: how large a request may be.
         file_system_poll_wait_seconds: how often the server looks for new and deleted
             versions; 0 for once, at the start.
+        allow_reload: lets gRPC clients change which of these models and versions are
+            served, and their labels.
 
     Raises:
         MissingFileError: a directory holds no version.
         CheckpointError: a version cannot be loaded.
         AddressError: a port is taken.
-        MissingExtraError: gRPC is asked for and the extra `grpc` is not installed.
 
     Example:
         >>> with Server({"sentiment": "saved_models/sentiment"}) as server:
@@ -65,35 +77,32 @@ class Server:
         batching: BatchingParameters | None = BATCHING,
         limits: Limits = LIMITS,
         file_system_poll_wait_seconds: float = 1.0,
+        allow_reload: bool = False,
     ):
-        if grpc_port is not None:
-            check_grpc_extra()
-        policy = policy_of(versions)
+        directories = {name: Path(path) for name, path in model_dirs.items()}
         configs = [
-            ModelConfig(name, Path(directory), policy, (labels or {}).get(name, {}))
-            for name, directory in model_dirs.items()
+            ModelConfig(name, path, versions, (labels or {}).get(name, {}))
+            for name, path in directories.items()
         ]
         self.metrics = Metrics()
-        self._batcher = batching and Batcher(batching, self.metrics)
         self._closed = threading.Event()
-        self._fronts: list = []
+        self._batcher = batching and Batcher(batching, self.metrics)
         self._store: ModelStore | None = None
+        self._rest: RestServer | None = None
+        self._grpc: GrpcServer | None = None
+        running = {"limits": limits, "metrics": self.metrics, "batcher": self._batcher}
         try:
-            running = Running(limits, self.metrics, self._batcher)
             self._store = ModelStore(
                 configs,
-                load=partial(LoadedModel, running=running),
+                load=partial(LoadedModel, **running),
                 poll_seconds=file_system_poll_wait_seconds,
             )
             shared = (self._store, self.metrics, limits)
             self._rest = RestServer((host, port), *shared)
-            self._fronts.append(self._rest)
-            self._grpc = None
             if grpc_port is not None:
-                from keras_bert.serving.double.grpc_server import GrpcServer
-
-                self._grpc = GrpcServer(f"{host}:{grpc_port}", *shared)
-                self._fronts.append(self._grpc)
+                reloadable = directories if allow_reload else {}
+                services = Services(*shared, reloadable)
+                self._grpc = GrpcServer(f"{host}:{grpc_port}", services, limits)
         except BaseException:
             self.close()
             raise
@@ -133,31 +142,21 @@ class Server:
         Args:
             grace: seconds that requests in hand have.
         """
-        threads = [
-            threading.Thread(target=front.close, args=[grace]) for front in self._fronts
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        end = time.monotonic() + grace
         if self._store:
-            self._store.close()
+            self._store.close(grace)
+        for front in self._fronts:
+            front.close(max(end - time.monotonic(), 0))
         if self._batcher:
             self._batcher.close()
         self._closed.set()
+
+    @property
+    def _fronts(self) -> list[RestServer | GrpcServer]:
+        return [front for front in (self._rest, self._grpc) if front]
 
     def __enter__(self) -> "Server":
         return self.start()
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def check_grpc_extra() -> None:
-    """Raises `MissingExtraError` unless the extra `grpc` is installed."""
-    for module in ("grpc", "tensorflow_serving"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(
-                f"Expected the package {module} for gRPC; it is not installed. Install "
-                "the extra: pip install 'bert-for-keras[grpc]', or serve REST alone."
-            )

@@ -1,4 +1,4 @@
-"""Who answers the conformance checks: the double, or a real TF Serving.
+"""Who answers the conformance checks: the local server, or a real TF Serving.
 
 `TFS_HOST` names a real one's REST address, `TFS_GRPC_HOST` its gRPC address.
 """
@@ -20,7 +20,7 @@ NAME = "conformance"
 REAL = os.environ.get("TFS_HOST")
 REAL_GRPC = os.environ.get("TFS_GRPC_HOST", f"{(REAL or '').partition(':')[0]}:8500")
 REAL_DIRECTORY = ROOT / "saved_models" / NAME
-only_double = pytest.mark.skipif(bool(REAL), reason="a property of the double")
+only_local = pytest.mark.skipif(bool(REAL), reason="a property of the local server")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Requests that share a batch: each gets the answer it would have got alone."""
 
 import copy
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from keras_bert import BertTokenizer
 from keras_bert.errors import ConfigError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.double.batching import Batcher, BatchingParameters
-from keras_bert.serving.double.errors import ServingError, invalid
-from keras_bert.serving.double.merging import Merger
-from keras_bert.serving.double.metrics import Metrics
-from keras_bert.serving.double.model import LoadedModel, Running
 from keras_bert.serving.export import export
+from keras_bert.serving.local_server.batching import Batcher, batch_key
+from keras_bert.serving.local_server.errors import ServingError, invalid
+from keras_bert.serving.local_server.metrics import Metrics
+from keras_bert.serving.local_server.model import LoadedModel
+from keras_bert.serving.local_server.settings import BatchingParameters
 from tests.bounds import assert_close
 from tests.serving.cases import CONFIG, PAIRS, TEXTS, VOCAB, make_model
 
@@ -37,18 +36,12 @@ def signature(inputs, outputs):
     return made
 
 
-ON_TEXT = Merger(signature({"text": [None]}, {"logits": [None, 3]}))
-ON_TOKENS = Merger(signature({"text": [None]}, {"logits": [None, None, 3]}))
-ON_PAIRS = Merger(signature({"a": [None], "b": [None]}, {"logits": [None, 3]}))
-ON_IDS = Merger(
-    signature(
-        {name: [None, None] for name in SERVED_INPUTS},
-        {
-            "pooled": [None, 5],
-            "hidden": [None, None, 5],
-            "pairs": [None, 3, None, None],
-        },
-    )
+ON_TEXT = signature({"text": [None]}, {"logits": [None, 3]})
+ON_TOKENS = signature({"text": [None]}, {"logits": [None, None, 3]})
+ON_PAIRS = signature({"a": [None], "b": [None]}, {"logits": [None, 3]})
+ON_IDS = signature(
+    {name: [None, None] for name in SERVED_INPUTS},
+    {"pooled": [None, 5], "hidden": [None, None, 5]},
 )
 
 
@@ -63,44 +56,7 @@ def rows(batch, length, seed=0):
     return dict(zip(SERVED_INPUTS, (ids, mask, np.zeros_like(ids)), strict=True))
 
 
-def on_ids(inputs):
-    """Outputs that tell which row and which position each value belongs to."""
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    hidden = np.repeat((ids * mask)[..., None], 5, axis=-1)
-    pairs = np.repeat((ids[:, None] * mask[:, :, None])[:, None], 3, axis=1)
-    return {"pooled": hidden.sum(1), "hidden": hidden, "pairs": pairs}
-
-
-# === What may be merged ===
-
-
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 7)), min_size=1))
-def test_rows_of_ids_come_back_in_their_own_shape(shapes):
-    requests = [rows(*shape, seed=i) for i, shape in enumerate(shapes)]
-    assert len({ON_IDS.key(inputs) for inputs in requests}) == 1
-    merged = ON_IDS.merge(requests)
-    assert merged["input_ids"].shape[1] == max(length for _, length in shapes)
-    answers = ON_IDS.split(on_ids(merged), requests)
-    for inputs, answer in zip(requests, answers, strict=True):
-        for name, value in on_ids(inputs).items():
-            if name == "pairs":  # attention to padding is what the model makes of it
-                value = value * inputs["attention_mask"][:, None, None, :]
-                answer[name] = answer[name] * inputs["attention_mask"][:, None, None]
-            np.testing.assert_array_equal(answer[name], value)
-
-
-def test_texts_are_put_one_after_the_other():
-    requests = [text(b"a"), text(b"b", b"c"), text(b"d")]
-    assert len({ON_TEXT.key(inputs) for inputs in requests}) == 1
-    merged = ON_TEXT.merge(requests)
-    assert merged["text"].tolist() == [b"a", b"b", b"c", b"d"]
-    outputs = {"logits": np.arange(12).reshape(4, 3)}
-    answers = ON_TEXT.split(outputs, requests)
-    assert [answer["logits"].tolist() for answer in answers] == [
-        [[0, 1, 2]],
-        [[3, 4, 5], [6, 7, 8]],
-        [[9, 10, 11]],
-    ]
+# === What may share a batch ===
 
 
 ALONE = {
@@ -113,12 +69,8 @@ ALONE = {
     ),
     "a length that follows from the text": (ON_TOKENS, text(b"a")),
     "outputs of unknown rank": (
-        Merger(
-            meta_graph_pb2.SignatureDef(
-                outputs={
-                    "x": {"tensor_shape": {"unknown_rank": True}},
-                }
-            )
+        meta_graph_pb2.SignatureDef(
+            outputs={"x": {"tensor_shape": {"unknown_rank": True}}}
         ),
         text(b"a"),
     ),
@@ -127,14 +79,15 @@ ALONE = {
 
 @pytest.mark.parametrize("case", ALONE)
 def test_what_could_change_an_answer_runs_alone(case):
-    merger, inputs = ALONE[case]
-    assert merger.key(inputs) is None
+    assert batch_key(*ALONE[case]) is None
 
 
-def test_unequal_shapes_are_not_merged():
-    flat = {"text": np.array([[b"a"]], object)}
-    wide = {"text": np.array([[b"a", b"b"]], object)}
-    assert ON_TEXT.key(flat) != ON_TEXT.key(wide)
+def test_equal_shapes_share_a_batch_whatever_their_rows():
+    assert batch_key(ON_TEXT, text(b"a")) == batch_key(ON_TEXT, text(b"b", b"c"))
+    assert batch_key(ON_IDS, rows(1, 4)) == batch_key(ON_IDS, rows(3, 4))
+    assert batch_key(ON_IDS, rows(1, 4)) != batch_key(ON_IDS, rows(1, 5))
+    flat, wide = ({"text": np.array([v], object)} for v in ([b"a"], [b"a", b"b"]))
+    assert batch_key(ON_TEXT, flat) != batch_key(ON_TEXT, wide)
 
 
 # === The queue ===
@@ -169,7 +122,7 @@ def batcher_of(**parameters):
 
 def ask(batcher, compute, *values):
     inputs = text(*values)
-    return batcher.run(ON_TEXT.key(inputs), inputs, ON_TEXT, compute)["logits"]
+    return batcher.run(batch_key(ON_TEXT, inputs), inputs, compute)["logits"]
 
 
 def until(condition):
@@ -186,7 +139,7 @@ def pool():
 
 
 def waiting(batcher):
-    return sum(len(queue) for queue in batcher._queues.values())
+    return sum(len(queue) for queue in batcher._waiting.values())
 
 
 def after_the_first(batcher, compute, pool, *requests):
@@ -237,13 +190,18 @@ def test_too_many_that_wait_are_refused(compute, pool):
     batcher.close()
 
 
-def test_large_requests_are_computed_in_parts(compute):
-    batcher = batcher_of(max_batch_size=3)
+def test_a_large_request_runs_alone(compute, pool):
+    batcher = batcher_of(max_batch_size=3, batch_timeout_micros=60_000_000)
     compute.go.set()
+    waits = pool.submit(ask, batcher, compute, b"small")
     values = [b"x" * i for i in range(8)]
-    assert ask(batcher, compute, *values)[:, 0].tolist() == list(range(8))
-    assert [len(batch) for batch in compute.batches] == [3, 3, 2]
+    until(lambda: waiting(batcher))
+    assert batcher_of(max_batch_size=3).run("kind", text(*values), compute)["logits"][
+        :, 0
+    ].tolist() == list(range(8))
+    assert compute.batches == [values]
     batcher.close()
+    assert waits.result()[0, 0] == 5
 
 
 def test_what_waits_at_the_end_is_still_computed(compute, pool):
@@ -301,7 +259,8 @@ def requests_of(model):
             ({"text": objects([t]), "text_pair": objects([p])}, "serve_pairs")
             for t, p in pairs
         ),
-        *((rows(2, length, seed=length), "serve_ids") for length in (3, 11, 1, 7)),
+        *((rows(2, 5, seed=i), "serve_ids") for i in range(3)),
+        *((rows(2, 7, seed=i), "serve_ids") for i in range(4)),
         *(
             ({"inputs": np.array([serialized(t)], object)}, "serve_examples")
             for t in TEXTS
@@ -315,9 +274,9 @@ def test_batches_change_no_answer(path):
     parameters = BatchingParameters(8, batch_timeout_micros=200_000)
     metrics = Metrics()
     batcher = Batcher(parameters, metrics)
-    shared = LoadedModel("m", path, Running(metrics=metrics, batcher=batcher))
+    shared = LoadedModel("m", path, metrics=metrics, batcher=batcher)
     alone = copy.copy(shared)  # the same session
-    alone._running = Running()
+    alone._batcher = None
     requests = requests_of(shared)
     wrong = rows(2, 5)
     wrong["input_ids"][0, 0] = 99  # must spoil no neighbor
@@ -335,8 +294,8 @@ def test_batches_change_no_answer(path):
                 assert answer[name].tolist() == value.tolist()
             else:
                 assert_close(answer[name], value)
-    # Every signature's four requests had one batch, but for texts of tokens.
-    [sample] = metrics.batches.lines()
-    assert int(sample.split()[-1]) < len(requests)
+    # The wrong one's neighbors ran again, each alone; the four ids of 7 ran together.
+    [batches] = re.findall(rb"wrapped_run_count (\d+)", metrics.page())
+    assert int(batches) < len(requests)
     batcher.close()
     shared.close()

@@ -1,6 +1,6 @@
 """Conformance to TF Serving's gRPC API, and that both protocols answer alike.
 
-The checks run against the double of TF Serving in this package, or, where TFS_HOST
+The checks run against the local server in this package, or, where TFS_HOST
 names one, against a real server; see docs/serving.md.
 """
 
@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_bert.cli import main
-from keras_bert.errors import InputError, MissingExtraError, UnknownNameError
+from keras_bert.errors import InputError, UnknownNameError
 from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
 from keras_bert.serving.clients import wire
-from keras_bert.serving.double.errors import AddressError
-from keras_bert.serving.double.limits import Limits
 from keras_bert.serving.export import export, versions
+from keras_bert.serving.local_server.errors import AddressError
+from keras_bert.serving.local_server.settings import Limits
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
 from tests.bounds import assert_close, bound
 from tests.serving.cases import CONFIG, PAIRS, TEXTS, make_model
-from tests.serving.conformance import NAME, only_double, served
+from tests.serving.conformance import NAME, only_local, served
 
 grpc = pytest.importorskip("grpc")
 apis = pytest.importorskip("tensorflow_serving.apis")
@@ -178,7 +177,7 @@ def rounded(value):
     return pytest.approx(value, abs=bound(value)) if isinstance(value, float) else value
 
 
-@only_double
+@only_local
 @pytest.mark.parametrize("case", OTHER_ANSWERS)
 def test_questions_entities_and_vectors_agree_too(case, other_addresses, tokenizer):
     options, asked = OTHER_ANSWERS[case]
@@ -200,7 +199,7 @@ def test_questions_entities_and_vectors_agree_too(case, other_addresses, tokeniz
         assert row == {name: rounded(value) for name, value in here.items()}
 
 
-@only_double
+@only_local
 def test_other_answers_are_what_they_are_called(other_addresses):
     def ask(case):
         address = other_addresses["grpc"]
@@ -458,7 +457,7 @@ def test_refused_tasks(stub, case):
     assert message in details
 
 
-@only_double
+@only_local
 def test_regressions(tmp_path, tokenizer):
     export(make_model("score"), tmp_path, tokenizer)
     with Server({NAME: tmp_path}, grpc_port=0) as server:
@@ -509,17 +508,20 @@ def test_status(models, directory):
     assert refusal(models.GetModelStatus, request) == expected
 
 
-@only_double
+@only_local
 def test_models_are_configured_while_it_runs(directory, tmp_path):
-    (tmp_path / "other" / "3").parent.mkdir()
-    (tmp_path / "other" / "3").symlink_to(directory / "1")
-    with Server({NAME: directory}, grpc_port=0) as server:
+    (tmp_path / "other").mkdir()
+    for number in "35":
+        (tmp_path / "other" / number).symlink_to(directory / "1")
+    models = {NAME: directory, "other": tmp_path / "other"}
+    with Server(models, grpc_port=0, allow_reload=True) as server:
         with grpc.insecure_channel(server.grpc_address) as channel:
             models = model_service_pb2_grpc.ModelServiceStub(channel)
             request = model_management_pb2.ReloadConfigRequest()
             code, details = refusal(models.HandleReloadConfigRequest, request)
             assert code == "INVALID_ARGUMENT"
             assert "Only ModelConfigList is currently supported" in details
+            assert Client(server.url, "other").status() == {"5": "AVAILABLE"}
             entry = request.config.model_config_list.config.add(
                 name="other", base_path=str(tmp_path / "other")
             )
@@ -536,16 +538,17 @@ def test_models_are_configured_while_it_runs(directory, tmp_path):
         )
         rest = Client(server.url, "other", label="stable")
         assert grpc_client.predict(TEXTS) == rest.predict(TEXTS)
+        assert Client(server.url, "other").status() == {"5": "END", "3": "AVAILABLE"}
         assert Client(server.url, NAME).status() == {"1": "END"}
         with pytest.raises(RequestError, match=f"Latest\\({NAME}\\)") as caught:
             Client(server.url, NAME).predict(TEXTS)
         assert caught.value.status == 404
 
 
-# === The double: limits, health, what is missing ===
+# === The local server: limits, health, what is missing ===
 
 
-@only_double
+@only_local
 def test_messages_over_the_limit_are_refused(directory):
     limits = Limits(max_request_bytes=1000, max_rows=3, max_text_bytes=100)
     cases = {
@@ -563,7 +566,7 @@ def test_messages_over_the_limit_are_refused(directory):
             assert caught.value.status == status
 
 
-@only_double
+@only_local
 def test_health(channel):
     health = pytest.importorskip("grpc_health.v1.health_pb2")
     stubs = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
@@ -573,26 +576,75 @@ def test_health(channel):
         assert status == health.HealthCheckResponse.SERVING
 
 
-@only_double
+@only_local
 def test_a_taken_port_is_an_error(directory, addresses):
     port = int(addresses["grpc"].rpartition(":")[2])
     with pytest.raises(AddressError, match=f":{port}"):
         Server({NAME: directory}, grpc_port=port)
 
 
-@only_double
-def test_without_the_extra_rest_serves_alone(directory, monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"bert-for-keras\[grpc\]"):
-        Server({NAME: directory}, grpc_port=0)
-    addresses = []
-    monkeypatch.setattr(
-        Server, "wait", lambda self: addresses.append((self.url, self.grpc_address))
+def reload_request(**entry):
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.config.add(**entry)
+    return request
+
+
+@only_local
+def test_reload_is_off_unless_allowed(models, directory, tmp_path):
+    request = reload_request(name=NAME, base_path=str(directory))
+    code, details = refusal(models.HandleReloadConfigRequest, request)
+    assert code == "PERMISSION_DENIED"
+    assert "--allow-reload" in details
+
+
+@only_local
+def test_reload_takes_configured_models_alone(directory, tmp_path):
+    (tmp_path / "1").symlink_to(directory / "1")
+    elsewhere = str(tmp_path)
+    refused = [
+        reload_request(name="new", base_path=elsewhere),
+        reload_request(name="new", base_path=str(directory)),
+        reload_request(name=NAME, base_path=elsewhere),
+        reload_request(base_path=str(directory)),
+    ]
+    with Server({NAME: directory}, grpc_port=0, allow_reload=True) as server:
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            reload = model_service_pb2_grpc.ModelServiceStub(channel)
+            for request in refused:
+                code, details = refusal(reload.HandleReloadConfigRequest, request)
+                assert code == "PERMISSION_DENIED"
+                assert str(tmp_path) not in details
+            bad = reload_request(name=NAME)
+            bad.config.model_config_list.config[
+                0
+            ].model_version_policy.specific.versions[:] = [-1]
+            assert refusal(reload.HandleReloadConfigRequest, bad)[0] == (
+                "INVALID_ARGUMENT"
+            )
+            reload.HandleReloadConfigRequest(reload_request(name=NAME))
+        assert Client(server.url, NAME).status() == {"1": "AVAILABLE"}
+
+
+@only_local
+@pytest.mark.parametrize("dtype", [0, 20, 21, 9999, -1, 101, 2**31 - 1])
+def test_types_that_no_tensor_has_are_refused(stub, dtype):
+    request = predict_request({"text": TEXTS})
+    request.inputs["text"].dtype = dtype
+    code, details = refusal(stub.Predict, request)
+    assert (code, details) == ("INVALID_ARGUMENT", "tensor parsing error: text")
+
+
+@only_local
+def test_without_the_extra_the_server_says_what_is_missing():
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from keras_bert.cli import main\n"
+        "sys.exit(main(['serve', '--model', 'm=nowhere']))"
     )
-    assert main(["serve", "--model", f"{NAME}={directory}", "--port", "0"]) == 0
-    [(url, grpc_address)] = addresses
-    assert url and grpc_address is None
-    assert "Serving REST alone" in capsys.readouterr().out
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "uvicorn" in done.stderr and "bert-for-keras[serve]" in done.stderr
 
 
 # === The client ===

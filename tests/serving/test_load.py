@@ -20,8 +20,8 @@ import pytest
 from keras_bert import BertTokenizer
 from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
-from keras_bert.serving.double.metrics import PATH
 from keras_bert.serving.export import export
+from keras_bert.serving.local_server.http_server import METRICS_PATH
 from tests.bounds import assert_close
 from tests.serving.cases import VOCAB, WORDS, make_model
 
@@ -229,7 +229,9 @@ def test_a_minute_of_many_clients(served, expected):
     assert load.least > 0
     assert load.total["refused"] > 0
     assert last < settled * 1.05
-    with urllib.request.urlopen(f"http://{served.rest}{PATH}", timeout=30) as page:
+    with urllib.request.urlopen(
+        f"http://{served.rest}{METRICS_PATH}", timeout=30
+    ) as page:
         metrics = page.read().decode()
     assert f'request_count{{model_name="{NAME}",status="OK"}}' in metrics
     assert 'status="INTERNAL"' not in metrics

@@ -1,11 +1,10 @@
-"""Running the double: metrics, health, limits, and an orderly end."""
+"""Running the local server: metrics, health, limits, and an orderly end."""
 
 import http.client
 import json
 import os
 import re
 import signal
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -13,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keras_bert.cli import main
+from keras_bert.cli import main, parser_of
 from keras_bert.errors import CheckpointError
 from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
-from keras_bert.serving.double import rest
-from keras_bert.serving.double.http_server import InHand
-from keras_bert.serving.double.metrics import Counter, Histogram, Metrics
+from keras_bert.serving.local_server import rest
+from keras_bert.serving.local_server.errors import ServingError
+from keras_bert.serving.local_server.metrics import Metrics
+from keras_bert.serving.local_server.settings import BatchingParameters, Limits
 from keras_bert.serving.server import Server
 from tests.serving.cases import TEXTS
 
@@ -33,7 +33,7 @@ def get(url):
 
 # === Metrics and health ===
 
-SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*\{(\w+="[^"]*",?)*\} \d+(\.\d+)?(e\+?\d+)?')
+SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(\{(\w+="[^"]*",?)*\})? \d+(\.\d+)?(e\+?\d+)?')
 
 
 def samples(page):
@@ -41,7 +41,7 @@ def samples(page):
     found = {}
     for line in page.splitlines():
         if line.startswith("#"):
-            assert re.fullmatch(r"# TYPE [\w:]+ (counter|histogram)", line)
+            assert re.fullmatch(r"# (HELP .+|TYPE [\w:]+ (gauge|histogram))", line)
             continue
         assert SAMPLE.fullmatch(line), line
         name, value = line.rsplit(" ", 1)
@@ -51,8 +51,7 @@ def samples(page):
 
 
 def test_metrics_count_what_was_answered(directory):
-    grpc_port = 0 if has_grpc() else None
-    with Server({NAME: directory}, grpc_port=grpc_port) as server:
+    with Server({NAME: directory}, grpc_port=0) as server:
         client = Client(server.url, NAME)
         for _ in range(3):
             client.predict(TEXTS)
@@ -62,67 +61,34 @@ def test_metrics_count_what_was_answered(directory):
             client.predict(["a"], signature_name="nope")
         with pytest.raises(RequestError):
             Client(server.url, "made-up").predict(["a"])
-        over_grpc = 0
-        if grpc_port is not None:
-            over_grpc = len(
-                Client(server.grpc_address, NAME, protocol="grpc").predict(["a"])
-            )
+        Client(server.grpc_address, NAME, protocol="grpc").predict(["a"])
         page, kind = get(f"{server.url}/monitoring/prometheus/metrics")
-    assert kind == "text/plain"
+    assert kind.startswith("text/plain; version=")
     found = samples(page)
     tfs = ":tensorflow:serving"
     count = f'{tfs}:request_count{{model_name="m",status='
-    assert found[count + '"OK"}'] == 4 + over_grpc
+    assert found[count + '"OK"}'] == 5
     assert found[count + '"INVALID_ARGUMENT"}'] == 1
     # Names that clients make up are not kept.
     assert found[f'{tfs}:request_count{{model_name="",status="NOT_FOUND"}}'] == 1
     assert "made-up" not in page
-    latency = f'{tfs}:request_latency_count{{model_name="m",API="predict"'
-    assert found[latency + ',entrypoint="REST"}'] == 3
+    labels = '{API="predict",entrypoint="REST",model_name="m"}'
+    assert found[f"{tfs}:request_latency_count{labels}"] == 3
     assert found[f'{tfs}:request_example_count_total{{model="m"}}'] == 7
-    assert found[f"{tfs}:batching_session:wrapped_run_count{{}}"] >= 4
-    assert found[f"{tfs}:batching_session:processed_batch_size_sum{{}}"] == (
-        3 * len(TEXTS) + 7 + over_grpc
-    )
-
-
-def has_grpc():
-    try:
-        import tensorflow_serving.apis  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def test_histograms_are_cumulative_and_labels_escaped():
-    histogram = Histogram("h", "who", limits=[1, 10])
-    for value in (0.5, 1, 5, 100):
-        histogram.add(value, 'a "b"\\\n')
-    label = r'who="a \"b\"\\\n"'
-    assert list(histogram.lines()) == [
-        f'h_bucket{{{label},le="1"}} 2',
-        f'h_bucket{{{label},le="10"}} 3',
-        f'h_bucket{{{label},le="+Inf"}} 4',
-        f"h_sum{{{label}}} 106.5",
-        f"h_count{{{label}}} 4",
-    ]
+    assert found[f"{tfs}:batching_session:wrapped_run_count"] >= 4
+    rows = found[f"{tfs}:batching_session:processed_batch_size_sum"]
+    assert rows == 3 * len(TEXTS) + 7 + 1
 
 
 def test_failures_are_counted_and_not_timed():
     metrics = Metrics()
-    with pytest.raises(ZeroDivisionError), metrics.observed("m", "Predict", "REST"):
-        raise ZeroDivisionError
-    found = samples(metrics.text())
-    assert found == {
-        ':tensorflow:serving:request_count{model_name="m",status="INTERNAL"}': 1
-    }
-
-
-def test_counters_lose_nothing_between_threads():
-    counter = Counter("c", "who")
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: counter.add(1, "a"), range(4000)))
-    assert list(counter.lines()) == ['c{who="a"} 4000']
+    with pytest.raises(ServingError, match="ZeroDivisionError in the server"):
+        with metrics.observed("m", "Predict", "REST"):
+            raise ZeroDivisionError("/a/secret/path")
+    found = samples(metrics.page().decode())
+    count = ':tensorflow:serving:request_count{model_name="m",status="INTERNAL"}'
+    assert found[count] == 1
+    assert not any("request_latency_count" in name for name in found)
 
 
 def test_health(directory):
@@ -130,71 +96,68 @@ def test_health(directory):
         assert json.loads(get(f"{server.url}/healthz")[0]) == {"status": "SERVING"}
 
 
-@pytest.mark.parametrize(
-    "sent, status",
-    [(b"GET / HTTP/9.9", 505), (b"nonsense", 400), (b"BREW /pot HTTP/1.1", 501)],
-)
-def test_what_is_no_http_is_refused_in_json(directory, sent, status):
-    with Server({NAME: directory}) as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
-            connection.sendall(sent + b"\r\n\r\n")
-            received = b"".join(iter(lambda: connection.recv(4096), b""))
-    head, _, body = received.rpartition(b"\r\n\r\n")
-    assert list(json.loads(body)) == ["error"]
-    assert not head or f" {status} ".encode() in head.splitlines()[0]
-
-
 # === An orderly end ===
 
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Makes a status request wait; tells when it has begun."""
+    """Makes a metadata request wait; tells when it has begun."""
     begun, go = threading.Event(), threading.Event()
-    status = rest.METHODS["status"]
+    signatures_of = rest.signatures_of
 
-    def wait(*args):
+    def wait(model):
         begun.set()
         assert go.wait(30)
-        return status(*args)
+        return signatures_of(model)
 
-    monkeypatch.setitem(rest.METHODS, "status", wait)
+    monkeypatch.setattr(rest, "signatures_of", wait)
     yield begun, go
     go.set()
 
 
+STOPPING = {"error": "The server is shutting down."}
+
+
+def refusal_at_the_end(url):
+    """The status and the body of the first answer after the end has begun."""
+    while True:
+        try:
+            get(f"{url}/healthz")
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+
 def test_requests_in_hand_are_answered_and_new_ones_refused(directory, slow):
     begun, go = slow
-    server = Server({NAME: directory}).start()
+    server = Server({NAME: directory}, grpc_port=0).start()
     host = server.url.removeprefix("http://")
     kept = http.client.HTTPConnection(host, timeout=30)
-    kept.request("GET", f"/v1/models/{NAME}/metadata")
+    kept.request("GET", f"/v1/models/{NAME}")
     assert kept.getresponse().read()
     with ThreadPoolExecutor(2) as pool:
-        in_hand = pool.submit(Client(server.url, NAME).status)
+        in_hand = pool.submit(Client(server.url, NAME).metadata)
         assert begun.wait(30)
         closing = pool.submit(server.close)
-        refused = None
-        while refused is None:  # until the closing has begun
-            try:
-                get(f"{server.url}/healthz")
-            except urllib.error.HTTPError as error:
-                with error:
-                    refused = error.code, json.load(error)
-        assert refused == (503, {"error": "The server is shutting down."})
-        kept.request("GET", f"/v1/models/{NAME}/metadata")
+        assert refusal_at_the_end(server.url) == (503, STOPPING)
+        body = json.dumps({"instances": TEXTS})
+        kept.request("POST", f"/v1/models/{NAME}:predict", body)
         response = kept.getresponse()
         assert (response.status, response.headers["Connection"]) == (503, "close")
-        response.read()
+        assert json.load(response) == STOPPING
+        grpc_client = Client(server.grpc_address, NAME, protocol="grpc", retries=0)
+        with pytest.raises(RequestError) as caught:
+            grpc_client.predict(TEXTS)
+        assert caught.value.code == "UNAVAILABLE"
+        assert not closing.done()
         go.set()
-        assert in_hand.result() == {"1": "AVAILABLE"}
+        assert "serve_ids" in in_hand.result()
         closing.result(30)
     with pytest.raises(RequestError):
         Client(server.url, NAME, retries=0).status()
 
 
-def test_a_connection_kept_open_is_refused_after_the_end(directory):
+def test_a_connection_kept_open_ends_with_the_server(directory):
     server = Server({NAME: directory}).start()
     connection = http.client.HTTPConnection(
         server.url.removeprefix("http://"), timeout=30
@@ -202,33 +165,21 @@ def test_a_connection_kept_open_is_refused_after_the_end(directory):
     connection.request("GET", f"/v1/models/{NAME}")
     assert connection.getresponse().read()
     server.close()
-    body = json.dumps({"instances": TEXTS})
-    connection.request("POST", f"/v1/models/{NAME}:predict", body)
-    response = connection.getresponse()
-    assert response.status == 503
-    assert json.load(response) == {"error": "The server is shutting down."}
+    with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+        connection.request("GET", f"/v1/models/{NAME}")
+        connection.getresponse()
     connection.close()
 
 
 def test_the_grace_is_bounded(directory, slow):
-    begun, _ = slow
+    begun, go = slow
     server = Server({NAME: directory}).start()
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(Client(server.url, NAME, retries=0).status)
+        asking = pool.submit(Client(server.url, NAME, retries=0).metadata)
         assert begun.wait(30)
         server.close(grace=0.01)  # returns although a request is in hand
-        slow[1].set()
-        assert asking.exception(30) is None or asking.exception().status == 503
-
-
-def test_in_hand_waits_for_all():
-    requests = InHand()
-    assert requests.enter() and requests.enter()
-    assert not requests.refuse(grace=0.01)
-    requests.leave()
-    requests.leave()
-    assert requests.refuse(grace=30)
-    assert not requests.enter()
+        go.set()
+        assert asking.exception(30).status == 503
 
 
 def test_sigterm_ends_the_command_in_order(directory, capsys, monkeypatch):
@@ -271,15 +222,17 @@ def test_the_command_passes_on_its_settings(directory, monkeypatch, capsys):
     base = ["serve", "--model", "a=x", "--model", "b=y", "--no-grpc"]
     options = ["--versions", "all", "--label", "stable=1", "--label", "b:canary=2"]
     batching = ["--max-batch-size", "7", "--num-batch-threads", "3"]
-    limits = ["--max-rows", "9", "--file-system-poll-wait-seconds", "0"]
-    assert main([*base, *options, *batching, *limits]) == 0
+    limits = ["--max-rows", "9", "--max-request-seconds", "2.5"]
+    others = ["--file-system-poll-wait-seconds", "0", "--allow-reload"]
+    assert main([*base, *options, *batching, *limits, *others]) == 0
     [(args, settings)] = made
     assert args[0] == {"a": "x", "b": "y"}
     assert settings["labels"] == {"a": {"stable": 1}, "b": {"stable": 1, "canary": 2}}
     assert settings["versions"] == "all"
     assert settings["batching"].max_batch_size == 7
     assert settings["batching"].num_batch_threads == 3
-    assert settings["limits"].max_rows == 9
+    assert settings["limits"] == Limits(max_rows=9, max_request_seconds=2.5)
+    assert settings["allow_reload"] is True
     assert settings["file_system_poll_wait_seconds"] == 0
     assert settings["grpc_port"] is None
     assert main([*base, "--no-batching"]) == 0
@@ -292,14 +245,11 @@ def test_the_command_explains_labels(label, capsys):
     assert "LABEL=VERSION" in capsys.readouterr().err
 
 
-def test_defaults_of_the_command_are_those_of_the_server():
-    from keras_bert.cli import parser_of
-    from keras_bert.serving.double.batching import BatchingParameters
-    from keras_bert.serving.double.limits import Limits
-
+def test_every_setting_has_a_flag():
     args = vars(parser_of("serve").parse_args(["--model", "a=x"]))
     for settings in (BatchingParameters(), Limits()):
         assert vars(settings).items() <= args.items()
+    assert args["allow_reload"] is False
 
 
 def test_a_damaged_version_does_not_start(directory, tmp_path):
@@ -322,6 +272,8 @@ def test_a_new_version_is_served_without_a_pause(directory, tmp_path):
         assert client.status() == {"2": "END", "1": "AVAILABLE"}
         [broken, _] = client.transport.request("")["model_version_status"]
         assert broken["status"]["error_code"] != "OK"
+        assert broken["status"]["error_message"].startswith("Version 2 of model m ")
+        assert str(tmp_path) not in broken["status"]["error_message"]
         assert client.predict(TEXTS) == before
         (path / "3").symlink_to(directory / "1")
         with ThreadPoolExecutor(2) as pool:

@@ -1,6 +1,6 @@
 """Conformance to TF Serving's REST API.
 
-The checks run against the double of TF Serving in this package, or, where
+The checks run against the local server in this package, or, where
 TFS_HOST names one, against a real server; see docs/serving.md.
 """
 
@@ -24,17 +24,16 @@ from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.serving import Client
 from keras_bert.serving.client import RequestError
-from keras_bert.serving.double import json_bodies, json_tensors, rest
-from keras_bert.serving.double.errors import ServingError
-from keras_bert.serving.double.limits import Limits
-from keras_bert.serving.double.model_store import ModelStore
-from keras_bert.serving.double.versions import ModelConfig
 from keras_bert.serving.export import export, versions
+from keras_bert.serving.local_server import json_format, rest
+from keras_bert.serving.local_server.errors import ServingError
+from keras_bert.serving.local_server.model_store import ModelStore
+from keras_bert.serving.local_server.settings import Limits, ModelConfig
 from keras_bert.serving.predictor import Predictor
 from keras_bert.serving.server import Server
 from tests.bounds import assert_close
 from tests.serving.cases import CONFIG, PAIRS, TEXTS, make_model
-from tests.serving.conformance import NAME, only_double, served
+from tests.serving.conformance import NAME, only_local, served
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +426,7 @@ def test_regress_needs_a_regression(call):
     assert answer["error"] == "Expected one output Tensor."
 
 
-@only_double
+@only_local
 def test_regress_gives_one_value_per_example(tmp_path, tokenizer):
     export(make_model("score"), tmp_path, tokenizer)
     with Server({"score": tmp_path}) as server:
@@ -443,10 +442,10 @@ def test_regress_gives_one_value_per_example(tmp_path, tokenizer):
     assert predictions == [{"scores": score} for score in bare]
 
 
-# === The double: versions, limits, shutdown ===
+# === The local server: versions, limits, shutdown ===
 
 
-@only_double
+@only_local
 def test_versions_are_chosen_by_number(tmp_path):
     directory = tmp_path / "model"
     first = make_model("classes")
@@ -467,7 +466,7 @@ def test_versions_are_chosen_by_number(tmp_path):
         assert Client(server.url, "m").status() == {"2": "AVAILABLE"}
 
 
-@only_double
+@only_local
 def test_a_directory_without_versions_is_an_error(tmp_path):
     (tmp_path / "not-a-version").mkdir()
     with pytest.raises(MissingFileError, match="keras-bert export"):
@@ -477,13 +476,13 @@ def test_a_directory_without_versions_is_an_error(tmp_path):
         Server({"m": tmp_path})
 
 
-@only_double
+@only_local
 def test_versions_that_are_not_there_are_an_error(directory):
     with pytest.raises(MissingFileError, match="one of the versions asked for"):
         Server({NAME: directory}, versions="77")
 
 
-@only_double
+@only_local
 def test_requests_over_the_limit_or_without_length_are_refused(directory):
     with Server({NAME: directory}, limits=Limits(max_request_bytes=100)) as server:
         client = Client(server.url, NAME, retries=0)
@@ -499,7 +498,7 @@ def test_requests_over_the_limit_or_without_length_are_refused(directory):
         connection.close()
 
 
-@only_double
+@only_local
 def test_a_client_that_still_sends_learns_why_it_is_refused(directory):
     # More than the sockets' buffers hold: it is not read in passing.
     limits = Limits(max_request_bytes=4 << 20)
@@ -509,7 +508,7 @@ def test_a_client_that_still_sends_learns_why_it_is_refused(directory):
     assert caught.value.status == 413
 
 
-@only_double
+@only_local
 def test_shutdown_frees_the_port_with_a_connection_open(directory):
     server = Server({NAME: directory}).start()
     port = int(server.url.rpartition(":")[2])
@@ -523,7 +522,7 @@ def test_shutdown_frees_the_port_with_a_connection_open(directory):
         assert again.url.endswith(f":{port}")
 
 
-@only_double
+@only_local
 def test_a_server_that_never_started_closes(directory):
     server = Server({NAME: directory})
     server.close()
@@ -532,7 +531,7 @@ def test_a_server_that_never_started_closes(directory):
         assert again.url == server.url
 
 
-@only_double
+@only_local
 def test_an_unexpected_failure_is_an_answer(directory, monkeypatch, caplog):
     monkeypatch.setitem(rest.METHODS, "status", lambda *a: 1 / 0)
     with Server({NAME: directory}) as server, caplog.at_level(logging.CRITICAL):
@@ -541,7 +540,7 @@ def test_an_unexpected_failure_is_an_answer(directory, monkeypatch, caplog):
     assert caught.value.status == 500
 
 
-@only_double
+@only_local
 def test_store_checks_inputs_and_outputs_by_name(directory):
     store = ModelStore([ModelConfig(NAME, directory)])
     with store.use(NAME) as model:
@@ -703,12 +702,12 @@ def test_dense_values_survive_both_ways(data, dtype, shape):
     nested = np.empty(size, object)
     nested[:] = values
     nested = nested.reshape(shape).tolist()
-    tensor = json_tensors.tensor_of(
+    tensor = json_format.tensor_of(
         json.loads(json.dumps(nested)), dtype.as_datatype_enum
     )
     assert tensor.shape == tuple(shape)
     assert tensor.dtype == dtype.as_numpy_dtype
-    received = json_tensors.to_json("x", tensor)
+    received = json_format.to_json("x", tensor)
     assert repr(received) == repr(nested)
 
 
@@ -716,32 +715,32 @@ def test_dense_values_survive_both_ways(data, dtype, shape):
 def test_bytes_survive_as_base64(values):
     array = np.empty(len(values), object)
     array[:] = values
-    written = json.loads(json.dumps(json_tensors.to_json("page_bytes", array)))
+    written = json.loads(json.dumps(json_format.to_json("page_bytes", array)))
     assert all(set(value) == {"b64"} for value in written)
-    read = json_tensors.tensor_of(written, tf.string.as_datatype_enum)
+    read = json_format.tensor_of(written, tf.string.as_datatype_enum)
     assert read.tolist() == values
 
 
 def test_nan_and_infinity_are_legal_both_ways():
-    document = rest.parse(b'{"inputs": [NaN, Infinity, -Infinity]}')
-    tensor = json_tensors.tensor_of(document["inputs"], tf.float32.as_datatype_enum)
+    document = json_format.parse(b'{"inputs": [NaN, Infinity, -Infinity]}')
+    tensor = json_format.tensor_of(document["inputs"], tf.float32.as_datatype_enum)
     assert np.isnan(tensor[0]) and tensor[1:].tolist() == [np.inf, -np.inf]
-    written = json.dumps(json_bodies.write_columns({"x": tensor}))
+    written = json.dumps(json_format.write_columns({"x": tensor}))
     assert written == '{"outputs": [NaN, Infinity, -Infinity]}'
 
 
 def test_rows_need_one_batch_size():
     with pytest.raises(ServingError, match="inconsistent batch size: 3 expecting: 2"):
-        json_bodies.write_rows({"a": np.zeros(2), "b": np.zeros(3)})
+        json_format.write_rows({"a": np.zeros(2), "b": np.zeros(3)})
     with pytest.raises(ServingError, match="has no shape information"):
-        json_bodies.write_rows({"a": np.float32(0)})
+        json_format.write_rows({"a": np.float32(0)})
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_body_is_an_answer(body):
     try:
-        document = rest.parse(body)
-        json_bodies.format_of(document)
+        document = json_format.parse(body)
+        json_format.format_of(document)
     except ServingError as error:
         assert error.code == "INVALID_ARGUMENT"
 
@@ -749,8 +748,14 @@ def test_any_body_is_an_answer(body):
 def test_half_a_surrogate_pair_and_depth_are_refused():
     half = json.loads('{"inputs": "\\ud83d"}')["inputs"]
     with pytest.raises(ServingError, match="surrogate"):
-        json_tensors.tensor_of(half, tf.string.as_datatype_enum)
+        json_format.tensor_of(half, tf.string.as_datatype_enum)
     with pytest.raises(ServingError, match="JSON Parse error"):
-        rest.parse(b'{"inputs": ' + b"[" * 100_000)
+        json_format.parse(b'{"inputs": ' + b"[" * 100_000)
     with pytest.raises(ServingError, match="JSON Parse error"):
-        rest.parse(b'{"inputs": ' + b"9" * 10_000 + b"}")
+        json_format.parse(b'{"inputs": ' + b"9" * 10_000 + b"}")
+
+
+def test_numbers_that_no_float_holds_are_refused():
+    for kind in (tf.float32, tf.float64):
+        with pytest.raises(ServingError, match="too big for float"):
+            json_format.tensor_of([1, 10**400], kind.as_datatype_enum)

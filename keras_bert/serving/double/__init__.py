@@ -1,1 +1,0 @@
-"""A double of TF Serving for development: one store of models, two protocols."""

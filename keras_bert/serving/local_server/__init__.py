@@ -1,0 +1,1 @@
+"""A local server with TF Serving's APIs, for development; not TF Serving."""
