@@ -1,0 +1,33 @@
+"""transformers opens what the families write, and computes the same."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_bert.models import MODELS
+from tests.bounds import assert_close
+from tests.families.test_models import SIZES
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+NAMES = sorted(name for name, model in MODELS.items() if not name.startswith("Bert"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_opens_what_is_written(name, tmp_path):
+    model = MODELS[name](MODELS[name].family.config(**SIZES), seed=1)
+    model.save_pretrained(tmp_path / "it", "huggingface")
+    theirs, loading = getattr(transformers, name).from_pretrained(
+        tmp_path / "it", output_loading_info=True
+    )
+    assert not any(loading.values()), loading
+    shape = (2, 2, 9) if model.choices else (2, 9)
+    ids = np.random.default_rng(0).integers(5, SIZES["vocab_size"], shape)
+    outputs = model(ids.astype("int32"))
+    outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    tensor = torch.tensor(ids)
+    with torch.no_grad():
+        expected = theirs.eval()(tensor, attention_mask=torch.ones_like(tensor))
+    for key, value in outputs.items():
+        value = keras.ops.convert_to_numpy(value)
+        assert_close(value, expected[key].numpy(), name=key)
