@@ -277,6 +277,30 @@ def test_a_lost_or_misshapen_tensor_is_named(source, weight, change, word, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["first"]
 
 
+# What a number in the config gives the size of; "num_labels" follows from id2label.
+SIZES = {
+    "vocab_size": ("word_embeddings", 38),
+    "hidden_size": ("attention.self.query", 18),
+    "intermediate_size": ("intermediate.dense", 23),
+    "max_position_embeddings": ("position_embeddings", 12),
+    "type_vocab_size": ("token_type_embeddings", 3),
+    "num_labels": ("classifier", 8),
+}
+
+
+@pytest.mark.parametrize("field", SIZES)
+def test_a_size_that_differs_names_the_number_it_comes_from(field, tmp_path):
+    head = "BertForSequenceClassification"
+    first = write_fake(tmp_path / "first", "huggingface", head)
+    weight, value = SIZES[field]
+    config = json.loads((first / "config.json").read_text())
+    config |= {field: value, "id2label": None}
+    (first / "config.json").write_text(json.dumps(config))
+    expected = rf"{weight}\.weight: expected \([^:]*\b{field}={value}\b"
+    with pytest.raises(CheckpointError, match=expected):
+        convert(first, tmp_path / "out", "keras")
+
+
 def test_an_unexpected_tensor_is_named_and_can_be_dropped(tmp_path):
     def change(tensors):
         tensors["bert/encoder/layer_2/extra"] = tensors["bert/pooler/dense/bias"]
@@ -308,6 +332,17 @@ def test_an_encoder_is_what_is_left_of_a_classifier(part, tmp_path):
     first = write_fake(tmp_path / "first", "keras", "BertForSequenceClassification")
     report = convert(first, tmp_path / "out", "huggingface", drop=[part])
     assert (report.head, report.parts) == ("BertModel", ["encoder", "pooler"])
+
+
+@pytest.mark.parametrize("source", ["google", "huggingface", "keras"])
+def test_an_encoder_may_have_no_pooler(source, tmp_path):
+    first = write_fake(tmp_path / "first", source, "BertModel")
+    target = "keras" if source != "keras" else "huggingface"
+    report = convert(first, tmp_path / "out", target, drop=["pooler"])
+    assert (report.head, report.parts) == ("BertModel", ["encoder"])
+    assert not [name for name in values(tmp_path / "out") if "pooler" in name]
+    again = convert(tmp_path / "out", tmp_path / "back", source)
+    assert (again.head, again.parts) == ("BertModel", ["encoder"])
 
 
 def test_a_classifier_without_its_pooler_is_not_another_class(tmp_path):

@@ -156,6 +156,18 @@ def test_what_keras_hub_has_no_place_for_is_kept(tmp_path):
     assert (task["num_classes"], task["dropout"]) == (3, 0.0)
 
 
+@pytest.mark.parametrize("rate, own", [(0.1, None), (0.0, 0.0), (0.37, 0.37)])
+def test_a_classifiers_own_dropout_is_read(rate, own, tmp_path):
+    folder = _preset(tmp_path, "BertForSequenceClassification")
+    (folder / "metadata.json").unlink()  # where our own config is kept
+    task = json.loads((folder / preset.TASK).read_text())
+    task["config"]["dropout"] = rate
+    (folder / preset.TASK).write_text(json.dumps(task))
+    model = keras_bert.BertForSequenceClassification.from_pretrained(folder)
+    assert model.config.hidden_dropout_prob == 0.1
+    assert (model.config.classifier_dropout, model.dropout.rate) == (own, rate)
+
+
 def test_a_tokenizers_settings_travel(tmp_path):
     source = shared("goldens", "kh_text_classifier")
     convert(source, tmp_path / "hf", "huggingface")
