@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_bert.layers import fused
+from tests.bounds import assert_close
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("written by hand on TensorFlow alone", allow_module_level=True)
@@ -49,11 +50,11 @@ def test_gradient_equals_the_derived_one(name, compiled):
     run = tf.function(_value_and_gradients) if compiled else _value_and_gradients
     value, found = run(by_hand, tensors)
     same, expected = run(derived, tensors)
-    np.testing.assert_allclose(value, same, rtol=1e-6, atol=1e-6)
+    assert_close(value, same)
     for actual, exact in zip(found, expected, strict=True):
         assert (actual is None) == (exact is None)
         if exact is not None:
-            np.testing.assert_allclose(actual, exact, rtol=1e-5, atol=2e-6)
+            assert_close(actual, exact)
 
 
 def test_the_gradient_used_is_the_one_by_hand():
@@ -69,7 +70,7 @@ def test_gelus_are_keras_own():
     (x,) = _tensors((WIDE,))
     for function, approximate in ((fused.gelu, False), (fused.gelu_new, True)):
         expected = keras.activations.gelu(x, approximate=approximate)
-        np.testing.assert_allclose(function(x), expected, rtol=2e-6, atol=1e-6)
+        assert_close(function(x), expected)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -93,6 +94,6 @@ def test_crossentropy_is_tensorflows():
         lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x), [logits]
     )
     value, (found, _) = _value_and_gradients(fused.crossentropy, [logits, labels])
-    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(found, by_logits, rtol=1e-5, atol=1e-6)
+    assert_close(value, expected)
+    assert_close(found, by_logits)
     assert np.isfinite(value).all()
