@@ -1,48 +1,22 @@
-"""Gradients written by hand where those of single operations cost the most.
+"""Operations with a gradient written by hand, for training on CPUs.
 
-TensorFlow runs the operations of a graph one by one, so on CPUs a step's time beside
-the matrix products is that of passing over memory. Here are those pieces of a BERT
-whose gradient needs fewer passes than what automatic differentiation makes of them.
-On other backends, which fuse for themselves, they are plain functions.
+TensorFlow runs the operations of a graph one by one, so on CPUs the time of a step,
+matrix products aside, goes into passes over memory. The gradients here need fewer
+passes than those of automatic differentiation.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
+
+from keras_bert.layers.custom_gradient import custom_gradient
 
 Tensor = Any
 
 
-def by_hand(function: Callable[..., tuple[Tensor, Callable]]) -> Callable[..., Tensor]:
-    """Makes a function of one that returns its value and its gradient.
-
-    Args:
-        function: returns the value, and a function from the gradient by the value to
-            those by all arguments.
-    """
-    if keras.backend.backend() == "tensorflow":
-        differentiated = ops.custom_gradient(function)
-    else:
-        differentiated = _value_of(function)
-
-    def call(*arguments: Tensor) -> Tensor:
-        return differentiated(*arguments)
-
-    made: Any = functools.update_wrapper(call, function)
-    del made.__wrapped__  # AutoGraph would call that instead
-    made.pair = function
-    return made
-
-
-def _value_of(function: Callable) -> Callable:
-    return lambda *arguments: function(*arguments)[0]
-
-
-@by_hand
+@custom_gradient
 def gelu(x: Tensor) -> tuple[Tensor, Callable]:
     """Exact gelu, `x * Phi(x)`, by erf; in float32, which CPUs pass over faster.
 
@@ -57,7 +31,7 @@ def gelu(x: Tensor) -> tuple[Tensor, Callable]:
     return ops.cast(wide * below, x.dtype), lambda upstream: upstream * slope
 
 
-@by_hand
+@custom_gradient
 def gelu_new(x: Tensor) -> tuple[Tensor, Callable]:
     """The tanh form of gelu, at most 4.8e-4 from the exact one; in float32.
 
@@ -76,7 +50,7 @@ def gelu_new(x: Tensor) -> tuple[Tensor, Callable]:
     return ops.cast(value, x.dtype), lambda upstream: upstream * slope
 
 
-@by_hand
+@custom_gradient
 def project(hidden: Tensor, table: Tensor) -> tuple[Tensor, Callable]:
     """Multiplies rows with a transposed table: the tied masked-LM projection.
 
@@ -97,7 +71,7 @@ def project(hidden: Tensor, table: Tensor) -> tuple[Tensor, Callable]:
     return ops.matmul(hidden, ops.transpose(table)), gradient
 
 
-@by_hand
+@custom_gradient
 def crossentropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Callable]:
     """Cross-entropy of integer labels, on one softmax.
 

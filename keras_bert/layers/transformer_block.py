@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_bert.layers.attention import SelfAttention, attend
 from keras_bert.layers.base import Layer
+from keras_bert.layers.custom_gradient import recompute
 from keras_bert.layers.feed_forward import FeedForward
 from keras_bert.layers.normalization import LayerNorm
 
@@ -65,10 +66,10 @@ class TransformerBlock(Layer):
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        forward = partial(self._forward, attend=attend, training=training)
+        forward: Callable = partial(self._forward, attend=attend, training=training)
         if training and self.activation_checkpointing:
             # Right with dropout because the seed comes from outside.
-            forward = keras.remat(forward)
+            forward = recompute(forward)
         return forward(hidden, attention_bias, dropout_seed)
 
     def _forward(
