@@ -31,9 +31,9 @@ def custom_gradient(
         value is used.
 
     Example:
-        >>> square = custom_gradient(lambda x: (x * x, lambda upstream: 2 * x * upstream))
-        >>> float(square(keras.ops.convert_to_tensor(3.0)))
-        9.0
+        >>> double = custom_gradient(lambda x: (x + x, lambda upstream: upstream * 2))
+        >>> float(double(keras.ops.convert_to_tensor(3.0)))
+        6.0
     """
     on_tensorflow = keras.backend.backend() == "tensorflow"
     call = _on_tensorflow(function) if on_tensorflow else _value_of(function)

@@ -53,8 +53,9 @@ NEVER = {
     "families": {"keras", "tensorflow", "torch"},
     "layers": {"tensorflow", "torch", "jax"},
 }
-# `tf.distribute` is TensorFlow's, and a layer asks it on which replica it runs.
-REPLICAS = ("layers/replicas.py", "tensorflow")
+# `tf.distribute` is TensorFlow's, and a layer asks it on which replica it runs; and
+# only TensorFlow has graphs that custom gradients must not keep.
+ON_TENSORFLOW = {"layers/replicas.py", "layers/custom_gradient.py"}
 OUTSIDE = {"tools", "converters", "examples", "tests", "benchmarks"}
 
 
@@ -134,7 +135,7 @@ def _too_heavy(i: Import) -> bool:
 
 
 def _forbidden(i: Import) -> bool:
-    if (i.file, i.top) == REPLICAS:
+    if i.file in ON_TENSORFLOW and i.top == "tensorflow":
         return False
     return i.top in OUTSIDE | NEVER.get(i.part, set())
 
