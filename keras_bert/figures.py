@@ -32,7 +32,7 @@ def save(figure: "Figure", path: str | Path, dpi: float, overwrite: bool) -> Pat
     """Writes a figure as PNG.
 
     Raises:
-        ExistingOutputError: the file is there and `overwrite` is False.
+        ExistingOutputError: the file exists and `overwrite` is False.
     """
     with new_file(path, overwrite) as partial:
         figure.savefig(partial, format="png", dpi=dpi)

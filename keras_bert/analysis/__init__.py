@@ -1,4 +1,4 @@
-"""Seeing a model: curves, attention pictures, filled masks, features, a report."""
+"""Analysis of models: curves, attention maps, filled masks, features, reports."""
 
 from keras_bert.analysis.attention import attention_maps, plot_attention
 from keras_bert.analysis.curves import plot_curves, read_metrics

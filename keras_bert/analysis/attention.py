@@ -1,6 +1,7 @@
-"""Where each head looks: attention probabilities, as numbers and as heat maps."""
+"""Attention probabilities of each head, as arrays and as heat maps."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,16 +10,16 @@ import numpy as np
 from keras_bert import figures
 from keras_bert.errors import InputError
 
-MAX_PIXELS = 16_000  # of either side of a picture
+MAX_PIXELS = 16_000  # of width and height of a figure
 
 
 class AttentionMaps(NamedTuple):
-    """Attention of one row.
+    """The attention of one text.
 
     Attributes:
-        tokens: what the rows and columns of a map stand for.
-        probabilities: float32 `(layers, heads, seq, seq)`: `[..., i, j]` is how
-            much token i attends to token j; a row sums to 1.
+        tokens: labels of the rows and columns of a map.
+        probabilities: float32 `(layers, heads, seq, seq)`: `[..., i, j]` is how much
+            token i attends to token j; a row sums to 1.
     """
 
     tokens: list[str]
@@ -36,12 +37,11 @@ def attention_maps(
     """Computes the attention of every head for a text, or a pair.
 
     Args:
-        model: any model on the encoder; its config need not ask for attentions.
+        model: any model with an encoder, whether its config requests attentions or not.
         tokenizer: the model's tokenizer.
         text: the text.
         text_pair: a second text.
-        max_length: longest row, in tokens, longer text is cut; None takes the
-            model's limit.
+        max_length: the most tokens; None takes the model's limit.
 
     Returns:
         Tokens and probabilities.
@@ -79,19 +79,20 @@ def plot_attention(
     """Draws one heat map per head, a row of maps per layer.
 
     Args:
-        tokens: labels of the maps' rows and columns.
+        tokens: labels of the rows and columns of the maps.
         probabilities: `(layers, heads, seq, seq)`.
         path: the PNG file to write.
-        layers: numbers of the layers to draw; None draws all.
-        heads: numbers of the heads to draw; None draws all.
-        overwrite: replace a file that is there.
+        layers: indices of the layers to draw; None draws all.
+        heads: indices of the heads to draw; None draws all.
+        overwrite: replace an existing file.
 
     Returns:
         `path`.
 
     Raises:
-        InputError: shapes or numbers do not fit.
-        ExistingOutputError: the file is there and `overwrite` is False.
+        InputError: the shape does not match the tokens, or an index is out of range.
+        ExistingOutputError: the file exists and `overwrite` is False.
+        MissingExtraError: matplotlib is not installed.
 
     Example:
         >>> import tempfile
@@ -117,11 +118,8 @@ def plot_attention(
     grid = figure.subplots(
         len(layers), len(heads), squeeze=False, sharex=True, sharey=True
     )
-    for row, layer in zip(grid, layers, strict=True):
-        for axes, head in zip(row, heads, strict=True):
-            image = _draw(
-                axes, probabilities[layer, head], f"layer {layer} head {head}"
-            )
+    for axes, (layer, head) in zip(grid.flat, product(layers, heads), strict=True):
+        image = _draw(axes, probabilities[layer, head], f"layer {layer} head {head}")
     _label(grid, list(tokens))
     bar = figure.colorbar(image, ax=grid, shrink=min(0.8, 3 / height), pad=0.01)
     bar.set_label("attention probability", fontsize=figures.SMALL)
@@ -140,12 +138,12 @@ def _numbers(kind: str, chosen: Sequence[int] | None, size: int) -> list[int]:
 def _draw(axes: Any, probabilities: np.ndarray, title: str) -> Any:
     axes.set_title(title, fontsize=figures.SMALL)
     axes.tick_params(length=0)
-    # The same scale everywhere, so that pictures can be compared.
+    # The same scale everywhere, so that maps can be compared.
     return axes.imshow(probabilities, vmin=0, vmax=1, cmap="viridis")
 
 
 def _label(grid: np.ndarray, tokens: list[str]) -> None:
-    """Writes the tokens along the left and the lower side of the grid."""
+    """Labels the left and the bottom side of the grid with tokens."""
     ticks = range(len(tokens))
     for axes in grid[:, 0]:
         axes.set_yticks(ticks, tokens, fontsize=figures.SMALL)

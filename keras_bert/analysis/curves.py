@@ -1,4 +1,4 @@
-"""Loss and accuracy of a run over its steps, as a picture."""
+"""Loss and accuracy of a training run over its steps, as a figure."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ Record = Mapping[str, Any]
 
 
 class Panel(NamedTuple):
-    """One curve: the key in the records, and what to write beside it."""
+    """One panel: a key of the records, and its labels."""
 
     key: str
     title: str
@@ -30,12 +30,12 @@ PANELS = (
     Panel("nsp_loss", "Next-sentence loss", "nats per pair"),
     Panel("nsp_accuracy", "Next-sentence accuracy", "share of pairs"),
 )
-# For runs of one loss, such as fine-tuning.
+# For runs with one loss, such as fine-tuning.
 PLAIN_PANELS = (
     Panel("loss", "Loss", "nats per example"),
     Panel("accuracy", "Accuracy", "share of examples"),
 )
-SMOOTHING = 40  # the average looks back over this fraction of the curve
+SMOOTHING = 40  # the smoothing window is the number of points divided by this
 
 
 def plot_curves(
@@ -47,24 +47,24 @@ def plot_curves(
 ) -> Path:
     """Draws losses and accuracies over the steps of a run.
 
-    Training values are drawn as they were, faintly, and smoothed; held-out values
-    as points.
+    Training values are drawn raw and smoothed, held-out values as points.
 
     Args:
-        metrics: a `metrics.jsonl` of the train loop, or its records: `step`,
+        metrics: a `metrics.jsonl` of the training loop, or its records: `step`,
             `split` ("train" or "heldout"), and values by name.
         path: the PNG file to write.
-        references: levels to draw, by panel and name, for instance
+        references: horizontal lines by panel and name, for instance
             `{"mlm_loss": {"unigram entropy": 6.2}}`.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
 
     Returns:
         `path`.
 
     Raises:
-        InputError: there is nothing to draw, or a line is damaged.
+        InputError: there is nothing to draw, or a line is invalid.
         MissingFileError: there is no such file.
-        ExistingOutputError: the file is there and `overwrite` is False.
+        ExistingOutputError: the file exists and `overwrite` is False.
+        MissingExtraError: matplotlib is not installed.
 
     Example:
         >>> import tempfile
@@ -116,11 +116,11 @@ def read_metrics(path: str | Path) -> list[Record]:
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Averages exponentially, without the pull towards zero at the start.
+    """Smoothes exponentially, without bias towards zero at the start.
 
     Args:
         values: `(steps,)`.
-        window: values that count, about.
+        window: the effective number of values to average.
 
     Example:
         >>> smooth(np.array([4.0, 4.0, 4.0]), 5).tolist()

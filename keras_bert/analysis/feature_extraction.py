@@ -1,4 +1,4 @@
-"""Hidden states of texts, in the form of Google's `extract_features.py`."""
+"""Hidden states of texts, in the format of Google's `extract_features.py`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,28 +20,27 @@ def extract_features(
     max_length: int | None = None,
     batch_size: int = 32,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the hidden states of texts, token by token.
+    """Yields the hidden states of the tokens of texts.
 
     Args:
-        model: any model on the encoder.
+        model: any model with an encoder.
         tokenizer: the model's tokenizer.
         texts: the texts.
         text_pairs: their second texts, if they have any.
-        layers: which states: 0 is the embeddings' output, 1 the first layer's,
-            -1 the last layer's.
-        max_length: longest row, in tokens, longer texts are cut; None takes the
-            model's limit.
+        layers: which states: 0 is the output of the embeddings, 1 that of the first
+            layer, -1 that of the last.
+        max_length: the most tokens per row; None takes the model's limit.
         batch_size: texts per call of the model.
 
     Yields:
         Per text `{"linex_index": …, "features": [{"token": …, "layers": [{"index":
-        …, "values": [hidden floats]}]}]}`, padding left out.
+        …, "values": [hidden floats]}]}]}`, without padding.
 
     Raises:
         InputError: there is no such layer.
 
-    Source: `extract_features.py` of google-research/bert; the odd spelling of
-    `linex_index` is its own. Layers from the end have its numbers.
+    Source: `extract_features.py` of google-research/bert, which also spells
+    `linex_index` this way. Layers counted from the end have the same numbers there.
     """
     depth = model.config.num_hidden_layers
     outside = [layer for layer in layers if not -depth - 1 <= layer <= depth]
@@ -81,7 +80,7 @@ def hidden_states(
 def _features(
     tokens: Sequence[str], states: np.ndarray, layers: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """states: (layers, seq, hidden)."""
+    """Returns the states `(layers, seq, hidden)` of each token."""
     rounded = states.astype("float64").round(6)  # Google's own precision
     return [
         {

@@ -1,4 +1,4 @@
-"""What a masked language model puts in place of hidden words."""
+"""Predictions of a masked language model for masked words."""
 
 import random
 import re
@@ -11,18 +11,18 @@ from keras_bert.errors import InputError
 
 
 class Guess(NamedTuple):
-    """A token for a masked place, and how probable the model finds it."""
+    """A token for a masked position, and its probability."""
 
     token: str
     probability: float
 
 
 class HiddenWord(NamedTuple):
-    """A sentence with one word hidden.
+    """A sentence with one masked word.
 
     Attributes:
-        text: the sentence, the mask token in the word's place.
-        truth: the token that was there.
+        text: the sentence, with the mask token instead of the word.
+        truth: the original token.
     """
 
     text: str
@@ -32,20 +32,20 @@ class HiddenWord(NamedTuple):
 def fill_mask(
     model: Any, tokenizer: Any, text: str, top_k: int = 5
 ) -> list[list[Guess]]:
-    """Predicts the tokens behind the masks of a text.
+    """Predicts the masked tokens of a text.
 
     Args:
         model: a `BertForPreTraining` or `BertForMaskedLM`.
         tokenizer: the model's tokenizer.
-        text: text holding the mask token, `[MASK]`, at least once.
-        top_k: guesses per mask.
+        text: text with the mask token, `[MASK]`, at least once.
+        top_k: the number of guesses per mask.
 
     Returns:
-        For every mask in order its guesses, the most probable first.
+        For every mask its guesses, the most probable first.
 
     Raises:
-        InputError: the text holds no mask, or is too long; or the model predicts
-            no tokens.
+        InputError: the text has no mask, or is too long; or the model is not a masked
+            language model.
 
     Example:
         >>> fill_mask(model, tokenizer, "Paris is in [MASK].")  # doctest: +SKIP
@@ -65,7 +65,7 @@ def fill_mask(
 
 
 def _masked_ids(tokenizer: Any, text: str) -> list[int]:
-    # The tokenizer reads text as text; the mask is put between its pieces here.
+    # The tokenizer does not recognize special tokens in text, so masks are added here.
     mask = tokenizer.convert_ids_to_tokens(tokenizer.mask_token_id)
     first, *rest = text.split(mask)
     if not rest:
@@ -102,15 +102,15 @@ def hide_words(
     min_words: int = 8,
     max_words: int = 24,
 ) -> list[HiddenWord]:
-    """Hides one word in each of some sentences, to show what a model makes of it.
+    """Masks one word in each of some sentences, as examples for `fill_mask`.
 
-    Only words of four letters or more that are one token are hidden.
+    Only words of at least four letters that are a single token are masked.
 
     Args:
-        sentences: where to choose from.
-        tokenizer: says what one token is.
-        seed: of the choice.
-        count: sentences to return, at most.
+        sentences: the sentences to choose from.
+        tokenizer: the model's tokenizer.
+        seed: for choosing sentences and words.
+        count: the most sentences to return.
         min_words: length of the shortest sentence to choose.
         max_words: length of the longest.
 
@@ -132,7 +132,7 @@ def hide_words(
     return hidden
 
 
-# A word by itself: not a part of a dotted name or of one with underscores.
+# A separate word: not a part of a dotted name or of one with underscores.
 _WORD = re.compile(r"(?<![\w.])[A-Za-z]{4,}(?![\w(]|\.\w)")
 
 

@@ -1,7 +1,7 @@
-"""One self-contained HTML page about a run: numbers, tables, pictures, examples.
+"""A self-contained HTML page about a run: numbers, tables, figures, examples.
 
 A report is a list of sections, a section a list of blocks. Pictures are embedded,
-nothing is loaded from elsewhere, and everything put in is escaped.
+nothing is loaded from elsewhere, and all text is escaped.
 """
 
 import base64
@@ -36,7 +36,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A few numbers in large type, each with what it says."""
+    """A few numbers in large type, each with a label."""
 
     values: Mapping[str, str]
 
@@ -50,13 +50,13 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading; cells are text, and digits stand under digits.
+    """A table of text; numbers are set in tabular figures.
 
     Attributes:
-        columns: the heading.
+        columns: the header.
         rows: a cell per column.
         caption: what the table shows.
-        emphasized: indices of rows to set off.
+        emphasized: indices of rows to emphasize.
     """
 
     columns: Sequence[str]
@@ -90,7 +90,7 @@ class Picture:
 
     Attributes:
         path: the file.
-        caption: what it shows, read aloud to those who cannot see it.
+        caption: what it shows, also the alternative text.
     """
 
     path: str | Path
@@ -112,7 +112,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Code:
-    """Text in a fixed-width font, such as a request and its answer."""
+    """Text in a fixed-width font, such as a request and its response."""
 
     text: str
 
@@ -122,11 +122,11 @@ class Code:
 
 @dataclass(frozen=True)
 class FilledMasks:
-    """Sentences with a hidden word, and what a model put there.
+    """Sentences with a masked word, and a model's predictions.
 
     Attributes:
-        examples: the sentences and, for each, the guesses, the best first.
-        mask: the token that marks the place.
+        examples: the sentences, each with its guesses, the best first.
+        mask: the mask token.
     """
 
     examples: Sequence[tuple[HiddenWord, Sequence[Guess]]]
@@ -154,7 +154,7 @@ class FilledMasks:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: Sequence[Block] = field(default_factory=list)
@@ -177,16 +177,16 @@ def write_report(
     Args:
         path: the file to write.
         title: heading of the page.
-        sections: what it holds.
+        sections: the content.
         lead: a sentence or two below the heading.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
 
     Returns:
         `path`.
 
     Raises:
-        MissingFileError: a picture is not there.
-        ExistingOutputError: the file is there and `overwrite` is False.
+        MissingFileError: a picture does not exist.
+        ExistingOutputError: the file exists and `overwrite` is False.
 
     Example:
         >>> import tempfile

@@ -146,5 +146,5 @@ def _places(tokenizer: BertTokenizer) -> str:
 def _report(title: str, counts: Counter[str], tokenizer: BertTokenizer) -> None:
     found = coverage(counts, tokenizer)
     print(f"{title}: {found}.")
-    if found.strangers:
-        print(f"  Unknown, most frequent first: {' '.join(found.strangers)}")
+    if found.frequent_unknown:
+        print(f"  Unknown, most frequent first: {' '.join(found.frequent_unknown)}")

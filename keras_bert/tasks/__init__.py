@@ -1,4 +1,4 @@
-"""Labeled data: reading it, turning it into features, scoring predictions."""
+"""Labeled data: reading, encoding, and scoring predictions."""
 
 from keras_bert.tasks.metrics import score
 from keras_bert.tasks.text_classification import (

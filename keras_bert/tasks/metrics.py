@@ -1,4 +1,4 @@
-"""Scores of predictions, by the names the benchmarks use."""
+"""Metrics of predictions, under the names that benchmarks use."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +22,16 @@ def score(
         labels: `(examples,)`: class ids, or numbers for regression.
         logits: `(examples, classes)`; `(examples, 1)` or `(examples,)` for
             regression. The class with the largest logit is the prediction.
-        metrics: names out of `METRICS`; None takes those usual for two classes,
+        metrics: names from `METRICS`; None takes the usual ones for two classes,
             several classes, or regression.
 
     Returns:
-        The scores by name, in the order asked for. A correlation with something
-        constant is undefined, and NaN.
+        The scores by name, in the given order. A correlation with a constant is
+        undefined, and NaN.
 
     Raises:
-        InputError: labels and logits differ in number, or there are none.
-        UnknownNameError: no such metric.
+        InputError: the numbers of labels and logits differ, or are zero.
+        UnknownNameError: there is no such metric.
         MissingExtraError: scikit-learn is not installed.
 
     Example:
@@ -66,7 +66,7 @@ def _correlation(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
     def correlate(labels: np.ndarray, predictions: np.ndarray) -> float:
         if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
             return math.nan
-        _sklearn()  # brings SciPy; names the extra where both are absent
+        _sklearn()  # requires SciPy too; names the extra if it is missing
         import scipy.stats
 
         return getattr(scipy.stats, name)(labels, predictions).statistic

@@ -1,7 +1,7 @@
-"""Texts, or pairs of texts, with a class or a number each.
+"""Classification and regression of texts or pairs of texts.
 
-Reads tab-separated, comma-separated and JSON-lines files with named columns,
-and turns them into `(features, labels)` for a sequence-classification model.
+Reads tab-separated, comma-separated and JSON-lines files with named columns, and
+encodes them as `(features, labels)` for a sequence classification model.
 """
 
 import csv
@@ -30,7 +30,7 @@ class Example:
     Attributes:
         text: the text, or the first of a pair.
         text_pair: the second of a pair.
-        label: a class' name, a number as read, or None where it is unknown.
+        label: the name of the class, a number as a string, or None if unknown.
     """
 
     text: str
@@ -52,14 +52,14 @@ def read_examples(
 
     Args:
         path: a `.tsv`, `.csv` or `.jsonl` file, the first two with a header line.
-        text: name of the column holding the text.
-        text_pair: name of the column holding the second text, if there is one.
-        label: name of the column holding the label; None reads no labels.
+        text: name of the column with the text.
+        text_pair: name of the column with the second text, if there is one.
+        label: name of the column with the label; None reads no labels.
 
     Raises:
         MissingFileError: there is no such file.
-        UnknownNameError: the file's suffix is not one of those.
-        InputError: a column is missing, a line is damaged, or nothing is there.
+        UnknownNameError: the file has another suffix.
+        InputError: a column is missing, a line is invalid, or the file has no examples.
 
     Example:
         >>> import tempfile
@@ -84,7 +84,7 @@ def read_examples(
 
 
 def _rows_of_tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # As in GLUE: quotation marks are text, and there is no escaping.
+    # As in GLUE: quotation marks are text, and nothing is escaped.
     return _rows_of_table(path, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
@@ -123,7 +123,7 @@ def _example(
         found = ", ".join(str(name) for name in row if name is not None)
         raise InputError(
             f"Expected the column {missing[0]!r} in line {line} of {path}. "
-            f"Received: {found}. Name the columns the file has."
+            f"Received: {found}. Give the names of the file's columns."
         )
     return Example(**{key: str(row[column]) for key, column in wanted.items()})
 
@@ -147,18 +147,17 @@ def encode(
     Args:
         examples: all with a second text, or none.
         tokenizer: a `BertTokenizer`.
-        max_length: longest row, in tokens, longer texts are cut; None takes the
-            tokenizer's limit.
-        labels: the classes in the order of their ids; None reads the labels as
-            numbers, for regression.
+        max_length: the most tokens per row; None takes the tokenizer's limit.
+        labels: the classes in the order of their ids; None reads labels as numbers, for
+            regression.
 
     Returns:
-        Features `(examples, seq)` int32; labels `(examples,)`, int32 ids or
-        float32 numbers, or None if an example has none.
+        Features `(examples, seq)` int32; labels `(examples,)`, int32 ids or float32
+        numbers, or None if an example has none.
 
     Raises:
-        InputError: a label is not one of `labels`, or not a number; or only some
-            examples have a second text.
+        InputError: a label is not in `labels`, or not a number; or only some examples
+            have a second text.
     """
     texts = [e.text for e in examples]
     features = tokenizer(texts, text_pairs=_pairs(examples), max_length=max_length)
@@ -215,12 +214,12 @@ def dataset(
         features: arrays `(examples, seq)` by input name.
         labels: `(examples,)`, or None.
         batch_size: examples per batch; the last batch may be smaller.
-        shuffle_seed: shuffle anew in every epoch, from this seed; None keeps the
+        shuffle_seed: seed for shuffling, in a new order in every epoch; None keeps the
             order.
-        repeat: go on forever.
+        repeat: repeat forever.
 
     Returns:
-        A `tf.data.Dataset` of `(features, labels)`, or of features alone.
+        A `tf.data.Dataset` of `(features, labels)`, or of features if there are none.
     """
     import tensorflow as tf
 
@@ -246,19 +245,19 @@ def write_predictions(
 ) -> None:
     """Writes one prediction per line, as JSON.
 
-    A line holds the texts, the `prediction`, the `label` where it is known, and
-    for classes the `probability` of every class.
+    A line has the texts, the `prediction`, the `label` if it is known, and for
+    classification the `probability` of every class.
 
     Args:
         path: the `.jsonl` file to write.
-        examples: what was predicted.
+        examples: the examples.
         logits: `(examples, classes)`.
         labels: the classes in the order of their ids; None for regression.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: the logits' shape is not that of examples and labels.
-        ExistingOutputError: the file is there and `overwrite` is False.
+        InputError: the shape of the logits does not match examples and labels.
+        ExistingOutputError: the file exists and `overwrite` is False.
     """
     logits = np.asarray(logits, "float64").reshape(len(logits), -1)
     expected = (len(examples), 1 if labels is None else len(labels))

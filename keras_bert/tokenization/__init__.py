@@ -1,11 +1,11 @@
-"""Text to ids and back: the host tokenizer, vocabulary training, the in-graph one."""
+"""Tokenizers on the host and in a TensorFlow graph, and vocabulary training."""
 
 import importlib
 from typing import Any
 
 from keras_bert.tokenization.tokenizer import BertTokenizer
 
-# These need TensorFlow, which is not to be imported for the sake of the others.
+# These import TensorFlow, which the others do not need.
 _IN_GRAPH = {"BertTokenizerLayer": "layer", "InGraphTokenizer": "in_graph"}
 
 __all__ = ["BertTokenizer", *_IN_GRAPH]

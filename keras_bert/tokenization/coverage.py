@@ -1,4 +1,4 @@
-"""How well a vocabulary fits a text, the one it was learned from or another."""
+"""How well a vocabulary fits a text."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,21 +11,21 @@ _EXAMPLES = 10
 
 
 class Coverage(NamedTuple):
-    """What a tokenizer makes of a text.
+    """How a tokenizer splits the words of a text.
 
     Attributes:
-        words: words of the text.
-        whole: how many of them are one token, a known one.
-        unknown: how many cannot be cut, and become [UNK].
-        tokens: tokens of the text.
-        strangers: the most frequent unknown words, up to ten.
+        words: the number of words.
+        whole: how many of them are one known token.
+        unknown: how many become [UNK].
+        tokens: the number of tokens.
+        frequent_unknown: the most frequent unknown words, at most ten.
     """
 
     words: int
     whole: int
     unknown: int
     tokens: int
-    strangers: tuple[str, ...]
+    frequent_unknown: tuple[str, ...]
 
     def __str__(self) -> str:
         words = max(self.words, 1)
@@ -37,12 +37,12 @@ class Coverage(NamedTuple):
 
 
 def coverage(counts: Mapping[str, int], tokenizer: BertTokenizer) -> Coverage:
-    """Cuts the words of a text and counts what comes out.
+    """Tokenizes the words of a text, and counts the results.
 
     Args:
         counts: word to count, from `keras_bert.tokenization.vocab.count_words` with
             the tokenizer's rules.
-        tokenizer: what cuts them.
+        tokenizer: the tokenizer.
 
     Example:
         >>> special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -54,13 +54,15 @@ def coverage(counts: Mapping[str, int], tokenizer: BertTokenizer) -> Coverage:
     times = np.fromiter(counts.values(), np.int64, len(words))
     ids, splits = tokenizer.texts_to_ids(words)
     sizes = np.diff(splits)
-    # A word with an unknown part is one unknown token.
+    # A word with an unknown part becomes a single [UNK].
     unknown = (sizes == 1) & (ids[splits[:-1]] == tokenizer.unk_token_id)
-    strangers = [words[i] for i in np.flatnonzero(unknown)]
+    missed = [words[i] for i in np.flatnonzero(unknown)]
     return Coverage(
         words=int(times.sum()),
         whole=int(times[(sizes == 1) & ~unknown].sum()),
         unknown=int(times[unknown].sum()),
         tokens=int((times * sizes).sum()),
-        strangers=tuple(sorted(strangers, key=lambda w: (-counts[w], w))[:_EXAMPLES]),
+        frequent_unknown=tuple(
+            sorted(missed, key=lambda w: (-counts[w], w))[:_EXAMPLES]
+        ),
     )

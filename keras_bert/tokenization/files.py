@@ -1,4 +1,4 @@
-"""Text files by name, pattern or comma list, compressed or not."""
+"""Text files by name, pattern or comma-separated list, compressed or not."""
 
 import glob
 import gzip
@@ -10,10 +10,10 @@ from keras_bert.errors import MissingFileError
 
 
 def is_list_of_files(source: Any) -> bool:
-    """Whether `source` names files, and is not text itself.
+    """Whether `source` names files rather than being text.
 
-    A path, or a list whose members exist as files or could be their names,
-    having no whitespace in them. Any other iterable holds text.
+    It does if it is a path, or a list whose members are existing files or contain no
+    whitespace. Any other iterable is text.
     """
     if isinstance(source, str | Path):
         return True
@@ -30,10 +30,10 @@ def expand(source: str | Path | Iterable[str | Path]) -> list[Path]:
     """Lists the files that names, comma-separated lists and patterns stand for.
 
     Args:
-        source: `"a.txt,part-*.gz"`, a path, or a list of such.
+        source: `"a.txt,part-*.gz"`, a path, or a list of those.
 
     Returns:
-        The files in the order named; those of one pattern sorted.
+        The files in the given order, those of one pattern sorted.
 
     Raises:
         MissingFileError: a name or pattern matches no file.
@@ -62,15 +62,15 @@ def _matches(name: str) -> list[Path]:
 def open_text(file: Path) -> TextIO:
     """Opens a text file, through gzip when its name ends in `.gz`.
 
-    Only "\\n" ends a line, and bytes that are not UTF-8 become U+FFFD, which
-    tokenization drops.
+    Only "\\n" ends a line. Bytes that are not UTF-8 become U+FFFD, which tokenization
+    drops.
     """
     opener: Callable[..., TextIO] = gzip.open if file.suffix == ".gz" else open
     return opener(file, "rt", encoding="utf-8", errors="replace", newline="\n")
 
 
 def read_lines(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
-    """Yields the lines of files, one at a time, line ends included."""
+    """Yields the lines of files with their line ends."""
     for file in expand(source):
         with open_text(file) as lines:
             yield from lines

@@ -1,9 +1,9 @@
 """The tokenizer as TensorFlow operations, for graphs that take strings.
 
-tensorflow-text's normalizer, given our own table, rewrites the text, and its
-tokenizer cuts it: two operations for ordinary text. The answer is that of the host
-tokenizer; the one exception is text in which two spacing combining marks stand in
-non-canonical order, which no known language writes.
+tensorflow-text's normalizer, with our own table, rewrites the text, and its tokenizer
+splits it: two operations for ordinary text. The result equals that of the host
+tokenizer, except for text with two spacing combining marks in non-canonical order,
+which no known language uses.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,27 +24,29 @@ from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
 
 tf_text = require("tensorflow_text")
 
-# Cleaning leaves it in no text, and so no word that holds it is in a vocabulary.
+# Cleaning removes it from all text, so no vocabulary has a word that contains it.
 _NO_CHARACTER = "\ufffd"
 _PRIVATE = range(0x100000, 0x10FFFE)
-# Assigned and yet to be assigned punctuation; what lies above is ideographs, tags
-# and private use.
+# Punctuation, present and future, is below; above are ideographs, tags and private use.
 _LETTERS_AND_SIGNS = 0x20000
 
 
 class InGraphTokenizer(tf.Module):
     """Encodes a batch of strings inside a TensorFlow graph.
 
-    The vocabulary is part of the graph: a SavedModel of a `tf.Module` that holds
-    this one loads with `tensorflow` and `tensorflow_text` alone.
+    The vocabulary is part of the graph: a SavedModel of a `tf.Module` that contains
+    this one can be loaded with just `tensorflow` and `tensorflow_text`.
 
     Args:
-        vocab: the tokens in id order, as in `BertTokenizer.tokens`.
+        vocab: the tokens in the order of their ids, as in `BertTokenizer.tokens`.
         do_lower_case: lower-case the text and strip accents.
-        max_length: the most tokens of a row, special tokens included.
+        max_length: the most tokens per row, special tokens included.
         strip_accents: None follows `do_lower_case`.
-        tokenize_chinese_chars: make every CJK ideograph a word of its own.
+        tokenize_chinese_chars: make every CJK ideograph a separate word.
         **special_tokens: other spellings, as in `BertTokenizer`.
+
+    Raises:
+        InputError: tensorflow-text does not accept the vocabulary.
 
     Example:
         >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "##ning"]
@@ -74,7 +76,9 @@ class InGraphTokenizer(tf.Module):
         apart = _separated_anyway(rules)
         stand_ins = _stand_ins(host.tokens, apart)
         lengths, inside = _sizes(host.tokens)
-        with tf.init_scope():  # constants of no graph, whoever makes this object
+        with (
+            tf.init_scope()
+        ):  # the constants must not belong to a graph under construction
             table = normalizer_model(rules, _changes(apart, stand_ins))
             self._normalizer = tf_text.FastBertNormalizer(
                 model_buffer=tf.constant(table)
@@ -82,7 +86,7 @@ class InGraphTokenizer(tf.Module):
             self._wordpiece = _wordpiece(host, stand_ins)
             self._lengths, self._inside = tf.constant(lengths), tf.constant(inside)
         texts = tf.TensorSpec([None], tf.string, name="texts")
-        # Traced once, where every function that encodes text would trace it again.
+        # Traced once, instead of again in every function that encodes text.
         self._ids = tf.function(self._ids_of, [texts], autograph=False)
         self._tokens = tf.function(self._tokens_of, [texts], autograph=False)
 
@@ -101,7 +105,7 @@ class InGraphTokenizer(tf.Module):
         return cls(tokenizer.tokens, max_length=max_length, **options)
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of texts, no special tokens added.
+        """Returns the ids of texts, without special tokens.
 
         Args:
             texts: strings in UTF-8 `(batch,)`; bytes that are not UTF-8 are dropped.
@@ -112,13 +116,13 @@ class InGraphTokenizer(tf.Module):
         return self._ids(tf.convert_to_tensor(texts, tf.string))
 
     def tokenize_with_offsets(self, texts: tf.Tensor) -> RaggedTokens:
-        """Returns the ids of texts and where in the text each token stands.
+        """Returns the ids of texts and the place of each token in its text.
 
         Args:
             texts: strings in UTF-8 `(batch,)`.
 
         Returns:
-            The ids, and the begin and end of each in code points.
+            The ids, and begin and end of each token in code points.
         """
         return self._tokens(tf.convert_to_tensor(texts, tf.string))
 
@@ -138,7 +142,7 @@ class InGraphTokenizer(tf.Module):
         normal, origins = self._normalizer.normalize_with_offsets(texts)
         ids, begins, ends = self._wordpiece.tokenize_with_offsets(normal)
         rows = ids.value_rowids()
-        # From a byte of a normal text to that of its text, and to that of all texts.
+        # From bytes of normalized texts to bytes of the texts, and of all texts joined.
         starts = tf.gather(origins.row_starts(), rows)
         lengths = tf.cast(tf.strings.length(texts), tf.int64)
         before = tf.gather(tf.cumsum(lengths, exclusive=True), rows)
@@ -160,7 +164,7 @@ class InGraphTokenizer(tf.Module):
         return tf.strings.regex_full_match(texts, self._ordinary)
 
     def _clean(self, texts: tf.Tensor, ordinary: tf.Tensor) -> tf.Tensor:
-        """Drops bytes that are not UTF-8, and writes final sigmas as such."""
+        """Drops bytes that are not UTF-8, and replaces final sigmas."""
         rows = tf.where(~ordinary)  # (rows, 1)
         some = tf.gather_nd(texts, rows)
         some = tf.strings.unicode_transcode(some, "UTF-8", "UTF-8")
@@ -169,7 +173,7 @@ class InGraphTokenizer(tf.Module):
         return tf.tensor_scatter_nd_update(texts, rows, some)
 
     def _unknown_if_too_long(self, tokens: RaggedTokens) -> RaggedTokens:
-        """Makes words of more than 200 characters one unknown token each."""
+        """Replaces each word of more than 200 characters by a single [UNK]."""
         ids = tokens.ids.values
         rows = tokens.ids.value_rowids()
         begins_word = ~self.continues_word(ids)
@@ -207,24 +211,24 @@ class InGraphTokenizer(tf.Module):
         Args:
             texts: strings in UTF-8 `(batch,)`.
             text_pairs: the second texts, `(batch,)`.
-            max_length: the most tokens of a row. None takes the constructor's.
+            max_length: the most tokens per row. None takes the constructor's.
             padding: True pads to the longest row, "max_length" to `max_length`.
-            truncation: True or "longest_first" takes tokens from the end of the
-                longer text; "only_first" and "only_second" cut that text alone.
-            stride: above 0, a text that is too long becomes several rows, each of
-                which begins with the last `stride` tokens of the one before. Of a
-                pair the second text is cut, unless `truncation` is "only_first".
-            return_offsets_mapping: also return where each token came from.
+            truncation: True or "longest_first" removes tokens from the end of the
+                longer text, "only_first" and "only_second" from that text.
+            stride: above 0, a text that is too long becomes several rows, which
+                overlap by `stride` tokens. Of a pair the second text is split, or
+                the first if `truncation` is "only_first".
+            return_offsets_mapping: also return the place of each token in its text.
 
         Returns:
             `input_ids`, `attention_mask` and `token_type_ids`, int32 `(rows, seq)`.
-            With `stride` also `overflow_to_sample_mapping` `(rows,)`, the text each
-            row belongs to; on request `offset_mapping` `(rows, seq, 2)`, begin and
-            end of each token in code points of its text, zeros for special tokens.
+            With `stride` also `overflow_to_sample_mapping` `(rows,)`, the text of each
+            row; on request `offset_mapping` `(rows, seq, 2)`, begin and end of each
+            token in code points of its text, zeros for special tokens.
 
         Raises:
-            tf.errors.InvalidArgumentError: when it runs, if the text that is not to
-                be cut leaves no room for the other.
+            tf.errors.InvalidArgumentError: at run time, if the text that must not be
+                truncated leaves no room for the other.
         """
         read = self.tokenize_with_offsets if return_offsets_mapping else self._only_ids
         parts = [read(part) for part in (texts, text_pairs) if part is not None]
@@ -241,19 +245,19 @@ class InGraphTokenizer(tf.Module):
         truncation: bool | str = True,
         stride: int = 0,
     ) -> dict[str, tf.Tensor]:
-        """Returns model inputs for texts that are tokens already; see `encode`.
+        """Returns model inputs for tokenized texts.
 
         Args:
             parts: the tokens of the texts, or of the first and the second texts. If
-                they have offsets, there is an `offset_mapping`.
-            max_length: see `encode`, as all that follow.
-            padding: see there.
-            truncation: see there.
-            stride: see there.
+                they have offsets, an `offset_mapping` is returned.
+            max_length: see `encode`.
+            padding: see `encode`.
+            truncation: see `encode`.
+            stride: see `encode`.
         """
         max_length = self.max_length if max_length is None else max_length
         rows = rows_of([part.ids for part in parts], max_length, truncation, stride)
-        # Without rows there is a place still, for what looks at the first.
+        # An empty batch has one column, for callers that look at the first token.
         width = tf.maximum(rows.longest, 1) if padding is True else max_length
         table = layout(rows, width)
         special = tf.constant(self._special_ids)
@@ -288,7 +292,7 @@ class InGraphTokenizer(tf.Module):
         return RaggedTokens(self.tokenize(texts))
 
 
-# === What the vocabulary and the rules come to, computed once ===
+# === Constants made from the vocabulary and the rules ===
 
 
 def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:
@@ -300,7 +304,7 @@ def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:
         return tf_text.FastWordpieceTokenizer(
             vocab=tokens,
             suffix_indicator="##",
-            # The limit is one of characters, and applied afterwards.
+            # The actual limit is in characters, and applied afterwards.
             max_bytes_per_word=4 * MAX_WORD_LENGTH,
             token_out_type=tf.int32,
             unknown_token=unknown,
@@ -308,14 +312,14 @@ def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:
         )
     except RuntimeError as error:
         raise InputError(
-            f"This vocabulary cannot be put in a graph: {error}."
+            f"Expected a vocabulary that tensorflow-text accepts. Received: {error}."
         ) from error
 
 
 def _reachable_once(tokens: Sequence[str]) -> list[str]:
-    """Keeps the last of equal tokens, whose id counts; fills the other places."""
+    """Replaces all but the last of equal tokens, and those that no text contains."""
     last = {token: index for index, token in enumerate(tokens)}
-    # The filler holds a space, and so does no word: nothing can match it.
+    # No word contains a space, so nothing matches the replacement.
     return [
         token
         if last[token] == index and token and not any(map(_in_no_word, token))
@@ -329,7 +333,7 @@ def _in_no_word(char: str) -> bool:
 
 
 def _sizes(tokens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how many characters tokens stand for, and whether inside a word."""
+    """Returns the characters of each token, and whether it continues a word."""
     inside = np.array([token.startswith("##") and token != "##" for token in tokens])
     lengths = np.array([len(token) for token in tokens], np.int32)
     return lengths - 2 * inside.astype(np.int32), inside
@@ -337,10 +341,10 @@ def _sizes(tokens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _separated_anyway(rules: WordRules) -> frozenset[str]:
-    """The characters tensorflow-text makes words of, and the rules do not.
+    """Returns the characters that tensorflow-text separates although the rules do not.
 
-    They are punctuation of a later Unicode version than Python's, and ideographs
-    where the rules leave them in words.
+    They are punctuation of a later Unicode version than Python's, and ideographs if
+    the rules keep them in words.
     """
     codes = range(1, _LETTERS_AND_SIGNS)
     chars = [char for char in map(chr, codes) if expand(rules, char) == char != " "]
@@ -357,7 +361,7 @@ def _separated_anyway(rules: WordRules) -> frozenset[str]:
 
 
 def _stand_ins(tokens: Iterable[str], apart: frozenset[str]) -> dict[str, str]:
-    """Gives private characters to those of the vocabulary that would be set apart."""
+    """Maps those characters of the vocabulary to private ones."""
     letters = set().union(*tokens)
     if letters.isdisjoint(apart):
         return {}
@@ -367,7 +371,7 @@ def _stand_ins(tokens: Iterable[str], apart: frozenset[str]) -> dict[str, str]:
 
 
 def _changes(apart: frozenset[str], stand_ins: Mapping[str, str]) -> dict[str, str]:
-    """What the normalizer does beside following the rules."""
+    """Returns the exceptions to the rules for the normalizer."""
     private = map(chr, _PRIVATE if stand_ins else ())
     return {char: stand_ins.get(char, _NO_CHARACTER) for char in (*apart, *private)}
 
@@ -376,7 +380,7 @@ def _changes(apart: frozenset[str], stand_ins: Mapping[str, str]) -> dict[str, s
 
 
 def _chars_so_far(texts: tf.Tensor) -> tf.Tensor:
-    """Counts for each byte of all texts the characters up to its own, int32."""
+    """Counts for each byte of all texts the characters up to it, int32."""
     data = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.int8)
     is_first = data > -65  # not 10xxxxxx
     return tf.cumsum(tf.cast(is_first, tf.int32))

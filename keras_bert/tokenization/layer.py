@@ -16,20 +16,19 @@ _OUTPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class BertTokenizerLayer(keras.layers.Layer):
-    """Encodes strings, or pairs of strings, into what a model takes.
+    """Encodes strings, or pairs of strings, into model inputs.
 
-    The vocabulary is part of the layer's config, so that a `.keras` file with this
-    layer loads alone. On TensorFlow the layer may be part of a model; on any
-    backend it may be mapped over a `tf.data.Dataset`.
+    The vocabulary is part of the layer's config, so a `.keras` file with this layer
+    needs no other file. On TensorFlow the layer may be part of a model; on any backend
+    it can be mapped over a `tf.data.Dataset`.
 
     Args:
-        vocabulary: the tokens in id order, or the path of a `vocab.txt`.
+        vocabulary: the tokens in the order of their ids, or the path of a `vocab.txt`.
         do_lower_case: lower-case the text and strip accents.
-        max_length: the most tokens of a row, special tokens included.
-        padding: True pads to the longest row of a batch, "max_length" always to
-            `max_length`.
+        max_length: the most tokens per row, special tokens included.
+        padding: True pads to the longest row of a batch, "max_length" to `max_length`.
         strip_accents: None follows `do_lower_case`.
-        tokenize_chinese_chars: make every CJK ideograph a word of its own.
+        tokenize_chinese_chars: make every CJK ideograph a separate word.
         special_tokens: other spellings, as in `BertTokenizer`.
         **kwargs: `name` and others of `keras.layers.Layer`.
 
@@ -64,7 +63,7 @@ class BertTokenizerLayer(keras.layers.Layer):
         self.tokenizer = host
         self._in_graph = InGraphTokenizer.from_tokenizer(host, max_length)
         self.supports_jit = False
-        # Strings are no tensors to most backends.
+        # Most backends have no tensors of strings.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
 
@@ -101,14 +100,14 @@ class BertTokenizerLayer(keras.layers.Layer):
         return self._in_graph.encode(*map(_vector, texts), padding=self.padding)
 
     def compute_output_spec(self, inputs: Any) -> dict[str, keras.KerasTensor]:
-        """Returns the shapes and types of what `call` returns."""
+        """Returns the shapes and dtypes of the outputs."""
         first = inputs[0] if _is_pair(inputs) else inputs
         width = None if self.padding is True else self.max_length
         shape = first.shape[0], width
         return {name: keras.KerasTensor(shape, "int32") for name in _OUTPUTS}
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments, the vocabulary among them."""
+        """Returns the arguments of the constructor, the vocabulary included."""
         host = self.tokenizer
         return {
             **super().get_config(),
@@ -121,7 +120,7 @@ class BertTokenizerLayer(keras.layers.Layer):
 
 
 def _is_pair(inputs: Any) -> bool:
-    """Whether there are two batches of texts; a list of plain strings is one."""
+    """Whether there are two batches of texts; a list of strings is one batch."""
     several = isinstance(inputs, list | tuple)
     return several and not any(isinstance(text, str | bytes) for text in inputs)
 

@@ -1,12 +1,11 @@
-"""The rules of words as data for tensorflow-text's normalizer.
+"""The rules for words as a table for tensorflow-text's normalizer.
 
-`FastBertNormalizer` rewrites text code point by code point, from a table that it
-can be given: a trie of UTF-8 sequences whose values are places in a pool of
-strings. Its own tables follow other rules than Google's; this one is made from
-`rules.expand`.
+`FastBertNormalizer` rewrites text code point by code point with a table: a trie of
+UTF-8 sequences whose values are places in a pool of strings. Its own tables deviate
+from Google's rules; this one is made from `rules.expand`.
 
 Sources: fast_bert_normalizer_model.fbs and darts_clone_trie_wrapper.h in
-tensorflow/text, which define the form.
+tensorflow/text, which define the format.
 """
 
 from collections.abc import Mapping
@@ -26,14 +25,14 @@ _ROOT, _NODES, _NODE = 256, 512, 64  # a node has a child for each 10xxxxxx byte
 
 
 def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray:
-    """Returns the model of a normalizer that follows the rules of words.
+    """Returns the table of a normalizer that follows the rules for words.
 
-    What tensorflow-text's tokenizer separates by itself stays as it is: ASCII
-    whitespace and punctuation, and ideographs.
+    What tensorflow-text's tokenizer separates itself is not changed: ASCII whitespace
+    and punctuation, and ideographs.
 
     Args:
         rules: what each character becomes.
-        changes: characters that become something else.
+        changes: exceptions to the rules.
 
     Returns:
         uint8 `(bytes,)`, for `tensorflow_text.FastBertNormalizer`.
@@ -48,7 +47,7 @@ def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray
             pool += text
         place = places[text] << _LENGTH_BITS if text else 0
         values[char.encode()] = _CHANGED | place | len(text)
-    nul = values.pop(b"\0")  # the format keeps it beside the trie
+    nul = values.pop(b"\0")  # the format stores it outside of the trie
     return _serialize(_double_array(values), nul, bytes(pool))
 
 
@@ -65,7 +64,7 @@ def _separate(char: str, text: str) -> bool:
 
 @cache
 def characters() -> list[str]:
-    """The characters that rules may change: those in use, and the CJK blocks."""
+    """The characters that rules may change: assigned ones, and the CJK blocks."""
     # Planes 4 to 13 are empty, 15 and 16 for private use.
     chars = map(chr, [*range(0x40000), *range(0xE0000, 0xF0000)])
     unused = ("Cn", "Co", "Cs")
@@ -75,9 +74,8 @@ def characters() -> list[str]:
 def _double_array(values: Mapping[bytes, int]) -> np.ndarray:
     """Packs UTF-8 sequences and their values into a double-array trie.
 
-    A unit holds the byte that leads to it and, xor its own index, where its
-    children are: the child of byte b lies at that place xor b, its value at that
-    place itself.
+    A unit holds the byte that leads to it and, xor its own index, the base of its
+    children: the child for byte b is at base xor b, the value at the base.
     """
     inner = sorted({key[:i] for key in values for i in range(1, len(key))})
     base = {prefix: _NODES + _NODE * i for i, prefix in enumerate(inner)}

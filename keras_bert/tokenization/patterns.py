@@ -1,4 +1,4 @@
-"""Regular expressions, in RE2's form, of text that needs special care in a graph."""
+"""Regular expressions, in RE2's syntax, for text that needs special handling."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -9,15 +9,17 @@ from keras_bert.tokenization.rules import WordRules, expand, is_chinese, is_remo
 from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
 
 _SIGMA, _FINAL_SIGMA = "Σ", "ς"
-_LONGEST_EXPANSION = 3  # characters one may become: a Hangul syllable is three letters
+_LONGEST_EXPANSION = (
+    3  # characters that one may become: a Hangul syllable is three letters
+)
 
 
 @cache
 def ordinary_text(rules: WordRules) -> str:
-    """Returns a pattern of texts that normalizer and tokenizer suffice for.
+    """Returns a pattern for texts that need only the normalizer and the tokenizer.
 
-    They are valid UTF-8, have no sigma whose form depends on its neighbors, and
-    certainly no word that is too long.
+    They are valid UTF-8, have no sigma whose form depends on its neighbors, and no
+    word that could be too long.
     """
     stops = [char for char in map(chr, range(128)) if " " in expand(rules, char)]
     if rules.tokenize_chinese_chars:
@@ -31,11 +33,10 @@ def ordinary_text(rules: WordRules) -> str:
 
 @cache
 def final_sigma_pattern() -> tuple[str, str]:
-    """Returns a pattern for sigmas that end a word, and what to write for them.
+    """Returns a pattern for sigmas that end a word, and their replacement.
 
-    Lower-casing a sigma looks at its neighbors: whether there are cased letters
-    on either side, beyond characters that do not count. Python's own answers
-    tell which characters are which.
+    The lower case of a sigma depends on whether there are cased letters on either side,
+    apart from characters that are ignored. Python's results tell which is which.
     """
     cased, ignored = [], []
     for char in characters():
@@ -49,7 +50,7 @@ def final_sigma_pattern() -> tuple[str, str]:
 
 
 def _char_class(codes: Iterable[int]) -> str:
-    """Writes sorted code points as ranges of a regular expression."""
+    """Returns sorted code points as ranges of a regular expression."""
     numbered = enumerate(codes)
     runs = [list(run) for _, run in groupby(numbered, lambda item: item[1] - item[0])]
     return "".join(rf"\x{{{run[0][1]:x}}}-\x{{{run[-1][1]:x}}}" for run in runs)

@@ -1,6 +1,6 @@
-"""Rows of a batch inside a graph: truncation, windows, special tokens, padding.
+"""Rows of a batch in a graph: truncation, windows, special tokens, padding.
 
-The same rows as `keras_bert.tokenization.truncation` makes on the host.
+The rows are the same as `keras_bert.tokenization.truncation` makes on the host.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_bert.errors import InputError, choose
 from keras_bert.tokenization.truncation import TRUNCATION
 
-_PAD, _CLS, _SEP, _SPECIAL = range(4)  # places in the pool a row is gathered from
+_PAD, _CLS, _SEP, _SPECIAL = range(4)  # indices of the pool that rows are gathered from
 
 
 class RaggedTokens(NamedTuple):
@@ -19,8 +19,8 @@ class RaggedTokens(NamedTuple):
 
     Attributes:
         ids: int32 ragged `(batch, tokens)`.
-        begins: where each token begins in its text, in code points, int32, ragged
-            as `ids`; None unless asked for.
+        begins: where each token begins in its text, in code points, int32 of the same
+            ragged shape; None if not requested.
         ends: where it ends.
     """
 
@@ -30,13 +30,13 @@ class RaggedTokens(NamedTuple):
 
 
 class RowSpans(NamedTuple):
-    """Which tokens each row holds.
+    """Which tokens each row consists of.
 
     Attributes:
-        samples: the text, or pair, a row belongs to, int64 `(rows,)`.
+        samples: the text, or pair, of each row, int64 `(rows,)`.
         begins: for each text of a pair, where its tokens begin in the pool of
             `PaddedRows.take`, int64 `(rows,)`.
-        lengths: for each, how many they are, int64 `(rows,)`.
+        lengths: for each text of a pair, the number of its tokens, int64 `(rows,)`.
     """
 
     samples: tf.Tensor
@@ -56,19 +56,21 @@ def rows_of(
     truncation: bool | str,
     stride: int,
 ) -> RowSpans:
-    """Makes texts, or pairs of texts, fit rows of `max_length` tokens.
+    """Truncates or splits texts, or pairs of texts, to rows of `max_length` tokens.
 
     Args:
         texts: the ids of the first texts, and of the second, ragged `(batch, tokens)`.
-        max_length: tokens of a row, special ones included.
+        max_length: tokens per row, special ones included.
         truncation: see `BertTokenizer.__call__`.
-        stride: tokens that neighboring windows share; 0 makes one row of a text.
+        stride: tokens by which windows overlap; 0 makes one row per text.
     """
     if truncation and truncation is not True:
         choose("truncation", truncation, TRUNCATION)
     if stride and not truncation:
-        raise InputError("stride needs truncation; received truncation=False.")
-    # The pool: special tokens, all tokens of the first texts, those of the second.
+        raise InputError(
+            "Expected truncation if stride is set. Received: truncation=False."
+        )
+    # The pool: special tokens, all tokens of the first texts, all of the second.
     sizes = [_SPECIAL, *(len_of(ids.values) for ids in texts)]
     begins = [ids.row_starts() + sum(sizes[: i + 1]) for i, ids in enumerate(texts)]
     lengths = [ids.row_lengths() for ids in texts]
@@ -81,7 +83,7 @@ def rows_of(
 
 
 def len_of(tensor: tf.Tensor) -> tf.Tensor:
-    """The length of a vector, int64."""
+    """Returns the length of a vector, int64."""
     return tf.size(tensor, tf.int64)
 
 
@@ -142,10 +144,10 @@ def _windows(
 
 
 class PaddedRows(NamedTuple):
-    """Rows as one rectangle.
+    """Rows as a rectangular array.
 
     Attributes:
-        index: what stands at each place, in the pool of `take`, `(rows, seq)`.
+        index: of each token in the pool of `take`, `(rows, seq)`.
         mask: 1 for tokens, 0 for padding, int32 `(rows, seq)`.
         types: 0 for the first text, 1 for the second, int32 `(rows, seq)`.
     """
@@ -155,22 +157,22 @@ class PaddedRows(NamedTuple):
     types: tf.Tensor
 
     def take(self, special: tf.Tensor, texts: Sequence[tf.RaggedTensor]) -> tf.Tensor:
-        """Returns a value for each place `(rows, seq)`.
+        """Returns a value for each token `(rows, seq)`.
 
         Args:
-            special: the values of [PAD], [CLS] and [SEP].
-            texts: those of the texts' tokens, ragged as their ids.
+            special: the values for [PAD], [CLS] and [SEP].
+            texts: the values for the tokens of the texts, ragged like their ids.
         """
         pool = tf.concat([special, *(text.values for text in texts)], 0)
         return tf.gather(pool, self.index)
 
 
 def layout(rows: RowSpans, width: int | tf.Tensor) -> PaddedRows:
-    """Lays rows out: [CLS] text [SEP], and for pairs text [SEP] once more.
+    """Pads rows: [CLS] text [SEP], and for pairs another text [SEP].
 
     Args:
         rows: the rows.
-        width: places of a row, at least those the longest row needs.
+        width: tokens per row, at least those of the longest row.
     """
     place = tf.range(tf.cast(width, tf.int64))[None]  # (1, seq)
     index = tf.cast(tf.where(place == 0, _CLS, _PAD), tf.int64)

@@ -1,9 +1,8 @@
 """Google's rules for splitting text into words, with offsets into the original.
 
-Everything is decided per chunk, a run of text between whitespace: no rule
-looks across whitespace, so chunks can be split once and remembered. Within a
-chunk nearly everything is decided per character, by `expand`, which is also
-what the tokenizer inside the serving graph is built from.
+No rule looks across whitespace, so a chunk, the text between whitespace, can be split
+once and cached. Within a chunk nearly everything is decided per character, by `expand`,
+from which the in-graph tokenizer is built too.
 
 Source: `BasicTokenizer` in google-research/bert, tokenization.py.
 """
@@ -15,15 +14,15 @@ from functools import cache
 from itertools import chain, groupby, repeat
 from typing import NamedTuple
 
-# Python calls these whitespace too, but Google's rules drop them as control
-# characters, which joins their neighbors.
+# Whitespace to Python, but control characters to Google's rules, which drop them and so
+# join their neighbors.
 _DROPPED_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]+")
 _CHUNK = re.compile("[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _WORD = re.compile("[^ ]+")
 _ASCII_WORD = re.compile("[0-9A-Za-z]+|[!-/:-@[-`{-~]")
 
-# Marks that stripping accents leaves in place; all others are removed, and so
-# their order cannot matter.
+# Marks that stripping accents keeps; all others are removed, so their order does not
+# matter.
 _SPACING_MARKS = "".join(
     char
     for char in map(chr, range(0x300, 0x20000))
@@ -49,13 +48,13 @@ def is_chinese(char: str) -> bool:
 
 
 def is_removed(char: str) -> bool:
-    """Whether cleaning drops `char`: NUL, U+FFFD, control and format characters."""
+    """Whether `char` is dropped: NUL, U+FFFD, control and format characters."""
     dropped = char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf")
     return dropped and char not in "\t\n\r"
 
 
 def is_punctuation(char: str) -> bool:
-    """Whether `char` is a word of its own: category P*, and every ASCII symbol."""
+    """Whether `char` is a separate word: category P*, and every ASCII symbol."""
     if char.isascii():
         return "!" <= char <= "~" and not char.isalnum()
     return unicodedata.category(char).startswith("P")
@@ -66,7 +65,7 @@ class Word(NamedTuple):
 
     Attributes:
         text: the normalized characters.
-        origins: for each of them, the index in the text it came from.
+        origins: for each of them, its index in the original text.
     """
 
     text: str
@@ -74,12 +73,12 @@ class Word(NamedTuple):
 
 
 class WordRules(NamedTuple):
-    """Splits text into the words that WordPiece cuts further.
+    """Splits text into the words that WordPiece splits further.
 
     Args:
         do_lower_case: lower-case and, unless told otherwise, strip accents.
         strip_accents: None follows `do_lower_case`.
-        tokenize_chinese_chars: make every CJK ideograph a word of its own.
+        tokenize_chinese_chars: make every CJK ideograph a separate word.
 
     Example:
         >>> [word.text for word in WordRules().split("Führer's")]
@@ -97,7 +96,7 @@ class WordRules(NamedTuple):
         return self.do_lower_case if explicit is None else explicit
 
     def split(self, text: str) -> list[Word]:
-        """Returns the words of a text, where each character came from included."""
+        """Returns the words of a text, with the origin of each character."""
         if text.isascii() and text.isprintable():
             return [
                 Word(self._cased(match[0]), range(*match.span()))
@@ -111,7 +110,7 @@ class WordRules(NamedTuple):
         return [Word(word[0], spread[word.start() : word.end()]) for word in words]
 
     def words(self, text: str) -> list[str]:
-        """Returns the words of a text; `split` without origins, and faster."""
+        """Returns the words of a text: `split` without origins, and faster."""
         if text.isascii() and text.isalnum():
             return [self._cased(text)]
         chars, _ = self._in_context(text)
@@ -121,7 +120,7 @@ class WordRules(NamedTuple):
         return text.lower() if self.do_lower_case else text
 
     def _in_context(self, text: str) -> tuple[Sequence[str], Sequence[int]]:
-        """Settles what depends on a character's neighbors: two rare cases."""
+        """Handles the two rare cases that depend on neighboring characters."""
         chars: Sequence[str] = text
         origins: Sequence[int] = range(len(text))
         if text.isascii():
@@ -138,7 +137,7 @@ def expand(rules: WordRules, char: str) -> str:
 
     Args:
         rules: which normalizations apply.
-        char: one character, taken by itself.
+        char: one character, without context.
 
     Example:
         >>> [expand(WordRules(), char) for char in "É?\u200b"]
@@ -158,7 +157,7 @@ def expand(rules: WordRules, char: str) -> str:
 
 
 class Expansions(dict[int, str]):
-    """Code point to what it becomes, as `str.translate` wants it; fills itself.
+    """Code points to what they become, for `str.translate`, filled on demand.
 
     Args:
         rules: which normalizations apply.
@@ -182,7 +181,7 @@ expansions = cache(Expansions)
 
 
 def _with_final_sigmas(text: str) -> str:
-    """Writes those sigmas in final form that end a word; lower() tells which."""
+    """Replaces sigmas that end a word by the final form, as `lower()` does."""
     kept = [(i, c) for i, c in enumerate(text) if not is_removed(c)]
     lowered = "".join(c for _, c in kept).lower()
     chars, position = list(text), 0
@@ -194,7 +193,7 @@ def _with_final_sigmas(text: str) -> str:
 
 
 def _in_canonical_order(text: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Orders marks that follow a character by their class, as NFD does."""
+    """Sorts the marks after a character by combining class, as NFD does."""
     kept = [(c, i) for i, c in enumerate(text) if not is_removed(c)]
     ordered: list[tuple[str, int]] = []
     for is_mark, group in groupby(kept, lambda item: _mark_class(item) > 0):
@@ -208,12 +207,12 @@ def _mark_class(item: tuple[str, int]) -> int:
 
 
 def chunks(text: str) -> list[str]:
-    """Returns the runs of text between whitespace."""
+    """Returns the text between whitespace."""
     if not text.isprintable():
         text = _DROPPED_SPACE.sub("", text)
     return text.split()
 
 
 def chunk_spans(text: str) -> Iterator[tuple[str, int]]:
-    """Yields the runs of text between whitespace and where each begins."""
+    """Yields the text between whitespace, and where each chunk begins."""
     return ((match[0], match.start()) for match in _CHUNK.finditer(text))

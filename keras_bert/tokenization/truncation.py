@@ -1,4 +1,4 @@
-"""Makes texts fit the rows of a model: truncation, and windows with a stride."""
+"""Texts to rows of limited length: truncation, and windows that overlap."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,15 +11,32 @@ TRUNCATION = ("longest_first", "only_first", "only_second")
 
 
 class TokenRow(NamedTuple):
-    """What becomes one row of a batch: tokens of one text, or of two."""
+    """The tokens of one row: of one text, or of two.
+
+    Attributes:
+        first: `(tokens, columns)`.
+        second: the same for the second text, or None.
+        sample: the index of the text, or pair, in the batch.
+    """
 
     first: np.ndarray
     second: np.ndarray | None
     sample: int
 
+    @property
+    def length(self) -> int:
+        """The number of tokens, special ones included."""
+        second = 0 if self.second is None else len(self.second) + 1
+        return 2 + len(self.first) + second
+
 
 class Cutter:
-    """Makes rows of at most `max_length` tokens out of one text or pair."""
+    """Makes rows of at most `max_length` tokens of a text or pair.
+
+    Raises:
+        InputError: `max_length` has no room for tokens, or `stride` is set without
+            truncation.
+    """
 
     def __init__(
         self, truncation: bool | str, max_length: int, stride: int, pairs: bool
@@ -31,11 +48,13 @@ class Cutter:
         self.stride = stride
         if self.truncation and self.room < 1 + bool(pairs):
             raise InputError(
-                f"max_length={max_length} leaves no room beside the special tokens; "
-                f"expected at least {5 if pairs else 3}."
+                f"max_length={max_length} leaves no room for text next to the special "
+                f"tokens; expected at least {5 if pairs else 3}."
             )
         if stride and not self.truncation:
-            raise InputError("stride needs truncation; received truncation=False.")
+            raise InputError(
+                "Expected truncation if stride is set. Received: truncation=False."
+            )
 
     def __call__(
         self, first: np.ndarray, second: np.ndarray | None, sample: int
@@ -88,11 +107,11 @@ class Cutter:
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of a pair stay when the longer text gives them up singly.
+    """Returns the lengths of a pair after removing tokens one by one from the longer.
 
     Args:
         first: tokens of the first text.
-        second: tokens of the second; it gives one up when both are equal.
+        second: tokens of the second, which is truncated if both are equally long.
         room: tokens that fit.
 
     Example:

@@ -1,4 +1,4 @@
-"""Vocabulary files: one token a line, the line number is the id."""
+"""Vocabularies: their files, and learning them from counted words."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ SPECIAL_TOKENS = {
 
 
 def load_vocab(path: str | Path) -> list[str]:
-    """Reads a vocabulary: `vocab.txt`, or the one inside a `tokenizer.json`.
+    """Reads a vocabulary from a `vocab.txt` or `tokenizer.json`.
 
     Args:
         path: the file.
@@ -35,7 +35,7 @@ def load_vocab(path: str | Path) -> list[str]:
     if not path.is_file():
         raise MissingFileError(
             f"Expected a vocabulary file at {path}, found none. "
-            "Give the path of a vocab.txt, one token a line."
+            "Give the path of a vocab.txt, one token per line."
         )
     try:
         text = path.read_bytes().decode("utf-8")
@@ -45,7 +45,9 @@ def load_vocab(path: str | Path) -> list[str]:
             f"Expected a WordPiece vocabulary in UTF-8 in {path}: {error}."
         ) from error
     if not tokens:
-        raise InputError(f"The vocabulary {path} is empty; expected one token a line.")
+        raise InputError(
+            f"The vocabulary {path} is empty; expected one token per line."
+        )
     return tokens
 
 
@@ -68,11 +70,11 @@ def count_words(lines: Iterable[str], rules: WordRules) -> Counter[str]:
     """Counts the words of a text after normalization.
 
     Args:
-        lines: strings; read once, never held.
+        lines: strings, consumed once and not held in memory.
         rules: how text is normalized and split.
 
     Returns:
-        Word to count.
+        The count of each word.
 
     Example:
         >>> count_words(["A rose is a rose."], WordRules()).most_common(1)
@@ -103,10 +105,10 @@ def train_vocab(
 
     Args:
         counts: word to count, from `count_words`.
-        vocab_size: the number of tokens to end with, at most.
-        min_frequency: how often two pieces must meet to be joined.
-        limit_alphabet: how many single characters are kept, most frequent first.
-        unused: how many `[unused]` places to leave after `[PAD]`; 99 puts
+        vocab_size: the most tokens of the vocabulary.
+        min_frequency: minimum count of a pair before it is merged.
+        limit_alphabet: the most single characters, by frequency.
+        unused: the number of `[unused]` tokens after `[PAD]`; 99 puts
             `[UNK] [CLS] [SEP] [MASK]` at 100 to 103, as in Google's releases.
         progress: show the trainer's progress bar.
 
@@ -115,7 +117,7 @@ def train_vocab(
 
     Raises:
         InputError: there are no words.
-        ConfigError: `vocab_size` has no room for the single characters.
+        ConfigError: `vocab_size` is too small for the single characters.
 
     Example:
         >>> train_vocab(Counter({"low": 5, "lower": 3}), vocab_size=20)[-4:]
@@ -125,7 +127,7 @@ def train_vocab(
 
     if not counts:
         raise InputError(
-            "Expected text to learn a vocabulary from; there are no words in it. Check "
+            "Expected text to learn a vocabulary from; it contains no words. Check "
             "that the files are UTF-8 text and not empty."
         )
     alphabet = _alphabet(counts, limit_alphabet)
@@ -141,8 +143,8 @@ def train_vocab(
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        # The trainer numbers single characters in an order that changes from
-        # run to run, unless it is given all of them in advance.
+        # The trainer orders single characters differently in each run unless it is
+        # given all of them in advance.
         special_tokens=first,
         show_progress=progress,
     )
@@ -166,7 +168,7 @@ def _alphabet(counts: Counter[str], limit: int) -> frozenset[str]:
 
 
 def _pieces_of_alphabet(counts: Counter[str], alphabet: frozenset[str]) -> list[str]:
-    """Every single character as a word, and as it occurs inside words."""
+    """Lists every single character as a word and, with ##, inside words."""
     inside = {char for word in counts for char in word[1:]} & alphabet
     return sorted(alphabet) + sorted("##" + char for char in inside)
 
@@ -174,7 +176,7 @@ def _pieces_of_alphabet(counts: Counter[str], alphabet: frozenset[str]) -> list[
 def _repeat(
     counts: Counter[str], alphabet: frozenset[str], batch: int = 1000
 ) -> Iterator[str]:
-    """Yields each word as often as it was counted; the trainer takes only text."""
+    """Yields each word as often as it was counted: the trainer takes only text."""
     for word in sorted(counts):
         if alphabet.issuperset(word):
             whole, rest = divmod(counts[word], batch)

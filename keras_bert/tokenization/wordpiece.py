@@ -1,7 +1,7 @@
-"""WordPiece: cuts words into the longest pieces a vocabulary holds.
+"""WordPiece: splits words into the longest pieces in the vocabulary.
 
-Text repeats itself, so what was cut once is remembered; looking chunks up is
-several times faster than cutting them in native code. The memories are bounded.
+Text repeats itself, so results are cached; looking chunks up is several times faster
+than splitting them in native code. The caches are bounded.
 
 Source: `WordpieceTokenizer` in google-research/bert, tokenization.py.
 """
@@ -15,17 +15,17 @@ import numpy as np
 from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
 
 MAX_WORD_LENGTH = 200  # characters; Google's limit, a longer word is unknown
-_REMEMBERED = 1 << 17
+_CACHED = 1 << 17
 
 
-class _Memory(dict[str, Any]):
-    """Remembers what a function returned, and forgets it all when full.
+class _Cache(dict[str, Any]):
+    """Caches the results of a function, and is cleared when full.
 
     Args:
         function: of one string.
 
-    A dict subclass is looked up in native code, several times faster than
-    `functools.lru_cache`, and relearning the words of running text costs little.
+    Lookups in a dict subclass run in native code, several times faster than
+    `functools.lru_cache`, and the words of running text are soon cached again.
     """
 
     def __init__(self, function: Callable[[str], Any]) -> None:
@@ -33,19 +33,19 @@ class _Memory(dict[str, Any]):
         self._function = function
 
     def __missing__(self, text: str) -> Any:
-        if len(self) >= _REMEMBERED:
+        if len(self) >= _CACHED:
             self.clear()
         found = self[text] = self._function(text)
         return found
 
 
 class WordPiece:
-    """Cuts text into pieces.
+    """Splits text into pieces.
 
     Args:
         vocab: token to id.
         rules: how text is normalized and split into words.
-        unk_id: the id of a word that cannot be cut.
+        unk_id: the id of unknown words.
     """
 
     def __init__(self, vocab: Mapping[str, int], rules: WordRules, unk_id: int) -> None:
@@ -54,9 +54,9 @@ class WordPiece:
         self._longest = max(map(len, vocab), default=0)
         self._first = vocab
         self._inside = {t[2:]: i for t, i in vocab.items() if t.startswith("##")}
-        self._word_ids = _Memory(self._cut_word_to_ids)
-        self._chunk_ids = _Memory(self._cut_chunk_to_ids)
-        self._chunk = _Memory(self._cut_chunk)
+        self._word_ids = _Cache(self._split_word_to_ids)
+        self._chunk_ids = _Cache(self._split_chunk_to_ids)
+        self._chunk = _Cache(self._split_chunk)
 
     def ids(self, text: str) -> list[int]:
         """Returns the ids of a text."""
@@ -64,7 +64,7 @@ class WordPiece:
         return list(chain.from_iterable(found))
 
     def ragged_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the ids of all texts in one row, and where each text begins."""
+        """Returns the ids of all texts in one array, and where each text begins."""
         ids: list[int] = []
         splits = [0]
         recall = self._chunk_ids.__getitem__
@@ -74,13 +74,13 @@ class WordPiece:
         return np.array(ids, np.int32), np.array(splits, np.int64)
 
     def spans(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the ids of a text given in parts, and where they came from.
+        """Returns the ids of a text given in parts, and their places.
 
         Args:
             texts: the parts: the words of a sentence, or one whole text.
 
         Returns:
-            int32 `(tokens, 4)`: id; begin and end in code points of its part;
+            int32 `(tokens, 4)`: the id, begin and end in code points of its part, and
             the index of its part.
         """
         found = [list(chunk_spans(text)) for text in texts]
@@ -96,23 +96,23 @@ class WordPiece:
         table[:, 3] = np.repeat(parts, sizes)
         return table
 
-    def _cut_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
+    def _split_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
         words = self._rules.words(chunk)
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
 
-    def _cut_chunk(self, chunk: str) -> tuple[int, ...]:
-        """The ids of a chunk, each followed by where it begins and ends."""
+    def _split_chunk(self, chunk: str) -> tuple[int, ...]:
+        """Returns the ids of a chunk, each followed by its begin and end."""
         return tuple(
             number
             for text, origins in self._rules.split(chunk)
-            for piece in _located(*self._cut_word(text), origins)
+            for piece in _located(*self._split_word(text), origins)
             for number in piece
         )
 
-    def _cut_word_to_ids(self, word: str) -> tuple[int, ...]:
-        return tuple(self._cut_word(word)[0])
+    def _split_word_to_ids(self, word: str) -> tuple[int, ...]:
+        return tuple(self._split_word(word)[0])
 
-    def _cut_word(self, word: str) -> tuple[Sequence[int], Sequence[int]]:
+    def _split_word(self, word: str) -> tuple[Sequence[int], Sequence[int]]:
         """Returns the ids of a word and where each piece ends in it."""
         if word in self._first and len(word) <= MAX_WORD_LENGTH:
             return (self._first[word],), (len(word),)  # most words of running text
@@ -137,6 +137,6 @@ class WordPiece:
 def _located(
     ids: Sequence[int], ends: Sequence[int], origins: Sequence[int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Yields (id, begin, end) with spans in the text the word came from."""
+    """Yields (id, begin, end), in the text that the word came from."""
     for index, start, end in zip(ids, [0, *ends], ends, strict=False):
         yield index, origins[start], origins[end - 1] + 1

@@ -294,7 +294,7 @@ def test_words_keep_their_index(tokenizer):
         ({"texts": "the", "is_split_into_words": True}, "lists of words"),
         ({"texts": ["a", "b"], "text_pairs": ["a"]}, "2 texts and 1 pairs"),
         ({"texts": "a", "max_length": 2}, "at least 3"),
-        ({"texts": "a", "stride": 2, "truncation": False}, "stride needs"),
+        ({"texts": "a", "stride": 2, "truncation": False}, "Expected truncation"),
         ({"texts": "a b c d e", "max_length": 5, "stride": 3}, "stride=3"),
         (
             {"texts": "a", "text_pairs": "b c d e f", "max_length": 5}

@@ -190,7 +190,7 @@ def test_windows_cut_answers_out_of_text(both):
             "only_second",
         ),
         ({"truncation": "only_frist"}, UnknownNameError, "only_first"),
-        ({"truncation": False, "stride": 2}, InputError, "stride needs"),
+        ({"truncation": False, "stride": 2}, InputError, "Expected truncation"),
     ],
 )
 def test_what_cannot_fit(both, arguments, error, message):
