@@ -196,8 +196,8 @@ def test_a_tensor_of_more_than_its_storage(whole, tmp_path):
 def test_a_dataset_that_is_not_stored(whole, tmp_path):
     source = shutil.copytree(whole["keras"], tmp_path / "unreal")
     with h5py.File(source / "model.weights.h5", "a") as file:
-        del file["layers/pooler/dense/vars/1"]
-        file.create_dataset("layers/pooler/dense/vars/1", (10**12,), "f4")
+        del file["encoder/pooler/dense/vars/1"]
+        file.create_dataset("encoder/pooler/dense/vars/1", (10**12,), "f4")
     with pytest.raises(CheckpointError, match=r"0 of its 4000000000000 bytes"):
         formats.read(source)
 
@@ -237,8 +237,8 @@ def test_an_external_link_in_hdf5_is_not_followed(whole, tmp_path):
     with h5py.File(secret, "w") as file:
         file["bias"] = np.ones(15, "float32")
     with h5py.File(source / "model.weights.h5", "a") as file:
-        del file["layers/pooler/dense/vars/1"]
-        file["layers/pooler/dense/vars/1"] = h5py.ExternalLink(str(secret), "bias")
+        del file["encoder/pooler/dense/vars/1"]
+        file["encoder/pooler/dense/vars/1"] = h5py.ExternalLink(str(secret), "bias")
     with pytest.raises(CheckpointError, match="Missing: pooler/dense/bias"):
         convert(source, tmp_path / "out", "google")
 

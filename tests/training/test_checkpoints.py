@@ -142,7 +142,7 @@ def test_a_run_goes_on_from_the_one_before_a_damaged_one(tmp_path, caplog):
 def test_the_best_is_that_of_the_least_heldout_loss(tmp_path):
     plan = Plan(
         steps=6,
-        learning_rate=0.5,
+        learning_rate=5.0,
         clip_norm=None,
         log_every=6,
         evaluate_every=1,

@@ -187,7 +187,7 @@ def test_partitions_follow_the_axes():
     in_eighths = partitions(STILL, ("encoder",), 8)
     assert in_eighths["layer_0/feed_forward/output_dense/kernel"] == (None, None)
     paths = {v.path for v in BertForPreTraining(STILL).trainable_variables}
-    assert paths == partitions(STILL, BertForPreTraining.parts, 4).keys()
+    assert paths == partitions(STILL, BertForPreTraining.parts_for(), 4).keys()
 
 
 @on_jax
