@@ -7,22 +7,16 @@ for Keras and tokenizing never waits for TensorFlow.
 import importlib
 from typing import Any
 
+from keras_bert.families import FAMILIES
 from keras_bert.version import __version__
 
+# The module of every public name.
 _PUBLIC = {
-    "BertConfig": "families.bert",
-    "BertForMaskedLM": "models",
-    "BertForMultipleChoice": "models",
-    "BertForNextSentencePrediction": "models",
-    "BertForPreTraining": "models",
-    "BertForQuestionAnswering": "models",
-    "BertForSequenceClassification": "models",
-    "BertForTokenClassification": "models",
-    "BertLMHeadModel": "models",
-    "BertModel": "models",
-    "BertTokenizer": "tokenization",
-    "BertTokenizerLayer": "tokenization",
-    "KerasBertError": "errors",
+    **{f.config.__name__: f.config.__module__ for f in FAMILIES.values()},
+    **{name: "keras_bert.models" for f in FAMILIES.values() for name in f.models},
+    "BertTokenizer": "keras_bert.tokenization",
+    "BertTokenizerLayer": "keras_bert.tokenization",
+    "KerasBertError": "keras_bert.errors",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -31,7 +25,7 @@ __all__ = ["__version__", *_PUBLIC]
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'keras_bert' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"keras_bert.{_PUBLIC[name]}"), name)
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert import families
 from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.checkpoints.conversion import Verifier
 
-CHOICES = "BertForMultipleChoice"  # its inputs have an axis more
+CHOICES = "multiple_choice"  # the kind of head whose inputs have an axis more
 # The reference's names of outputs, by the names of Keras models and of transformers.
 NAMES = {
     "last_hidden_state": "sequence_output",
@@ -22,11 +23,12 @@ NAMES = {
     "start_logits": "start_logits",
     "end_logits": "end_logits",
 }
-# What a class with a single output calls `logits`.
+# What a head with a single output calls `logits`, by kind.
 LOGITS = {
-    "BertForMaskedLM": "mlm_logits",
-    "BertLMHeadModel": "mlm_logits",
-    "BertForNextSentencePrediction": "nsp_logits",
+    "masked_lm": "mlm_logits",
+    "lm_head": "mlm_logits",
+    "causal_lm": "mlm_logits",
+    "next_sentence": "nsp_logits",
 }
 
 
@@ -46,19 +48,18 @@ def run_keras(
     """
     import keras
 
-    import keras_bert
+    from keras_bert.models import MODELS
 
-    model = getattr(keras_bert, head).from_pretrained(
-        result.path, output_hidden_states=True
-    )
-    outputs = model(_inputs(head, probe))
+    kind = _kind(result, head)
+    model = MODELS[head].from_pretrained(result.path, output_hidden_states=True)
+    outputs = model(_inputs(kind, probe))
     arrays = {
         name: keras.ops.convert_to_numpy(value)
         for name, value in outputs.items()
         if name != "hidden_states"
     }
     states = [keras.ops.convert_to_numpy(x) for x in outputs["hidden_states"]]
-    return _named(arrays, head) | _states(states)
+    return _named(arrays, kind) | _states(states)
 
 
 def run_transformers(
@@ -85,8 +86,9 @@ def run_transformers(
         import transformers
     except ImportError:
         return None
+    kind = _kind(result, head)
     model = getattr(transformers, head).from_pretrained(folder)
-    inputs = {k: torch.from_numpy(v).long() for k, v in _inputs(head, probe).items()}
+    inputs = {k: torch.from_numpy(v).long() for k, v in _inputs(kind, probe).items()}
     with torch.no_grad():
         outputs = model.eval()(**inputs, output_hidden_states=True)
     arrays = {
@@ -94,7 +96,7 @@ def run_transformers(
         for name, value in outputs.items()
         if isinstance(value, torch.Tensor)
     }
-    return _named(arrays, head) | _states([x.float() for x in outputs.hidden_states])
+    return _named(arrays, kind) | _states([x.float() for x in outputs.hidden_states])
 
 
 VERIFIERS: dict[str, Verifier] = {
@@ -103,13 +105,17 @@ VERIFIERS: dict[str, Verifier] = {
 }
 
 
-def _inputs(head: str, probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Rows as the model class takes them: one choice each for multiple choice."""
-    return {k: v[:, None] if head == CHOICES else v for k, v in probe.items()}
+def _kind(checkpoint: Checkpoint, head: str) -> str:
+    return families.of(checkpoint.config).models[head]
 
 
-def _named(outputs: Mapping[str, Any], head: str) -> dict[str, Any]:
-    names = {**NAMES, "logits": LOGITS.get(head, "logits")}
+def _inputs(kind: str, probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows as the head takes them: one choice each for multiple choice."""
+    return {k: v[:, None] if kind == CHOICES else v for k, v in probe.items()}
+
+
+def _named(outputs: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    names = {**NAMES, "logits": LOGITS.get(kind, "logits")}
     return {names[key]: value for key, value in outputs.items() if key in names}
 
 

@@ -241,6 +241,8 @@ import sys
 import keras_bert, keras_bert.checkpoints, keras_bert.cli
 import keras_bert.analysis, keras_bert.tasks
 keras_bert.BertConfig, keras_bert.BertTokenizer, keras_bert.KerasBertError
+keras_bert.DistilBertConfig, keras_bert.XLMRobertaConfig
+assert {"RobertaForMaskedLM", "XLMRobertaConfig"} <= {*dir(keras_bert)}
 heavy = {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
 assert not heavy, f"loaded: {sorted(heavy)}"
 print("light")

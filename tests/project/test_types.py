@@ -5,9 +5,9 @@ import ast
 import pytest
 
 import keras_bert
-from tests.paths import ROOT
+from tests.project import public_stub
 
-STUB = ast.parse((ROOT / "keras_bert" / "__init__.pyi").read_text())
+STUB = ast.parse(public_stub.PATH.read_text())
 CLASSES = [node for node in STUB.body if isinstance(node, ast.ClassDef)]
 
 
@@ -20,3 +20,8 @@ def test_the_stub_lists_the_public_names():
 def test_the_stub_names_the_head_of_a_model(node):
     (base,) = node.bases
     assert base.attr in [cls.__name__ for cls in getattr(keras_bert, node.name).mro()]
+
+
+def test_the_stub_is_the_one_that_the_families_make():
+    again = "run python -m tests.project.public_stub"
+    assert public_stub.PATH.read_text() == public_stub.text(), again
