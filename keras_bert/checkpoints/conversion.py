@@ -53,7 +53,7 @@ class Report:
         optimizer: number of tensors kept of every slot and counter.
         ignored: tensors left behind, by name, with the reason.
         differences: of outputs on probe inputs to the source's, the largest, by who
-            computed them: "reference" is the result run by the same code.
+            computed them: "reference" is the forward pass in NumPy.
         largest_difference: of these; None if none was measured.
         warnings: what the result's own library will not do as the source does.
         sha256: of every file of weights, by path.
@@ -93,10 +93,10 @@ class Report:
     def _checked(self) -> str:
         if self.largest_difference is None:
             return "Not checked."
-        others = {n: d for n, d in self.differences.items() if n != "reference"}
-        by_whom = ", ".join(f"{name} {d:.1e}" for name, d in others.items())
-        suffix = f" (by {by_whom})" if others else ""
-        return f"Largest difference of outputs: {self.largest_difference:.1e}{suffix}"
+        by_whom = ", ".join(f"{name} {d:.1e}" for name, d in self.differences.items())
+        return (
+            f"Largest difference of outputs: {self.largest_difference:.1e} ({by_whom})"
+        )
 
 
 def _kept(optimizer: Mapping[str, int]) -> list[str]:
@@ -353,26 +353,51 @@ def verify_outputs(
         folder: the result.
         verifiers: other implementations, by name. Each gets source, result, the
             model class and the inputs, and returns outputs by the names of
-            `reference.outputs`, or None where it can open neither.
+            `reference.outputs`, or None where it can compute neither.
 
     Returns:
-        The largest difference of any output to the source's, by who computed it.
+        The largest difference of any output to the source's, by who computed it. The
+        source is computed by the reference in NumPy, or by the first verifier where
+        that does not know the model.
 
     Raises:
-        CheckpointError: they do not compute the same.
+        CheckpointError: they do not compute the same, or nothing computes them.
     """
-    result = formats.read(folder)
+    result, head = formats.read(folder), contents.head
     probe = reference.probe(checkpoint.config)
-    expected = reference.outputs(checkpoint, contents.head, probe)
-    found = reference.outputs(result, contents.head, probe)
-    if found.keys() != expected.keys():
-        _refuse(checkpoint, "reference", expected.keys() ^ found.keys())
-    differences = {"reference": _compare(checkpoint, "reference", expected, found)}
-    for name, verifier in verifiers.items():
-        outputs = verifier(checkpoint, result, contents.head, probe)
-        if outputs is not None:
-            differences[name] = _compare(checkpoint, name, expected, outputs)
-    return differences
+    verifiers = {"reference": _run_reference, **verifiers}
+
+    def run(who: str, opened: Checkpoint) -> dict[str, np.ndarray] | None:
+        return verifiers[who](checkpoint, opened, head, probe)
+
+    runs = ((who, run(who, checkpoint)) for who in verifiers)
+    computed = next((pair for pair in runs if pair[1] is not None), None)
+    if computed is None:
+        raise CheckpointError(
+            f"Expected a verifier that computes a {head}; the reference in NumPy does "
+            "not. Verify with the Keras model (verifiers="
+            "keras_bert.verification.VERIFIERS, --verify full), or not at all "
+            "(verify=False, --verify none)."
+        )
+    first, expected = computed
+    found = {who: run(who, result) for who in verifiers}
+    if found[first].keys() != expected.keys():
+        _refuse(checkpoint, first, expected.keys() ^ found[first].keys())
+    return {
+        who: _compare(checkpoint, who, expected, outputs)
+        for who, outputs in found.items()
+        if outputs is not None
+    }
+
+
+def _run_reference(
+    source: Checkpoint, result: Checkpoint, head: str, probe: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
+    """Runs the result by the reference in NumPy, if that uses all of its weights."""
+    try:
+        return reference.outputs(result, head, probe)
+    except reference.UnusedWeightsError:
+        return None
 
 
 def _compare(

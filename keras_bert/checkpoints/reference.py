@@ -16,10 +16,17 @@ import numpy as np
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
+from keras_bert.errors import CheckpointError
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.features import MASK_VALUE
 
 Array = np.ndarray
+
+
+class UnusedWeightsError(CheckpointError):
+    """A checkpoint holds weights that the forward pass here does not use."""
+
+
 # Names of what output layers compute, by part, from every token or from the row.
 PER_TOKEN = {"token_classifier": ["logits"], "qa": ["start_logits", "end_logits"]}
 PER_ROW = {
@@ -76,11 +83,18 @@ def outputs(
         `sequence_output`; with the parts for it `pooled_output`, `mlm_logits` (every
         position), `nsp_logits`, `logits`, `start_logits` and `end_logits`.
 
+    Raises:
+        UnusedWeightsError: the model has weights that this forward pass does not use,
+            so it would compute something else.
+
     Example:
         >>> checkpoint = formats.read("ckpt")  # doctest: +SKIP
         >>> outputs(checkpoint, "BertModel", probe(checkpoint.config))  # doctest: +SKIP
     """
-    return _Reference(checkpoint, head).run(inputs)
+    model = _Reference(checkpoint, head)
+    found = model.run(inputs)
+    model.refuse_unused(head)
+    return found
 
 
 class _Reference:
@@ -101,6 +115,7 @@ class _Reference:
             for row in family.rows(self.parts, self.config.num_hidden_layers)
             if checkpoint.format in row.placements
         }
+        self.used: set[str] = set()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {"embeddings": self.embed(inputs)}
@@ -120,7 +135,17 @@ class _Reference:
     def has(self, name: str) -> bool:
         return name in self.places and self.places[name][0].name in self.tensors
 
+    def refuse_unused(self, head: str) -> None:
+        unused = [name for name in self.places if self.has(name)]
+        unused = [name for name in unused if name not in self.used]
+        if unused:
+            raise UnusedWeightsError(
+                f"Expected a model that the reference in NumPy computes. Received a "
+                f"{head} with weights it does not use: {', '.join(unused[:5])}."
+            )
+
     def tensor(self, name: str) -> Tensor:
+        self.used.add(name)
         return self.tensors[self.places[name][0].name]
 
     def get(self, name: str) -> Array:

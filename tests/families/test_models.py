@@ -33,7 +33,7 @@ def _config(name: str, **changes):
     return MODELS[name].family.config(**{**SIZES, **changes})
 
 
-def _features(name: str, config) -> dict[str, np.ndarray]:
+def features_of(name: str, config) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(4)
     ids = rng.integers(5, config.vocab_size, (BATCH, SEQ)).astype("int32")
     for row, length in enumerate(LENGTHS):
@@ -98,7 +98,7 @@ def test_keras_files_keep_every_bit(model, name, tmp_path):
     model.save(tmp_path / "it.keras")
     again = keras.saving.load_model(tmp_path / "it.keras")
     _assert_same(model, again)
-    features = _features(name, model.config)
+    features = features_of(name, model.config)
     for key, value in _outputs(model, features).items():
         np.testing.assert_array_equal(_outputs(again, features)[key], value)
 
@@ -112,7 +112,7 @@ def test_formats_without_a_place_for_a_model_say_so(model, tmp_path):
 
 
 def test_padding_changes_nothing(model, name):
-    features = _features(name, model.config)
+    features = features_of(name, model.config)
     pad = ((0, 0),) * (features["input_ids"].ndim - 1) + ((0, 4),)
     values = {"input_ids": model.config.pad_token_id}
     longer = {
@@ -129,7 +129,7 @@ def test_padding_changes_nothing(model, name):
 def test_the_forward_pass_without_padding_gives_the_same(model, name):
     from keras_bert.serving.graph import unpadded
 
-    features = _features(name, model.config)
+    features = features_of(name, model.config)
     padded = _outputs(model, features)
     tensors = {k: ops.convert_to_tensor(v) for k, v in features.items()}
     for key, value in unpadded.forward(model, tensors).items():

@@ -105,7 +105,7 @@ def test_the_command_says_who_computed_what(sources, tmp_path, capsys):
     source, out = str(sources["BertForTokenClassification"]), str(tmp_path / "out")
     options = ["--to", "huggingface", "--head", "token_classification"]
     assert main(["convert", source, out, *options, "--verify", "full"]) == 0
-    assert "(by keras " in (printed := capsys.readouterr().out)
+    assert ", keras " in (printed := capsys.readouterr().out)
     assert ", transformers " in printed
 
 
