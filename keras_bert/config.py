@@ -96,6 +96,8 @@ class Config:
     aliases: ClassVar[Mapping[str, str]] = {}  # other names of fields, in `config.json`
     absent: ClassVar[tuple[str, ...]] = ()  # fields that its `config.json` lacks
     rules: ClassVar[Mapping[str, tuple]] = {}  # of its own fields, see `_RULES`
+    # Published sizes: fields by name.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     # Padding has no position of its own: positions count the tokens that are not.
     counts_tokens: ClassVar[bool] = False
 
@@ -229,6 +231,26 @@ class Config:
             "segment": self.type_vocab_size,
             "classes": self.num_labels,
         }
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Returns a published size by name.
+
+        Args:
+            name: a key of `presets`.
+            **changes: fields to set differently, for instance `vocab_size=8000`.
+
+        Raises:
+            UnknownNameError: no such size, or no such field.
+
+        Example:
+            >>> from keras_bert import BertConfig
+            >>> BertConfig.preset("mini", vocab_size=8000).hidden_size
+            256
+        """
+        shape = cls.presets[choose("preset", name, cls.presets)]
+        cls._refuse_unknown(changes)
+        return cls(**{**shape, **changes})
 
     def replace(self, **changes: Any) -> Self:
         """Returns a copy with some fields changed and checked again."""

@@ -57,7 +57,7 @@ def attention_maps(
     batch = tokenizer(
         [text],
         text_pairs=None if text_pair is None else [text_pair],
-        max_length=max_length or model.config.max_position_embeddings,
+        max_length=max_length or model.config.max_length,
     )
     encoded = model.encoder(model.complete(batch))
     maps = [

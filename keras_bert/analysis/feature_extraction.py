@@ -54,7 +54,7 @@ def extract_features(
         batch = tokenizer(
             list(texts[rows]),
             text_pairs=None if text_pairs is None else list(text_pairs[rows]),
-            max_length=max_length or model.config.max_position_embeddings,
+            max_length=max_length or model.config.max_length,
         )
         states = hidden_states(model, batch, layers)
         for i, ids in enumerate(batch["input_ids"]):

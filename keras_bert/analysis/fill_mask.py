@@ -35,7 +35,7 @@ def fill_mask(
     """Predicts the masked tokens of a text.
 
     Args:
-        model: a `BertForPreTraining` or `BertForMaskedLM`.
+        model: has a head that predicts masked tokens.
         tokenizer: the model's tokenizer.
         text: text with the mask token, `[MASK]`, at least once.
         top_k: the number of guesses per mask.
@@ -55,8 +55,9 @@ def fill_mask(
     """
     if "masked_lm_positions" not in model.input_names:
         raise InputError(
-            "Expected a model that predicts masked tokens, BertForPreTraining or "
-            f"BertForMaskedLM. Received: {type(model).__name__}."
+            "Expected a model that predicts masked tokens, such as "
+            f"{model.family.class_name('masked_lm')}. Received: "
+            f"{type(model).__name__}."
         )
     ids = np.array([_masked_ids(tokenizer, text)], "int32")
     (positions,) = np.where(ids[0] == tokenizer.mask_token_id)

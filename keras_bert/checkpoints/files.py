@@ -29,6 +29,8 @@ TOKENIZER_FILES = (
     SETTINGS,
     "special_tokens_map.json",
     "added_tokens.json",
+    *("vocab.json", "merges.txt"),  # of byte-level BPE
+    "sentencepiece.bpe.model",
 )
 # What makes a directory one that may be replaced when overwriting is asked for.
 MARKS = ("conversion.json", "config.json", "bert_config.json")
@@ -372,7 +374,7 @@ def copy_tokenizer(
     if describe and VOCABULARY in named and SETTINGS not in named:
         settings = {
             **tokenizer_settings(named.values(), given),
-            "model_max_length": config.max_position_embeddings,
+            "model_max_length": config.max_length,
             "tokenizer_class": f"{families.of(config).class_prefix}Tokenizer",
         }
         write_json(folder / SETTINGS, settings)

@@ -12,7 +12,7 @@ from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 
 FAMILIES = {f.model_type: f for f in (BERT, DISTILBERT, ROBERTA, XLM_ROBERTA)}
 
-__all__ = ["FAMILIES", "Family", "of", "read_config", "with_place_in"]
+__all__ = ["FAMILIES", "Family", "of", "preset", "read_config", "with_place_in"]
 
 
 def of(model: Config | str) -> Family:
@@ -44,6 +44,24 @@ def with_place_in(format: str) -> list[Family]:
         for family in FAMILIES.values()
         if all(format in row.placements for row in family.parts["encoder"])
     ]
+
+
+def preset(name: str, **changes: Any) -> Config:
+    """Returns a published size of any family by name; see `Config.preset`.
+
+    Args:
+        name: such as "tiny"; `Config.presets` lists those of a family.
+        **changes: fields to set differently.
+
+    Raises:
+        UnknownNameError: no such size, or no such field.
+
+    Example:
+        >>> preset("tiny").model_type
+        'bert'
+    """
+    configs = {n: f.config for f in FAMILIES.values() for n in f.config.presets}
+    return configs[choose("preset", name, configs)].preset(name, **changes)
 
 
 def read_config(values: Mapping[str, Any]) -> Config:

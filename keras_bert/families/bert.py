@@ -10,10 +10,8 @@ Source: variable names of Google's `modeling.py`, `run_pretraining.py`,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from keras_bert.config import Config
-from keras_bert.errors import choose
 from keras_bert.families.family import Family, KerasHub
 from keras_bert.families.names import block, dense, norm, output, table, vector
 from keras_bert.families.rows import Placement, Row
@@ -37,9 +35,27 @@ ALIASES = {
 }
 
 
+def _presets() -> dict[str, dict[str, int]]:
+    sizes = [*SMALL_SIZES, ALIASES["large"]]
+    shapes = {size: [int(part[2:]) for part in size.split("_")] for size in sizes}
+    fields = {
+        size: dict(
+            num_hidden_layers=layers,
+            hidden_size=hidden,
+            num_attention_heads=hidden // 64,
+            intermediate_size=4 * hidden,
+        )
+        for size, (layers, hidden) in shapes.items()
+    }
+    return {**{name: fields[size] for name, size in ALIASES.items()}, **fields}
+
+
 @dataclass(frozen=True, kw_only=True)
 class BertConfig(Config):
     """The hyper-parameters of a BERT encoder and its head; see `Config`.
+
+    Its presets are "tiny", "mini", "small", "medium", "base", "large", and the 24 sizes
+    of the smaller models as `"L-4_H-256"`.
 
     Example:
         >>> config = BertConfig(hidden_size=128, num_hidden_layers=2,
@@ -50,40 +66,12 @@ class BertConfig(Config):
         2
 
     Source: Devlin et al. 2018 (arXiv:1810.04805) section 3; `BertConfig` in
-    Google's `modeling.py`; Hugging Face `configuration_bert.py`.
+    Google's `modeling.py`; Hugging Face `configuration_bert.py`; README of
+    google-research/bert, "Smaller BERT Models".
     """
 
     model_type = "bert"
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """Returns a published size by name.
-
-        Args:
-            name: "tiny", "mini", "small", "medium", "base", "large", or one of the
-                24 sizes as `"L-4_H-256"`.
-            **changes: fields to set differently, for instance `vocab_size=8000`.
-
-        Raises:
-            UnknownNameError: no such size.
-
-        Example:
-            >>> BertConfig.preset("mini", vocab_size=8000).hidden_size
-            256
-
-        Source: README of google-research/bert, "Smaller BERT Models".
-        """
-        known = [*ALIASES, *SMALL_SIZES, ALIASES["large"]]
-        size = ALIASES.get(name) or choose("preset", name, known)
-        layers, hidden = (int(part[2:]) for part in size.split("_"))
-        shape = dict(
-            num_hidden_layers=layers,
-            hidden_size=hidden,
-            num_attention_heads=hidden // 64,
-            intermediate_size=4 * hidden,
-        )
-        cls._refuse_unknown(changes)
-        return cls(**{**shape, **changes})
+    presets = _presets()
 
 
 # === Weights ===

@@ -80,6 +80,7 @@ class Family:
         prefix: what Hugging Face puts before the names of the encoder's weights.
         ties: names of Hugging Face's that repeat another one's weights.
         buffers: names of Hugging Face's that are not weights.
+        tokenizer: kind of its tokenizer, such as "wordpiece".
         keras_hub: KerasHub's code of it, where it has some that can be read.
         source: where the mathematics was first published.
     """
@@ -92,6 +93,7 @@ class Family:
     prefix: str
     ties: Mapping[str, str] = field(default_factory=dict)
     buffers: tuple[str, ...] = ()
+    tokenizer: str = "wordpiece"
     keras_hub: KerasHub | None = None
     source: str = ""
 

@@ -127,5 +127,11 @@ ROBERTA = Family(
         "lm_head.decoder.bias": "lm_head.bias",
     },
     buffers=("roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids"),
+    tokenizer="byte_level_bpe",
 )
-XLM_ROBERTA = replace(ROBERTA, class_prefix="XLMRoberta", config=XLMRobertaConfig)
+XLM_ROBERTA = replace(
+    ROBERTA,
+    class_prefix="XLMRoberta",
+    config=XLMRobertaConfig,
+    tokenizer="sentencepiece",
+)

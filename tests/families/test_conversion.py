@@ -89,6 +89,33 @@ def test_the_commands_convert_describe_and_strip(family, tmp_path, capsys):
     assert_same_bits(values(ours), values(tmp_path / "stripped"))
 
 
+@pytest.mark.parametrize("family", NAMES)
+def test_the_tokenizers_files_go_along(family, tmp_path):
+    kinds = {
+        "wordpiece": ("vocab.txt", "tokenizer_config.json"),
+        "byte_level_bpe": ("vocab.json", "merges.txt"),
+        "sentencepiece": ("sentencepiece.bpe.model",),
+    }
+    source = _directory(tmp_path / "hf", family)
+    names = kinds[FAMILIES[family].tokenizer]
+    (source / names[0]).write_bytes(b"[PAD]\na\n")
+    if "merges.txt" in names:
+        (source / "merges.txt").write_bytes(b"a b\n")
+    convert(source, tmp_path / "out", "keras")
+    found = {p.name for p in (tmp_path / "out").iterdir()}
+    weights = {"config.json", "conversion.json", "model.weights.h5"}
+    assert found == {*names, *weights}
+    for name in names:
+        if (source / name).is_file():
+            assert (tmp_path / "out" / name).read_bytes() == (
+                source / name
+            ).read_bytes()
+    if "tokenizer_config.json" in names:
+        described = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+        prefix = FAMILIES[family].class_prefix
+        assert described["tokenizer_class"] == f"{prefix}Tokenizer"
+
+
 # === What the reference in NumPy does not compute ===
 
 

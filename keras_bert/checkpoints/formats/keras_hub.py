@@ -462,7 +462,7 @@ def _preprocessor(task: str, tokenizer: dict, config: Config) -> dict[str, Any]:
         "float32",
         tokenizer=tokenizer,
         config_file=PREPROCESSOR,
-        sequence_length=config.max_position_embeddings,
+        sequence_length=config.max_length,
         truncate="round_robin",
         **masking,
     )

@@ -77,7 +77,8 @@ def check(model: PreTrainedModel, pooling: str | None, normalize: bool) -> None:
     if not isinstance(model, heads.EncoderOutputs):
         raise ConfigError(
             "Expected an encoder for embeddings. Received: "
-            f"{type(model).__name__}. Load the checkpoint as BertModel."
+            f"{type(model).__name__}. Load the checkpoint as "
+            f"{model.family.class_name('encoder')}."
         )
     if pooling == "pooler" and model.encoder.pooler is None:
         raise ConfigError(

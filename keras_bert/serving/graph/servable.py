@@ -141,7 +141,7 @@ class Servable:
 
     def _forward_function(self) -> tf.function:
         """The model on ids, traced once and called by every signature."""
-        limit = self.model.config.max_position_embeddings
+        limit = self.model.config.max_length
         message = f"input_ids are longer than max_position_embeddings={limit}"
         chunk = self._chunk_function()
 
@@ -233,7 +233,7 @@ def _in_graph(
 
 
 def _check_length(max_length: int | None, task: ServedTask, config) -> int:
-    limit = config.max_position_embeddings
+    limit = config.max_length
     max_length = limit if max_length is None else max_length
     least = 6 if task.limits else 3  # [CLS] and two [SEP]; room to move
     if not least <= max_length <= limit:

@@ -168,7 +168,7 @@ def probe(model: PreTrainedModel, length: int | None = None) -> dict:
         length: tokens of the one row, or None for several rows.
     """
     config, rng = model.config, np.random.default_rng(0)
-    longest = length or min(17, config.max_position_embeddings)
+    longest = length or min(17, config.max_length)
     counts = np.array(
         [longest - longest // 4] if length else [longest, 1, longest // 2]
     )
@@ -302,7 +302,7 @@ def _labeled(config: Config, labels: Sequence[str] | None) -> Config:
 
 
 def _length(form: Format, length: int | None, config: Config) -> int:
-    limit = config.max_position_embeddings
+    limit = config.max_length
     if length is not None and not form.fixed:
         raise ConfigError("Expected no length: rows of any length are taken here.")
     if length is not None and not 1 <= length <= limit:
