@@ -137,10 +137,10 @@ def our_step(variant: Variant) -> Callable[[], Any]:
     import tensorflow as tf
 
     from keras_bert.training.accumulation import gradients
-    from keras_bert.training.step import Objective
+    from keras_bert.training.step import BatchLoss
 
     model, data, optimizer = _our_model(variant), _our_data(variant), _our_optimizer()
-    variables, objective = model.trainable_variables, Objective(model)
+    variables, objective = model.trainable_variables, BatchLoss(model)
     optimizer.build(variables)
 
     @tf.function(jit_compile=variant.jit)

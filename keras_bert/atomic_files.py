@@ -1,4 +1,4 @@
-"""Output files appear whole or not at all, and replace nothing unasked."""
+"""Output files that appear complete or not at all, and replace nothing unasked."""
 
 import contextlib
 import os
@@ -30,15 +30,15 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
 
 @contextmanager
 def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Gives a temporary path to write to; moves it to `path` when all went well.
+    """Yields a temporary path to write to, and moves it to `path` on success.
 
     Args:
-        path: the file to appear; directories above it are created.
-        overwrite: replace a file that is there.
+        path: the file; its parent directories are created.
+        overwrite: replace an existing file.
 
     Raises:
-        ExistingOutputError: `path` is there, and `overwrite` is False or it is
-            a directory.
+        ExistingOutputError: `path` exists, and `overwrite` is False or it is a
+            directory.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "scores.txt"
@@ -50,12 +50,12 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir() or (path.exists() and not overwrite):
         raise ExistingOutputError(
-            f"Expected no file at {path}, but it is there. Choose another path"
-            f"{'' if path.is_dir() else ', or ask to overwrite it'}."
+            f"Expected no file at {path}; one exists. Choose another path"
+            f"{'' if path.is_dir() else ', or overwrite it'}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A directory of its own: the file then has its final suffix, and the user's
-    # permissions, which mkstemp would not give it.
+    # In a directory of its own, the file has its final suffix, and the user's default
+    # permissions, unlike with mkstemp.
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as scratch:
         partial = Path(scratch) / path.name
         yield partial
@@ -64,15 +64,14 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_directory(path: str | Path, replace: bool = False) -> Iterator[Path]:
-    """Gives an empty sibling of `path`; renames it to `path` when all went well.
+    """Yields an empty directory next to `path`, and renames it to `path` on success.
 
     Args:
-        path: the directory to appear; directories above it are created, and removed
-            again if it does not appear.
-        replace: take the place of a directory that is there.
+        path: the directory; its parents are created, and removed again on failure.
+        replace: replace an existing directory.
 
     Raises:
-        OSError: a directory that holds something is there, and `replace` is False.
+        OSError: a non-empty directory exists, and `replace` is False.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "model"
@@ -87,7 +86,7 @@ def whole_directory(path: str | Path, replace: bool = False) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         partial = work / "new"
-        partial.mkdir()  # with the user's own permissions, unlike mkdtemp's
+        partial.mkdir()  # with the user's default permissions, unlike mkdtemp
         yield partial
         if replace and path.exists():
             os.replace(path, work / "old")

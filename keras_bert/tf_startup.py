@@ -1,4 +1,4 @@
-"""Starting TensorFlow without its notes about CPU features and missing GPUs."""
+"""Starting TensorFlow without its messages about CPU features and missing GPUs."""
 
 import os
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Sends file descriptor 2 nowhere: the notes do not come from Python."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    """Redirects file descriptor 2 to null: the messages do not come from Python."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices, in silence.
+    """Imports TensorFlow and lists its devices, without messages on stderr.
 
-    TensorFlow 2.21 prints the notes whatever TF_CPP_MIN_LOG_LEVEL says; set to 0 it
-    lets them through here too. A failing import raises as ever.
+    TensorFlow 2.21 prints them regardless of TF_CPP_MIN_LOG_LEVEL; set it to 0 to see
+    them. A failing import raises its error.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return

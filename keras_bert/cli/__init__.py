@@ -1,36 +1,36 @@
 """The command line: `keras-bert <command>`.
 
-A command is a module with three names: `HELP`, one line; `configure(parser)`,
-its arguments; `run(args)`, which calls the library and prints. Only the module
-of the command asked for is imported.
+A command is a module with `configure(parser)`, which adds its arguments, and
+`run(args)`, which calls the library and prints. Only the module of the command that
+runs is imported.
 """
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
+from keras_bert.cli.parsing import Parser
 from keras_bert.errors import KerasBertError
 from keras_bert.tf_startup import start_tensorflow
 
 COMMANDS = {
-    "vocab": "train a WordPiece vocabulary from text",
-    "data": "turn text into pretraining records",
-    "pretrain": "train a BERT from records",
-    "finetune": "train a head on a labeled task",
+    "vocab": "train a WordPiece vocabulary on text",
+    "data": "create pretraining records from text",
+    "pretrain": "pretrain a BERT on records",
+    "finetune": "fine-tune a classifier on labeled data",
     "evaluate": "score a model on labeled data",
     "predict": "apply a fine-tuned model to text",
-    "convert": "convert a checkpoint into another format",
+    "convert": "convert a checkpoint to another format",
     "inspect": "describe a checkpoint",
-    "strip": "remove the optimizer's state from a checkpoint",
-    "export": "write a SavedModel for TF Serving",
-    "bench": "measure a model on every runtime installed",
-    "serve": "answer TF Serving's REST and gRPC APIs on this machine, for development",
+    "strip": "remove the optimizer state from a checkpoint",
+    "export": "export a model for TF Serving or another runtime",
+    "bench": "benchmark a model on all installed runtimes",
+    "serve": "serve exported models over REST and gRPC, for development",
     "attention": "draw attention heat maps",
-    "features": "write a model's hidden states for text",
+    "features": "extract hidden states of text",
 }
-# These need TensorFlow in any case; the others only for its own files.
+# These always need TensorFlow; the others only for its own files.
 ON_TENSORFLOW = {
     *("pretrain", "finetune", "evaluate", "predict"),
     *("export", "bench", "serve", "attention", "features"),
@@ -46,25 +46,15 @@ def _usage() -> str:
     )
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells the default of an argument that has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or action.default == []:
-            return action.help
-        return super()._get_help_string(action)
-
-
-def parser_of(command: str) -> argparse.ArgumentParser:
+def parser_of(command: str) -> Parser:
     """Returns the argument parser of one command."""
     module = importlib.import_module(f"keras_bert.cli.{command}")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"keras-bert {command}",
         description=f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}.",
-        formatter_class=_HelpFormatter,
     )
     parser.add_argument(
-        "--debug", action="store_true", help="show the traceback of an error"
+        "--debug", action="store_true", help="show tracebacks of errors"
     )
     module.configure(parser)
     parser.set_defaults(run=module.run)
@@ -75,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        argv: command and arguments; None takes the process' own.
+        argv: command and arguments; None: those of the process.
 
     Returns:
-        The exit status: 0, or 2 after an error, printed as one line.
+        The exit status: 0, or 2 after an error, which is printed as one line.
 
     Example:
         >>> main(["inspect", "ckpt/"])  # doctest: +SKIP
@@ -91,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f"Unknown command {argv[0]!r}.\n\n{_usage()}", file=sys.stderr)
         return 2
-    # TensorFlow's start-up notes would bury ours; a user's own setting stands.
+    # Hides TensorFlow's startup messages, unless the user set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     args = parser_of(argv[0]).parse_args(argv[1:])
     if argv[0] in ON_TENSORFLOW and _starts_alone():
@@ -109,6 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _starts_alone() -> bool:
-    """Whether TensorFlow is the backend, and not to be set up by a cluster first."""
+    """Whether TensorFlow is the backend, and not part of a cluster to set up first."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     return backend == "tensorflow" and "TF_CONFIG" not in os.environ

@@ -1,25 +1,25 @@
-"""`keras-bert attention`: where each head of a model looks, as a picture."""
+"""`keras-bert attention`: heat maps of the attention of each head."""
 
 import argparse
 
-from keras_bert.cli.features import numbers
 from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.parsing import integers
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
-    parser.add_argument("text", metavar="TEXT", help="the text to look at")
+    parser.add_argument("text", metavar="TEXT", help="the text")
     parser.add_argument("--pair", metavar="TEXT", help="a second text")
     parser.add_argument(
         "--output", default="attention.png", metavar="FILE", help="the PNG to write"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
     parser.add_argument(
-        "--layers", type=numbers, metavar="N,N", help="layers, from 0; all if absent"
+        "--layers", type=integers, metavar="N,N", help="layers, from 0; by default all"
     )
     parser.add_argument(
-        "--heads", type=numbers, metavar="N,N", help="heads, from 0; all if absent"
+        "--heads", type=integers, metavar="N,N", help="heads, from 0; by default all"
     )
 
 

@@ -1,4 +1,4 @@
-"""`keras-bert bench`: a model on every runtime installed, in one table."""
+"""`keras-bert bench`: speed of a model on all installed runtimes, in one table."""
 
 import argparse
 import json
@@ -9,10 +9,15 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
-from keras_bert.errors import ConfigError, InputError, MissingFileError
+from keras_bert.cli.models import (
+    add_model_arguments,
+    load_model,
+    load_tokenizer,
+    read_texts,
+)
+from keras_bert.errors import ConfigError, InputError
 
-# Title, width and form of every column of figures.
+# Title, width and format of every column of numbers.
 COLUMNS = (
     ("p50 ms", 8, lambda row: f"{row['p50_ms']:.2f}"),
     ("p95 ms", 8, lambda row: f"{row['p95_ms']:.2f}"),
@@ -30,40 +35,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
     parser.add_argument(
-        "--text", metavar="FILE", help="texts to compute, one a line; random ids if not"
+        "--text",
+        metavar="FILE",
+        help="texts to compute, one per line; by default random ids",
     )
-    parser.add_argument("--rows", type=int, default=256, help="rows to compute")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows together")
+    parser.add_argument("--rows", type=int, default=256, help="number of rows")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
     parser.add_argument(
         "--lengths",
         type=int,
         default=40,
         metavar="MEDIAN",
-        help="middle of the lengths of random rows, in tokens",
+        help="median length of random rows, in tokens",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of a runtime")
+    parser.add_argument("--threads", type=int, default=1, help="threads per runtime")
     parser.add_argument(
         "--only",
         nargs="+",
         metavar="NAME",
         help='runtimes to measure, such as "OpenVINO" or "OpenVINO bfloat16"',
     )
-    parser.add_argument("--output", metavar="FILE", help="a .json file to write")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write the results to a .json file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures, and prints a row of the table as each is known."""
+    """Measures each runtime, and prints its row of the table."""
     from keras_bert.serving.runtimes.benchmark import VARIANTS, benchmark
 
     chosen = _chosen(VARIANTS, args.only)
     model = load_model(args)
     if model.choices:
-        raise ConfigError("Expected a model of rows. Received: one of choices.")
+        raise ConfigError(
+            "Expected a model whose input is rows. Received: a multiple-choice model."
+        )
     work = _work(model, args)
     measured = [variant for variant in chosen if not variant.missing]
     results = []
-    print(_about(model, work, args))
+    print(_header(model, work, args))
     print(_heading())
     with tempfile.TemporaryDirectory() as folder:
         for row in benchmark(model, work, Path(folder), measured, args.threads):
@@ -104,12 +115,7 @@ def _work(model: Any, args: argparse.Namespace) -> Any:
 
 
 def _encoded(args: argparse.Namespace, longest: int) -> list[list[int]]:
-    if not Path(args.text).is_file():
-        raise MissingFileError(f"Expected a file at {args.text}; none is there.")
-    lines = Path(args.text).read_text(encoding="utf-8").split("\n")
-    texts = [line for line in lines if line.strip()][: args.rows]
-    if not texts:
-        raise InputError(f"Expected texts in {args.text}. Received: empty lines.")
+    texts = read_texts(args.text, args.rows)
     batch = load_tokenizer(args)(
         texts, max_length=longest, padding=True, truncation=True
     )
@@ -120,7 +126,7 @@ def _encoded(args: argparse.Namespace, longest: int) -> list[list[int]]:
 # === Printing ===
 
 
-def _about(model: Any, work: Any, args: argparse.Namespace) -> str:
+def _header(model: Any, work: Any, args: argparse.Namespace) -> str:
     count = sum(len(batch["input_ids"]) for batch in work.batches)
     tokens = sum(int(batch["attention_mask"].sum()) for batch in work.batches)
     plural = "" if args.threads == 1 else "s"
@@ -128,9 +134,9 @@ def _about(model: Any, work: Any, args: argparse.Namespace) -> str:
         f"{type(model).__name__}, {model.count_params() / 1e6:.1f} million weights; "
         f"{args.threads} thread{plural}.\n"
         f"{count} rows of {tokens / count:.0f} tokens on average, {work.longest} at "
-        f"most, in batches of {args.batch_size}; ms are those of one row at a time.\n"
-        "The difference is the largest to the Keras model in float32; above 1, a "
-        "share.\n"
+        f"most, in batches of {args.batch_size}; latencies (ms) are for one row at a "
+        "time.\nDifferences are the largest from the Keras model in float32, relative "
+        "for values above 1.\n"
     )
 
 
@@ -151,8 +157,8 @@ def _write(results: list[dict], args: argparse.Namespace) -> None:
     from keras_bert.atomic_files import new_file
 
     settings = ("model", "text", "rows", "batch_size", "lengths", "threads")
-    told = {name: getattr(args, name) for name in settings}
+    used = {name: getattr(args, name) for name in settings}
     with new_file(args.output, args.overwrite) as path:
-        text = json.dumps({**told, "results": results}, indent=2)
+        text = json.dumps({**used, "results": results}, indent=2)
         path.write_text(text + "\n", encoding="utf-8")
     print(f"Wrote {args.output}")

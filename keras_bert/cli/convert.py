@@ -1,4 +1,4 @@
-"""`keras-bert convert`, and the one main behind `converters/*.py`."""
+"""`keras-bert convert`, and the main function of `converters/*.py`."""
 
 import argparse
 import os
@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from keras_bert.cli.parsing import Parser
 from keras_bert.errors import CheckpointError, KerasBertError
 
-HELP = "convert a checkpoint into another format"
-
-# The converters' names for things: a format, and the directory it goes to.
+# What the names of the converters stand for: the format they write.
 KINDS = {"tf": "google", "pt": "huggingface", "keras": "keras"}
-# A converter reads its own kind, in every format there is of it.
+# The formats that they read.
 READ = {
     "tf": ("google", "model_garden", "huggingface_tf"),
     "pt": ("huggingface",),
@@ -23,20 +22,20 @@ NAMES = {"tf": "TensorFlow", "pt": "PyTorch", "keras": "Keras"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declares the command's arguments."""
+    """Adds the command's arguments."""
     _use_one_thread()
     from keras_bert.checkpoints.formats import FORMATS
 
     parser.add_argument("source", help="directory, weights file or TensorFlow prefix")
     parser.add_argument("output", help="directory to write")
-    parser.add_argument("--to", required=True, choices=FORMATS)
+    parser.add_argument("--to", required=True, choices=FORMATS, help="output format")
     _add_options(parser)
 
 
 def _use_one_thread() -> None:
-    """Tells NumPy's BLAS, before it is loaded; a user's own setting stands.
+    """Limits NumPy's BLAS to one thread before it is loaded, unless the user set it.
 
-    The verification's products are small: more threads would only wait, busily.
+    The matrix products of the verification are small: more threads would only spin.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -46,40 +45,41 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("safetensors", "bin"),
         default="safetensors",
-        help="kind of file of PyTorch weights",
+        help="file format of PyTorch weights",
     )
     parser.add_argument(
         "--max-shard-size",
         metavar="SIZE",
-        help="of a file of weights, such as 2GB; several are written beyond it",
+        help="largest file of weights, such as 2GB; larger ones are split",
     )
     parser.add_argument(
         "--gelu",
         choices=("erf", "tanh"),
-        help="form of gelu a Google checkpoint was trained with "
-        "(erf: the first 2018 releases)",
+        help="gelu that a Google checkpoint was trained with (erf: the first releases "
+        "of 2018)",
     )
     parser.add_argument(
         "--head",
-        help="model class, where the files leave it open: token_classification",
+        help="model class, if it does not follow from the files, such as "
+        "token_classification",
     )
     parser.add_argument(
         "--drop",
         action="append",
         default=[],
         metavar="NAME",
-        help="tensor or part to leave behind; may be repeated; `optimizer` stands for "
-        "all of its state",
+        help="tensor or component to leave out; repeatable; `optimizer` means all of "
+        "its state",
     )
     parser.add_argument(
         "--verify",
         choices=("reference", "full", "none"),
         default="reference",
-        help="what runs source and result on probe inputs: a reference in NumPy; full: "
-        "also the Keras model and, where installed, transformers",
+        help="what compares the outputs of source and result: a reference in NumPy; "
+        "full: also the Keras model and, if installed, transformers",
     )
-    parser.add_argument("--config", help="config file, if not beside the weights")
-    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--config", help="config file, if not next to the weights")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -122,8 +122,8 @@ def converter(source: str, target: str) -> Callable[[Sequence[str] | None], int]
         target: what it writes.
 
     Returns:
-        A function that takes arguments, by default the process' own, and returns the
-        exit status.
+        A function that takes arguments, by default those of the process, and returns
+        the exit status.
 
     Example:
         >>> converter("tf", "pt")(["ckpt/"])  # doctest: +SKIP
@@ -131,7 +131,7 @@ def converter(source: str, target: str) -> Callable[[Sequence[str] | None], int]
     """
 
     def main(argv: Sequence[str] | None = None) -> int:
-        # TensorFlow's start-up notes would bury ours; a user's own setting stands.
+        # Hides TensorFlow's startup messages, unless the user set the variable.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         _use_one_thread()
         args = _parser(source, target).parse_args(argv)
@@ -147,17 +147,19 @@ def converter(source: str, target: str) -> Callable[[Sequence[str] | None], int]
     return main
 
 
-def _parser(source: str, target: str) -> argparse.ArgumentParser:
+def _parser(source: str, target: str) -> Parser:
     folder = DIRECTORIES[KINDS[target]]
-    parser = argparse.ArgumentParser(
-        description=f"Convert a {NAMES[source]} checkpoint to {NAMES[target]}.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = Parser(
+        description=f"Convert a {NAMES[source]} checkpoint to {NAMES[target]}."
     )
     parser.add_argument("source", help="directory, weights file or TensorFlow prefix")
     parser.add_argument(
-        "--output", help=f"directory to write; if not given, {folder}/ in the source's"
+        "--output",
+        help=f"directory to write; by default {folder}/ in that of the source",
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument(
+        "--debug", action="store_true", help="show tracebacks of errors"
+    )
     _add_options(parser)
     return parser
 
@@ -169,7 +171,7 @@ def _run(args: argparse.Namespace, source: str, target: str) -> None:
     found = formats.detect(path)
     if found not in READ[source]:
         raise CheckpointError(
-            f"Expected a {NAMES[source]} checkpoint at {path}. Received: one of the "
+            f"Expected a {NAMES[source]} checkpoint at {path}. Received: one in the "
             f"format {found!r}. Use `keras-bert convert --to {to}`."
         )
     folder = path if path.is_dir() else path.parent

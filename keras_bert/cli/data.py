@@ -1,4 +1,4 @@
-"""`keras-bert data`: text to pretraining records, by the flags of Google's script."""
+"""`keras-bert data`: pretraining records from text, by the flags of Google's script."""
 
 import argparse
 import shlex
@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import fields
 from inspect import signature
 
+from keras_bert.cli.parsing import add_switch
 from keras_bert.errors import ConfigError
 from keras_bert.features import NAMINGS
 from keras_bert.pretraining.create import (
@@ -20,18 +21,18 @@ from keras_bert.pretraining.sources import SOURCES, Source, describe_irregularit
 from keras_bert.tokenization import BertTokenizer
 
 _HELP = {
-    "max_seq_length": "tokens of a row",
-    "max_predictions_per_seq": "masked positions of a row, at most",
-    "masked_lm_prob": "share of a row's tokens that is masked",
-    "short_seq_prob": "how often a text is made shorter than it could be",
-    "dupe_factor": "passes over the corpus, each paired and masked anew",
-    "random_seed": "seed of every draw",
-    "objective": "next sentence, sentence order, or full sentences without a question",
-    "masking": "what is masked together",
-    "max_ngram_size": "words of an n-gram, at most, with --masking=ngram",
-    "chinese_whole_words": "words of Chinese text are jieba's; needs [chinese]",
-    "pieces_per_row": "above 1, up to so many short texts share a row",
-    "form": "masked now (static), or whenever they are read (compact)",
+    "max_seq_length": "tokens per row",
+    "max_predictions_per_seq": "maximum number of masked tokens per row",
+    "masked_lm_prob": "fraction of tokens to mask",
+    "short_seq_prob": "probability of a row that is shorter than it could be",
+    "dupe_factor": "passes over the corpus, each with new pairs and masks",
+    "random_seed": "random seed",
+    "objective": "next sentence (nsp), sentence order (sop), or full sentences (none)",
+    "masking": "unit that is masked together",
+    "max_ngram_size": "longest n-gram in words, with --masking=ngram",
+    "chinese_whole_words": "segment Chinese text into words with jieba (extra chinese)",
+    "pieces_per_row": "maximum number of short texts packed into one row",
+    "form": "mask now (static), or each time the records are read (compact)",
     "naming": "field names of the records",
 }
 _CHOICES = {
@@ -40,7 +41,7 @@ _CHOICES = {
     "form": FORMS,
     "naming": NAMINGS,
 }
-# Flags of other scripts that set one of ours.
+# Flags of other scripts, and the setting they stand for.
 _ALIASES = {
     "do_whole_word_mask": ("masking", "word"),
     "use_v2_feature_names": ("naming", "model_garden"),
@@ -50,40 +51,55 @@ _SOURCE_OPTIONS = ("field", "split", "per_file", "wrapped")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments: Google's flags by their names, and a few more."""
+    """Adds the arguments: those of Google's script, and a few more."""
     add = parser.add_argument
-    add("--input_file", help="text: names, patterns, comma list, .gz; or a TFDS name")
-    add("--output_file", help="records: comma list; name@4 makes 4 files; .gz packs")
-    add("--vocab_file", required=True, help="vocab.txt, or a tokenizer's directory")
-    _add_bool(parser, "do_lower_case", None, "lower-case; default True for a vocab.txt")
+    add(
+        "--input-file", help="text files: names, globs, comma-separated, .gz; or a TFDS"
+    )
+    add(
+        "--output-file",
+        help="record files, comma-separated; name@4: 4 files; .gz: gzip",
+    )
+    add("--vocab-file", required=True, help="vocab.txt, or a tokenizer directory")
+    add_switch(
+        parser,
+        "do_lower_case",
+        None,
+        "lowercase text; by default as the tokenizer says",
+    )
     _add_settings(parser)
     _add_source(parser)
-    add("--policy", choices=POLICIES, default="default", help="rules of the draws")
-    add("--workers", type=int, default=1, help="processes (default policy)")
     add(
-        "--google_limit_mb",
+        "--policy",
+        choices=POLICIES,
+        default="default",
+        help="how rows are drawn: independent of --workers, or as Google's script",
+    )
+    add("--workers", type=int, default=1, help="number of processes (default policy)")
+    add(
+        "--google-limit-mb",
         type=float,
         default=GOOGLE_LIMIT_MB,
-        help="input the google policy takes; it holds the corpus in memory",
+        help="largest input of the google policy, which holds it in memory",
     )
     add(
         "--runner", help="run on Apache Beam: DirectRunner, FlinkRunner, SparkRunner, …"
     )
-    add("--beam_options", default="", help="flags of Beam and its runner, in quotes")
+    add("--beam-options", help="flags of Beam and its runner, quoted")
     add("--overwrite", action="store_true", help="replace existing records")
-    add("--inspect", metavar="RECORDS", help="print records as text, and statistics")
-    add("--picture", metavar="PNG", help="with --inspect, draw the statistics")
+    add("--inspect", metavar="RECORDS", help="print records as text, with statistics")
+    add("--picture", metavar="PNG", help="with --inspect, plot the statistics")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Makes the records and says what was counted, or inspects them."""
+    """Creates the records and prints statistics, or inspects existing records."""
     lower = {} if args.do_lower_case is None else {"do_lower_case": args.do_lower_case}
     tokenizer = BertTokenizer.from_pretrained(args.vocab_file, **lower)
     if args.inspect:
         _inspect(args, tokenizer)
         return
     if not (args.input_file and args.output_file):
-        raise ConfigError("Expected --input_file and --output_file, or --inspect.")
+        raise ConfigError("Expected --input-file and --output-file, or --inspect.")
     counts = (_on_beam if args.runner else _here)(args, tokenizer)
     print(f"Wrote {counts['records']:,} records to {args.output_file}.")
     for line in _report(counts):
@@ -107,13 +123,16 @@ def _on_beam(args: argparse.Namespace, tokenizer: BertTokenizer) -> Counter[str]
     from keras_bert.pretraining.beam import create_on_beam
 
     if args.policy == "google":
-        raise ConfigError("The google policy runs on one process, not on Beam.")
+        raise ConfigError(
+            "Expected --policy default with --runner. Received: google, which runs in "
+            "one process."
+        )
     return create_on_beam(
         _source(args),
         args.output_file,
         tokenizer,
         _settings(args),
-        [f"--runner={args.runner}", *_BEAM, *shlex.split(args.beam_options)],
+        [f"--runner={args.runner}", *_BEAM, *shlex.split(args.beam_options or "")],
         overwrite=args.overwrite,
     )
 
@@ -138,15 +157,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for field in fields(DataSettings):
         text, default = _HELP[field.name], field.default
         if field.type is bool:
-            _add_bool(parser, field.name, default, text)
+            add_switch(parser, field.name, default, text)
         else:
             choices = _CHOICES.get(field.name)
-            name = f"--{field.name}"
+            name = _flag(field.name)
             parser.add_argument(
                 name, type=field.type, default=default, choices=choices, help=text
             )
     for alias, (name, value) in _ALIASES.items():
-        _add_bool(parser, alias, False, f"the same as --{name}={value}")
+        add_switch(parser, alias, False, f"the same as {_flag(name)}={value}")
 
 
 def _settings(args: argparse.Namespace) -> DataSettings:
@@ -164,12 +183,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--source",
         choices=tuple(SOURCES),
         default="text",
-        help="sentences on lines (text), running text (documents), JSON lines, TFDS",
+        help="one sentence per line (text), running text (documents), JSON lines, TFDS",
     )
-    add("--field", help="of JSON lines and TFDS: where the text is; default text")
-    add("--split", help="of TFDS; default train")
-    _add_bool(parser, "per_file", None, "of documents: a file is one document")
-    _add_bool(parser, "wrapped", None, "running text has line ends inside sentences")
+    add("--field", help="field with the text, for JSON lines and TFDS; by default text")
+    add("--split", help="split of a TFDS; by default train")
+    add_switch(parser, "per_file", None, "for documents: a file is one document")
+    add_switch(parser, "wrapped", None, "for documents: lines end within sentences")
 
 
 def _source(args: argparse.Namespace) -> Source:
@@ -178,7 +197,7 @@ def _source(args: argparse.Namespace) -> Source:
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in signature(kind).parameters:
-            raise ConfigError(f"--source={args.source} does not take --{name}.")
+            raise ConfigError(f"Expected no {_flag(name)} with --source={args.source}.")
     return kind(args.input_file, **given)
 
 
@@ -203,21 +222,8 @@ def _report(counts: Counter[str]) -> list[str]:
     return lines + describe_irregularities(counts)
 
 
-def _add_bool(
-    parser: argparse.ArgumentParser, name: str, default: bool | None, text: str
-) -> None:
-    """A flag in absl's spellings: `--x`, `--x=False`, `--nox`."""
-    parser.add_argument(
-        f"--{name}", type=_boolean, nargs="?", const=True, default=default, help=text
-    )
-    parser.add_argument(
-        f"--no{name}", dest=name, action="store_false", help=argparse.SUPPRESS
-    )
+# Flags
 
 
-def _boolean(text: str) -> bool:
-    values = {"true": True, "1": True, "yes": True, "t": True}
-    values |= {"false": False, "0": False, "no": False, "f": False}
-    if text.lower() not in values:
-        raise argparse.ArgumentTypeError(f"expected True or False, received {text!r}")
-    return values[text.lower()]
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

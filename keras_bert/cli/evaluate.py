@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.cli.models import (
+    add_column_arguments,
     add_dtype_argument,
     add_model_arguments,
     load_model,
@@ -22,27 +23,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file"
     )
-    for name, default in (("text", "text"), ("text-pair", None), ("label", "label")):
-        parser.add_argument(
-            f"--{name}", default=default, metavar="COLUMN", help=f"column of the {name}"
-        )
+    add_column_arguments(parser)
     parser.add_argument(
         "--metrics",
         nargs="+",
         metavar="NAME",
         help="accuracy, f1, f1_macro, matthews_correlation, pearson, spearman, "
-        "mean_squared_error; those usual for the labels if absent",
+        "mean_squared_error; by default those usual for the labels",
     )
-    parser.add_argument("--output", metavar="FILE", help="a .json file for the scores")
     parser.add_argument(
-        "--predictions", metavar="FILE", help="a .jsonl file for every prediction"
+        "--output", metavar="FILE", help="write the scores to a .json file"
+    )
+    parser.add_argument(
+        "--predictions", metavar="FILE", help="write every prediction to a .jsonl file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per call")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Predicts every example, prints the scores and writes what was asked for."""
+    """Predicts every example, prints the scores and writes the outputs."""
     from keras_bert import tasks
     from keras_bert.atomic_files import refuse_existing
 
@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def label_names(config: Any, given: Sequence[str] | None) -> list[str] | None:
-    """Returns the classes as a file names them; None where labels are numbers.
+    """Returns the class names in the data, or None if labels are numbers.
 
-    A model without names of its classes takes their ids, "0", "1", "2" …
+    Without class names in the config they are the ids: "0", "1", "2" …
     """
     if given:
         return list(given)

@@ -1,4 +1,4 @@
-"""`keras-bert export`: a checkpoint becomes a SavedModel for TF Serving."""
+"""`keras-bert export`: a SavedModel for TF Serving, from a checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -28,25 +28,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="DIR",
-        help="directory of the model; the version is written below it",
+        help="directory of the model; the version is a subdirectory",
     )
     parser.add_argument(
-        "--version", type=int, help="number of the version; the next free one if absent"
+        "--version", type=int, help="version number; by default the next free one"
     )
     parser.add_argument(
         "--pairs",
         action=argparse.BooleanOptionalAction,
-        help="whether serving_default takes text_pair beside text; the head or the "
-        "checkpoint's task decides if absent",
+        help="whether serving_default takes text_pair as well as text; by default as "
+        "the head or the task of the checkpoint requires",
     )
     parser.add_argument(
-        "--ids-only", action="store_true", help="leave out the signatures on text"
+        "--ids-only", action="store_true", help="export no signatures for text"
     )
     add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Loads the checkpoint and writes the next version."""
+    """Loads the checkpoint and exports the next version."""
     if wants_runtime(args):
         return export_for_runtime(args)
     from keras_bert.serving.export import export
@@ -62,12 +62,12 @@ def run(args: argparse.Namespace) -> None:
         **answer_options(args),
     )
     print(f"Wrote {path}, {size_of(path)}")
-    _tell_signatures(path)
+    _print_signatures(path)
     name = path.absolute().parent.name
     print(f"Try it: keras-bert serve --model {name}={path.parent}")
 
 
-def _tell_signatures(path: Path) -> None:
+def _print_signatures(path: Path) -> None:
     from keras_bert.serving.graph import model_card
 
     signatures = model_card.read(path)["signatures"]

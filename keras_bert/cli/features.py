@@ -4,41 +4,37 @@ import argparse
 import json
 
 from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
+from keras_bert.cli.parsing import integers
 from keras_bert.cli.predict import write_lines
 from keras_bert.errors import InputError
 
-PAIR_MARK = "|||"  # of Google's script
+PAIR_MARK = "|||"  # as in Google's script
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to read")
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to encode")
     parser.add_argument(
         "--input",
         metavar="FILE",
-        help=f"a file instead, one text per line; {PAIR_MARK} begins a second text",
+        help=f"a file instead, one text per line; {PAIR_MARK} separates a second text",
     )
     parser.add_argument("--output", metavar="FILE", help="a .jsonl file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
     parser.add_argument(
         "--layers",
-        type=numbers,
+        type=integers,
         default="-1,-2,-3,-4",
         metavar="N,N",
-        help="states to write, as in --layers=-1,-2: 0 is the embeddings, 1 the "
-        "first layer, -1 the last",
+        help="layers to write, as in --layers=-1,-2: 0 is the embeddings, 1 the first "
+        "layer, -1 the last",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per call")
-
-
-def numbers(text: str) -> list[int]:
-    """Reads whole numbers with commas between them."""
-    return [int(number) for number in text.split(",")]
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the states of every text, in order."""
+    """Writes the hidden states of every text, in order."""
     texts, pairs = _read(args)
     from keras_bert.analysis import extract_features
 
@@ -56,14 +52,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _read(args: argparse.Namespace) -> tuple[list[str], list[str] | None]:
     if bool(args.text) == bool(args.input):
-        raise InputError("Expected texts or --input FILE, one of the two.")
+        raise InputError("Expected either texts or --input FILE.")
     lines = [line.partition(PAIR_MARK) for line in _lines(args)]
     texts = [text.strip() for text, _, _ in lines]
     pairs = [pair.strip() for _, mark, pair in lines if mark]
     if len(pairs) not in (0, len(texts)):
         raise InputError(
             f"Expected {PAIR_MARK} in all {len(texts)} lines or in none. "
-            f"Received: {len(pairs)} with it."
+            f"Received: {len(pairs)} lines with it."
         )
     return texts, pairs or None
 

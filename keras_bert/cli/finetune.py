@@ -6,6 +6,8 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
+from keras_bert.cli.models import add_column_arguments
+from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
     changes_of,
@@ -13,21 +15,19 @@ from keras_bert.cli.recipes import (
     write_settings,
 )
 from keras_bert.cli.runs import (
-    FLAG,
-    SETTINGS,
+    RECIPE_FLAGS,
     add_run_arguments,
-    check_parts,
+    check_microbatches,
     check_vocabulary,
-    circumstances,
     draw,
     finish,
     remarks,
-    size,
+    runtime_options,
 )
 from keras_bert.errors import ConfigError, choose
 
 FLAGS = (
-    *SETTINGS,
+    *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
 )
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
@@ -37,35 +37,31 @@ _HEAD = "BertForSequenceClassification"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_recipe_arguments(parser, _listing)
-    parser.add_argument(
-        "--model", required=True, metavar="PATH", help="a checkpoint of any format"
+    add = parser.add_argument
+    add("--model", required=True, metavar="PATH", help="a checkpoint of any format")
+    add(
+        "--vocab",
+        metavar="PATH",
+        help="vocab.txt or tokenizer directory, if not in --model",
     )
-    parser.add_argument(
-        "--vocab", metavar="PATH", help="vocab.txt or tokenizer, if not with the model"
-    )
-    parser.add_argument(
-        "--train", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file"
-    )
-    parser.add_argument("--dev", metavar="FILE", help="a labeled file to evaluate on")
-    for name, default in (("text", "text"), ("text-pair", None), ("label", "label")):
-        parser.add_argument(
-            f"--{name}", default=default, metavar="COLUMN", help=f"column of the {name}"
-        )
-    parser.add_argument(
+    add("--train", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file")
+    add("--dev", metavar="FILE", help="a labeled file to evaluate on")
+    add_column_arguments(parser)
+    add(
         "--ignore-mismatched-sizes",
         action="store_true",
-        help="start a new head where the checkpoint's has other labels",
+        help="initialize a new head if that of the checkpoint has other labels",
     )
-    add = partial(parser.add_argument, **FLAG)
+    add = partial(add, **FROM_RECIPE)
     add("--regression", action="store_true", help="the labels are numbers")
     add("--epochs", type=float, help="passes over the data (3)")
-    add("--warmup", type=float, help="share of the steps that warm up (0.1)")
-    add("--max-length", type=size, help="longest row, in tokens (128)")
+    add("--warmup", type=float, help="fraction of the steps that warm up (0.1)")
+    add("--max-length", type=positive, help="longest row, in tokens (128)")
     add(
         "--gradual-unfreezing",
         action="store_true",
-        help="begin with all layers frozen, or --freeze-layers of them, and thaw one "
-        "every epoch",
+        help="start with all layers frozen, or with --freeze-layers of them, and thaw "
+        "one layer every epoch",
     )
     add_run_arguments(parser, **DEFAULTS)
 
@@ -77,7 +73,7 @@ def _listing() -> str:
 
 
 def _task(args: argparse.Namespace) -> Any:
-    """Returns the numbers: of a recipe or the command's own, with what was changed."""
+    """Returns the recipe, or the command's own defaults, with all changes applied."""
     from keras_bert.training.recipes import FINE_TUNING, FineTuning, override
 
     given = changes_of(args, FLAGS)
@@ -88,17 +84,16 @@ def _task(args: argparse.Namespace) -> Any:
         raise ConfigError(
             f"Expected a recipe for {_HEAD}, which this command trains. Received: "
             f"{args.recipe!r}, for {task.head}. Train that with `model.fit` or "
-            "keras_bert.training.loop and the recipe's numbers."
+            "keras_bert.training.loop and the settings of the recipe."
         )
     return reduce(override, given, task)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, and writes the model beside the run's log and checkpoints."""
+    """Trains, and writes model and curves into the run's directory."""
     from keras_bert import tasks
     from keras_bert.tokenization import BertTokenizer
     from keras_bert.training.distribution import distribution
-    from keras_bert.training.estimates import shares
     from keras_bert.training.loop import Run, check
     from keras_bert.training.recipes import settings
 
@@ -108,11 +103,10 @@ def run(args: argparse.Namespace) -> None:
     examples = tasks.read_examples(args.train, **columns)
     labels = None if task.regression else tasks.label_names(examples)
 
-    plan = task.plan(len(examples), **circumstances(args))
+    plan = task.plan(len(examples), **runtime_options(args))
     devices = distribution(plan.distribution, plan.model_shards)
-    check_parts(
-        task.batch_size, task.gradient_accumulation_steps, devices=shares(devices)
-    )
+    microbatches = task.gradient_accumulation_steps
+    check_microbatches(task.batch_size, microbatches, replicas=devices.replicas)
     with devices.scope():
         model = _model(args, labels)
     check(plan, model, args.dev)
@@ -128,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{model.count_params():,} parameters, {len(examples):,} examples, "
         f"{len(labels) if labels else 'no'} classes, {plan.steps:,} steps; "
-        f"{args.output}\n{_described(task, plan, model)}"
+        f"{args.output}\n{_summary(task, plan, model)}"
     )
     if args.dry_run:
         return
@@ -140,24 +134,25 @@ def run(args: argparse.Namespace) -> None:
     finish(tuning, tokenizer, args.output)
 
 
-def _described(task: Any, plan: Any, model: Any) -> str:
-    source = f"\nFrom {task.source}." if task.source else ""
+def _summary(task: Any, plan: Any, model: Any) -> str:
+    source = f"\nSettings from {task.source}." if task.source else ""
     return (
         f"{task.epochs:g} epochs in batches of {task.batch_size}, at most "
-        f"{task.max_length} tokens; {plan.optimizer} at {plan.learning_rate:g} after "
-        f"{plan.warmup_steps:,} steps of warm-up.{remarks(plan, model)}{source}"
+        f"{task.max_length} tokens; {plan.optimizer}, learning rate "
+        f"{plan.learning_rate:g}, {plan.warmup_steps:,} warm-up steps."
+        f"{remarks(plan, model)}{source}"
     )
 
 
 def _model(args: argparse.Namespace, labels: Sequence[str] | None) -> Any:
-    import keras_bert
+    from keras_bert import BertForSequenceClassification
 
     head = (
         {"num_labels": 1, "problem_type": "regression"}
         if labels is None
         else {"id2label": dict(enumerate(labels))}
     )
-    return keras_bert.BertForSequenceClassification.from_pretrained(
+    return BertForSequenceClassification.from_pretrained(
         args.model,
         dtype=args.dtype,
         seed=args.seed,

@@ -1,18 +1,18 @@
-"""`keras-bert inspect`."""
+"""`keras-bert inspect`: a description of a checkpoint."""
 
 import argparse
 
-HELP = "describe a checkpoint"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declares the command's arguments."""
-    parser.add_argument("checkpoint", help="directory, weights file or prefix")
-    parser.add_argument("other", nargs="?", help="another, to list the differences")
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "checkpoint", help="directory, weights file or TensorFlow prefix"
+    )
+    parser.add_argument("other", nargs="?", help="another checkpoint to compare with")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a description of each, and what differs."""
+    """Prints a description of each checkpoint, and their differences."""
     from keras_bert.checkpoints.inspection import compare, inspect
 
     paths = [path for path in (args.checkpoint, args.other) if path]

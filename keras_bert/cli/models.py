@@ -1,4 +1,4 @@
-"""What the commands that apply a model share: its arguments, and loading it."""
+"""What the commands that use a model share: its arguments, and loading it."""
 
 import argparse
 import contextlib
@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.runs import DTYPES
-from keras_bert.errors import InputError, choose
+from keras_bert.errors import InputError, MissingFileError, choose
+
+# Weights stay in float32: in 16 bits, small updates would be lost.
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say which model, tokenizer and labels to take."""
+    """Adds the arguments for the model, its tokenizer and its labels."""
     parser.add_argument(
         "--model",
         required=True,
@@ -23,58 +25,71 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head",
         metavar="CLASS",
-        help="class of the model, such as BertForSequenceClassification; the "
-        "checkpoint decides if absent",
+        help="model class, such as BertForSequenceClassification; by default that of "
+        "the checkpoint",
     )
     parser.add_argument(
-        "--vocab", metavar="PATH", help="vocab.txt or tokenizer directory"
+        "--vocab",
+        metavar="PATH",
+        help="vocab.txt or tokenizer directory, if not in --model",
     )
     parser.add_argument(
         "--max-length",
         type=int,
         metavar="N",
-        help="longest row made from text, in tokens; the model's limit if absent",
+        help="longest row made from text, in tokens; by default the model's limit",
     )
     parser.add_argument(
-        "--labels", nargs="+", metavar="NAME", help="names of the classes, in order"
+        "--labels", nargs="+", metavar="NAME", help="class names, in order"
     )
 
 
 def add_dtype_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument that says what to compute in."""
+    """Adds the argument for the dtype policy."""
     parser.add_argument("--dtype", choices=DTYPES, help="dtype policy (float32)")
 
 
+def add_column_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments for the columns of a labeled file."""
+    for name, default in (("text", "text"), ("text-pair", None), ("label", "label")):
+        parser.add_argument(
+            f"--{name}",
+            default=default,
+            metavar="COLUMN",
+            help=f"column of the {name.replace('-', ' ')}",
+        )
+
+
 def _of_run(path: str) -> str:
-    """Returns the model that `keras-bert finetune` or `pretrain` left in a run."""
+    """Returns the trained model, if the path is the directory of a run."""
     model = Path(path, "model")
     return str(model) if (Path(path) / "plan.json").is_file() else path
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that only answers of some heads depend on."""
+    """Adds the arguments that apply to the answers of some heads only."""
     group = parser.add_argument_group("question answering and token classification")
     group.add_argument(
         "--doc-stride",
         type=int,
         metavar="N",
-        help="tokens that neighboring windows of a long text share; 128 if absent, or "
-        "a quarter of a short --max-length",
+        help="overlap of the windows of a long text, in tokens; by default 128, or a "
+        "quarter of --max-length if that is less",
     )
     group.add_argument(
         "--max-answer-length",
         type=int,
         metavar="N",
-        help="most tokens of an answer to a question; 30 if absent",
+        help="longest answer to a question, in tokens; by default 30",
     )
     group = parser.add_argument_group("one vector per text")
     group.add_argument(
         "--embeddings",
         metavar="POOLING",
-        help="answer with the encoder's states, pooled: mean, max, cls or pooler",
+        help="return pooled hidden states of the encoder: mean, max, cls or pooler",
     )
     group.add_argument(
-        "--normalize", action="store_true", help="make the vectors of length 1"
+        "--normalize", action="store_true", help="scale the vectors to length 1"
     )
 
 
@@ -85,27 +100,27 @@ def answer_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def load_tokenizer(args: argparse.Namespace) -> Any:
-    """Returns the tokenizer beside the checkpoint, or the one asked for."""
+    """Returns the tokenizer of `--vocab`, or that of the checkpoint."""
     from keras_bert.loading import local_path
     from keras_bert.tokenization import BertTokenizer
 
     if args.vocab:
         return BertTokenizer.from_pretrained(args.vocab)
     path = local_path(args.model)
-    # A Google checkpoint may be named by the prefix of its files.
+    # A Google checkpoint may be given by the prefix of its files.
     return BertTokenizer.from_pretrained(path if path.is_dir() else path.parent)
 
 
 def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
-    """Returns the model of the checkpoint, all of its weights from there.
+    """Returns the model of the checkpoint, with all weights from there.
 
     Args:
         args: the arguments.
-        default: the class if `--head` names none; None takes the checkpoint's.
+        default: class to use without `--head`; None takes that of the checkpoint.
 
     Raises:
-        UnknownNameError: there is no such head.
-        InputError: the checkpoint lacks the head's weights.
+        UnknownNameError: there is no such class.
+        InputError: the checkpoint lacks weights of the head.
     """
     from keras_bert.loading import read_for
     from keras_bert.models import MODELS, BertModel
@@ -122,16 +137,16 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
         )
     if missing:
         raise InputError(
-            f"Expected {args.model} to hold {', '.join(missing)} for "
-            f"{model_class.__name__}; it does not. Train the head first, or choose "
-            "another with --head."
+            f"Expected weights of {', '.join(missing)} for {model_class.__name__} in "
+            f"{args.model}. Received: none. Train the head first, or choose another "
+            "with --head."
         )
     return model_class.from_pretrained(args.model, dtype=dtype)
 
 
 @contextlib.contextmanager
 def _without_advice() -> Iterator[None]:
-    """Hides the advice to train a new head, where an error says so."""
+    """Hides the warning about a new head, which is an error here."""
     log = logging.getLogger("keras_bert.loading")
     log.disabled = True
     try:
@@ -140,14 +155,30 @@ def _without_advice() -> Iterator[None]:
         log.disabled = False
 
 
+def read_texts(path: str, limit: int) -> list[str]:
+    """Returns the first texts of a file with one text per line.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: the file has no texts.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f"Expected a file at {path}; none is there.")
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    texts = [line for line in lines if line.strip()][:limit]
+    if not texts:
+        raise InputError(f"Expected texts in {path}. Received: empty lines.")
+    return texts
+
+
 def size_of(path: Path) -> str:
-    """Returns the size of a file or directory, for people."""
+    """Returns the size of a file or directory, as text."""
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     return f"{sum(file.stat().st_size for file in files) / 1e6:,.1f} MB"
 
 
 def _head_of(path: str) -> str:
-    """Returns the class the checkpoint names, or the largest its weights make up."""
+    """Returns the class of the checkpoint, or the largest it has all weights of."""
     from keras_bert.checkpoints import formats
     from keras_bert.loading import local_path, read_for
     from keras_bert.models import MODELS

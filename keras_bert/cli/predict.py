@@ -1,4 +1,4 @@
-"""`keras-bert predict`: a fine-tuned model's answers, one JSON object per line."""
+"""`keras-bert predict`: answers of a fine-tuned model, one JSON object per line."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from keras_bert.cli.models import (
 )
 from keras_bert.errors import InputError, MissingFileError
 
-DELIMITERS = {".tsv": "\t", ".csv": ","}  # of files that may have a header
+DELIMITERS = {".tsv": "\t", ".csv": ","}  # of files with an optional header
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--input",
         metavar="FILE",
         help="a file instead: .jsonl with the keys text and text_pair, .tsv or .csv "
-        "with these columns, or one text per line, where a tab begins the second "
+        "with these columns, or one text per line, with a tab before the second "
         "text; - is standard input",
     )
-    parser.add_argument("--pair", nargs="+", metavar="TEXT", help="the second texts")
+    parser.add_argument(
+        "--pair", nargs="+", metavar="TEXT", help="second texts, one for each text"
+    )
     parser.add_argument("--output", metavar="FILE", help="a .jsonl file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per call")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Iterator:
-    """Yields lines of JSON; the model is loaded when the first is asked for."""
+    """Yields lines of JSON; loads the model before the first."""
     from keras_bert.serving.predictor import Predictor
 
     predict = Predictor(
@@ -67,7 +69,7 @@ def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Itera
 
 def _read(args: argparse.Namespace) -> tuple[list, list | None]:
     if bool(args.text) == bool(args.input):
-        raise InputError("Expected texts or --input FILE, one of the two.")
+        raise InputError("Expected either texts or --input FILE.")
     rows = list(_rows_of(args.input)) if args.input else _given(args)
     pairs = [pair for _, pair in rows]
     if len({pair is None for pair in pairs}) > 1:

@@ -5,66 +5,65 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_bert.cli.parsing import FROM_RECIPE
+from keras_bert.cli.plan_summary import PlanSummary
 from keras_bert.cli.recipes import (
-    Outline,
-    Situation,
     add_recipe_arguments,
     changes_of,
-    check,
-    check_data_settings,
     listing,
     write_settings,
 )
+from keras_bert.cli.run_checks import RunChecks, check_data_settings
 from keras_bert.cli.runs import (
-    FLAG,
-    SETTINGS,
+    RECIPE_FLAGS,
     add_run_arguments,
-    check_parts,
+    check_microbatches,
     check_vocabulary,
-    circumstances,
     draw,
     finish,
+    runtime_options,
 )
 from keras_bert.errors import ConfigError, choose
 from keras_bert.pretraining.masking import UNITS
 from keras_bert.pretraining.settings import DataSettings
 
-# Settings of a recipe that are flags too, and those of its data.
-FLAGS = (*SETTINGS, "model", "steps", "warmup_steps", "unfreeze_every")
+# Settings of a recipe that are also flags, and those of its data.
+FLAGS = (*RECIPE_FLAGS, "model", "steps", "warmup_steps", "unfreeze_every")
 DATA_FLAGS = ("masking", "masked_lm_prob", "max_predictions_per_seq")
 DEFAULTS = {"batch_size": 256, "learning_rate": 1e-4}
-CHECKED_ROWS = 64  # of the first batch, for ids that the model has no rows for
+CHECKED_ROWS = 64  # of the first batch, for ids beyond the embedding tables
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_recipe_arguments(parser, _listing)
     add, many = parser.add_argument, dict(nargs="+", metavar="PATTERN")
-    add("--data", required=True, **many, help="records, names or a glob, of each phase")
-    add("--heldout", **many, help="records to evaluate on, not trained on")
-    add("--heldout-batches", type=int, default=50, help="batches of an evaluation")
-    add("--phase", type=int, help="train this phase alone, after the one before")
+    add("--data", required=True, **many, help="records of each phase, names or a glob")
+    add("--heldout", **many, help="held-out records of each phase, to evaluate on")
+    add("--heldout-batches", type=int, default=50, help="batches per evaluation")
+    add("--phase", type=int, help="train only this phase, after the previous one")
     add(
         "--estimate",
         action=argparse.BooleanOptionalAction,
-        help="measure how long it will take; by default, of recipes and dry runs",
+        help="estimate the training time on a few steps; by default with --recipe and "
+        "--dry-run",
     )
     add(
         "--vocab",
         metavar="PATH",
-        help="vocab.txt or tokenizer directory, if not with --init; static records "
-        "can do without",
+        help="vocab.txt or tokenizer directory, if not in --init; not needed for "
+        "static records",
     )
     _add_starts(parser)
-    add = partial(add, **FLAG)
-    add("--steps", type=int, help="optimizer steps, shared out over the phases")
-    add("--warmup-steps", type=int, help="steps of the warm-up (0)")
+    add = partial(add, **FROM_RECIPE)
+    add("--steps", type=int, help="optimizer steps, divided over the phases")
+    add("--warmup-steps", type=int, help="warm-up steps (0)")
     add(
         "--unfreeze-every",
         type=int,
         metavar="STEPS",
-        help="begin with all layers frozen, or --freeze-layers of them, and thaw one "
-        "after so many steps",
+        help="start with all layers frozen, or with --freeze-layers of them, and thaw "
+        "one layer every STEPS steps",
     )
     add_run_arguments(parser, **DEFAULTS)
     _add_masking(parser)
@@ -74,26 +73,26 @@ def _add_starts(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--model",
-        **FLAG,
-        help="size by name, or a config file, to begin anew (base)",
+        **FROM_RECIPE,
+        help="size of a new model by name, or a config file (base)",
     )
     start.add_argument(
-        "--init", metavar="PATH", help="a checkpoint of any format to go on from"
+        "--init", metavar="PATH", help="start from a checkpoint of any format"
     )
     parser.add_argument(
         "--init-optimizer",
         action="store_true",
-        help="go on with the optimizer's state and step that lie beside --init, as "
-        "`keras-bert convert` writes them",
+        help="also load the optimizer state and step that `keras-bert convert` wrote "
+        "next to the checkpoint",
     )
 
 
 def _add_masking(parser: argparse.ArgumentParser) -> None:
     masking = parser.add_argument_group("masking of compact records")
-    add = partial(masking.add_argument, **FLAG)
-    add("--masking", choices=UNITS, help="unit (token)")
-    add("--masked-lm-prob", type=float, help="share of a row's tokens (0.15)")
-    add("--max-predictions-per-seq", type=int, help="positions at most (20)")
+    add = partial(masking.add_argument, **FROM_RECIPE)
+    add("--masking", choices=UNITS, help="unit that is masked together (token)")
+    add("--masked-lm-prob", type=float, help="fraction of tokens to mask (0.15)")
+    add("--max-predictions-per-seq", type=int, help="most masked tokens per row (20)")
 
 
 def _listing() -> str:
@@ -103,10 +102,9 @@ def _listing() -> str:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, and writes model and curves beside the run's log and checkpoints."""
+    """Trains, and writes model and curves into the run's directory."""
     from keras_bert.training.distribution import distribution
-    from keras_bert.training.estimates import shares
-    from keras_bert.training.loop import check as check_plan
+    from keras_bert.training.loop import check
 
     recipe = _recipe(args)
     check_data_settings(recipe)
@@ -115,38 +113,38 @@ def run(args: argparse.Namespace) -> None:
     phases = _phases(args, recipe)
     plan, before = phases[0].plan, _before(args, recipe, phases[0])
     for phase in phases:
-        check(_situation(args, recipe, phase, tokenizer))
+        _checks(args, recipe, phase, tokenizer).run()
     devices = distribution(plan.distribution, plan.model_shards)
     for phase in phases:
-        check_parts(*phase.parts, shares(devices))
+        phase.check_microbatches(devices.replicas)
     with devices.scope():
         model = _model(args, config, phases[0].form)
     for phase in phases:
-        check_plan(phase.plan, model, phase.heldout)
+        check(phase.plan, model, phase.heldout)
     if tokenizer:
         check_vocabulary(tokenizer, model)
     for phase in phases:
         _print_phase(args, recipe, phase, model, tokenizer)
     if before:
-        print(f"Weights and optimizer go on from {before}.")
+        print(f"Starting from the weights and optimizer of {before}.")
     if args.phase is None and len(phases) < len(recipe.phases):
         print(
             f"Phase {len(phases) + 1} of {len(recipe.phases)} is not trained: --data "
-            "names no records for it. The same command with them goes on to it."
+            "has no records for it. Run the same command with them to train it."
         )
     if not args.dry_run:
         _train(args, recipe, phases, before, model, tokenizer)
 
 
-# === What is to be done ===
+# === Phases ===
 
 
-class Stretch(NamedTuple):
-    """A phase of a recipe, what it is trained on, and where it is kept.
+class PhaseRun(NamedTuple):
+    """One phase of a recipe, its data, and the directory of its run.
 
     Attributes:
         number: from 1.
-        phase: its numbers.
+        phase: its settings.
         plan: for the training loop.
         folder: of its run.
         data: pattern of the records.
@@ -162,12 +160,12 @@ class Stretch(NamedTuple):
     form: Any
     heldout: str | None
 
-    @property
-    def parts(self) -> tuple[int, int, str]:
-        """The arguments of `check_parts`."""
+    def check_microbatches(self, replicas: int) -> None:
+        """Raises an error if the devices cannot divide a batch."""
         phase = self.phase
-        parts = phase.gradient_accumulation_steps
-        return phase.batch_size, parts, f"phase-{self.number}."
+        microbatches = phase.gradient_accumulation_steps
+        setting = f"phase-{self.number}."
+        check_microbatches(phase.batch_size, microbatches, setting, replicas)
 
     def batches(self, args: argparse.Namespace, tokenizer: Any) -> tuple[Any, Any]:
         """Returns the batches to train on, and those to evaluate on or None."""
@@ -183,11 +181,11 @@ class Stretch(NamedTuple):
 
 
 def _recipe(args: argparse.Namespace) -> Any:
-    """Returns the numbers: of a recipe or the command's own, with what was changed."""
+    """Returns the recipe, or the command's own defaults, with all changes applied."""
     from keras_bert.training.recipes import PRETRAINING, Phase, Recipe, override
 
     given = changes_of(args, FLAGS)
-    recipe = Recipe(phases=(Phase(steps=1, **DEFAULTS),))  # how many has to be said
+    recipe = Recipe(phases=(Phase(steps=1, **DEFAULTS),))  # steps are required below
     if args.recipe:
         recipe = PRETRAINING[choose("recipe", args.recipe, PRETRAINING)]
     elif not any("steps" in changes or "phase-1.steps" in changes for changes in given):
@@ -198,11 +196,11 @@ def _recipe(args: argparse.Namespace) -> Any:
     return reduce(override, given, recipe)
 
 
-def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
-    """Returns the phases that are to be trained, as many as there are records for."""
+def _phases(args: argparse.Namespace, recipe: Any) -> list[PhaseRun]:
+    """Returns the phases to train: those that records were given for."""
     from keras_bert.pretraining.record_form import record_files, record_form
 
-    plans = recipe.plans(**circumstances(args))
+    plans = recipe.plans(**runtime_options(args))
     numbers = list(range(1, len(plans) + 1))
     if args.phase is not None:
         choose("phase", str(args.phase), map(str, numbers))
@@ -211,7 +209,7 @@ def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
     _refuse_more(args.data, args.heldout or [], "--heldout")
     heldout = [*(args.heldout or []), *[None] * len(args.data)]
     return [
-        Stretch(
+        PhaseRun(
             number,
             recipe.phases[number - 1],
             plans[number - 1],
@@ -225,17 +223,17 @@ def _phases(args: argparse.Namespace, recipe: Any) -> list[Stretch]:
 
 
 def _folder(output: Path, number: int, phases: int) -> Path:
-    """Returns where a phase is kept: apart, if the recipe has several."""
-    # Earlier versions kept a phase that was trained alone as a run without phases.
+    """Returns the directory of a phase, a subdirectory if the recipe has several."""
+    # Earlier versions did not make one for a phase that was trained alone.
     alone = phases == 1 or (output / "plan.json").exists()
     return output if alone else output / f"phase-{number}"
 
 
-def _before(args: argparse.Namespace, recipe: Any, first: Stretch) -> Path | None:
-    """Returns the run that the first phase to train goes on from, if there is one.
+def _before(args: argparse.Namespace, recipe: Any, first: PhaseRun) -> Path | None:
+    """Returns the run that the first phase to train starts from, if any.
 
     Raises:
-        ConfigError: a later phase, and nothing to go on from.
+        ConfigError: a later phase without a run or a checkpoint to start from.
     """
     from keras_bert.training.checkpointing import Checkpoints
 
@@ -247,14 +245,14 @@ def _before(args: argparse.Namespace, recipe: Any, first: Stretch) -> Path | Non
     before = first.folder.with_name(f"phase-{first.number - 1}")
     if not steps(before):
         raise ConfigError(
-            f"Expected the run of phase {first.number - 1} in {before} to go on from, "
-            "or --init with its weights, and a new optimizer. Received: neither."
+            f"Expected the run of phase {first.number - 1} in {before} to start from, "
+            "or --init with its weights, for a new optimizer. Received: neither."
         )
     done, wanted = steps(before)[-1], recipe.phases[first.number - 2].steps
     if done < wanted and args.patience is None:
         raise ConfigError(
-            f"Expected phase {first.number - 1} in {before} to have ended, at step "
-            f"{wanted}. Received: step {done}. Train it to its end."
+            f"Expected phase {first.number - 1} in {before} to be complete, at step "
+            f"{wanted}. Received: step {done}. Train it to its end first."
         )
     return before
 
@@ -264,14 +262,14 @@ def _refuse_more(wanted: list, patterns: list, flag: str) -> None:
         raise ConfigError(
             f"Expected {flag} with one pattern for each phase, {len(wanted)} at most. "
             f"Received: {' '.join(patterns)}. Put a pattern in quotes, so that the "
-            "shell leaves it one."
+            "shell does not expand it."
         )
 
 
-def _situation(
-    args: argparse.Namespace, recipe: Any, phase: Stretch, tokenizer: Any
-) -> Situation:
-    return Situation(
+def _checks(
+    args: argparse.Namespace, recipe: Any, phase: PhaseRun, tokenizer: Any
+) -> RunChecks:
+    return RunChecks(
         number=phase.number,
         phase=phase.phase,
         recipe=recipe,
@@ -284,7 +282,7 @@ def _situation(
 
 
 def _tokenizer(args: argparse.Namespace) -> Any:
-    """Returns the tokenizer that was given or lies beside the checkpoint, or None."""
+    """Returns the tokenizer of `--vocab` or of the checkpoint, or None."""
     from keras_bert.tokenization import BertTokenizer
 
     if args.vocab:
@@ -295,7 +293,7 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _config(recipe: Any, tokenizer: Any) -> Any:
-    from keras_bert.families.bert import BertConfig
+    from keras_bert import BertConfig
 
     if Path(recipe.model).suffix == ".json":
         return BertConfig.from_json_file(recipe.model)
@@ -304,32 +302,27 @@ def _config(recipe: Any, tokenizer: Any) -> Any:
 
 
 def _model(args: argparse.Namespace, config: Any, form: Any) -> Any:
-    import keras_bert
+    from keras_bert import BertForMaskedLM, BertForPreTraining
 
     options = dict(dtype=args.dtype, seed=args.seed)
-    kind = keras_bert.BertForPreTraining
-    if not form.labeled:  # nothing asks for a second task
-        kind = keras_bert.BertForMaskedLM
+    model_class = BertForPreTraining if form.labeled else BertForMaskedLM
     if args.init:
-        return kind.from_pretrained(args.init, **options)
-    return kind(config, **options)
-
-
-# === The printed plan ===
+        return model_class.from_pretrained(args.init, **options)
+    return model_class(config, **options)
 
 
 def _print_phase(
-    args: argparse.Namespace, recipe: Any, phase: Stretch, model: Any, tokenizer: Any
+    args: argparse.Namespace, recipe: Any, phase: PhaseRun, model: Any, tokenizer: Any
 ) -> None:
     train, _ = phase.batches(args, tokenizer)
     batch = train(1, slice(0, CHECKED_ROWS))
-    model.check(batch[0])  # rows may be longer than it takes, ids too large
-    outline = Outline(recipe, phase, model, train.records, batch)
-    print(outline.summary())
+    model.check(batch[0])  # the length of rows, and the range of ids
+    summary = PlanSummary(recipe, phase, model, train.records, batch)
+    print(summary.summary())
     wanted = args.recipe or args.dry_run if args.estimate is None else args.estimate
     if wanted:
         options = dict(dtype=args.dtype, seed=args.seed)
-        print(outline.estimate(partial(type(model), model.config, **options)))
+        print(summary.estimate(partial(type(model), model.config, **options)))
 
 
 # === Training ===
@@ -338,7 +331,7 @@ def _print_phase(
 def _train(
     args: argparse.Namespace,
     recipe: Any,
-    phases: list[Stretch],
+    phases: list[PhaseRun],
     before: Path | None,
     model: Any,
     tokenizer: Any,
@@ -350,12 +343,11 @@ def _train(
         write_settings(Path(args.output), args.recipe, settings(recipe))
     state = args.init if args.init_optimizer else None
     for phase in phases:
-        batches = phase.batches(args, tokenizer)
         run = Run(
             model,
             phase.plan,
             phase.folder,
-            *batches,
+            *phase.batches(args, tokenizer),
             optimizer_state=state,
             before=before,
         )

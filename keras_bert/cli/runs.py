@@ -1,7 +1,7 @@
-"""What commands that train share about a run: its flags, checks, and its end.
+"""What the commands that train share: flags of a run, checks, and its results.
 
-A number that a recipe says too is a flag without a default, absent where it was not
-given; `SETTINGS` names these. The others are arguments of `Plan` alone.
+A flag that a recipe sets too has no default and is absent unless given; `RECIPE_FLAGS`
+lists these. The others are arguments of `Plan` alone.
 """
 
 import argparse
@@ -9,22 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keras_bert.cli.models import add_dtype_argument
+from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.errors import ConfigError, InputError, MissingExtraError
 
-SETTINGS = (
+RECIPE_FLAGS = (
     *("batch_size", "learning_rate", "weight_decay", "bias_correction"),
     *("optimizer", "schedule", "layer_decay", "ema_momentum"),
     *("gradient_accumulation_steps", "freeze_layers"),
 )
-_CIRCUMSTANCES = (
+_RUNTIME_OPTIONS = (
     *("distribution", "model_shards", "activation_checkpointing", "keep"),
     *("log_every", "evaluate_every", "checkpoint_every"),
     *("patience", "monitor", "min_delta"),
 )
-# Weights stay in float32: in 16 bits small steps would be lost.
-DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
-# What a recipe says too: absent where it was not given.
-FLAG = {"default": argparse.SUPPRESS}
 
 
 def add_run_arguments(
@@ -34,49 +32,64 @@ def add_run_arguments(
 
     Args:
         parser: of the command.
-        batch_size, learning_rate: what they are where nothing says them.
+        batch_size, learning_rate: the defaults, for the help.
     """
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--output",
         required=True,
         metavar="DIR",
-        help="directory of the run; the same command goes on where it stopped",
+        help="directory of the run; run the same command again to resume it",
     )
-    add("--dtype", choices=DTYPES, help="dtype policy (float32)")
-    add("--seed", type=int, default=12345, help="of weights, order and dropout")
-    _add_steps(parser, batch_size, learning_rate)
+    add_dtype_argument(parser)
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=12345,
+        help="seed for initialization, shuffling and dropout",
+    )
+    _add_optimization(parser, batch_size, learning_rate)
     _add_devices(parser)
-    _add_watching(parser)
+    _add_monitoring(parser)
 
 
-def _add_steps(
+def _add_optimization(
     parser: argparse.ArgumentParser, batch_size: int, learning_rate: float
 ) -> None:
-    add = partial(parser.add_argument_group("steps").add_argument, **FLAG)
-    add("--batch-size", type=size, help=f"rows per step ({batch_size})")
-    add("--learning-rate", type=float, help=f"the highest rate ({learning_rate:g})")
+    group = parser.add_argument_group("optimization")
+    add = partial(group.add_argument, **FROM_RECIPE)
+    add("--batch-size", type=positive, help=f"rows per step ({batch_size})")
+    add("--learning-rate", type=float, help=f"peak learning rate ({learning_rate:g})")
     add(
         "--schedule",
         metavar="NAME",
-        help="of the rate: linear, polynomial, cosine or constant (linear)",
+        help="learning-rate decay: linear, polynomial, cosine or constant (linear)",
     )
     add("--optimizer", metavar="NAME", help="adamw, adam or lamb (adamw)")
-    add("--weight-decay", type=float, help="share taken off per step (0.01)")
+    add(
+        "--weight-decay",
+        type=float,
+        help="fraction of a weight subtracted per step, times the learning rate (0.01)",
+    )
     add(
         "--bias-correction",
         action=argparse.BooleanOptionalAction,
         help="of Adam; Google's optimizer has none",
     )
     add(
-        "--layer-decay", type=float, help="rate of a layer by that of the one above (1)"
+        "--layer-decay",
+        type=float,
+        help="learning rate of a layer divided by that of the layer above (1)",
     )
-    add("--ema-momentum", type=float, help="keep an average of the weights")
+    add(
+        "--ema-momentum",
+        type=float,
+        help="evaluate and save an exponential moving average of the weights",
+    )
     add(
         "--freeze-layers",
         type=int,
         metavar="N",
-        help="train without the embeddings and the first N layers",
+        help="freeze the embeddings and the first N layers",
     )
 
 
@@ -89,90 +102,113 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
         help="devices: one; on TensorFlow mirrored, multi_worker (TF_CONFIG) or tpu; "
         "on JAX data_parallel or model_parallel",
     )
-    add("--model-shards", type=int, default=1, help="devices that share a model's copy")
+    add(
+        "--model-shards",
+        type=int,
+        default=1,
+        help="devices that share one copy of the weights, with model_parallel",
+    )
     add(
         "--gradient-accumulation-steps",
         type=int,
-        **FLAG,
-        help="parts a batch is computed in, to save memory (1)",
+        **FROM_RECIPE,
+        help="microbatches per step, to save memory (1)",
     )
     add(
         "--activation-checkpointing",
         action="store_true",
-        help="compute the inside of layers twice, to save memory",
+        help="recompute activations in the backward pass, to save memory",
     )
 
 
-def _add_watching(parser: argparse.ArgumentParser) -> None:
+def _add_monitoring(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("log, checkpoints, early stopping").add_argument
     for name, default in (("log", 10), ("evaluate", 0), ("checkpoint", 1000)):
-        add(f"--{name}-every", type=int, default=default, help="steps; 0: at the end")
-    add("--keep", type=int, default=2, help="newest checkpoints kept, beside the best")
+        help_text = "interval in steps; 0: only at the end"
+        add(f"--{name}-every", type=int, default=default, metavar="N", help=help_text)
+    add(
+        "--keep",
+        type=int,
+        default=2,
+        metavar="N",
+        help="recent checkpoints to keep, in addition to the best",
+    )
     add(
         "--patience",
         type=int,
         metavar="N",
-        help="end after N evaluations without a better one, with the best weights",
+        help="stop after N evaluations without improvement, and restore the best "
+        "weights",
     )
     add(
         "--monitor",
         default="loss",
         metavar="NAME",
-        help="held-out number that says what is best, such as accuracy",
+        help="held-out metric that decides which weights are best, such as accuracy",
     )
     add(
         "--min-delta",
         type=float,
         default=0.0,
-        help="what is better has to be so by more than this",
+        help="smallest change that counts as an improvement",
     )
 
 
-def size(text: str) -> int:
-    """Reads a flag that counts, from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
-    return int(text)
-
-
-def circumstances(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the arguments of `Plan` that no recipe says.
+def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the arguments of `Plan` that no recipe sets.
 
     Args:
         args: of a parser with `add_run_arguments`.
     """
-    return {name: getattr(args, name) for name in _CIRCUMSTANCES}
+    return {name: getattr(args, name) for name in _RUNTIME_OPTIONS}
 
 
-def check_parts(rows: int, parts: int, name: str = "", devices: int = 1) -> None:
-    """Refuses a batch that cannot be computed in so many parts.
+def check_microbatches(
+    rows: int, microbatches: int, setting: str = "", replicas: int = 1
+) -> None:
+    """Raises an error if a batch cannot be divided into microbatches.
 
     Args:
         rows: of the batch.
-        parts: a device's share is divided into.
-        name: what a recipe calls the part of it that says so, with a dot.
-        devices: that share a batch.
+        microbatches: of the share of each replica.
+        setting: prefix of the setting's name in a recipe, such as "phase-1.".
+        replicas: number of shares of a batch.
 
     Raises:
-        ConfigError: the rows cannot be divided so.
+        ConfigError: the rows are not divisible.
     """
-    if rows % (parts * devices):
-        on = f" on each of {devices} devices" if devices > 1 else ""
+    if rows % (microbatches * replicas):
+        on = f" on each of {replicas} devices" if replicas > 1 else ""
         raise ConfigError(
-            "Expected a batch_size that gradient_accumulation_steps and the devices "
-            f"divide. Received: {rows} rows in {parts} parts{on}. Set "
-            f"{name}gradient_accumulation_steps to a divisor."
+            "Expected a batch_size divisible by gradient_accumulation_steps and the "
+            f"number of devices. Received: {rows} rows in {microbatches} "
+            f"microbatches{on}. Set {setting}gradient_accumulation_steps to a divisor."
         )
 
 
-def _never_thaws(plan: Any, model: Any) -> bool:
+def check_vocabulary(tokenizer: Any, model: Any) -> None:
+    """Raises an error if a tokenizer has ids beyond the model's embeddings.
+
+    Raises:
+        InputError: naming both sizes.
+    """
+    rows = model.config.vocab_size
+    if tokenizer.vocab_size > rows:
+        raise InputError(
+            f"Expected a vocabulary of at most {rows:,} tokens, the model's "
+            f"vocab_size. Received: {tokenizer.vocab_size:,} tokens. Use the "
+            "vocabulary of the model."
+        )
+
+
+def _some_stay_frozen(plan: Any, model: Any) -> bool:
     layers = model.config.num_hidden_layers
     at_last = plan.layers_frozen(plan.steps, layers)
     return bool(plan.unfreeze_every) and at_last is not None
 
 
-# What a printed plan says beside its numbers, and when; {1} is the model.
-_SAID = (
+# What a printed plan mentions besides its numbers, and when; {1} is the model.
+_REMARKS = (
     (
         lambda plan, model: model.policy.name != "float32",
         "computed in {1.policy.name}",
@@ -185,13 +221,19 @@ _SAID = (
         lambda plan, model: plan.unfreeze_every,
         "a layer thaws every {0.unfreeze_every:,} steps",
     ),
-    (_never_thaws, "at the last step some have not thawed yet"),
+    (_some_stay_frozen, "at the last step some layers are still frozen"),
     (
         lambda plan, model: plan.layer_decay < 1,
-        "a layer's rate is {0.layer_decay:g} of that of the one above",
+        "the learning rate of a layer is {0.layer_decay:g} times that of the one above",
     ),
-    (lambda plan, model: plan.ema_momentum, "averaged weights are evaluated and kept"),
-    (lambda plan, model: plan.activation_checkpointing, "layers are computed twice"),
+    (
+        lambda plan, model: plan.ema_momentum,
+        "averaged weights are evaluated and saved",
+    ),
+    (
+        lambda plan, model: plan.activation_checkpointing,
+        "activations are recomputed",
+    ),
     (
         lambda plan, model: plan.patience,
         "early stopping by {0.monitor}, patience {0.patience}",
@@ -200,44 +242,32 @@ _SAID = (
 
 
 def remarks(plan: Any, model: Any) -> str:
-    """Returns what a plan does beside the ordinary, as a line, or nothing."""
-    said = [words.format(plan, model) for holds, words in _SAID if holds(plan, model)]
-    return f"\n  {'; '.join(said)}" if said else ""
+    """Returns the unusual settings of a plan as a line, or nothing."""
+    found = [text.format(plan, model) for holds, text in _REMARKS if holds(plan, model)]
+    return f"\n  {'; '.join(found)}" if found else ""
 
 
-def check_vocabulary(tokenizer: Any, model: Any) -> None:
-    """Refuses a tokenizer whose ids the model has no rows for.
-
-    Raises:
-        InputError: naming both sizes.
-    """
-    rows = model.config.vocab_size
-    if tokenizer.vocab_size > rows:
-        raise InputError(
-            f"Expected a vocabulary of at most {rows:,} tokens, the model's "
-            f"vocab_size. Received: {tokenizer.vocab_size:,} tokens. Give the "
-            "vocabulary that belongs to the model."
-        )
+# === Results ===
 
 
 def draw(run: Any) -> None:
-    """Draws the curves of a run into its directory."""
+    """Draws the curves of a run into its directory, if matplotlib is installed."""
     from keras_bert.analysis.curves import plot_curves
 
     if run.writes:
         path = run.directory / "curves.png"
         try:
             print(f"Drew {plot_curves(run.history, path, overwrite=True)}")
-        except MissingExtraError as error:  # the model is still to be written
+        except MissingExtraError as error:
             print(f"Did not draw {path}. {error}")
 
 
 def finish(run: Any, tokenizer: Any, output: str) -> None:
-    """Writes the trained model into the run's directory, and prints its numbers.
+    """Writes the trained model into the run's directory, and prints its metrics.
 
     Args:
         run: that has ended. Of several processes one writes.
-        tokenizer: to write beside the model, or None.
+        tokenizer: to write next to the model, or None.
         output: directory.
     """
     if not run.writes:
@@ -246,11 +276,11 @@ def finish(run: Any, tokenizer: Any, output: str) -> None:
         path = run.model.save_pretrained(
             Path(output) / "model", tokenizer=tokenizer, overwrite=True
         )
-    numbers = ", ".join(
+    metrics = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in run.result.items()
         if name != "time"
     )
     if (last := run.history[-1]["step"]) < run.plan.steps:
-        print(f"Ended early, at step {last} of {run.plan.steps}.")
-    print(f"{numbers}\nWrote {path}")
+        print(f"Stopped early, at step {last} of {run.plan.steps}.")
+    print(f"{metrics}\nWrote {path}")

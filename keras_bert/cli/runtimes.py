@@ -1,15 +1,19 @@
-"""`keras-bert export --format …`: a checkpoint in the files of other runtimes."""
+"""`keras-bert export --format …`: models for other runtimes than TF Serving."""
 
 import argparse
-from pathlib import Path
 
-from keras_bert.cli.models import load_model, load_tokenizer, size_of
-from keras_bert.errors import InputError, MissingFileError
+from keras_bert.cli.models import (
+    load_model,
+    load_tokenizer,
+    read_texts,
+    size_of,
+)
+from keras_bert.errors import InputError
 
 SAVED_MODEL = "saved_model"
 FORMATS = (SAVED_MODEL, "onnx", "openvino", "litert")
 PRECISIONS = ("float32", "int8_dynamic", "int8_weights", "int8")
-# What only answers on text depend on, and other runtimes take ids.
+# Arguments that apply to text input only; other runtimes take ids.
 ON_TEXT = (
     *("version", "pairs", "doc_stride", "max_answer_length"),
     *("embeddings", "normalize"),
@@ -18,7 +22,7 @@ CALIBRATION_ROWS, BATCH_SIZE = 512, 32
 
 
 def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of formats beside the SavedModel."""
+    """Adds the arguments of formats other than SavedModel."""
     group = parser.add_argument_group("other runtimes, see docs/runtimes.md")
     group.add_argument(
         "--format", choices=FORMATS, default=SAVED_MODEL, help="what to write"
@@ -27,11 +31,11 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="of the weights: int8_dynamic for ONNX, int8_weights for OpenVINO, int8 "
-        "for either, calibrated",
+        help="precision of the weights: int8_dynamic for ONNX, int8_weights for "
+        "OpenVINO, int8 for either, with --calibrate",
     )
     group.add_argument(
-        "--calibrate", metavar="FILE", help="typical texts, one a line, for int8"
+        "--calibrate", metavar="FILE", help="typical texts for int8, one per line"
     )
     group.add_argument(
         "--overwrite", action="store_true", help="replace an ONNX or LiteRT directory"
@@ -39,23 +43,23 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def wants_runtime(args: argparse.Namespace) -> bool:
-    """Tells whether another format than the SavedModel is asked for.
+    """Returns whether the format is not SavedModel.
 
     Raises:
-        InputError: what only other formats know is asked of a SavedModel.
+        InputError: an argument of other formats with SavedModel.
     """
     if args.format != SAVED_MODEL:
         return True
     if args.precision != "float32" or args.calibrate or args.overwrite:
         raise InputError(
             "Expected --format onnx, openvino or litert with --precision, --calibrate "
-            "or --overwrite. Received: none, which writes a SavedModel."
+            "or --overwrite. Received: none, which exports a SavedModel."
         )
     return False
 
 
 def export_for_runtime(args: argparse.Namespace) -> None:
-    """Loads the checkpoint and writes it in the format asked for."""
+    """Loads the checkpoint and exports it."""
     from keras_bert.serving.runtimes import export
 
     _check_length(args)
@@ -63,7 +67,7 @@ def export_for_runtime(args: argparse.Namespace) -> None:
     if given:
         raise InputError(
             f"Expected --{given[0].replace('_', '-')} with --format {SAVED_MODEL} "
-            f"alone. Received: --format {args.format}, whose input is ids."
+            f"only. Received: --format {args.format}, whose input is ids."
         )
     model = load_model(args)
     tokenizer = None if args.ids_only else load_tokenizer(args)
@@ -89,22 +93,19 @@ def _check_length(args: argparse.Namespace) -> None:
     if free and args.max_length is not None and not args.calibrate:
         raise InputError(
             f"Expected no --max-length with --format {args.format}, which takes rows "
-            "of any length. Cut them where you tokenize."
+            "of any length. Truncate the text when you tokenize it."
         )
     if args.precision == "int8" and not args.calibrate:
         raise InputError(
-            "Expected --calibrate FILE with --precision int8: some hundred typical "
-            "texts, one a line."
+            "Expected --calibrate FILE with --precision int8: a few hundred typical "
+            "texts, one per line. Received: none."
         )
 
 
 def _calibration(args: argparse.Namespace, tokenizer: object) -> list[dict]:
     if tokenizer is None:
-        raise InputError("Expected a tokenizer for --calibrate. Leave --ids-only out.")
-    if not Path(args.calibrate).is_file():
-        raise MissingFileError(f"Expected a file at {args.calibrate}; none is there.")
-    lines = Path(args.calibrate).read_text(encoding="utf-8").split("\n")
-    texts = [line for line in lines if line.strip()][:CALIBRATION_ROWS]
+        raise InputError("Expected a tokenizer with --calibrate. Received: --ids-only.")
+    texts = read_texts(args.calibrate, CALIBRATION_ROWS)
     return [
         tokenizer(
             texts[i : i + BATCH_SIZE],

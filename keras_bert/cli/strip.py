@@ -1,20 +1,22 @@
-"""`keras-bert strip`."""
+"""`keras-bert strip`: a checkpoint without its optimizer state."""
 
 import argparse
 
-HELP = "remove the optimizer's state from a checkpoint"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declares the command's arguments."""
-    parser.add_argument("checkpoint", help="directory, weights file or prefix")
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "checkpoint", help="directory, weights file or TensorFlow prefix"
+    )
     parser.add_argument("output", help="directory to write, in the same format")
-    parser.add_argument("--head", help="model class, where the files leave it open")
-    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument(
+        "--head", help="model class, if it does not follow from the files"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Strips the checkpoint and says what that saved."""
+    """Strips the checkpoint and prints the bytes saved."""
     from keras_bert.checkpoints.conversion import strip
 
     report, saved = strip(

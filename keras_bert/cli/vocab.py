@@ -1,4 +1,4 @@
-"""`keras-bert vocab`: text to a WordPiece vocabulary."""
+"""`keras-bert vocab`: a WordPiece vocabulary from text."""
 
 import argparse
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_bert.atomic_files import refuse_existing
+from keras_bert.cli.parsing import add_switch
 from keras_bert.errors import ConfigError
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.coverage import coverage
@@ -18,51 +18,50 @@ from keras_bert.tokenization.vocab import VOCAB_FILE, count_words, train_vocab
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments."""
+    """Adds the command's arguments."""
     add = parser.add_argument
-    add("input", nargs="*", help="text files: names, patterns, comma lists, .gz")
+    add("input", nargs="*", help="text files: names, globs, comma-separated, .gz")
     add("--output", required=True, help="a vocab.txt, or a directory for a tokenizer")
-    add("--tfds", metavar="NAME", help="learn from a TFDS data set: name/config")
-    add("--split", default="train", help="of the TFDS data set")
-    add("--field", default="text", help="of the TFDS data set: where the text is")
-    add("--held-out", nargs="+", default=[], metavar="FILE", help="text to try it on")
-    add("--vocab-size", "--vocab_size", type=int, default=30522, help="tokens, at most")
-    _add_switch(parser, "do-lower-case", True, "lower-case and strip accents")
-    _add_switch(parser, "strip-accents", None, "as --do-lower-case unless given")
-    _add_switch(
-        parser, "tokenize-chinese-chars", True, "make every ideograph a word of its own"
+    add("--tfds", metavar="NAME", help="train on a TFDS dataset: name/config")
+    add("--split", default="train", help="split of the TFDS dataset")
+    add("--field", default="text", help="field of the TFDS dataset with the text")
+    add(
+        "--held-out",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="text to measure the coverage of the vocabulary on",
     )
-    add("--min-frequency", type=int, default=2, help="how often pieces must meet")
+    add("--vocab-size", type=int, default=30522, help="maximum number of tokens")
+    add_switch(parser, "do-lower-case", True, "lowercase text and strip accents")
+    add_switch(parser, "strip-accents", None, "by default as --do-lower-case")
+    add_switch(
+        parser, "tokenize-chinese-chars", True, "split Chinese text into characters"
+    )
+    add(
+        "--min-frequency",
+        type=int,
+        default=2,
+        help="minimum count of a pair before it is merged",
+    )
     add(
         "--limit-alphabet",
         type=int,
         default=1000,
-        help="single characters kept, the most frequent; Chinese needs 10000",
+        help="number of single characters to keep; Chinese needs 10000",
     )
     add(
         "--unused",
         type=int,
         default=0,
-        help="[unused] places after [PAD]; 99 puts [UNK] [CLS] [SEP] [MASK] at 100 to "
-        "103 as in Google's releases",
+        help="number of [unused] tokens after [PAD]; 99 gives [UNK] [CLS] [SEP] [MASK] "
+        "the ids 100 to 103 as in Google's releases",
     )
     add("--overwrite", action="store_true", help="replace an existing vocabulary")
 
 
-def _add_switch(
-    parser: argparse.ArgumentParser, name: str, default: bool | None, text: str
-) -> None:
-    parser.add_argument(
-        f"--{name}",
-        f"--{name.replace('-', '_')}",
-        action=argparse.BooleanOptionalAction,
-        default=default,
-        help=text,
-    )
-
-
 def run(args: argparse.Namespace) -> None:
-    """Trains the vocabulary, writes it and says how well it covers the text."""
+    """Trains the vocabulary, writes it and prints its coverage of the text."""
     output = Path(args.output)
     target = output if output.suffix else output / VOCAB_FILE
     refuse_existing([target], args.overwrite)
@@ -84,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         tokenizer.save_pretrained(output, overwrite=args.overwrite)
     print(f"Wrote {len(tokens):,} tokens to {target}: {_composition(tokenizer)}.")
-    print(_places(tokenizer))
+    print(_special_ids(tokenizer))
     _report("Training text", counts, tokenizer)
     if held_out:
         others = count_words(_progress(read_lines(held_out)), rules)
@@ -97,14 +96,14 @@ def _progress(lines: Iterable[str]) -> Iterator[str]:
 
 def _lines(args: argparse.Namespace) -> Iterator[str]:
     if not (args.input or args.tfds):
-        raise ConfigError("Expected text files, or --tfds with a data set's name.")
-    files = expand(args.input)  # missing ones are told before anything is read
+        raise ConfigError("Expected text files, or --tfds with the name of a dataset.")
+    files = expand(args.input)  # reports missing files before anything is read
     examples = _examples(args.tfds, args.split, args.field) if args.tfds else ()
     return chain(read_lines(files), examples)
 
 
 def _examples(name: str, split: str, field: str) -> Iterator[str]:
-    """Yields the sentences of a data set, through the reader of pretraining data."""
+    """Yields the sentences of a dataset, through the reader of pretraining data."""
     from keras_bert.pretraining.sources import TensorFlowDatasets
 
     source = TensorFlowDatasets(name, split, field)
@@ -117,28 +116,28 @@ def _examples(name: str, split: str, field: str) -> Iterator[str]:
     )
 
 
-# === What is printed ===
+# === Output ===
 
 
 def _composition(tokenizer: BertTokenizer) -> str:
-    """Says what the vocabulary is made of."""
+    """Returns how many tokens of each kind the vocabulary has."""
     special = set(tokenizer.special_tokens.values())
     kinds = Counter(_kind(t) for t in tokenizer.tokens if t not in special)
     kinds["special tokens"] = len(tokenizer.all_special_ids)
-    order = ("special tokens", "[unused] places", "single characters", "words")
+    order = ("special tokens", "[unused] tokens", "single characters", "words")
     names = [name for name in (*order, "pieces of words") if kinds[name]]
     return ", ".join(f"{kinds[name]:,} {name}" for name in names)
 
 
 def _kind(token: str) -> str:
     if token.startswith("[unused"):
-        return "[unused] places"
+        return "[unused] tokens"
     if len(token.removeprefix("##")) == 1:
         return "single characters"
     return "pieces of words" if token.startswith("##") else "words"
 
 
-def _places(tokenizer: BertTokenizer) -> str:
+def _special_ids(tokenizer: BertTokenizer) -> str:
     special = tokenizer.special_tokens.values()
     return ", ".join(f"{token} is {tokenizer.vocab[token]}" for token in special) + "."
 

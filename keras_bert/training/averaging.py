@@ -1,9 +1,9 @@
-"""The model with the average of its weights over time.
+"""Exponential moving averages of the weights.
 
 The averages are Keras' own (`use_ema=True`, `ema_momentum` of an optimizer), kept
-among the optimizer's variables and so in every checkpoint. Keras swaps them with
-the weights by additions and subtractions, which changes the last bits of both; an
-evaluation must not change the run, so here values are put aside and put back.
+among the optimizer's variables and so in every checkpoint. Keras swaps them with the
+weights by adding and subtracting, which changes the last bits of both. An evaluation
+must not change the run, so here the weights are copied and restored.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from keras_bert.errors import ConfigError
 
 @contextmanager
 def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Gives a model its averaged weights; afterwards it has its own, bit by bit.
+    """Gives a model its averaged weights inside, and restores its own bit for bit.
 
     Evaluate, save or export the model inside.
 
@@ -44,18 +44,18 @@ def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     try:
         yield
     finally:
-        _put_back(optimizer, own)
+        _restore(optimizer, own)
 
 
 def _take_averages(optimizer: Any) -> list[np.ndarray]:
-    """Gives the model its averaged weights, and returns its own."""
+    """Assigns the averages to the weights and returns their previous values."""
     pairs = _pairs(optimizer)
     own = [variable.numpy() for variable, _ in pairs]
-    _put_back(optimizer, [average.numpy() for _, average in pairs])
+    _restore(optimizer, [average.numpy() for _, average in pairs])
     return own
 
 
-def _put_back(optimizer: Any, values: list[np.ndarray]) -> None:
+def _restore(optimizer: Any, values: list[np.ndarray]) -> None:
     with _scope(optimizer):
         for (variable, _), value in zip(_pairs(optimizer), values, strict=True):
             variable.assign(value)
@@ -79,14 +79,14 @@ def _scope(optimizer: Any) -> Any:
 
 
 class EvaluateAveraged(keras.callbacks.Callback):
-    """Evaluates the averaged weights in `fit`, and lets training go on with its own.
+    """Evaluates the averaged weights in `fit`, and trains on with the others.
 
     When `fit` ends, the model has the averaged weights, as with Keras.
 
     Args:
         until_next_epoch: keep them from the end of an epoch to the start of the
             next, so that a `ModelCheckpoint` saves what was evaluated. It has to
-            come after this callback.
+            come after this callback in the list.
 
     Example:
         >>> model.compile(AdamW(use_ema=True))  # doctest: +SKIP
@@ -97,7 +97,7 @@ class EvaluateAveraged(keras.callbacks.Callback):
         super().__init__()
         self.until_next_epoch = until_next_epoch
         self._training = False
-        self._own: list[np.ndarray] | None = None  # while the averages are there
+        self._own: list[np.ndarray] | None = None  # while the averages are assigned
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._training = True
@@ -118,7 +118,7 @@ class EvaluateAveraged(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._training = False
-        self._own = None  # Keras has put the averages there to stay
+        self._own = None  # Keras has assigned the averages for good
 
     def _take(self) -> None:
         if self._own is None:
@@ -126,5 +126,5 @@ class EvaluateAveraged(keras.callbacks.Callback):
 
     def _give_back(self) -> None:
         if self._own is not None:
-            _put_back(self.model.optimizer, self._own)
+            _restore(self.model.optimizer, self._own)
             self._own = None

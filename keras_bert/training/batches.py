@@ -1,4 +1,4 @@
-"""What a run is fed with: batches by their number, or a `tf.data.Dataset`."""
+"""The input of a run: batches by step number, or a `tf.data.Dataset`."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,47 +9,47 @@ from keras_bert.errors import InputError
 
 T = TypeVar("T")
 
-AHEAD = 2  # batches that wait in memory
+PREFETCHED = 2  # batches in memory ahead of the step
 
 
 class Batches(Protocol):
-    """Batches by number, as `keras_bert.pretraining.numpy_reading` reads them.
+    """Batches by step number, as `keras_bert.pretraining.numpy_reading` reads them.
 
-    A run fed with these goes on exactly where it was on any backend and any number of
-    devices, and an error names the records of its batch.
+    A run on these resumes exactly, on any backend and any number of devices, and errors
+    can name the records of a batch.
     """
 
     batch_size: int
 
     def __call__(self, step: int, rows: slice = slice(None)) -> tuple:
-        """Returns rows of a batch: `(features, labels[, weights])` of arrays."""
+        """Returns rows of a batch: arrays `(features, labels[, weights])`."""
 
     def __len__(self) -> int:
-        """Returns the number of batches; held-out ones are evaluated in turn."""
+        """Returns the number of batches; an evaluation takes all of them."""
 
 
 def is_dataset(source: Any) -> bool:
-    """Tells a `tf.data.Dataset` from batches by number."""
+    """Returns whether the input is a `tf.data.Dataset`, not batches by number."""
     return hasattr(source, "element_spec")
 
 
 def records(source: Any, step: int) -> list[str]:
-    """Names the records of a batch, as far as its source knows them."""
+    """Returns the names of a batch's records, or nothing if the source has none."""
     return source.describe(step) if hasattr(source, "describe") else []
 
 
-def ahead(function: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
-    """Calls a function for each number in turn, in a thread, a few calls ahead.
+def prefetch(function: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
+    """Yields a function's value for each number, computed ahead in a thread.
 
     Example:
-        >>> list(ahead(lambda step: step * step, [1, 2, 3]))
+        >>> list(prefetch(lambda step: step * step, [1, 2, 3]))
         [1, 4, 9]
     """
     waiting: deque = deque()
     with ThreadPoolExecutor(1, "batches") as thread:
         for number in numbers:
             waiting.append(thread.submit(function, number))
-            if len(waiting) > AHEAD:
+            if len(waiting) > PREFETCHED:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -59,11 +59,10 @@ def next_batch(batches: Iterator[T], step: int) -> T:
     """Returns the next batch.
 
     Raises:
-        InputError: there is none.
+        InputError: the data has ended.
     """
     for batch in batches:
         return batch
     raise InputError(
-        f"Expected batches without end; the data ended at step {step}. Repeat the "
-        "dataset."
+        f"Expected infinite batches; the data ended at step {step}. Repeat the dataset."
     )

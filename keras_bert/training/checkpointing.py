@@ -1,9 +1,9 @@
-"""Checkpoints of a run: whole or absent, checked when read, written in the background.
+"""Checkpoints of a run: atomic, verified when read, written in the background.
 
-A checkpoint is a directory `step-<number>` with `state.npz`, every variable by name,
-and `notes.json`; a `tf.data` iterator adds its own files. The format knows no backend:
-a run begun on TensorFlow goes on with JAX. Each array has a checksum, which NumPy's
-archives verify when they are read.
+A checkpoint is a directory `step-<number>` with `state.npz`, all variables by name, and
+`notes.json`; a `tf.data` iterator adds its own files. The format is independent of the
+backend: a run begun on TensorFlow can be resumed on JAX. Each array has a checksum,
+which NumPy verifies when it reads the archive.
 """
 
 import json
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 STATE, NOTES = "state.npz", "notes.json"
 _NAME = re.compile(r"step-(\d+)")
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Saved(NamedTuple):
@@ -33,9 +33,9 @@ class Saved(NamedTuple):
 
     Attributes:
         path: its directory.
-        step: steps done.
+        step: number of completed steps.
         arrays: the variables by name.
-        notes: what the loop keeps beside them.
+        notes: the other state of the training loop.
     """
 
     path: Path
@@ -48,9 +48,9 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: where they are.
-        keep: newest ones kept.
-        writes: whether this process writes; of several, one does.
+        folder: their directory.
+        keep: number of recent ones to keep.
+        writes: whether this process writes them; of several, one does.
 
     Example:
         >>> import tempfile
@@ -72,7 +72,7 @@ class Checkpoints:
     # === Reading ===
 
     def steps(self) -> list[int]:
-        """Lists the steps of which there are checkpoints, in order."""
+        """Returns the steps that have a checkpoint, ascending."""
         names = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
         return sorted(int(name[1]) for name in names if name)
 
@@ -81,35 +81,35 @@ class Checkpoints:
         return self.folder / f"step-{step}"
 
     def latest(self) -> Path | None:
-        """Returns the newest checkpoint's directory, after what is being written."""
+        """Returns the directory of the newest checkpoint, once it is written."""
         self.wait()
         return self.path(self.steps()[-1]) if self.steps() else None
 
     def newest(self) -> Saved | None:
-        """Reads the newest checkpoint, or the newest that is not damaged.
+        """Reads the newest checkpoint that is not corrupt.
 
         Returns:
-            The checkpoint, or None where there is none at all.
+            The checkpoint, or None if there are none.
 
         Raises:
-            CheckpointError: there are checkpoints, and all are damaged.
+            CheckpointError: there are checkpoints, and all are corrupt.
         """
         steps = self.steps()
         for step in reversed(steps):
             try:
                 return self.read(step)
-            except _DAMAGE as error:
+            except _READ_ERRORS as error:
                 logger.warning(
-                    "The checkpoint %s is damaged (%s) and is set aside; trying the "
-                    "one before.",
+                    "The checkpoint %s is corrupt (%s) and is renamed; trying the "
+                    "previous one.",
                     self.path(step),
                     error,
                 )
-                self._set_aside(step)
+                self._rename_corrupt(step)
         if steps:
             raise CheckpointError(
-                f"Expected a whole checkpoint in {self.folder}; all of {steps} are "
-                "damaged. Remove the directory of the run to begin again."
+                f"Expected a readable checkpoint in {self.folder}. Received: steps "
+                f"{steps}, all corrupt. Remove the run's directory to start again."
             )
         return None
 
@@ -121,9 +121,9 @@ class Checkpoints:
         notes = json.loads((path / NOTES).read_text(encoding="utf-8"))
         return Saved(path, step, arrays, notes)
 
-    def _set_aside(self, step: int) -> None:
+    def _rename_corrupt(self, step: int) -> None:
         if self.writes:
-            aside = self.folder / f"damaged-{step}"
+            aside = self.folder / f"corrupt-{step}"
             shutil.rmtree(aside, ignore_errors=True)
             os.replace(self.path(step), aside)
 
@@ -137,14 +137,14 @@ class Checkpoints:
         more: Callable[[Path], None] | None = None,
         best: int | None = None,
     ) -> None:
-        """Begins to write a checkpoint; it appears when all of it is on the disk.
+        """Starts writing a checkpoint; it appears once all of it is on disk.
 
         Args:
-            step: steps done.
-            arrays: the variables by name. They must not change any more.
-            notes: what can be written as JSON.
-            more: writes further files into a directory, at once.
-            best: step of a checkpoint to keep whatever its age.
+            step: number of completed steps.
+            arrays: the variables by name. They must not change afterwards.
+            notes: further state, serializable as JSON.
+            more: writes further files into a directory, before this returns.
+            best: step of a checkpoint to keep regardless of its age.
         """
         self.wait()
         if not self.writes:
@@ -163,22 +163,22 @@ class Checkpoints:
         with (partial / STATE).open("wb") as file:
             np.savez(file, **arrays)
         for path in (*partial.iterdir(), partial):
-            _to_disk(path)
+            _flush(path)
         shutil.rmtree(self.path(step), ignore_errors=True)
         os.replace(partial, self.path(step))
-        _to_disk(self.folder)
+        _flush(self.folder)
         for old in self.steps()[: -self.keep]:
             if old != best:
                 self._remove(old)
 
     def _remove(self, step: int) -> None:
-        # Under another name first: half a checkpoint must not look like one.
+        # Renamed first: a partly deleted checkpoint must not look like one.
         gone = self.folder / f".step-{step}.removed"
         os.replace(self.path(step), gone)
         shutil.rmtree(gone)
 
     def wait(self) -> None:
-        """Waits until what was begun is written, and raises what went wrong."""
+        """Waits for the write in progress, and raises its error if it failed."""
         if self._written is not None:
             written, self._written = self._written, None
             written.result()
@@ -193,9 +193,46 @@ class Checkpoints:
             self._thread.shutdown()
 
 
-def _to_disk(path: Path) -> None:
+def _flush(path: Path) -> None:
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+_COUNTER = "/iteration"
+
+
+def hand_over(before: str | Path, after: str | Path) -> None:
+    """Starts a run from the weights and the optimizer state of another run.
+
+    Its steps and its schedule start at 0; the moments of the optimizer are kept. If the
+    run already has a checkpoint, nothing happens.
+
+    Args:
+        before: directory of the finished run.
+        after: directory of the run to start.
+
+    Raises:
+        CheckpointError: the finished run has no checkpoint.
+    """
+    with Checkpoints(Path(after) / "checkpoints", keep=1) as checkpoints:
+        if checkpoints.steps():
+            return
+        done = Checkpoints(Path(before) / "checkpoints", keep=1, writes=False)
+        if (last := done.newest()) is None:
+            raise CheckpointError(
+                f"Expected a checkpoint in {before} to start from. Received: none. "
+                "Run the previous phase first."
+            )
+        chosen = last.notes.get("chosen", last.step)  # the best, with early stopping
+        if chosen != last.step and chosen in done.steps():
+            last = done.read(chosen)
+        checkpoints.save(0, last.arrays | _counter_at_zero(last.arrays), {})
+
+
+def _counter_at_zero(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the step counter that schedules read, under its name, set to zero."""
+    [name] = [n for n in arrays if n.startswith("optimizer/") and n.endswith(_COUNTER)]
+    return {name: np.zeros_like(arrays[name])}

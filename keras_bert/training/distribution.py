@@ -1,7 +1,7 @@
-"""Over which devices a run is computed: one switch, one small class for each setting.
+"""The devices of a run: one option, one small class for each of its values.
 
-A class starts the devices and says how the steps run on them. On TensorFlow that is a
-`tf.distribute` strategy, on JAX a mesh of devices with the axes "data" and "model".
+A class initializes the devices and makes the steps that run on them. On TensorFlow it
+holds a `tf.distribute` strategy, on JAX a mesh with the axes "data" and "model".
 """
 
 import logging
@@ -19,18 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 class OnTensorFlow:
-    """The devices of a `tf.distribute` strategy; here, whichever is in scope."""
+    """The devices of a `tf.distribute` strategy; here, of the one in scope."""
 
     def __init__(self, shards: int = 1) -> None:
-        self.strategy = self._start()
+        self.strategy = self._make_strategy()
 
-    def _start(self) -> Any:
+    def _make_strategy(self) -> Any:
         import tensorflow as tf
 
         return tf.distribute.get_strategy()
 
+    @property
+    def replicas(self) -> int:
+        """Number of shares that a batch is divided into."""
+        return self.strategy.num_replicas_in_sync
+
     def scope(self) -> AbstractContextManager:
-        """Returns the context in which the model is made."""
+        """Returns the context to make the model in."""
         return self.strategy.scope()
 
     def steps(self, *arguments: Any) -> Any:
@@ -43,24 +48,24 @@ class OnTensorFlow:
 class Mirrored(OnTensorFlow):
     """All devices of this machine, each with a copy of the weights."""
 
-    def _start(self) -> Any:
+    def _make_strategy(self) -> Any:
         import tensorflow as tf
 
-        # By itself it would take one CPU however many there are.
+        # By default it uses a single CPU, however many there are.
         devices = tf.config.list_logical_devices
         names = [device.name for device in devices("GPU") or devices("CPU")]
         return tf.distribute.MirroredStrategy(names)
 
 
 class MultiWorker(OnTensorFlow):
-    """All devices of the machines that the variable `TF_CONFIG` lists."""
+    """All devices of the machines that the environment variable TF_CONFIG lists."""
 
-    def _start(self) -> Any:
+    def _make_strategy(self) -> Any:
         import tensorflow as tf
 
         if "TF_CONFIG" not in os.environ:
             raise ConfigError(
-                "Expected the variable TF_CONFIG to name the workers, as in "
+                "Expected the environment variable TF_CONFIG with the workers, as in "
                 '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, '
                 '"task": {"type": "worker", "index": 0}}. Received: none.'
             )
@@ -68,9 +73,9 @@ class MultiWorker(OnTensorFlow):
 
 
 class TPU(OnTensorFlow):
-    """The cores of the TPU that the variable `TPU_NAME` names, or of this machine."""
+    """The cores of the TPU that the variable TPU_NAME names, or of this machine."""
 
-    def _start(self) -> Any:
+    def _make_strategy(self) -> Any:
         import tensorflow as tf
 
         name = os.environ.get("TPU_NAME", "local")
@@ -78,9 +83,11 @@ class TPU(OnTensorFlow):
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
             tf.config.experimental_connect_to_cluster(resolver)
             tf.tpu.experimental.initialize_tpu_system(resolver)
-        except Exception as error:  # of many classes: no such name, kernel, machine
+        except (
+            Exception
+        ) as error:  # of several classes: name, kernel or machine not found
             raise ConfigError(
-                f"Expected a TPU named {name!r} (TPU_NAME). TensorFlow says: "
+                f"Expected a TPU named {name!r} (TPU_NAME). Received from TensorFlow: "
                 f"{str(error).splitlines()[0]} See docs/tpu.md."
             ) from error
         return tf.distribute.TPUStrategy(resolver)
@@ -96,7 +103,7 @@ class OnJax:
         devices = self._devices(jax)
         if len(devices) % shards:
             raise ConfigError(
-                "Expected a number of devices that model_shards divides. Received: "
+                "Expected model_shards to divide the number of devices. Received: "
                 f"{len(devices)} devices, model_shards={shards}."
             )
         grid = np.array(devices).reshape(-1, shards)
@@ -105,8 +112,13 @@ class OnJax:
     def _devices(self, jax: Any) -> list:
         return jax.local_devices()[:1]
 
+    @property
+    def replicas(self) -> int:
+        """Number of shares that a batch is divided into."""
+        return self.mesh.shape["data"]
+
     def scope(self) -> AbstractContextManager:
-        """Returns the context in which the model is made."""
+        """Returns the context to make the model in."""
         return nullcontext()
 
     def steps(self, *arguments: Any) -> Any:
@@ -117,14 +129,14 @@ class OnJax:
 
 
 class AllOnJax(OnJax):
-    """All devices of all processes; weights are whole on each, or cut."""
+    """All devices of all processes; weights are replicated, or sharded."""
 
     def _devices(self, jax: Any) -> list:
         return jax.devices()
 
 
 def _join_processes() -> None:
-    """Joins the other processes of a run, if the environment names them."""
+    """Connects to the other processes of a run, if the environment names them."""
     import jax
 
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
@@ -149,15 +161,16 @@ NAMES = sorted({name for table in DISTRIBUTIONS.values() for name in table})
 
 
 def distribution(name: str, shards: int = 1) -> OnTensorFlow | OnJax:
-    """Starts the devices of a run, once in a process.
+    """Initializes the devices of a run, once per process.
 
     Call it before anything is computed, and make the model in its `scope()`.
 
     Args:
         name: "one"; on TensorFlow "mirrored", "multi_worker" or "tpu"; on JAX
-            "data_parallel" or "model_parallel". JAX joins other processes where
+            "data_parallel" or "model_parallel". JAX connects to other processes if
             `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` are set.
-        shards: devices that share one copy of the weights, for "model_parallel".
+        shards: number of devices that share one copy of the weights, for
+            "model_parallel".
 
     Raises:
         ConfigError: the backend has no such distribution, or the devices do not fit.
@@ -173,13 +186,13 @@ def distribution(name: str, shards: int = 1) -> OnTensorFlow | OnJax:
         raise ConfigError(
             f"Expected a distribution of the backend {backend!r}: "
             f"{', '.join(known) or 'none; use model.fit there'}. Received: {name!r}. "
-            "KERAS_BACKEND chooses the backend."
+            "Set KERAS_BACKEND to choose the backend."
         )
     if name == "one":
-        return known[name](shards)  # on TensorFlow the scope that is open counts
-    return _started(known[name], shards)
+        return known[name](shards)  # on TensorFlow it depends on the open scope
+    return _initialized(known[name], shards)
 
 
 @cache
-def _started(kind: type, shards: int) -> OnTensorFlow | OnJax:
+def _initialized(kind: type, shards: int) -> OnTensorFlow | OnJax:
     return kind(shards)

@@ -1,4 +1,4 @@
-"""What a run will take, said before it starts: operations, memory, time."""
+"""Estimates of the memory and time of a run, before it starts."""
 
 import os
 import time
@@ -17,24 +17,24 @@ from keras_bert.training.distribution import distribution
 from keras_bert.training.plan import Plan
 
 # Fitted to the memory of processes that train on TensorFlow and two CPU cores, from
-# tiny to base, 2 to 256 rows of 128 or 512 tokens, in one part or several.
-# Copies of the weights: themselves, the optimizer's two slots, the gradient, and what
-# clipping and updating hold for a moment.
+# tiny to base, 2 to 256 rows of 128 or 512 tokens, with and without microbatches.
+# Copies of the weights: the weights, two optimizer slots, the gradient, and temporary
+# values of clipping and updating.
 _COPIES = 5.3
-# Values kept for the backward pass, by token and layer: so many times the width, the
+# Values stored for the backward pass, per token and layer: multiples of the width, the
 # feed-forward width, and the attention probabilities; and copies of the logits.
 _WIDTHS, _MLP_WIDTHS, _PROBABILITIES, _LOGITS = 7.5, 3.2, 1.1, 8
-_LIBRARY = 70e6  # what compiling a step leaves behind
-MARGIN = 0.3  # of what training adds to a process; the fit was within 24 %
+_LIBRARY = 70e6  # memory that compiling a step leaves allocated
+MARGIN = 0.3  # error of the estimate; the fit was within 24 %
 
 PROBE_STEPS, PROBE_ROWS = 3, 8
 
 
 def state_bytes(parameters: int) -> float:
-    """Estimates the memory of weights, optimizer and gradients.
+    """Estimates the memory of weights, optimizer and gradients, in bytes.
 
     Args:
-        parameters: of the model.
+        parameters: number of parameters of the model.
     """
     return 4.0 * _COPIES * parameters
 
@@ -47,16 +47,15 @@ def activation_bytes(
     size: int = 4,
     activation_checkpointing: bool = False,
 ) -> float:
-    """Estimates the memory of what the backward pass needs.
+    """Estimates the memory of the activations that the backward pass needs, in bytes.
 
     Args:
         config: of the model.
-        rows: computed at once: of a batch, divided by the parts of accumulation and
-            by the devices.
-        seq: tokens of a row.
-        predictions: masked positions of a row.
-        size: bytes of a number: 4, or 2 under a 16-bit policy. Logits have 4.
-        activation_checkpointing: of all layers but one the inputs alone are kept.
+        rows: computed at once: those of a microbatch on one device.
+        seq: tokens per row.
+        predictions: masked positions per row.
+        size: bytes per number: 4, or 2 under a 16-bit policy. Logits have 4.
+        activation_checkpointing: of all layers but one only the inputs are stored.
     """
     token = (
         _WIDTHS * config.hidden_size
@@ -72,13 +71,14 @@ def activation_bytes(
 
 
 def training_bytes(parameters: int, *activations: Any, **options: Any) -> float:
-    """Estimates what training adds to the memory of a process.
+    """Estimates the memory that training adds to a process, in bytes.
 
     Args:
-        parameters: of the model.
+        parameters: number of parameters of the model.
         *activations, **options: arguments of `activation_bytes`.
 
     Example:
+        >>> from keras_bert import BertConfig
         >>> config = BertConfig.preset("tiny")
         >>> round(training_bytes(4_433_468, config, 64, 128, 20) / 1e6)
         1603
@@ -89,22 +89,22 @@ def training_bytes(parameters: int, *activations: Any, **options: Any) -> float:
 
 
 def process_bytes() -> int:
-    """Returns the memory this process has now, 0 where that is not to be found."""
+    """Returns the resident memory of this process, or 0 if it is unknown."""
     counts = _lines_of("/proc/self/statm")
     return int(counts[0].split()[1]) * os.sysconf("SC_PAGE_SIZE") if counts else 0
 
 
 def free_bytes() -> int | None:
-    """Returns the memory that a run may still take, None where that is not known.
+    """Returns the memory available to a run in bytes, or None if it is unknown.
 
-    On CPUs what the machine and a container leave, on JAX' other devices what they
-    tell; TensorFlow tells nothing of its own.
+    On CPUs it is what the machine and the container have left, on other devices of JAX
+    what they report; TensorFlow does not report it.
     """
     if keras.backend.backend() == "jax":
         import jax
 
-        if told := jax.local_devices()[0].memory_stats():
-            return told["bytes_limit"] - told["bytes_in_use"]
+        if stats := jax.local_devices()[0].memory_stats():
+            return stats["bytes_limit"] - stats["bytes_in_use"]
     if keras.backend.backend() == "tensorflow" and _on_accelerator():
         return None
     free = [f() for f in (_free_in_machine, _free_in_container)]
@@ -124,13 +124,13 @@ def _free_in_machine() -> int | None:
 
 
 def _free_in_container() -> int | None:
-    """What a limit of control groups leaves; files kept in memory give way."""
-    (most,) = _lines_of("/sys/fs/cgroup/memory.max") or ["max"]
-    if not most.isdecimal():
+    """Memory left under the limit of control groups; cached files can be evicted."""
+    (limit,) = _lines_of("/sys/fs/cgroup/memory.max") or ["max"]
+    if not limit.isdecimal():
         return None
     (used,) = _lines_of("/sys/fs/cgroup/memory.current")
     stat = dict(map(str.split, _lines_of("/sys/fs/cgroup/memory.stat")))
-    return int(most) - int(used) + int(stat.get("inactive_file", 0))
+    return int(limit) - int(used) + int(stat.get("inactive_file", 0))
 
 
 def _lines_of(path: str) -> list[str]:
@@ -140,19 +140,19 @@ def _lines_of(path: str) -> list[str]:
         return []
 
 
-class _Again:
-    """Batches by number that are all the same rows."""
+class _RepeatedBatch:
+    """Batches by number that all have the same rows."""
 
     def __init__(self, batch: tuple, rows: int) -> None:
         self.batch_size = rows
         self._batch = batch
 
     def __call__(self, step: int, rows: slice = slice(None)) -> tuple:
-        def cut(x: Any) -> Any:
+        def take(x: Any) -> Any:
             wanted = np.arange(self.batch_size)[rows] % len(x)
             return np.asarray(x)[wanted]
 
-        return keras.tree.map_structure(cut, self._batch)
+        return keras.tree.map_structure(take, self._batch)
 
     def __len__(self) -> int:
         return PROBE_STEPS
@@ -164,16 +164,16 @@ def measured_step_seconds(
     batch: tuple,
     batch_size: int,
 ) -> float:
-    """Estimates the seconds of a step by taking a few small ones with another model.
+    """Estimates the seconds per step by timing a few small steps of another model.
 
-    The best of a few steps after the first, which compiles, counts, in proportion to
-    the rows. So the estimate is of a machine that does nothing else.
+    The fastest step after the first, which compiles, is scaled by the number of rows.
+    The estimate is thus for a machine that runs nothing else.
 
     Args:
-        make_model: makes the model; its weights are thrown away.
+        make_model: makes the model, which is discarded afterwards.
         plan: of the run.
-        batch: `(features, labels[, weights])` of arrays, some rows as they will be.
-        batch_size: rows of the run's steps.
+        batch: arrays `(features, labels[, weights])`, some rows of the data.
+        batch_size: rows per step of the run.
     """
     devices = distribution(plan.distribution, plan.model_shards)
     with devices.scope():
@@ -182,22 +182,12 @@ def measured_step_seconds(
     once = replace(plan, gradient_accumulation_steps=1)
     optimizer = scale_float16(once.optimizer_for(model.config), model.policy)
     steps = devices.steps(model, optimizer, 1)
-    most = batch_size // plan.gradient_accumulation_steps // shares(devices)
-    rows = shares(devices) * max(1, min(PROBE_ROWS, most))
-    placed = steps.feed(_Again(batch, rows), 0, PROBE_STEPS)
+    replicas = devices.replicas
+    most = batch_size // plan.gradient_accumulation_steps // replicas
+    rows = replicas * max(1, min(PROBE_ROWS, most))
+    placed = steps.feed(_RepeatedBatch(batch, rows), 0, PROBE_STEPS)
     _, *times = [_seconds(steps.train, batch) for batch in placed]
     return min(times) * batch_size / rows
-
-
-def shares(devices: Any) -> int:
-    """Returns in how many parts the devices of a distribution compute a batch.
-
-    Args:
-        devices: of `keras_bert.training.distribution`.
-    """
-    if hasattr(devices, "mesh"):
-        return devices.mesh.shape["data"]
-    return devices.strategy.num_replicas_in_sync
 
 
 def _seconds(train: Callable[[tuple], Mapping], batch: tuple) -> float:

@@ -1,14 +1,15 @@
-"""Freezing the lower part of an encoder for a while, and thawing it layer by layer.
+"""Freezing the lower layers of an encoder, and thawing them one by one.
 
-An optimizer of `keras_bert.optimizers` holds one number for each weight,
-1 or 0: a frozen weight neither moves nor decays, its slots stay as they are, its
-gradient has no part in the norm that is clipped, and when it thaws its bias
-correction starts from its own first update. That works in a compiled model, under
-a strategy and on every backend, without another trace, and is in every checkpoint.
-`freeze_layers` and `unfreeze_every` of a `Plan` do it in the training loop.
-The gradients of frozen weights are still computed and their slots still kept: what
-stays frozen for the whole run is better left out with Keras' `layer.trainable =
-False` before `compile`, which saves both.
+An optimizer of `keras_bert.optimizers` holds a mask with 1 or 0 for each weight. A
+frozen weight is neither updated nor decayed, its slots do not change, its gradient does
+not count in the norm that is clipped, and its bias correction starts at its own first
+update. This works in a compiled model, under a strategy and on every backend, without
+retracing, and is part of every checkpoint. `freeze_layers` and `unfreeze_every` of a
+`Plan` use it in the training loop.
+
+The gradients of frozen weights are still computed and their slots still stored. For
+weights that stay frozen throughout, Keras' `layer.trainable = False` before `compile`
+saves both.
 """
 
 from typing import Any
@@ -24,16 +25,16 @@ from keras_bert.optimizers.parameter_groups import block_of, depths
 def freeze(
     optimizer: SummedGradientOptimizer, config: Config, layers: int | None
 ) -> None:
-    """Freezes the embeddings and the first layers, and thaws all else.
+    """Freezes the embeddings and the first layers, and thaws all others.
 
     Args:
-        optimizer: built, of this package.
+        optimizer: of this package, built.
         config: of the model.
-        layers: number of layers that are frozen, with the embeddings; None freezes
+        layers: number of layers to freeze, besides the embeddings; None freezes
             nothing.
 
     Raises:
-        ConfigError: the encoder has fewer layers, or the optimizer cannot.
+        ConfigError: the encoder has fewer layers, or the optimizer is another one.
 
     Example:
         >>> freeze(model.optimizer, model.config, layers=2)  # doctest: +SKIP
@@ -61,7 +62,7 @@ def update_mask(
 
 
 def check_layers(config: Config, layers: int | None) -> None:
-    """Refuses to freeze layers that an encoder does not have.
+    """Raises an error if an encoder has fewer layers than are to be frozen.
 
     Args:
         config: of the model.
@@ -88,14 +89,14 @@ def _check_optimizer(optimizer: Any) -> None:
 
 
 def layers_frozen(epoch: int, layers: int) -> int | None:
-    """Returns how many layers are frozen when one thaws every epoch, topmost first.
+    """Returns how many layers are frozen if one thaws every epoch, topmost first.
 
     Args:
-        epoch: from 0.
-        layers: that are frozen, with the embeddings, in epoch 0.
+        epoch: number of the epoch, from 0.
+        layers: number of layers frozen in epoch 0, besides the embeddings.
 
     Returns:
-        As `freeze` takes it. The embeddings thaw last, an epoch after the first
+        The argument of `freeze`. The embeddings thaw last, an epoch after the first
         layer.
 
     Example:
@@ -108,10 +109,10 @@ def layers_frozen(epoch: int, layers: int) -> int | None:
 
 
 class GradualUnfreezing(keras.callbacks.Callback):
-    """Freezes the embeddings and layers, and thaws one of them every epoch of `fit`.
+    """Freezes the embeddings and layers, and thaws one layer every epoch of `fit`.
 
     Args:
-        layers: that are frozen in epoch 0, with the embeddings; None: all.
+        layers: number of layers frozen in epoch 0, besides the embeddings; None: all.
 
     Example:
         >>> model.fit(..., callbacks=[GradualUnfreezing()])  # doctest: +SKIP

@@ -1,8 +1,8 @@
 """The steps of a run on JAX: pure functions of its state, over a mesh of devices.
 
-Variables of Keras only say what there is. Their values are arrays of one state that a
-compiled step takes and gives back in the same memory; where each array lies, whole on
-every device or cut, is told at compilation, and the compiler adds what has to be sent.
+Keras' variables only declare the state. Their values are arrays that a compiled step
+takes and returns in the same memory. How each array is placed, replicated or sharded,
+is given at compilation, and the compiler adds the communication.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,23 +18,21 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from keras_bert.errors import ConfigError
 from keras_bert.training.accumulation import split
-from keras_bert.training.batches import Batches, ahead, is_dataset
+from keras_bert.training.batches import Batches, is_dataset, prefetch
 from keras_bert.training.sharding import partitions
-from keras_bert.training.step import Objective
-from keras_bert.training.variables import fitting, numbered
+from keras_bert.training.step import STOP_CHECK_EVERY, BatchLoss
+from keras_bert.training.variables import cast_values, numbered
 
 Array = Any
-
-AGREE_EVERY = 8  # steps between talks of processes about stopping
 
 
 class State(NamedTuple):
     """All values that steps change.
 
     Attributes:
-        trainable: of the model's weights.
-        others: of its other variables, the dropout's seed among them.
-        optimizer: of the optimizer's variables.
+        trainable: of the trainable weights of the model.
+        others: of its other variables, among them the dropout seed.
+        optimizer: of the variables of the optimizer.
     """
 
     trainable: list[Array]
@@ -46,66 +44,62 @@ class JaxSteps:
     """Training and evaluation steps, their data, and the state they change.
 
     Args:
-        mesh: devices, with the axes "data" and "model".
-        model: the model; its weights have the trained values after `finish`.
+        mesh: the devices, with the axes "data" and "model".
+        model: the model; its weights get the trained values in `finish`.
         optimizer: not built yet.
-        parts: parts a batch is computed in.
+        microbatches: number of microbatches per step.
 
     Attributes:
-        objective: the loss.
-        devices: that compute a step together, as far as they are distinct.
+        batch_loss: the loss and the sums of metrics.
+        devices: number of distinct devices that compute a step together.
         writes: whether this process writes the run's files.
     """
 
-    def __init__(self, mesh: Any, model: Any, optimizer: Any, parts: int) -> None:
-        self.mesh, self.model, self.optimizer, self.parts = (
-            mesh,
-            model,
-            optimizer,
-            parts,
-        )
-        self.objective = Objective(model)
+    def __init__(self, mesh: Any, model: Any, optimizer: Any, microbatches: int):
+        self.mesh, self.model, self.optimizer = mesh, model, optimizer
+        self.batch_loss, self.microbatches = BatchLoss(model), microbatches
         optimizer.build(model.trainable_variables)
-        self.kept = State(
+        self.variables = State(
             model.trainable_variables,
             model.non_trainable_variables,
             optimizer.variables,
         )
-        on_cpu = (
-            mesh.devices.flat[0].platform == "cpu"
-        )  # all are parts of one processor
+        # Logical CPUs share one processor.
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
         self.devices = jax.process_count() if on_cpu else mesh.size
         self.writes = jax.process_index() == 0
-        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._replicated = NamedSharding(mesh, PartitionSpec())
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
         shards = mesh.shape["model"]
         self._partitions = (
             partitions(model.config, model.parts_held, shards) if shards > 1 else {}
         )
-        self._layout = State(*([self._place(v) for v in part] for part in self.kept))
+        self._shardings = State(
+            *([self._sharding(v) for v in group] for group in self.variables)
+        )
         self.take_values()
         self._train = jax.jit(
             self._train_step,
             donate_argnums=0,
-            out_shardings=(self._layout, self._whole),
+            out_shardings=(self._shardings, self._replicated),
         )
-        self._evaluate = jax.jit(self._evaluate_step, out_shardings=self._whole)
+        self._evaluate = jax.jit(self._evaluate_step, out_shardings=self._replicated)
 
-    # === Where values lie ===
+    # === Placement ===
 
-    def _place(self, variable: keras.Variable) -> NamedSharding:
-        """Returns where a variable lies; a slot lies where its weight does."""
-        for weight in self.kept.trainable:
+    def _sharding(self, variable: keras.Variable) -> NamedSharding:
+        """Returns the sharding of a variable; a slot has that of its weight."""
+        for weight in self.variables.trainable:
             slot = variable.name.startswith(weight.path.replace("/", "_") + "_")
             if variable is weight or (slot and variable.shape == weight.shape):
                 axes = self._partitions.get(weight.path, ())
                 return NamedSharding(self.mesh, PartitionSpec(*axes))
-        return self._whole
+        return self._replicated
 
     def _on_devices(self, values: Any) -> State:
         """Copies values, all of them known to this process, to their devices."""
         values = map(np.asarray, values)
-        return jax.tree.map(lambda place: _global(next(values), place), self._layout)
+        return jax.tree.map(lambda s: _global(next(values), s), self._shardings)
 
     # === Steps ===
 
@@ -119,11 +113,9 @@ class JaxSteps:
         return self._evaluate(self._state, batch)
 
     def _train_step(self, state: State, batch: tuple) -> tuple[State, dict]:
-        totals = self.objective.totals(batch)
-        if self.parts == 1:
-            gradients, others, sums = self._gradients(state, batch, totals)
-        else:
-            gradients, others, sums = self._by_parts(state, batch, totals)
+        totals = self.batch_loss.totals(batch)
+        compute = self._gradients if self.microbatches == 1 else self._accumulated
+        gradients, others, sums = compute(state, batch, totals)
         trainable, optimizer = self.optimizer.stateless_apply(
             state.optimizer, gradients, state.trainable
         )
@@ -139,79 +131,80 @@ class JaxSteps:
         def scaled_loss(trainable: list[Array]) -> tuple[Array, tuple]:
             now = state._replace(trainable=trainable)
             with keras.StatelessScope(state_mapping=self._mapping(now)) as scope:
-                loss, sums = self.objective(batch, training=True, totals=totals)
+                loss, sums = self.batch_loss(batch, training=True, totals=totals)
                 scaled = self.optimizer.scale_loss(loss)
-            others = [scope.get_current_value(v) for v in self.kept.others]
+            others = [scope.get_current_value(v) for v in self.variables.others]
             sums = jax.tree.map(jnp.asarray, {**sums, "loss": (loss, 1.0)})
             return scaled, (others, sums)
 
         found, (others, sums) = jax.grad(scaled_loss, has_aux=True)(state.trainable)
         return found, others, sums
 
-    def _by_parts(
+    def _accumulated(
         self, state: State, batch: tuple, totals: Mapping
     ) -> tuple[list[Array], list[Array], dict]:
         rows = NamedSharding(self.mesh, PartitionSpec(None, "data"))
         batches = jax.tree.map(
             lambda x: jax.lax.with_sharding_constraint(x, rows),
-            split(batch, self.parts),
+            split(batch, self.microbatches),
         )
 
-        def one_part(others: list[Array], part: tuple) -> tuple[list[Array], tuple]:
+        def one(others: list[Array], microbatch: tuple) -> tuple[list[Array], tuple]:
             now = state._replace(others=others)
-            found, others, sums = self._gradients(now, part, totals)
+            found, others, sums = self._gradients(now, microbatch, totals)
             return others, (found, sums)
 
-        def add(carry: tuple, part: tuple) -> tuple[tuple, None]:
-            others, results = one_part(carry[0], part)
+        def add(carry: tuple, microbatch: tuple) -> tuple[tuple, None]:
+            others, results = one(carry[0], microbatch)
             return (others, jax.tree.map(jnp.add, carry[1], results)), None
 
-        first, rest = (jax.tree.map(lambda x, at=at: x[at], batches) for at in _ENDS)
-        carry, _ = jax.lax.scan(add, one_part(state.others, first), rest)
+        first = jax.tree.map(lambda x: x[0], batches)
+        rest = jax.tree.map(lambda x: x[1:], batches)
+        carry, _ = jax.lax.scan(add, one(state.others, first), rest)
         others, (found, sums) = carry
-        # The parts' losses are shares of one total.
+        # The losses of microbatches are shares of one total.
         sums["loss"] = (sums["loss"][0], jnp.ones(()))
         return found, others, sums
 
     def _evaluate_step(self, state: State, batch: tuple) -> dict:
         with keras.StatelessScope(state_mapping=self._mapping(state)):
-            _, sums = self.objective(batch, training=False)
+            _, sums = self.batch_loss(batch, training=False)
         return jax.tree.map(jnp.asarray, sums)
 
     def _mapping(self, state: State) -> list[tuple[keras.Variable, Array]]:
-        parts = zip(self.kept, state, strict=True)
-        return [pair for part in parts for pair in zip(*part, strict=True)]
+        groups = zip(self.variables, state, strict=True)
+        return [pair for group in groups for pair in zip(*group, strict=True)]
 
     def _index(self, variable: keras.Variable) -> int:
-        return next(i for i, v in enumerate(self.kept.optimizer) if v is variable)
+        return next(i for i, v in enumerate(self.variables.optimizer) if v is variable)
 
-    def agree(self, stop: bool, step: int) -> bool:
-        """Says whether any process was told to stop, the same to all of them."""
-        if jax.process_count() == 1 or step % AGREE_EVERY:
-            return stop and jax.process_count() == 1
+    def any_process_stopped(self, stopped: bool, step: int) -> bool:
+        """Returns whether any process was told to stop; the same in all of them."""
+        if jax.process_count() == 1 or step % STOP_CHECK_EVERY:
+            return stopped and jax.process_count() == 1
         from jax.experimental.multihost_utils import process_allgather
 
-        return bool(process_allgather(np.array([stop])).any())
+        return bool(process_allgather(np.array([stopped])).any())
 
     def shapes(self, batch: tuple) -> dict[str, tuple[int, ...]]:
         """Returns the shapes of a batch's features, over all devices."""
         return {name: x.shape for name, x in batch[0].items()}
 
     def lower(self, batch: tuple, platform: str = "tpu") -> Any:
-        """Lowers the training step for a platform, which need not be here.
+        """Lowers the training step for a platform, which need not be available.
 
         Args:
-            batch: of arrays, or of anything that has shape and dtype.
+            batch: of arrays, or of anything with a shape and a dtype.
             platform: "tpu", "cuda", "rocm" or "cpu".
 
         Returns:
             A `jax.export.Exported`; `mlir_module()` is its program in StableHLO.
         """
 
-        def shape_of(value: Any, place: NamedSharding) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=place)
+        def shape_of(value: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
-        state = jax.tree.map(shape_of, self._state, self._layout)
+        state = jax.tree.map(shape_of, self._state, self._shardings)
         batch = jax.tree.map(lambda x: shape_of(x, self._rows), batch)
         return jax.export.export(self._train, platforms=[platform])(state, batch)
 
@@ -230,17 +223,18 @@ class JaxSteps:
         return self._placed(source, range(1, len(source) + 1))
 
     def _whole_batch(self, batch: tuple) -> tuple:
-        """Places a batch that every process has; rows that do not divide, whole."""
+        """Places a batch that every process has; sharded if its rows are divisible."""
         count = len(jax.tree.leaves(batch)[0])
-        place = self._whole if count % self.mesh.shape["data"] else self._rows
-        return jax.tree.map(lambda x: _global(x, place), batch)
+        sharded = count % self.mesh.shape["data"] == 0
+        sharding = self._rows if sharded else self._replicated
+        return jax.tree.map(lambda x: _global(x, sharding), batch)
 
     def _placed(self, source: Batches, numbers: range) -> Iterator[tuple]:
-        size, shares = source.batch_size, self.mesh.shape["data"]
-        if size % shares:
+        size, replicas = source.batch_size, self.mesh.shape["data"]
+        if size % replicas:
             raise ConfigError(
-                f"Expected a batch size that the {shares} devices along the data axis "
-                f"divide. Received: {size}."
+                f"Expected a batch size that the {replicas} devices along the data "
+                f"axis divide. Received: {size}."
             )
         shape = (size,)
         rows = self._rows.addressable_devices_indices_map(shape).values()
@@ -254,27 +248,23 @@ class JaxSteps:
                 batch,
             )
 
-        return ahead(place, numbers)
+        return prefetch(place, numbers)
 
     # === State ===
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns the values of all variables, which later steps do not change.
+        """Returns copies of the values of all variables.
 
         Every process has to call it.
         """
-        values = {
-            id(v): value
-            for part, now in zip(self.kept, self._state, strict=True)
-            for v, value in zip(part, now, strict=True)
-        }
+        values = {id(v): value for v, value in self._mapping(self._state)}
         names = numbered(self.model, self.optimizer)
         return {name: self._gathered(values[id(v)]) for name, v in names.items()}
 
     def _gathered(self, value: Array) -> np.ndarray:
         if not value.is_fully_addressable:
-            value = jax.jit(lambda x: x, out_shardings=self._whole)(value)
-        # A copy: a later step takes the array's memory.
+            value = jax.jit(lambda x: x, out_shardings=self._replicated)(value)
+        # A copy: a later step reuses the array's memory.
         return np.array(
             value.addressable_data(0)
             if len(value.devices()) > 1 and value.is_fully_replicated
@@ -284,14 +274,16 @@ class JaxSteps:
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Sets all variables."""
         names = numbered(self.model, self.optimizer)
-        by_variable = {id(names[n]): v for n, v in fitting(names, values).items()}
+        by_variable = {id(names[n]): v for n, v in cast_values(names, values).items()}
         self._state = self._on_devices(
-            by_variable[id(v)] for part in self.kept for v in part
+            by_variable[id(v)] for group in self.variables for v in group
         )
 
     def take_values(self) -> None:
-        """Takes over the values that the variables have."""
-        self._state = self._on_devices(v.value for part in self.kept for v in part)
+        """Takes the values that Keras' variables have."""
+        self._state = self._on_devices(
+            v.value for group in self.variables for v in group
+        )
 
     def value(self, variable: keras.Variable) -> np.ndarray:
         """Returns the value of a variable of the optimizer.
@@ -304,17 +296,17 @@ class JaxSteps:
         """Sets a variable of the optimizer."""
         at = self._index(variable)
         value = np.asarray(value, variable.dtype)
-        self._state.optimizer[at] = _global(value, self._layout.optimizer[at])
+        self._state.optimizer[at] = _global(value, self._shardings.optimizer[at])
 
     def save_position(self, folder: Path) -> None:
-        """Nothing: batches follow from their steps."""
+        """Does nothing: batches follow from step numbers."""
 
     def load_position(self, folder: Path, source: Any) -> None:
-        """Nothing, see `save_position`."""
+        """Does nothing, see `save_position`."""
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Has evaluation be of the averaged weights inside."""
+        """Evaluates the averaged weights inside."""
         before = self._state
         averages = [
             before.optimizer[self._index(average)] if average is not None else value
@@ -331,35 +323,31 @@ class JaxSteps:
             self._state = before
 
     def finish(self) -> None:
-        """Gives the variables of model and optimizer their trained values."""
-        for part, values in zip(self.kept, self._state, strict=True):
-            for variable, value in zip(part, values, strict=True):
-                variable.assign(self._gathered(value))
-
-
-_ENDS = (0, slice(1, None))
+        """Assigns the trained values to the variables of model and optimizer."""
+        for variable, value in self._mapping(self._state):
+            variable.assign(self._gathered(value))
 
 
 def _global(
     value: np.ndarray,
-    place: NamedSharding,
+    sharding: NamedSharding,
     shape: tuple[int, ...] | None = None,
     start: int = 0,
 ) -> Array:
-    """Makes one array over all processes from what this one has of it.
+    """Makes one array over all processes from the rows that this one has.
 
     Args:
-        value: rows of the array, all that this process' devices hold.
-        place: where the array lies.
+        value: all rows of the array that the devices of this process hold.
+        sharding: of the array.
         shape: of the whole array; None if `value` is all of it.
-        start: the first row that `value` holds.
+        start: number of the first row of `value`.
     """
     shape = value.shape if shape is None else shape
 
-    def part(index: tuple[slice, ...]) -> np.ndarray:
+    def shard(index: tuple[slice, ...]) -> np.ndarray:
         if not index:
             return value
         first, last, _ = index[0].indices(shape[0])
         return value[(slice(first - start, last - start), *index[1:])]
 
-    return jax.make_array_from_callback(shape, place, part)
+    return jax.make_array_from_callback(shape, sharding, shard)

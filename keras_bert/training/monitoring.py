@@ -1,4 +1,4 @@
-"""What shows how a run goes: log, TensorBoard, the share of the machine in use."""
+"""Monitoring of a run: its log, TensorBoard, progress, use of the hardware."""
 
 import json
 import math
@@ -19,11 +19,11 @@ from keras_bert.models import PreTrainedModel
 
 
 def kept_lines(file: Path, last_step: int) -> list[dict]:
-    """Reads a log, without lines of steps that a resumed run will do again.
+    """Reads a log, without the lines of steps that a resumed run repeats.
 
     Args:
-        file: a `metrics.jsonl`; need not be there. Its last line may be cut off.
-        last_step: the last step that counts.
+        file: a `metrics.jsonl`; it need not exist, and its last line may be incomplete.
+        last_step: last step to include.
     """
     lines = []
     if file.exists():
@@ -34,12 +34,12 @@ def kept_lines(file: Path, last_step: int) -> list[dict]:
 
 
 class Log:
-    """Writes lines to `metrics.jsonl` and, where it is installed, to TensorBoard.
+    """Writes lines to `metrics.jsonl` and, if it is installed, to TensorBoard.
 
     Args:
         folder: the run's directory.
-        lines: of the run so far; the file is written anew with these.
-        start: steps done before.
+        lines: of the run so far; the file is rewritten with these.
+        start: number of completed steps.
     """
 
     def __init__(self, folder: Path, lines: Sequence[Mapping], start: int) -> None:
@@ -52,7 +52,7 @@ class Log:
         self._events: dict[str, Callable] = {}
 
     def write(self, line: Mapping) -> None:
-        """Appends a line: `step`, `split` and numbers."""
+        """Appends a line: `step`, `split` and metrics."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         split = line["split"]
@@ -70,7 +70,7 @@ class Log:
 def _events(folder: Path, start: int) -> Callable[[Mapping], None]:
     """Returns a function that adds a line to a new event file.
 
-    These parts of TensorBoard need no TensorFlow, and do not load it.
+    These modules of TensorBoard do not import TensorFlow.
     """
     try:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -92,7 +92,7 @@ def _events(folder: Path, start: int) -> Callable[[Mapping], None]:
         add(step=line["step"], summary=Summary(value=values))
 
     add(file_version="brain.Event:2")
-    # What an interrupted run wrote after its last checkpoint is done again.
+    # Steps that an interrupted run logged after its last checkpoint are repeated.
     add(step=start + 1, session_log=SessionLog(status=SessionLog.START))
     return add_line
 
@@ -101,7 +101,7 @@ def _events(folder: Path, start: int) -> Callable[[Mapping], None]:
 
 Forms = Mapping[str, Callable[[float], str]]
 
-_LEARNS: Forms = {
+_METRICS: Forms = {
     "loss": "loss {:.3f}".format,
     "mlm_accuracy": "mlm {:.1%}".format,
     "nsp_accuracy": "nsp {:.1%}".format,
@@ -111,19 +111,19 @@ _LEARNS: Forms = {
     "loss_scale": lambda scale: f"scale 2^{math.log2(scale):.0f}",
     "skipped_steps": "{} skipped".format,
 }
-_RUNS: Forms = {
+_SPEED: Forms = {
     "tokens_per_second": "{:,.0f} tokens/s".format,
     "matmul_share": "{:.0%} of matmul".format,
 }
-_WIDTH_OF_FILES = 160
-# Seconds between lines, which stay in a file and on a terminal do not.
-_EVERY = {"terminal": 0.1, "file": 10.0}
-# The bar takes what room is left; cut off at the end, the least is lost.
+_FILE_WIDTH = 160
+# Seconds between lines; a file keeps all of them, a terminal overwrites them.
+_INTERVAL = {"terminal": 0.1, "file": 10.0}
+# The bar takes the remaining width, and the least important part comes last.
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
-def progress(line: Mapping[str, float], forms: Forms = _LEARNS) -> str:
-    """Returns the numbers of a line as the progress line shows them.
+def progress(line: Mapping[str, float], forms: Forms = _METRICS) -> str:
+    """Returns the metrics of a line of the log as the progress display shows them.
 
     Example:
         >>> progress({"loss": 6.25, "mlm_accuracy": 0.125, "learning_rate": 1e-4})
@@ -133,15 +133,15 @@ def progress(line: Mapping[str, float], forms: Forms = _LEARNS) -> str:
 
 
 class Progress:
-    """Draws how far a run is: two lines of at most 80 columns on a terminal.
+    """Displays the progress of a run: two lines of at most 80 columns on a terminal.
 
-    Where there is no terminal, as in the log of a cluster, it is one long line.
+    Elsewhere, as in the log of a cluster, it is one long line.
 
     Args:
-        steps: of the run.
-        start: steps done before.
-        shown: draw it at all.
-        file: where to; None is the process' stderr.
+        steps: number of steps of the run.
+        start: number of completed steps.
+        shown: display it at all.
+        file: output stream; None: stderr.
     """
 
     def __init__(self, steps: int, start: int, shown: bool, file: Any = None) -> None:
@@ -149,8 +149,8 @@ class Progress:
 
         file = sys.stderr if file is None else file
         self._two = file.isatty()
-        width = {"dynamic_ncols": True} if self._two else {"ncols": _WIDTH_OF_FILES}
-        every = _EVERY["terminal" if self._two else "file"]
+        width = {"dynamic_ncols": True} if self._two else {"ncols": _FILE_WIDTH}
+        interval = _INTERVAL["terminal" if self._two else "file"]
         self._bar = tqdm(
             total=steps,
             initial=start,
@@ -158,7 +158,7 @@ class Progress:
             disable=not shown,
             smoothing=0,  # an evaluation must not look like a slow step
             bar_format=_BAR,
-            mininterval=every,
+            mininterval=interval,
             file=file,
             **width,
         )
@@ -171,36 +171,36 @@ class Progress:
         self._bar.update()
 
     def show(self, line: Mapping[str, float]) -> None:
-        """Shows the numbers of a line of the log."""
-        learns, runs = progress(line), progress(line, _RUNS)
+        """Shows the metrics of a line of the log."""
+        metrics, speed = progress(line), progress(line, _SPEED)
         if self._two:
-            self._below.set_description_str(learns)
-            self._bar.set_postfix_str(runs)
+            self._below.set_description_str(metrics)
+            self._bar.set_postfix_str(speed)
         else:
-            self._bar.set_postfix_str(f"{learns}, {runs}", refresh=False)
+            self._bar.set_postfix_str(f"{metrics}, {speed}", refresh=False)
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._bar.close()  # the upper line first, or the lower takes its place
+        self._bar.close()  # first, or the lower line moves up
         self._below.close()
 
 
-# === The share of the machine ===
+# === Use of the hardware ===
 
 
 def training_operations(
     model: PreTrainedModel, shapes: Mapping[str, Sequence[int]]
 ) -> float:
-    """Counts the operations of a training step's matrix products.
+    """Counts the floating-point operations of a training step's matrix products.
 
-    Padding is computed and so counts; what is computed twice to save memory does not.
-    The backward pass takes twice the forward pass.
+    Padding counts, as it is computed; recomputed activations do not. The backward pass
+    takes twice the operations of the forward pass.
 
     Args:
         model: the model.
-        shapes: of the batch's features.
+        shapes: of the features of a batch.
 
     Example:
         >>> from keras_bert import BertConfig, BertModel
@@ -224,14 +224,14 @@ def training_operations(
 
 
 def matmul_limit(dtype: str, seconds: float = 0.02) -> float:
-    """Measures how many operations a second one device does in a matrix product.
+    """Measures the speed of a matrix product on one device.
 
     Args:
-        dtype: of the matrices, as the model computes.
-        seconds: about as long is a product that is measured, on a fast device less.
+        dtype: of the matrices, the compute dtype of the model.
+        seconds: about how long a measured product takes; less on a fast device.
 
     Returns:
-        Operations a second, the best of a few products.
+        Operations per second, the best of a few products.
     """
     size = 256
     while True:

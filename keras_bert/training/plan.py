@@ -1,4 +1,4 @@
-"""The numbers of a training run, checked before anything is loaded."""
+"""The hyper-parameters of a training run, checked before anything is loaded."""
 
 import json
 import math
@@ -19,9 +19,8 @@ from keras_bert.optimizers import (
 )
 from keras_bert.training.freezing import layers_frozen
 
-# The least value of each number, and those that have to lie above zero; None, where
-# a number may be None, is neither.
-_LEAST = {
+# Bounds of the numbers; None, where it is allowed, is not checked.
+_MINIMUM = {
     "steps": 1,
     "warmup_steps": 0,
     "weight_decay": 0,
@@ -38,8 +37,8 @@ _LEAST = {
 }
 _POSITIVE = ("learning_rate", "clip_norm", "layer_decay", "ema_momentum")
 _AT_MOST_ONE = ("layer_decay", "ema_momentum")
-# Where and how a run is computed and watched: another time it may differ.
-_CIRCUMSTANCES = (
+# How a run is computed and kept; a resumed run may change these.
+_RUNTIME_OPTIONS = (
     *("distribution", "model_shards", "activation_checkpointing"),
     *("keep", "keep_best", "patience"),
 )
@@ -47,51 +46,50 @@ _CIRCUMSTANCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The numbers of a training run.
+    """The hyper-parameters of a training run.
 
     Args:
         steps: optimizer steps.
-        learning_rate: the highest rate.
+        learning_rate: the peak rate.
         warmup_steps: steps over which the rate rises to it.
-        schedule: what follows, by its name in `keras_bert.optimizers`.
-        schedule_options: further arguments of it, such as `power`.
-        optimizer: by its name in `keras_bert.optimizers`.
-        optimizer_options: further arguments of it, such as `beta_2`.
+        schedule: the decay after that, a name of `keras_bert.optimizers.SCHEDULES`.
+        schedule_options: its further arguments, such as `power`.
+        optimizer: a name of `keras_bert.optimizers.OPTIMIZERS`.
+        optimizer_options: its further arguments, such as `beta_2`.
         weight_decay: see `AdamW`.
         bias_correction: see `AdamW`; Google's optimizer has none.
-        clip_norm: largest global norm of the gradient; None does not clip.
-        layer_decay: learning rate of a layer, as a share of the one's above.
-        ema_momentum: of an average of the weights over time, which is then what is
-            evaluated; None keeps none.
-        gradient_accumulation_steps: parts a batch is computed in, to save memory;
-            the steps are the same but for rounding.
-        activation_checkpointing: compute the inside of layers twice, to save memory;
-            the steps are the same.
-        freeze_layers: first layers that are frozen, with the embeddings. None: none,
-            or all where `unfreeze_every` is given.
-        unfreeze_every: steps after each of which another layer thaws, topmost first;
-            None: what is frozen stays so.
-        distribution: over which devices, by its name in
-            `keras_bert.training.distribution`.
-        model_shards: devices that share a copy of the weights, for
+        clip_norm: maximum global norm of the gradient; None does not clip.
+        layer_decay: learning rate of a layer divided by that of the layer above.
+        ema_momentum: of an exponential moving average of the weights, which is then
+            evaluated and saved; None keeps none.
+        gradient_accumulation_steps: microbatches per step, to save memory; the steps
+            are the same except for rounding.
+        activation_checkpointing: recompute activations in the backward pass, to save
+            memory; the steps are the same.
+        freeze_layers: number of layers, from the first, that are frozen together with
+            the embeddings. None: none, or all if `unfreeze_every` is given.
+        unfreeze_every: steps after which another layer thaws, topmost first; None:
+            frozen layers stay frozen.
+        distribution: a name of `keras_bert.training.distribution`.
+        model_shards: number of devices that share one copy of the weights, for
             `distribution="model_parallel"`.
         log_every: steps between lines of the log; 0: only at the end.
         evaluate_every: steps between evaluations on held-out data; 0: only at the end.
-        checkpoint_every: steps between checkpoints; one is written at the end too.
-        keep: newest checkpoints kept.
-        keep_best: also save and keep the checkpoint with the best held-out numbers.
-        monitor: which of those numbers says what is best, such as "loss" or
-            "accuracy". Accuracies are better when larger, all else when smaller.
-        patience: evaluations in a row, none better than the best, after which the run
-            ends. The model then has its best weights, also where the run came to its
+        checkpoint_every: steps between checkpoints; another is written at the end.
+        keep: number of recent checkpoints to keep.
+        keep_best: also save and keep the checkpoint with the best held-out metric.
+        monitor: the held-out metric that decides which is best, such as "loss" or
+            "accuracy". Accuracies are better when larger, losses when smaller.
+        patience: number of evaluations without an improvement after which the run
+            stops. The model then gets its best weights, also if the run reaches its
             last step. None: no early stopping, and the last weights.
-        min_delta: what is better has to be better by more than this.
+        min_delta: smallest change that counts as an improvement.
 
     Raises:
-        ConfigError: a number cannot be, or the numbers contradict each other.
+        ConfigError: a number is out of range, or the numbers contradict each other.
 
     Example:
-        >>> Plan(steps=4, learning_rate=1e-3).schedule_of_rates()(2).numpy().item()
+        >>> Plan(steps=4, learning_rate=1e-3).learning_rate_schedule()(2).numpy().item()
         0.0005000000237487257
     """
 
@@ -125,12 +123,12 @@ class Plan:
     def __post_init__(self):
         choose("schedule", self.schedule, SCHEDULES)
         choose("optimizer", self.optimizer, OPTIMIZERS)
-        for name, least in _LEAST.items():
-            self._insist(name, f"of {least} or more", lambda x, y=least: x >= y)
+        for name, least in _MINIMUM.items():
+            self._require(name, f"of {least} or more", lambda x, y=least: x >= y)
         for name in _POSITIVE:
-            self._insist(name, "above 0", lambda x: x > 0 and math.isfinite(x))
+            self._require(name, "above 0", lambda x: x > 0 and math.isfinite(x))
         for name in _AT_MOST_ONE:
-            self._insist(name, "of 1 or less", lambda x: x <= 1)
+            self._require(name, "of 1 or less", lambda x: x <= 1)
         self._refuse_contradictions()
 
     def _refuse_contradictions(self) -> None:
@@ -148,18 +146,18 @@ class Plan:
         if self.patience and not (self.evaluate_every and self.keep_best):
             raise ConfigError(
                 "Expected evaluate_every above 0 and keep_best with patience, which "
-                "counts evaluations and ends with the best weights. Received: "
+                "counts evaluations and restores the best weights. Received: "
                 f"patience={self.patience} with evaluate_every={self.evaluate_every}, "
                 f"keep_best={self.keep_best}."
             )
 
-    def _insist(self, name: str, words: str, holds: Any) -> None:
+    def _require(self, name: str, words: str, holds: Any) -> None:
         value = getattr(self, name)
         if value is not None and not holds(value):
             raise ConfigError(f"Expected {name} {words}. Received: {value}.")
 
-    def schedule_of_rates(self) -> WarmupSchedule:
-        """Returns the learning rate as a function of the steps done."""
+    def learning_rate_schedule(self) -> WarmupSchedule:
+        """Returns the learning rate as a function of completed steps."""
         return SCHEDULES[self.schedule](
             self.learning_rate, self.steps, self.warmup_steps, **self.schedule_options
         )
@@ -168,8 +166,8 @@ class Plan:
         """Returns how many layers are frozen in a step, as `freeze` takes it.
 
         Args:
-            step: from 1.
-            layers: that the encoder has.
+            step: number of the step, from 1.
+            layers: number of layers of the encoder.
 
         Example:
             >>> plan = Plan(steps=9, unfreeze_every=3)
@@ -182,14 +180,18 @@ class Plan:
         return layers_frozen((step - 1) // self.unfreeze_every, first)
 
     def optimizer_for(self, config: Config) -> SummedGradientOptimizer:
-        """Returns the optimizer this plan describes, for a model of a config."""
+        """Returns the optimizer this plan describes.
+
+        Args:
+            config: of the model.
+        """
         averaged = self.ema_momentum is not None
         average = {"use_ema": True, "ema_momentum": self.ema_momentum}
         shares = layer_rates(config, self.layer_decay) if self.layer_decay < 1 else {}
-        # `adam` is `adamw` without decay; it says so itself.
+        # "adam" sets its own weight decay, 0.
         decay = {} if self.optimizer == "adam" else {"weight_decay": self.weight_decay}
         return OPTIMIZERS[self.optimizer](
-            self.schedule_of_rates(),
+            self.learning_rate_schedule(),
             bias_correction=self.bias_correction,
             clip_norm=self.clip_norm,
             learning_rate_shares=shares,
@@ -200,14 +202,14 @@ class Plan:
 
 
 def claim(folder: Path, plan: Plan, config: Config) -> None:
-    """Writes `plan.json`, or checks that the run that is there has the same numbers.
+    """Writes `plan.json`, or checks that the existing run has the same plan.
 
-    Where a run is computed may change when it goes on; its numbers may not.
+    The devices of a run may change when it is resumed; its hyper-parameters may not.
 
     Args:
         folder: the run's directory.
-        plan: the numbers.
-        config: the model's.
+        plan: the plan.
+        config: of the model.
 
     Raises:
         ConfigError: the directory holds a run with another plan or model.
@@ -215,11 +217,11 @@ def claim(folder: Path, plan: Plan, config: Config) -> None:
     file = folder / "plan.json"
     mine = {"plan": asdict(plan), "config": config.to_dict()}
     if not file.exists():
-        _write_whole(file, json.dumps(mine, indent=2, sort_keys=True) + "\n")
+        _write_atomically(file, json.dumps(mine, indent=2, sort_keys=True) + "\n")
     elif changes := _changes(_read(file), json.loads(json.dumps(mine))):
         raise ConfigError(
             f"{folder} holds a run with another plan or model ({', '.join(changes)}). "
-            "Choose another output directory, or remove that one to start again."
+            "Choose another output directory, or remove this one to start again."
         )
 
 
@@ -227,10 +229,10 @@ def _read(file: Path) -> dict:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"{file} is damaged: {error}. Remove it.") from error
+        raise ConfigError(f"{file} is corrupt: {error}. Remove it.") from error
 
 
-# What a plan written before a number existed was made with.
+# For plans that were written before a field existed.
 _DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
 
 
@@ -238,7 +240,7 @@ def _changes(before: Mapping, now: Mapping) -> list[str]:
     changes = []
     for part, defaults in (("plan", _DEFAULTS), ("config", {})):
         old, new = defaults | before.get(part, {}), now[part]
-        names = sorted((old.keys() | new.keys()) - {*_CIRCUMSTANCES})
+        names = sorted((old.keys() | new.keys()) - {*_RUNTIME_OPTIONS})
         changes += [
             f"{name} {old.get(name)!r}, now {new.get(name)!r}"
             for name in names
@@ -247,8 +249,8 @@ def _changes(before: Mapping, now: Mapping) -> list[str]:
     return changes
 
 
-def _write_whole(file: Path, text: str) -> None:
-    """Writes a file that is there whole, or not at all."""
+def _write_atomically(file: Path, text: str) -> None:
+    """Writes a file that appears complete, or not at all."""
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, file)

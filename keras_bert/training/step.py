@@ -1,10 +1,10 @@
-"""One step of training or evaluation, as sums that add up over replicas.
+"""The loss and metrics of a batch, as sums that add up over replicas and steps.
 
-A batch is `(features, labels, weights)`; labels and weights are dicts by the
-model's output names, or single arrays for a model with one output.
+A batch is `(features, labels, weights)`; labels and weights are dicts by output name,
+or arrays for a model with one output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras import ops
@@ -16,17 +16,18 @@ from keras_bert.models import PreTrainedModel
 
 Tensor = Any
 
-# What the outputs are called in logs.
+STOP_CHECK_EVERY = 8  # steps between checks whether any process was told to stop
+# Names of outputs in logs.
 SHORT_NAMES = {"prediction_logits": "mlm", "seq_relationship_logits": "nsp"}
 
 
 def by_output(values: Any) -> dict[str, Any]:
-    """Returns a dict by output name; a single value is that of `logits`."""
+    """Returns a dict by output name; a single value belongs to `logits`."""
     return dict(values) if isinstance(values, Mapping) else {"logits": values}
 
 
 def log_name(output: str, quantity: str) -> str:
-    """Returns the key of a quantity in logs: `mlm_loss`, `nsp_accuracy`, `loss`.
+    """Returns the name of a quantity in logs: `mlm_loss`, `nsp_accuracy`, `loss`.
 
     Example:
         >>> log_name("prediction_logits", "accuracy"), log_name("logits", "loss")
@@ -36,11 +37,11 @@ def log_name(output: str, quantity: str) -> str:
     return f"{short}_{quantity}" if short else quantity
 
 
-class Objective:
-    """A model's total loss, and sums from which its metrics follow.
+class BatchLoss:
+    """A model's total loss, and the sums its metrics are computed from.
 
     Args:
-        model: the model; its head brings losses and their weights.
+        model: the model; losses and their weights are those of its head.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -51,7 +52,7 @@ class Objective:
         }
         weights = {output: x.loss_weight for output, x in objectives.items()}
         self.loss_weights = {k: x for k, x in weights.items() if x is not None}
-        # Only accuracies are sums of right answers; others are for `compile()`.
+        # Only accuracies are ratios of sums; other metrics are for `compile()`.
         self.accuracies = {
             output: objective.metric()
             for output, objective in objectives.items()
@@ -69,12 +70,12 @@ class Objective:
         Args:
             batch: `(features, labels)` or `(features, labels, weights)`.
             training: with dropout.
-            totals: sum of weights by output, for a part of a larger batch; None
-                takes the batch's own.
+            totals: sum of weights by output, for a microbatch of a larger batch; None
+                computes those of this batch.
 
         Returns:
-            The total loss, this replica's share of it; and for each quantity its
-            weighted sum and the sum of weights.
+            This replica's share of the total loss; and for each quantity its weighted
+            sum and the sum of weights.
         """
         features, labels, weights = _unpacked(batch)
         outputs = by_output(self.model(features, training=training))
@@ -88,13 +89,13 @@ class Objective:
         return loss, sums
 
     def totals(self, batch: tuple) -> dict[str, Tensor]:
-        """Returns what the loss of each output is divided by.
+        """Returns the divisor of the loss of each output.
 
-        That is the sum of weights over all replicas, or 1 where there are none. It
-        follows from labels and weights alone.
+        That is the sum of weights over all replicas, or 1 if it is zero. It depends on
+        labels and weights alone.
 
         Args:
-            batch: this replica's share, `(features, labels[, weights])`.
+            batch: of this replica, `(features, labels[, weights])`.
         """
         features, labels, weights = _unpacked(batch)
         model, config = self.model, self.model.config
@@ -111,10 +112,10 @@ class Objective:
             for name, total in zip(self.losses, sum_over_replicas(sums), strict=True)
         }
 
-    def total(self, line: Mapping[str, float]) -> float:
-        """Returns the total loss that follows from the means of its parts."""
+    def total(self, metrics: Mapping[str, float]) -> float:
+        """Returns the total loss, given the mean loss of each output."""
         return sum(
-            self.loss_weights.get(name, 1.0) * line[log_name(name, "loss")]
+            self.loss_weights.get(name, 1.0) * metrics[log_name(name, "loss")]
             for name in self.losses
         )
 
@@ -137,9 +138,9 @@ def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 def _shape_for(
     labels: Tensor, axes: str, sizes: Mapping[str, int], packed: bool
 ) -> tuple:
-    """The shape of an output for these labels; an axis that varies counts as 1."""
+    """Returns the output shape for these labels; an unknown axis counts as 1."""
     *outer, last = names(axes)
-    rank = len(outer) + (packed and len(outer) == 1)  # pooled: an axis of pieces
+    rank = len(outer) + (packed and len(outer) == 1)  # with an axis of pieces
     return (*ops.shape(labels)[:rank], sizes.get(last, 1))
 
 
@@ -155,9 +156,21 @@ def _real_tokens(model: PreTrainedModel, features: Any) -> Tensor:
 
 
 def averages(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
-    """Divides sums by weights: the mean of every quantity, as Python floats."""
-    numbers = {
-        name: (float(ops.convert_to_numpy(top)), float(ops.convert_to_numpy(bottom)))
-        for name, (top, bottom) in sums.items()
+    """Returns the mean of every quantity, its sum divided by its weights."""
+    return {
+        name: top / max(bottom, 1e-9) for name, (top, bottom) in as_floats(sums).items()
     }
-    return {name: top / max(bottom, 1e-9) for name, (top, bottom) in numbers.items()}
+
+
+def as_floats(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[float, float]]:
+    """Returns sums as Python floats; waits until they are computed."""
+    return {name: (float(top), float(bottom)) for name, (top, bottom) in sums.items()}
+
+
+def add_up(steps: Sequence[Mapping[str, tuple[Any, Any]]]) -> dict:
+    """Adds the sums of several steps, quantity by quantity."""
+    steps = [as_floats(sums) for sums in steps]
+    return {
+        name: tuple(sum(sums[name][side] for sums in steps) for side in (0, 1))
+        for name in steps[0]
+    }

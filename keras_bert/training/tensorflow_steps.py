@@ -10,12 +10,11 @@ import numpy as np
 from keras_bert.errors import ConfigError
 from keras_bert.training.accumulation import gradients
 from keras_bert.training.averaging import averaged_weights
-from keras_bert.training.batches import Batches, ahead, is_dataset
-from keras_bert.training.step import Objective
+from keras_bert.training.batches import Batches, is_dataset, prefetch
+from keras_bert.training.step import STOP_CHECK_EVERY, BatchLoss
 from keras_bert.training.variables import assign, numbered
 
 ITERATOR = "iterator"
-AGREE_EVERY = 8  # steps between talks of processes about stopping
 
 
 class TensorFlowSteps:
@@ -25,17 +24,19 @@ class TensorFlowSteps:
         strategy: the devices.
         model: made in the strategy's scope.
         optimizer: not built yet.
-        parts: parts a batch is computed in.
+        microbatches: number of microbatches per step.
 
     Attributes:
-        objective: the loss.
-        devices: that compute a step together, as far as they are distinct.
+        batch_loss: the loss and the sums of metrics.
+        devices: number of distinct devices that compute a step together.
         writes: whether this process writes the run's files.
     """
 
-    def __init__(self, strategy: Any, model: Any, optimizer: Any, parts: int) -> None:
+    def __init__(
+        self, strategy: Any, model: Any, optimizer: Any, microbatches: int
+    ) -> None:
         self.strategy, self.model, self.optimizer = strategy, model, optimizer
-        self.objective, self.parts = Objective(model), parts
+        self.batch_loss, self.microbatches = BatchLoss(model), microbatches
         with strategy.scope():
             optimizer.build(model.trainable_variables)
         self.replicas = strategy.num_replicas_in_sync
@@ -61,8 +62,8 @@ class TensorFlowSteps:
 
         if tf.config.list_logical_devices("GPU") or self._on_tpu():
             return self.replicas
-        here = len(tf.config.list_logical_devices("CPU"))  # parts of one processor
-        return max(1, self.replicas // here)
+        # Logical CPUs share one processor.
+        return max(1, self.replicas // len(tf.config.list_logical_devices("CPU")))
 
     def _on_tpu(self) -> bool:
         return type(self.strategy).__name__.startswith("TPU")
@@ -73,8 +74,9 @@ class TensorFlowSteps:
         import tensorflow as tf
 
         variables = self.model.trainable_variables
+        scale_loss = self.optimizer.scale_loss
         found, loss, sums = gradients(
-            self.objective, batch, variables, self.parts, self.optimizer.scale_loss
+            self.batch_loss, batch, variables, self.microbatches, scale_loss
         )
         self.optimizer.apply(found, variables)
         # The losses are shares of one total: they add up over the replicas.
@@ -87,11 +89,11 @@ class TensorFlowSteps:
     def _evaluate_on_replica(self, batch: tuple) -> dict:
         import tensorflow as tf
 
-        _, sums = self.objective(batch, training=False)
+        _, sums = self.batch_loss(batch, training=False)
         return tf.nest.map_structure(tf.convert_to_tensor, sums)
 
     def _reduced(self, on_replica: Callable) -> Callable:
-        """Runs on every replica and adds up the sums, compiled once."""
+        """Runs a function on every replica and adds up its results, compiled once."""
         import tensorflow as tf
 
         strategy = self.strategy
@@ -106,11 +108,11 @@ class TensorFlowSteps:
 
         return step
 
-    def agree(self, stop: bool, step: int) -> bool:
-        """Says whether any process was told to stop, the same to all of them."""
-        if self.processes == 1 or step % AGREE_EVERY:
-            return stop and self.processes == 1
-        return float(self._count(np.float32(stop))) > 0
+    def any_process_stopped(self, stopped: bool, step: int) -> bool:
+        """Returns whether any process was told to stop; the same in all of them."""
+        if self.processes == 1 or step % STOP_CHECK_EVERY:
+            return stopped and self.processes == 1
+        return float(self._count(np.float32(stopped))) > 0
 
     def shapes(self, batch: tuple) -> dict[str, tuple[int, ...]]:
         """Returns the shapes of a batch's features, over all replicas."""
@@ -125,11 +127,11 @@ class TensorFlowSteps:
         if not is_dataset(source):
             return self._placed(source, range(start + 1, steps + 1))
         if self._on_tpu():
-            _insist_on_static_shapes(source)
+            _require_static_shapes(source)
         if self.replicas == 1:
             self._iterator = self._iterator or iter(source)
             return self._iterator
-        # A distributed iterator cannot be saved; the data is read up to here.
+        # A distributed iterator cannot be saved; completed batches are skipped.
         rest = source.skip(start)
         return iter(self.strategy.experimental_distribute_dataset(rest))
 
@@ -147,7 +149,7 @@ class TensorFlowSteps:
                 f"Received: {source.batch_size}."
             )
         if self.replicas == 1:
-            return ahead(source, numbers)
+            return prefetch(source, numbers)
 
         def place(step: int) -> Any:
             def of_replica(context: Any) -> tuple:
@@ -157,12 +159,12 @@ class TensorFlowSteps:
             values = self.strategy.experimental_distribute_values_from_function
             return values(of_replica)
 
-        return ahead(place, numbers)
+        return prefetch(place, numbers)
 
     # === State ===
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns the values of all variables, which later steps do not change."""
+        """Returns copies of the values of all variables."""
         return {name: v.numpy() for name, v in self._variables().items()}
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
@@ -174,7 +176,7 @@ class TensorFlowSteps:
         return numbered(self.model, self.optimizer)
 
     def save_position(self, folder: Path) -> None:
-        """Writes where in the data the run is, if the data does not follow from it."""
+        """Saves the iterator of a dataset; batches by number need no position."""
         if self._iterator is not None:
             import tensorflow as tf
 
@@ -182,7 +184,7 @@ class TensorFlowSteps:
             checkpoint.write(str(folder / ITERATOR))
 
     def load_position(self, folder: Path, source: Any) -> None:
-        """Goes where `save_position` was."""
+        """Restores what `save_position` saved."""
         if (folder / f"{ITERATOR}.index").exists() and is_dataset(source):
             import tensorflow as tf
 
@@ -191,7 +193,7 @@ class TensorFlowSteps:
             checkpoint.read(str(folder / ITERATOR)).assert_consumed()
 
     def take_values(self) -> None:
-        """Takes over what was assigned to variables, which is where values are."""
+        """Does nothing: the variables themselves hold the state."""
 
     def value(self, variable: keras.Variable) -> np.ndarray:
         """Returns the value of a variable of the optimizer."""
@@ -203,14 +205,14 @@ class TensorFlowSteps:
             variable.assign(value)
 
     def averaged(self) -> Any:
-        """Returns a context in which evaluation is of the averaged weights."""
+        """Returns a context in which the averaged weights are evaluated."""
         return averaged_weights(self.optimizer)
 
     def finish(self) -> None:
-        """Leaves the trained values in the model, where they already are."""
+        """Does nothing: the model already has its trained values."""
 
 
-def _insist_on_static_shapes(source: Any) -> None:
+def _require_static_shapes(source: Any) -> None:
     import tensorflow as tf
 
     for spec in tf.nest.flatten(source.element_spec):

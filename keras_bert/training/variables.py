@@ -1,4 +1,4 @@
-"""The variables of a run by name: its checkpoints, and Google's optimizer state."""
+"""The variables of a run by name, and optimizer state of converted checkpoints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,18 +8,19 @@ import keras
 import numpy as np
 
 from keras_bert.errors import CheckpointError, MissingFileError
+from keras_bert.training.weight_order import reordered
 
 
 def numbered(model: Any, optimizer: Any) -> dict[str, keras.Variable]:
-    """Names every variable of a run by its number and name.
+    """Returns every variable of a run under its index and name.
 
-    Numbers alone are not enough to notice another model, and names alone hold counters
-    of the process.
+    Indices alone would not reveal another model, and names alone depend on how many
+    objects the process made before.
     """
-    parts = {"model": model.variables, "optimizer": optimizer.variables}
+    groups = {"model": model.variables, "optimizer": optimizer.variables}
     return {
-        f"{part}/{number}/{variable.name}": variable
-        for part, variables in parts.items()
+        f"{group}/{number}/{variable.name}": variable
+        for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
 
@@ -27,32 +28,33 @@ def numbered(model: Any, optimizer: Any) -> dict[str, keras.Variable]:
 def assign(
     variables: Mapping[str, keras.Variable], values: Mapping[str, np.ndarray]
 ) -> None:
-    """Sets variables to the values of their names.
+    """Assigns values to variables by name.
 
     Raises:
         CheckpointError: the names or shapes differ.
     """
-    for name, value in fitting(variables, values).items():
+    for name, value in cast_values(variables, values).items():
         variables[name].assign(value)
 
 
-def fitting(
+def cast_values(
     variables: Mapping[str, keras.Variable], values: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Returns values in the dtypes of their variables.
+    """Returns the values in the dtypes of their variables.
 
     Raises:
         CheckpointError: the names or shapes differ.
     """
+    values = reordered(variables, values)
     differing = variables.keys() ^ values.keys() or {
         name for name, v in variables.items() if tuple(v.shape) != values[name].shape
     }
     if differing:
         raise CheckpointError(
-            "Expected a checkpoint of the same model and optimizer. What differs: "
+            "Expected a checkpoint of the same model and optimizer. Received other: "
             f"{', '.join(sorted(differing)[:4])}. Choose another output directory."
         )
-    # NumPy stores what it does not know, such as bfloat16, as plain bytes.
+    # NumPy stores dtypes it does not know, such as bfloat16, as plain bytes.
     return {
         name: values[name].view(keras.ops.convert_to_numpy(v).dtype)
         if values[name].dtype.kind == "V"
@@ -61,10 +63,10 @@ def fitting(
     }
 
 
-# === An optimizer's state by the names of weights ===
+# === Optimizer state by the names of weights ===
 
-# What the means of gradients and of their squares are called, by who wrote them: the
-# optimizer of BERT, that of MLPerf's LAMB, the former by its own name, TensorFlow 1.
+# Names of the first and second moment: in BERT's optimizer, in MLPerf's LAMB, in BERT's
+# optimizer under its class name, in TensorFlow 1.
 SLOT_NAMES = (
     ("adam_m", "adam_v"),
     ("LAMB", "LAMB_1"),
@@ -74,23 +76,23 @@ SLOT_NAMES = (
 
 
 def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
-    """Sets an optimizer's slots and counters from `optimizer.weights.h5`.
+    """Loads an optimizer's slots and counters from `optimizer.weights.h5`.
 
-    `keras-bert convert` writes that file from a training checkpoint of Google's or the
-    Model Garden's, beside the weights.
+    `keras-bert convert` writes that file next to the weights, from a training
+    checkpoint of Google's code or the Model Garden.
 
     Args:
-        optimizer: built, of `keras_bert.optimizers`.
+        optimizer: of `keras_bert.optimizers`, built.
         path: the file, or its directory. Its slots have one of the pairs of names in
-            `SLOT_NAMES`, whichever of Adam and LAMB wrote and reads them.
+            `SLOT_NAMES`; state of Adam fits LAMB and the reverse.
 
     Returns:
-        The steps that were done, from the counter `global_step` or `iteration`.
+        The number of completed steps, from the counter `global_step` or `iteration`.
 
     Raises:
         MissingFileError: there is no such file.
-        CheckpointError: it lacks a slot of a weight, has one of another shape, or has
-            no counter.
+        CheckpointError: a slot is missing or has another shape, or the counter is
+            missing.
 
     Example:
         >>> done = load_optimizer_state(optimizer, "converted/")  # doctest: +SKIP
@@ -101,8 +103,8 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
     file = path / "optimizer.weights.h5" if path.is_dir() else path
     if not file.is_file():
         raise MissingFileError(
-            f"Expected an optimizer's state at {file}; none is there. `keras-bert "
-            "convert` writes it from a checkpoint of training."
+            f"Expected optimizer state at {file}; there is no such file. `keras-bert "
+            "convert` writes it from a training checkpoint."
         )
     with h5py.File(file, "r") as stored:
         steps = _counter(stored, file)
@@ -120,7 +122,7 @@ def load_optimizer_state(optimizer: Any, path: str | Path) -> int:
 
 
 def _names(stored: Any, optimizer: Any) -> tuple[str, str]:
-    """Returns the names of the slots that a file has; those of BERT if it has none."""
+    """Returns the slot names that a file uses; those of BERT if it has no slots."""
     there = (
         pair
         for pair in SLOT_NAMES
@@ -134,8 +136,8 @@ def _counter(stored: Any, file: Path) -> int:
         if name in stored:
             return int(np.asarray(stored[name]).item())
     raise CheckpointError(
-        f"Expected a counter of steps (global_step) in {file}; there is none. Convert "
-        "the checkpoint of training again."
+        f"Expected a step counter (global_step) in {file}; there is none. Convert the "
+        "training checkpoint again."
     )
 
 
@@ -144,7 +146,7 @@ def _slot(stored: Any, name: str, shape: tuple[int, ...], file: Path) -> np.ndar
     if found is None or found.shape != shape:
         raise CheckpointError(
             f"Expected {name} of shape {shape} in {file}. Received: "
-            f"{'nothing' if found is None else found.shape}. Convert the checkpoint of "
-            "training again, with the model's own class."
+            f"{'nothing' if found is None else found.shape}. Convert the training "
+            "checkpoint again, with --head set to the model's class."
         )
     return np.asarray(found)

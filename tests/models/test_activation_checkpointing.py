@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_bert import BertForPreTraining
 from keras_bert.optimizers import AdamW
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.backends import passed
 from tests.bounds import assert_close
 from tests.cases import CASES, CONFIG
@@ -58,7 +58,7 @@ BY_VARIABLES = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[BACKEND
 
 def gradients(model, graph: bool) -> tuple[float, list[np.ndarray]]:
     """Returns the loss with dropout, and its gradient by every weight."""
-    objective, batch = Objective(model), (CASE.features(), CASE.labels)
+    objective, batch = BatchLoss(model), (CASE.features(), CASE.labels)
     found = BY_VARIABLES(
         model.trainable_variables, lambda: objective(batch, training=True)[0], graph
     )
@@ -79,7 +79,7 @@ def test_gradients_are_the_same_with_dropout(graph):
 
 def test_dropout_is_on_in_what_is_compared():
     model, batch = _model(), (CASE.features(), CASE.labels)
-    without, _ = Objective(model)(batch, training=False)
+    without, _ = BatchLoss(model)(batch, training=False)
     without = float(ops.convert_to_numpy(without))
     assert abs(gradients(model, graph=False)[0] - without) > 1e-4
 

@@ -13,7 +13,7 @@ import pytest
 
 from keras_bert.families import FAMILIES
 from keras_bert.models import MODELS
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.bounds import assert_close, bound
 from tests.paths import SHARED, shared
 
@@ -153,7 +153,7 @@ def test_loss_equals_the_original(golden):
         return
     labels, weights = _labels(golden)
     batch = (golden.features, labels, weights)
-    total, _ = Objective(golden.load())(batch, training=False)
+    total, _ = BatchLoss(golden.load())(batch, training=False)
     # Google adds 1e-5 to the sum of masked-LM weights; we divide by the sum alone.
     slack = 1e-5 * float(stored) if "total_loss" in golden.outputs else 0.0
     assert abs(float(_numpy(total)) - float(stored)) <= bound(stored) + slack

@@ -15,7 +15,7 @@ from keras_bert.losses import (
     SquaredError,
 )
 from keras_bert.models import MODELS
-from keras_bert.training.step import Objective, averages, by_output
+from keras_bert.training.step import BatchLoss, averages, by_output
 from tests.cases import CASES, CONFIG
 
 RNG = np.random.default_rng(7)
@@ -225,7 +225,7 @@ def _batch(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_compile_and_the_training_loop_have_one_loss(name):
     model, batch = MODELS[name](STILL, seed=1), _batch(name)
-    total, sums = Objective(model)(batch, training=False)
+    total, sums = BatchLoss(model)(batch, training=False)
     line = {"loss": float(total)} | averages(sums)
     model.compile(run_eagerly=True)  # quicker than tracing
     features, labels, weights = batch
@@ -258,7 +258,7 @@ def test_question_answering_takes_the_mean_of_start_and_end():
     features, labels, weights = _batch("BertForQuestionAnswering")
     logits = {k: ops.convert_to_numpy(v) for k, v in by_output(model(features)).items()}
     losses = [_crossentropy(labels[k], logits[k], weights[k]) for k in labels]
-    total, _ = Objective(model)((features, labels, weights), training=False)
+    total, _ = BatchLoss(model)((features, labels, weights), training=False)
     assert float(total) == pytest.approx(np.mean(losses), 1e-5)
 
 

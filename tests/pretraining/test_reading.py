@@ -30,7 +30,7 @@ from keras_bert.pretraining.rows import (
     piece_lengths,
 )
 from keras_bert.pretraining.tfrecords import write_records
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.bounds import assert_close
 from tests.paths import ROOT
 from tests.vocabulary import SPECIAL
@@ -355,7 +355,7 @@ def test_packed_rows_give_the_numbers_of_their_pieces(patterns, name):
 
 @pytest.mark.parametrize("name", ["packed", "compact_packed"])
 def test_packed_rows_have_the_loss_of_their_pieces(patterns, name):
-    objective = Objective(BertForPreTraining(CONFIG, seed=1))
+    objective = BatchLoss(BertForPreTraining(CONFIG, seed=1))
     data = read(patterns[name], 99, drop_remainder=False)
     (batch,) = arrays(data)
     alone, expected = _unpacked(*batch)

@@ -12,7 +12,7 @@ from keras_bert.models import BertForPreTraining, BertForSequenceClassification
 from keras_bert.optimizers import LAMB, AdamW, LinearWarmupDecay
 from keras_bert.training.accumulation import gradients, split
 from keras_bert.training.loop import Plan, Run
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.bounds import assert_close
 from tests.cases import CONFIG
 
@@ -209,7 +209,7 @@ def test_rows_that_cannot_be_divided_are_refused():
 
 
 def _compute(model, batch, parts, scale_loss=lambda loss: loss):
-    objective = Objective(model)
+    objective = BatchLoss(model)
 
     @tf.function(autograph=False)
     def compute():
@@ -231,7 +231,7 @@ def test_sums_over_parts_are_those_of_the_batch():
         np.testing.assert_allclose(sums[name], others[name], rtol=1e-6)
     # The mean of the parts' means is something else.
     parts = tf.data.Dataset.from_tensor_slices(split(batch, 4))
-    means = [float(Objective(model)(part, training=False)[0]) for part in parts]
+    means = [float(BatchLoss(model)(part, training=False)[0]) for part in parts]
     assert np.mean(means) != pytest.approx(float(loss), rel=1e-2)
 
 

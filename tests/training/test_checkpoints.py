@@ -15,7 +15,7 @@ from keras_bert.training.loop import Plan, Run
 from keras_bert.training.monitoring import kept_lines
 from keras_bert.training.variables import (
     SLOT_NAMES,
-    fitting,
+    cast_values,
     load_optimizer_state,
     numbered,
 )
@@ -77,20 +77,20 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_one_is_set_aside_for_the_one_before(damage, tmp_path, caplog):
+def test_a_corrupt_one_is_renamed_and_the_previous_one_read(damage, tmp_path, caplog):
     checkpoints = _saved(tmp_path, [4, 9])
     DAMAGES[damage](tmp_path / "step-9")
     with caplog.at_level(logging.WARNING):
         assert checkpoints.newest().step == 4
-    assert "step-9 is damaged" in caplog.text
-    assert {path.name for path in tmp_path.iterdir()} == {"step-4", "damaged-9"}
+    assert "step-9 is corrupt" in caplog.text
+    assert {path.name for path in tmp_path.iterdir()} == {"step-4", "corrupt-9"}
     assert _saved(tmp_path, [9]).newest().step == 9  # its place is free again
 
 
-def test_damaged_ones_alone_are_an_error_not_a_new_beginning(tmp_path):
+def test_corrupt_ones_alone_are_an_error_not_a_new_start(tmp_path):
     checkpoints = _saved(tmp_path, [4])
     _flip(tmp_path / "step-4" / STATE)
-    with pytest.raises(CheckpointError, match=r"all of \[4\] are damaged"):
+    with pytest.raises(CheckpointError, match=r"steps \[4\], all corrupt"):
         checkpoints.newest()
 
 
@@ -125,7 +125,7 @@ def test_one_process_of_several_writes(tmp_path):
 # === In a run ===
 
 
-def test_a_run_goes_on_from_the_one_before_a_damaged_one(tmp_path, caplog):
+def test_a_run_resumes_from_the_one_before_a_corrupt_one(tmp_path, caplog):
     plan = dict(steps=4, log_every=1, checkpoint_every=2, evaluate_every=0)
     whole = run_of(tmp_path / "run", heldout=False, plan=Plan(**plan))
     expected = whole()
@@ -133,7 +133,7 @@ def test_a_run_goes_on_from_the_one_before_a_damaged_one(tmp_path, caplog):
     again = run_of(tmp_path / "run", heldout=False, plan=Plan(**plan))
     with caplog.at_level(logging.WARNING):
         history = again()
-    assert "step-4 is damaged" in caplog.text
+    assert "step-4 is corrupt" in caplog.text
     assert [line["loss"] for line in history] == [line["loss"] for line in expected]
     for one, other in zip(again.model.variables, whole.model.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
@@ -175,12 +175,12 @@ def built():
 def test_values_that_do_not_fit_are_refused(built):
     variables = numbered(*built)
     values = {name: v.numpy() for name, v in variables.items()}
-    assert fitting(variables, values).keys() == values.keys()
+    assert cast_values(variables, values).keys() == values.keys()
     name = next(iter(values))
     with pytest.raises(CheckpointError, match=name):
-        fitting(variables, {k: v for k, v in values.items() if k != name})
+        cast_values(variables, {k: v for k, v in values.items() if k != name})
     with pytest.raises(CheckpointError, match=name):
-        fitting(variables, {**values, name: values[name][:-1]})
+        cast_values(variables, {**values, name: values[name][:-1]})
 
 
 # === Google's optimizer state ===

@@ -16,7 +16,7 @@ from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import BertForPreTraining
 from keras_bert.training.distribution import DISTRIBUTIONS, distribution
 from keras_bert.training.loop import Plan
-from keras_bert.training.tensorflow_steps import AGREE_EVERY
+from keras_bert.training.step import STOP_CHECK_EVERY
 from tests.paths import ROOT
 from tests.training.places import jax_place, ports, tensorflow_place
 from tests.training.worker import STEPS, Rows, run
@@ -134,7 +134,7 @@ def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp
         _wait_for(lambda: max(_steps(tmp_path)) > kept, workers, tmp_path)
         workers[1].terminate()
         _assert_ended_well(workers, tmp_path)
-    assert max(_steps(tmp_path)) % AGREE_EVERY == 0  # both stopped there
+    assert max(_steps(tmp_path)) % STOP_CHECK_EVERY == 0  # both stopped there
     assert not (tmp_path / "weights-0.npz").exists()
 
     with _started(tmp_path, place, name) as workers:

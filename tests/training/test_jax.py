@@ -197,7 +197,9 @@ def test_a_shard_holds_its_part_of_a_weight_and_of_its_slots(tmp_path):
     )
     found = {
         v.name: value.addressable_shards[0].data.shape
-        for v, value in zip(steps.kept.optimizer, steps._state.optimizer, strict=True)
+        for v, value in zip(
+            steps.variables.optimizer, steps._state.optimizer, strict=True
+        )
     }
     assert found["layer_0_attention_query_kernel_adam_m"] == (24, 6)
     assert found["embeddings_word_embeddings_embeddings_adam_v"] == (25, 24)

@@ -22,6 +22,7 @@ from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import BertForSequenceClassification
 from keras_bert.training import loop
 from keras_bert.training.checkpointing import Checkpoints
+from keras_bert.training.early_stopping import BestEvaluation
 from keras_bert.training.loop import Plan, Run
 from keras_bert.training.monitoring import Progress, progress
 from keras_bert.training.plan import claim
@@ -184,13 +185,12 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path, changes, error,
 
 def _ends_at(plan, values):
     """The evaluations after which a run ends, and which one was best."""
-    run = Run(None, plan, None, None)
-    run._best, run._waited = {}, 0
+    best = BestEvaluation(plan, {})
     for step, value in enumerate(values):
-        run._is_best(step, value)
-        if run.ended_early:
+        best.improves(step, value)
+        if best.patience_exhausted:
             break
-    return step, run._best["step"]
+    return step, best.step
 
 
 @settings(deadline=None, max_examples=50)

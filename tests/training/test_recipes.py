@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from keras_bert import BertConfig, BertForPreTraining
-from keras_bert.cli.recipes import CHECKS, Situation, check, duration
+from keras_bert.cli.plan_summary import duration
+from keras_bert.cli.run_checks import CONTRADICTIONS, RunChecks
 from keras_bert.errors import (
     CheckpointError,
     ConfigError,
@@ -22,14 +23,13 @@ from keras_bert.families.bert import SMALL_SIZES
 from keras_bert.pretraining.record_form import RecordForm
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.training import estimates
-from keras_bert.training.checkpointing import Checkpoints
+from keras_bert.training.checkpointing import Checkpoints, hand_over
 from keras_bert.training.plan import Plan
 from keras_bert.training.recipes import (
     FINE_TUNING,
     PRETRAINING,
     Phase,
     Recipe,
-    hand_over,
     override,
     settings,
 )
@@ -78,14 +78,14 @@ def test_the_numbers_are_those_of_the_papers():
 
 def test_two_phases_are_one_schedule():
     """The pieces give the rates of one linear run, at every step."""
-    whole = Plan(steps=100, learning_rate=0.3, warmup_steps=7).schedule_of_rates()
+    whole = Plan(steps=100, learning_rate=0.3, warmup_steps=7).learning_rate_schedule()
     phases = (
         Phase(steps=70, batch_size=5, learning_rate=0.3, warmup_steps=7),
         Phase(steps=30, batch_size=5),
     )
     first, second = Recipe(phases=phases).plans()
-    found = [float(first.schedule_of_rates()(step)) for step in range(70)]
-    found += [float(second.schedule_of_rates()(step)) for step in range(30)]
+    found = [float(first.learning_rate_schedule()(step)) for step in range(70)]
+    found += [float(second.learning_rate_schedule()(step)) for step in range(30)]
     expected = [float(whole(step)) for step in range(100)]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
 
@@ -208,7 +208,7 @@ STATIC = RecordForm(
     False, "google", False, True, {"seq": 128, "pieces": 1, "predictions": 20}
 )
 COMPACT = STATIC._replace(compact=True, sizes={"seq": 128, "pieces": 1})
-FITTING = Situation(1, TINY.phases[0], TINY, "r*", STATIC, False, False, False)
+FITTING = RunChecks(1, TINY.phases[0], TINY, "r*", STATIC, False, False, False)
 
 
 def _phase(**changes):
@@ -216,10 +216,13 @@ def _phase(**changes):
 
 
 WRONG = {
-    "no checkpoint": ({"recipe": replace(TINY, goes_on=True)}, "--init"),
+    "no checkpoint": ({"recipe": replace(TINY, from_checkpoint=True)}, "--init"),
     "state without checkpoint": ({"has_optimizer_state": True}, "--init-optimizer"),
     "no tokenizer": ({"form": COMPACT}, "--vocab"),
-    "parts": (_phase(gradient_accumulation_steps=3), "256 rows in 3 parts"),
+    "microbatches": (
+        _phase(gradient_accumulation_steps=3),
+        "256 rows in 3 microbatches",
+    ),
     "LAMB without decay": (
         {"recipe": replace(TINY, optimizer="lamb", weight_decay=0.0)},
         "weight_decay above 0",
@@ -237,26 +240,26 @@ WRONG = {
 
 
 def test_what_fits_is_let_through():
-    check(FITTING)
-    check(FITTING._replace(form=COMPACT, has_tokenizer=True))
+    FITTING.run()
+    FITTING._replace(form=COMPACT, has_tokenizer=True).run()
     order = replace(TINY.phases[0], data={"objective": "sop"})
-    check(FITTING._replace(phase=order))
+    FITTING._replace(phase=order).run()
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_contradiction_is_one_error(name):
     changes, words = WRONG[name]
     with pytest.raises((ConfigError, InputError), match=words) as raised:
-        check(FITTING._replace(**changes))
+        FITTING._replace(**changes).run()
     assert "Received" in str(raised.value)
 
 
 def test_every_check_is_tested():
     caught = set()
     for changes, _ in WRONG.values():
-        situation = FITTING._replace(**changes)
-        caught |= {n for n, c in enumerate(CHECKS) if c.is_wrong(situation)}
-    assert caught == set(range(len(CHECKS)))
+        checks = FITTING._replace(**changes)
+        caught |= {c.message for c in CONTRADICTIONS if c.found_in(checks)}
+    assert caught == {c.message for c in CONTRADICTIONS}
 
 
 # === Handing over ===
@@ -298,7 +301,7 @@ def test_a_phase_that_has_begun_is_left_alone(tmp_path):
 
 
 def test_nothing_to_hand_over_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match="Run the phase before"):
+    with pytest.raises(CheckpointError, match="Run the previous phase"):
         hand_over(tmp_path / "absent", tmp_path / "two")
 
 

@@ -9,7 +9,7 @@ from keras_bert.models import BertForSequenceClassification
 from keras_bert.optimizers import AdamW
 from keras_bert.training.accumulation import gradients
 from keras_bert.training.loop import Plan, Run
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.bounds import assert_close
 from tests.cases import CONFIG
 
@@ -49,7 +49,7 @@ def _outputs(strategy, steps: int = 1) -> list[np.ndarray]:
 
 def _gradients(strategy, parts: int = 1, checkpointing: bool = False):
     model, batch = _model(strategy, checkpointing=checkpointing), _rows()
-    objective, variables = Objective(model), model.trainable_variables
+    objective, variables = BatchLoss(model), model.trainable_variables
     return _on_each(strategy, lambda: gradients(objective, batch, variables, parts)[:2])
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_bert
 from keras_bert.optimizers import AdamW, LinearWarmupDecay
-from keras_bert.training.step import Objective
+from keras_bert.training.step import BatchLoss
 from tests.paths import shared
 
 
@@ -23,7 +23,7 @@ def _load(model_class, case, stage, folder):
 
 
 def _train(model, optimizer, batches) -> list[float]:
-    objective = Objective(model)
+    objective = BatchLoss(model)
 
     @tf.function
     def step(features, labels, weights):

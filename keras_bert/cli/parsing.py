@@ -1,0 +1,112 @@
+"""How all commands read their arguments: one style of flags, and shared types."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "0"), False),
+}
+# The default of a flag that a recipe sets too: the flag is absent unless given.
+FROM_RECIPE = {"default": argparse.SUPPRESS}
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an argument that has one, and N or X for numbers."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        metavars = {int: "N", positive: "N", float: "X"}
+        default = super()._get_default_metavar_for_optional(action)
+        return metavars.get(action.type, default)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of `--kebab-case` flags that also understands those of Google's scripts.
+
+    Every flag may be written in `--snake_case`, and a flag with a `--no-` form in the
+    other spellings of absl: `--flag=False` and `--noflag`.
+
+    Example:
+        >>> parser = Parser()
+        >>> for name in ("--do-lower-case", "--do-whole-word-mask"):
+        ...     _ = parser.add_argument(name, action=argparse.BooleanOptionalAction)
+        >>> parser.parse_args(["--do_lower_case=False", "--nodo_whole_word_mask"])
+        Namespace(do_lower_case=False, do_whole_word_mask=False)
+    """
+
+    def __init__(self, **options):
+        super().__init__(formatter_class=HelpFormatter, **options)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        args = list(sys.argv[1:] if args is None else args)
+        end = args.index("--") if "--" in args else len(args)
+        args = [*self._canonical(args[:end]), *args[end:]]
+        return super().parse_known_args(args, namespace)
+
+    def _canonical(self, args: Sequence[str]) -> Iterator[str]:
+        """Yields the arguments with flags as they were declared."""
+        args = list(args)
+        while args:
+            flag, equals, value = args.pop(0).partition("=")
+            flag = self._declared(flag)
+            if not self._is_switch(flag):
+                yield f"{flag}{equals}{value}"
+                continue
+            if not equals and args[:1] in (["True"], ["False"]):
+                value = args.pop(0)
+            yield flag if not value or self._boolean(flag, value) else _negated(flag)
+
+    def _declared(self, flag: str) -> str:
+        """Returns a flag in the spelling of its declaration, if it is known."""
+        kebab = flag.replace("_", "-")
+        for spelling in (kebab, kebab.replace("--no", "--no-", 1)):
+            if flag.startswith("--") and spelling in self._option_string_actions:
+                return spelling
+        return flag
+
+    def _is_switch(self, flag: str) -> bool:
+        action = self._option_string_actions.get(flag)
+        return isinstance(action, argparse.BooleanOptionalAction)
+
+    def _boolean(self, flag: str, value: str) -> bool:
+        if value.lower() not in _BOOLEANS:
+            self.error(f"argument {flag}: expected True or False, received {value!r}")
+        return _BOOLEANS[value.lower()]
+
+
+def _negated(flag: str) -> str:
+    positive = flag.replace("--no-", "--", 1)
+    return flag.replace("--", "--no-", 1) if flag == positive else positive
+
+
+def add_switch(
+    parser: argparse.ArgumentParser, name: str, default: bool | None, text: str
+) -> None:
+    """Adds a flag `--name` with its opposite `--no-name`.
+
+    Args:
+        parser: of the command.
+        name: of the flag, with hyphens or underscores.
+        default: value without either; None lets the command decide.
+        text: the help.
+    """
+    flag, action = f"--{name.replace('_', '-')}", argparse.BooleanOptionalAction
+    parser.add_argument(flag, action=action, default=default, help=text)
+
+
+def positive(text: str) -> int:
+    """Reads a number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
+    return int(text)
+
+
+def integers(text: str) -> list[int]:
+    """Reads integers separated by commas."""
+    return [int(number) for number in text.split(",")]
