@@ -71,7 +71,7 @@ class Loaded:
 
 
 def read_for(
-    path: str | Path,
+    path: str | Path | Checkpoint,
     parts: Collection[str],
     *,
     family: str | None = None,
@@ -81,7 +81,8 @@ def read_for(
     """Reads the parts a model needs from a checkpoint of any format.
 
     Args:
-        path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`.
+        path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`; or
+            a checkpoint that `formats.read` returned.
         parts: names of the parts needed, of `Family.parts`; the encoder always is.
         family: the `model_type` the checkpoint must have; None takes any.
         ignore_mismatched_sizes: make a head new where the checkpoint's has another
@@ -99,7 +100,8 @@ def read_for(
     Example:
         >>> read_for("ckpt/", ("encoder", "pooler"))  # doctest: +SKIP
     """
-    checkpoint = formats.read(local_path(path))
+    read = isinstance(path, Checkpoint)
+    checkpoint = path if read else formats.read(local_path(path))
     _refuse_other_family(checkpoint, family)
     config = checkpoint.config.replace(**overrides)
     found = match_weights(checkpoint, config, parts)
@@ -112,7 +114,7 @@ def read_for(
     kept = [part for part in needed if part.name not in newly_initialized]
     raise_mismatch(checkpoint, kept, found.unexpected, "model")
     unused = [name for name in found.present if name not in (*parts, *body)]
-    _tell(path, newly_initialized, unused)
+    _tell(checkpoint.path if read else path, newly_initialized, unused)
     rows = [row for part in kept for row in part.rows]
     tensors = translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
     return Loaded(config, Arrays(tensors), newly_initialized, unused)
@@ -193,7 +195,7 @@ def local_path(path: str | Path) -> Path:
 
 def load_pretrained(
     model_class: Any,
-    path: str | Path,
+    path: str | Path | Checkpoint,
     *,
     dtype: Any = None,
     seed: int | None = None,
@@ -204,7 +206,7 @@ def load_pretrained(
 
     Args:
         model_class: has `parts_for` and is called with a config.
-        path: a checkpoint of any format.
+        path: a checkpoint of any format, see `read_for`.
         dtype: dtype policy of the model.
         seed: seed of parts that the checkpoint does not hold.
         ignore_mismatched_sizes: see `read_for`.

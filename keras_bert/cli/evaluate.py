@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
     add_dtype_argument(parser)
-    parser.set_defaults(head="BertForSequenceClassification")
+    parser.set_defaults(head="sequence_classification")
     parser.add_argument(
         "--data", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file"
     )

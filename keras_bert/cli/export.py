@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from keras_bert.serving.export import export
 
     path = export(
-        load_model(args, "BertModel" if args.embeddings else None),
+        load_model(args, "encoder" if args.embeddings else None),
         args.output,
         None if args.ids_only else load_tokenizer(args),
         max_length=args.max_length,

@@ -6,7 +6,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.models import add_column_arguments
+from keras_bert.cli.models import add_column_arguments, class_of
 from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -31,7 +31,7 @@ FLAGS = (
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
 )
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
-_HEAD = "BertForSequenceClassification"
+_HEAD = "sequence_classification"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _task(args: argparse.Namespace) -> Any:
         task = FINE_TUNING[choose("recipe", args.recipe, FINE_TUNING)]
     if task.head != _HEAD:
         raise ConfigError(
-            f"Expected a recipe for {_HEAD}, which this command trains. Received: "
+            f"Expected a recipe for {_HEAD}, the head this command trains. Received: "
             f"{args.recipe!r}, for {task.head}. Train that with `model.fit` or "
             "keras_bert.training.loop and the settings of the recipe."
         )
@@ -145,15 +145,18 @@ def _summary(task: Any, plan: Any, model: Any) -> str:
 
 
 def _model(args: argparse.Namespace, labels: Sequence[str] | None) -> Any:
-    from keras_bert import BertForSequenceClassification
+    from keras_bert.checkpoints import formats
+    from keras_bert.loading import load_pretrained, local_path
 
+    checkpoint = formats.read(local_path(args.model))
     head = (
         {"num_labels": 1, "problem_type": "regression"}
         if labels is None
         else {"id2label": dict(enumerate(labels))}
     )
-    return BertForSequenceClassification.from_pretrained(
-        args.model,
+    return load_pretrained(
+        class_of(checkpoint.config, _HEAD),
+        checkpoint,
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,

@@ -1,9 +1,6 @@
 """What the commands that use a model share: its arguments, and loading it."""
 
 import argparse
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head",
         metavar="CLASS",
-        help="model class, such as BertForSequenceClassification; by default that of "
-        "the checkpoint",
+        help="model class or kind of head, such as sequence_classification; by default "
+        "that of the checkpoint",
     )
     parser.add_argument(
         "--vocab",
@@ -111,48 +108,62 @@ def load_tokenizer(args: argparse.Namespace) -> Any:
     return BertTokenizer.from_pretrained(path if path.is_dir() else path.parent)
 
 
+def class_of(config: Any, kind: str) -> Any:
+    """Returns the model class of a config's family with a kind of head."""
+    from keras_bert import families
+    from keras_bert.models import MODELS
+
+    return MODELS[families.of(config).class_name(kind)]
+
+
 def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     """Returns the model of the checkpoint, with all weights from there.
 
     Args:
         args: the arguments.
-        default: class to use without `--head`; None takes that of the checkpoint.
+        default: kind of head to use without `--head`; None takes that of the
+            checkpoint.
 
     Raises:
         UnknownNameError: there is no such class.
         InputError: the checkpoint lacks weights of the head.
     """
-    from keras_bert.loading import read_for
-    from keras_bert.models import MODELS, BertModel
+    from keras_bert import families
+    from keras_bert.checkpoints import formats
+    from keras_bert.checkpoints.matching import match_weights
+    from keras_bert.loading import load_pretrained, local_path
+    from keras_bert.models import MODELS
 
-    if args.head:
-        choose("head", args.head, MODELS)
-    model_class = MODELS[args.head or default or _head_of(args.model)]
-    with _without_advice():
-        missing = read_for(args.model, model_class.parts).newly_initialized
-    dtype = vars(args).get("dtype")
-    if model_class is BertModel and missing == ["pooler"]:
-        return BertModel.from_pretrained(
-            args.model, dtype=dtype, add_pooling_layer=False
-        )
+    checkpoint = formats.read(local_path(args.model))
+    family = families.of(checkpoint.config)
+    head = args.head or default or _head_of(checkpoint)
+    name = family.class_name(head) if head in family.heads else head
+    choose("head", name, family.models)
+    parts = family.parts_of(name)
+    present = match_weights(checkpoint, checkpoint.config, parts).present
+    missing = [part for part in parts if part not in ("encoder", *present)]
+    options = {"dtype": vars(args).get("dtype")}
+    if missing == ["pooler"] and family.models[name] == "encoder":
+        missing, options["add_pooling_layer"] = [], False
     if missing:
         raise InputError(
-            f"Expected weights of {', '.join(missing)} for {model_class.__name__} in "
-            f"{args.model}. Received: none. Train the head first, or choose another "
-            "with --head."
+            f"Expected weights of {', '.join(missing)} for {name} in {args.model}. "
+            "Received: none. Train the head first, or choose another with --head."
         )
-    return model_class.from_pretrained(args.model, dtype=dtype)
+    return load_pretrained(MODELS[name], checkpoint, **options)
 
 
-@contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
-    """Hides the warning about a new head, which is an error here."""
-    log = logging.getLogger("keras_bert.loading")
-    log.disabled = True
-    try:
-        yield
-    finally:
-        log.disabled = False
+def _head_of(checkpoint: Any) -> str:
+    """Returns the class of the checkpoint, or the largest it has all weights of."""
+    from keras_bert import families
+    from keras_bert.checkpoints.matching import match_weights
+
+    family = families.of(checkpoint.config)
+    if checkpoint.head in family.models:
+        return checkpoint.head
+    present = {"encoder", *match_weights(checkpoint, checkpoint.config, ()).present}
+    complete = {n: p for n, p in family.model_parts.items() if present.issuperset(p)}
+    return max(complete, key=lambda name: len(complete[name]), default="encoder")
 
 
 def read_texts(path: str, limit: int) -> list[str]:
@@ -175,18 +186,3 @@ def size_of(path: Path) -> str:
     """Returns the size of a file or directory, as text."""
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     return f"{sum(file.stat().st_size for file in files) / 1e6:,.1f} MB"
-
-
-def _head_of(path: str) -> str:
-    """Returns the class of the checkpoint, or the largest it has all weights of."""
-    from keras_bert.checkpoints import formats
-    from keras_bert.loading import local_path, read_for
-    from keras_bert.models import MODELS
-
-    named = formats.read(local_path(path)).head
-    if named in MODELS:
-        return named
-    present = {"encoder", *read_for(path, ()).unused}
-    made_up = [n for n, cls in MODELS.items() if set(cls.parts) <= present]
-    parts_of = {name: len(MODELS[name].parts) for name in made_up}
-    return max(made_up, key=parts_of.get, default="BertModel")

@@ -52,7 +52,7 @@ def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Itera
     from keras_bert.serving.predictor import Predictor
 
     predict = Predictor(
-        load_model(args, "BertModel" if args.embeddings else None),
+        load_model(args, "encoder" if args.embeddings else None),
         load_tokenizer(args),
         max_length=args.max_length,
         labels=args.labels,

@@ -5,6 +5,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_bert.cli.models import class_of
 from keras_bert.cli.parsing import FROM_RECIPE
 from keras_bert.cli.plan_summary import PlanSummary
 from keras_bert.cli.recipes import (
@@ -293,22 +294,26 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _config(recipe: Any, tokenizer: Any) -> Any:
-    from keras_bert import BertConfig
+    from keras_bert import BertConfig, families
+    from keras_bert.config import read_json_file
 
     if Path(recipe.model).suffix == ".json":
-        return BertConfig.from_json_file(recipe.model)
+        return families.read_config(read_json_file(recipe.model))
     sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
     return BertConfig.preset(recipe.model, **sizes)
 
 
 def _model(args: argparse.Namespace, config: Any, form: Any) -> Any:
-    from keras_bert import BertForMaskedLM, BertForPreTraining
+    from keras_bert.checkpoints import formats
+    from keras_bert.loading import load_pretrained, local_path
 
     options = dict(dtype=args.dtype, seed=args.seed)
-    model_class = BertForPreTraining if form.labeled else BertForMaskedLM
-    if args.init:
-        return model_class.from_pretrained(args.init, **options)
-    return model_class(config, **options)
+    kind = "pretraining" if form.labeled else "masked_lm"
+    if not args.init:
+        return class_of(config, kind)(config, **options)
+    checkpoint = formats.read(local_path(args.init))
+    model_class = class_of(checkpoint.config, kind)
+    return load_pretrained(model_class, checkpoint, **options)
 
 
 def _print_phase(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from keras_bert.atomic_files import refuse_existing
 from keras_bert.cli.parsing import add_switch
 from keras_bert.errors import ConfigError
 from keras_bert.tokenization import BertTokenizer

@@ -90,14 +90,14 @@ def test_the_plan_is_printed_before_it_starts(work, run):
     assert run.status == 0, run.err
     model = keras_bert.BertForPreTraining.from_pretrained(work / "run" / "model")
     for words in (
-        "numbers from Turc et al. 2019",
+        "settings from Turc et al. 2019",
         f"phase 1: {model.count_params():,} parameters, 6 steps of 4 rows, "
         f"{6 * 4 * SHORT} tokens",
         f"phase 2: {model.count_params():,} parameters, 3 steps of 4 rows",
         f"records of {LONG} tokens",
-        "operations of matrix products",
+        "floating-point operations in matrix products",
         "GB of memory on each device",
-        "s a step, measured",
+        "s per step, measured",
     ):
         assert words in run.out
     assert run.out.index("phase 2:") < run.out.index("Drew")
@@ -131,7 +131,7 @@ def test_a_phase_alone_goes_on_from_the_one_before(work, run):
     assert call(*arguments, 1).status == 0
     done = call(*second, 2)
     assert done.status == 0, done.err
-    assert f"go on from {work / 'alone' / 'phase-1'}" in done.out
+    assert f"weights and optimizer of {work / 'alone' / 'phase-1'}" in done.out
     timed = ("time", "tokens_per_second", "matmul_share")
     lines = [
         [{k: v for k, v in line.items() if k not in timed} for line in _lines(folder)]
@@ -335,7 +335,7 @@ def test_a_task_has_the_numbers_of_its_recipe(work, task):
 def test_a_dry_run_trains_nothing(work, task):
     planned = call(*task, "--dry-run", "--output", work / "never")
     assert planned.status == 0 and "3 epochs in batches of 32" in planned.out
-    assert "5e-05 after 0 steps" in planned.out
+    assert "learning rate 5e-05, 0 warm-up steps" in planned.out
     assert not (work / "never").exists()
 
 
@@ -344,7 +344,7 @@ def test_a_plan_says_in_what_it_is_computed_and_what_never_thaws(work, task):
     planned = call(*task, *flags, "--dry-run", "--output", work / "never")
     assert planned.status == 0, planned.err
     assert "computed in mixed_float16; a layer thaws every 1 steps" in planned.out
-    assert "; at the last step some have not thawed yet" in planned.out
+    assert "; at the last step some layers are still frozen" in planned.out
 
 
 def test_a_dtype_that_is_none_is_refused(work, task):
@@ -382,12 +382,12 @@ def test_fine_tuning_takes_the_flags_of_a_run(work, task):
     )
     assert {name: plan[name] for name in wanted} == wanted
     assert (
-        "a layer thaws every 3 steps; a layer's rate is 0.9 of that of the one above; "
-        "averaged weights are evaluated and kept; layers are computed twice; early "
-        "stopping by accuracy, patience 1" in tuned.out
+        "a layer thaws every 3 steps; the learning rate of a layer is 0.9 times that "
+        "of the one above; averaged weights are evaluated and saved; activations are "
+        "recomputed; early stopping by accuracy, patience 1" in tuned.out
     )
     # No accuracy is better than another by more than 1.
-    assert "Ended early, at step 4 of 9." in tuned.out
+    assert "Stopped early, at step 4 of 9." in tuned.out
     numbers = tuned.out.splitlines()[-2]
     assert numbers.startswith("step 2, split heldout")
     kept = Checkpoints(output / "checkpoints", keep=9, writes=False).read(2)
@@ -410,7 +410,7 @@ def test_every_flag_of_a_run_is_in_both_commands():
     ]
     from keras_bert.cli import runs
 
-    names = (*runs.SETTINGS, *runs._CIRCUMSTANCES)
+    names = (*runs.RECIPE_FLAGS, *runs._RUNTIME_OPTIONS)
     assert {f"--{name.replace('_', '-')}" for name in names} <= flags[0] & flags[1]
 
 
@@ -421,7 +421,10 @@ def test_every_flag_of_a_run_is_in_both_commands():
             ("--patience", 2, "--evaluate-every", 1),
             "Expected held-out data with patience",
         ),
-        (("--batch-size", 7, "--gradient-accumulation-steps", 2), "7 rows in 2 parts."),
+        (
+            ("--batch-size", 7, "--gradient-accumulation-steps", 2),
+            "7 rows in 2 microbatches.",
+        ),
         (("--batch-size", 7, "--distribution", "mirrored"), "each of 2 devices"),
         (("--freeze-layers", 2), "0 to 1 layers"),
         (("--distribution", "data_parallel"), "KERAS_BACKEND"),

@@ -160,7 +160,7 @@ def test_predict_writes_a_file_and_replaces_none(
     assert_close([r["logits"] for r in rows], expected)
     # Refused before the model is even looked for.
     assert main(["predict", "--model", "nowhere", *arguments]) == 2
-    assert "it is there" in capsys.readouterr().err
+    assert "one exists" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ class FineTuning(Optimization):
     Args:
         summary: one line.
         source: where the numbers are from.
-        head: the model class.
+        head: kind of head, a key of `Family.heads`.
         max_length: longest row, in tokens.
         batch_size: rows per step.
         learning_rate: the peak rate.
@@ -179,7 +179,7 @@ class FineTuning(Optimization):
 
     summary: str = ""
     source: str = ""
-    head: str = "BertForSequenceClassification"
+    head: str = "sequence_classification"
     max_length: int = 128
     batch_size: int = 32
     learning_rate: float = 2e-5

@@ -24,7 +24,7 @@ def _squad(version: str, section: str, **values: Any) -> FineTuning:
             f"{_DEVLIN}, section {section}; lengths and warm-up of `run_squad.py`; "
             f"{_CORRECTION}"
         ),
-        head="BertForQuestionAnswering",
+        head="question_answering",
         learning_rate=5e-5,
         max_length=384,
         options={"doc_stride": 128, "max_query_length": 64, "max_answer_length": 30},
@@ -47,13 +47,13 @@ FINE_TUNING: dict[str, FineTuning] = {
     "swag": FineTuning(
         summary="SWAG: which of four endings is the most plausible",
         source=f"{_DEVLIN}, section 4.4; {_WARMUP}",
-        head="BertForMultipleChoice",
+        head="multiple_choice",
         batch_size=16,
     ),
     "conll-2003": FineTuning(
         summary="CoNLL 2003: names of persons, locations and organizations",
         source=f"{_DEVLIN}, appendix A.3; {_WARMUP}; section 5.3 for the task",
-        head="BertForTokenClassification",
+        head="token_classification",
     ),
     "roberta-glue": FineTuning(
         summary="GLUE with a RoBERTa checkpoint; use --patience for early stopping",
