@@ -64,7 +64,7 @@ def test_the_directory_of_a_run_stands_for_its_model(checkpoint, tmp_path):
         (["--model", "nowhere"], "at nowhere; nothing is there"),
         (["--output", "{file}"], "file"),
         (["--labels", "a", "b"], "Expected 3 labels"),
-        (["--head", "BertForMaskedLM"], "to hold masked_lm"),
+        (["--head", "BertForMaskedLM"], "Expected weights of masked_lm"),
         (["--format", "onnx", "--max-length", "7"], "no --max-length"),
         (["--format", "onnx", "--precision", "int8"], "--calibrate FILE"),
     ],
@@ -218,8 +218,8 @@ def test_a_line_is_not_cut_at_separators_inside_it(asked, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "one of the two"),
-        (["a", "--input", "x"], "one of the two"),
+        ([], "either texts or --input"),
+        (["a", "--input", "x"], "either texts or --input"),
         (["--input", "nowhere.txt"], "nowhere.txt"),
         (["a", "b", "--pair", "c"], "2 texts and 1 second"),
         (["--input", "{mixed}"], "none in row 2"),
