@@ -1,6 +1,6 @@
 """A client of TF Serving, over REST or gRPC, that needs no TensorFlow.
 
-REST needs the standard library alone; gRPC needs `grpcio`, of the extra `grpc`.
+REST needs only the standard library; gRPC needs `grpcio`, of the extra `grpc`.
 """
 
 import time
@@ -27,23 +27,23 @@ PROTOCOLS: dict[str, Callable[..., Transport]] = {
 
 
 class Client:
-    """Asks a served model.
+    """Sends requests to a served model.
 
     Args:
-        host: `"host"`, `"host:8501"`, or for REST `"http://host:8501"`. The port is
-            8501 for REST and 8500 for gRPC if absent.
+        host: `"host"`, `"host:8501"`, or for REST `"http://host:8501"`. The default
+            port is 8501 for REST and 8500 for gRPC.
         model: the model's name on the server.
-        protocol: `"rest"` or `"grpc"`; answers are the same.
+        protocol: `"rest"` or `"grpc"`; responses are the same.
         version: a version; None for the latest.
         label: a version's label, instead of its number.
-        timeout: seconds to wait for each answer.
-        retries: further attempts when the server is unreachable or unavailable, and
-            for no other reason.
-        wait: seconds before the first further attempt, doubled for each next one.
+        timeout: seconds to wait for each response.
+        retries: how often to retry if the server is unreachable or unavailable; other
+            errors are not retried.
+        wait: seconds before the first retry, doubled for each further one.
 
     Raises:
-        InputError: a version and a label.
-        MissingExtraError: gRPC is asked for and not installed.
+        InputError: both a version and a label are given.
+        MissingExtraError: gRPC is requested and not installed.
         UnknownNameError: there is no such protocol.
 
     Example:
@@ -72,7 +72,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """What is asked, for instance `http://localhost:8501/v1/models/bert`."""
+        """The address, for instance `http://localhost:8501/v1/models/bert`."""
         return self.transport.url
 
     def predict(
@@ -86,15 +86,15 @@ class Client:
 
         Args:
             texts: one string per row.
-            text_pairs: as many second strings; asks `serve_pairs`.
-            signature_name: another signature on the same inputs.
+            text_pairs: as many second strings; uses `serve_pairs`.
+            signature_name: another signature with the same inputs.
 
         Returns:
-            Of each row its outputs by name: strings, numbers, nested lists.
+            For each row its outputs by name: strings, numbers, nested lists.
 
         Raises:
-            InputError: a string where a list was expected, or unequal lengths.
-            RequestError: no answer, or the server's error.
+            InputError: a string is given instead of a list, or the lengths differ.
+            RequestError: there is no response, or it is an error.
         """
         inputs = {"text": _listed(texts)}
         if text_pairs is not None:
@@ -119,7 +119,7 @@ class Client:
                 nested lists of (batch, seq).
 
         Raises:
-            RequestError: no answer, or the server's error.
+            RequestError: there is no response, or it is an error.
         """
         inputs = {
             name: value.tolist() if hasattr(value, "tolist") else value
@@ -136,7 +136,7 @@ class Client:
         return self._retried(self.transport.metadata)
 
     def close(self) -> None:
-        """Ends connections that are open."""
+        """Closes open connections."""
         self.transport.close()
 
     def __enter__(self) -> "Client":

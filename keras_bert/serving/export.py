@@ -1,4 +1,4 @@
-"""SavedModels for TF Serving: text in, answers out, every weight stored once."""
+"""Export of SavedModels for TF Serving that take text and return answers."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -27,30 +27,31 @@ def export(
 ) -> Path:
     """Writes a model as a SavedModel that TF Serving, or TensorFlow alone, can run.
 
-    The signatures are `serving_default`, `serve_pairs` and `serve_examples` on
-    text, and `serve_ids` on the ids a tokenizer made elsewhere; see
-    `docs/serving.md`. Vocabulary, labels and truncation are inside the graph.
+    The signatures are `serving_default`, `serve_pairs` and `serve_examples` for text,
+    and `serve_ids` for ids; see `docs/serving.md`. Vocabulary, labels and truncation
+    are part of the graph, and every weight is stored once.
 
     Args:
         model: any model of this package.
-        directory: the model's directory; the version is written below it.
-        tokenizer: the one the model was trained with; None leaves out the
-            signatures on text, and `serving_default` then takes ids.
-        max_length: longest row made from text, in tokens with the special ones;
-            None takes the config's `max_position_embeddings`.
+        directory: the model's directory, in which the version is written.
+        tokenizer: the one the model was trained with; with None there are no signatures
+            for text, and `serving_default` takes ids.
+        max_length: the most tokens of a row made from text, special ones included; None
+            takes the config's `max_position_embeddings`.
         labels: names of the classes; None takes the config's.
         version: number of the version, above 0; None takes the next free one.
-        pairs: whether `serving_default` takes `text_pair` beside `text`; None
-            says yes for heads on pairs and for checkpoints of GLUE's pair tasks.
-        **answers: what else answers depend on, see `Servable`.
+        pairs: whether `serving_default` takes `text_pair` in addition to `text`; None
+            means yes for heads on pairs and for checkpoints of GLUE's pair tasks.
+        **answers: further settings of answers, see `Servable`.
 
     Returns:
-        The path of the version written.
+        The path of the new version.
 
     Raises:
-        ConfigError: Keras runs on another backend, or an argument cannot be used.
-        InputError: the tokenizer or the labels do not fit the model.
-        ExistingOutputError: the version is already there.
+        ConfigError: Keras runs on another backend, or an argument is out of range.
+        InputError: the tokenizer or the labels do not match the model.
+        ExistingOutputError: the version exists.
+        MissingExtraError: a tokenizer is given and tensorflow-text is not installed.
 
     Example:
         >>> import keras_bert, tempfile
@@ -66,8 +67,8 @@ def export(
         model, tokenizer, max_length, labels, pairs, round_weights=True, **answers
     )
     signatures = servable.functions
-    # TF Serving watches the directory and loads a version the moment it appears;
-    # names that are not numbers it leaves alone.
+    # TF Serving watches the directory and loads a version as soon as it appears; it
+    # ignores names that are not numbers.
     with _taken_if_not_free(target), whole_directory(target) as new:
         tf.saved_model.save(servable.state(), str(new), signatures=signatures)
         warmed = warm_up.write(
@@ -78,7 +79,7 @@ def export(
     return target
 
 
-# === Checks, all before anything is written ===
+# === Checks before anything is written ===
 
 
 def _require_tensorflow() -> None:
@@ -104,15 +105,15 @@ def _taken_if_not_free(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if target.exists():  # it came into being meanwhile
+        if target.exists():  # created in the meantime
             raise _taken(target) from error
         raise
 
 
 def _taken(target: Path) -> ExistingOutputError:
     return ExistingOutputError(
-        f"Expected a free version; {target} is already there. Choose another number, "
-        "or none to take the next."
+        f"Expected a new version; {target} exists already. Choose another number, or "
+        "none to take the next one."
     )
 
 
@@ -120,7 +121,7 @@ def versions(directory: str | Path) -> list[int]:
     """Returns the version numbers in a model's directory, ascending.
 
     Args:
-        directory: `saved_models/<name>`; it need not exist.
+        directory: `saved_models/<name>`, which need not exist.
     """
     directory = Path(directory)
     found = directory.iterdir() if directory.is_dir() else ()

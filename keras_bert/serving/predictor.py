@@ -1,4 +1,4 @@
-"""The answers of a served model, in process: the same functions, nothing saved."""
+"""The answers of a served model without a server, from the same functions."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,22 +15,23 @@ Answer = dict[str, np.ndarray]
 
 
 class Predictor:
-    """Applies a model to text and answers as `serving_default` would.
+    """Applies a model to text, and answers like `serving_default`.
 
-    A traced function runs each batch; `model.predict` would add about 50 ms to
-    every call.
+    A traced function runs each batch; `model.predict` would add about 50 ms to every
+    call.
 
     Args:
         model: any model of this package.
         tokenizer: the one the model was trained with.
-        max_length: longest row, in tokens; None takes `max_position_embeddings`.
+        max_length: the most tokens per row; None takes `max_position_embeddings`.
         labels: names of the classes; None takes the config's.
-        batch_size: rows computed together.
-        **answers: what else answers depend on, see `Servable`.
+        batch_size: rows per batch.
+        **answers: further settings of answers, see `Servable`.
 
     Raises:
-        ConfigError: Keras runs on another backend, or an argument cannot be used.
-        InputError: the tokenizer or the labels do not fit the model.
+        ConfigError: Keras runs on another backend, or an argument is out of range.
+        InputError: the tokenizer or the labels do not match the model.
+        MissingExtraError: tensorflow-text is not installed.
 
     Example:
         >>> predict = Predictor(model, tokenizer)  # doctest: +SKIP
@@ -60,17 +61,17 @@ class Predictor:
         *,
         progress: bool = False,
     ) -> list[Answer]:
-        """Returns one dict of arrays per text, in the order given.
+        """Returns one dict of arrays per text, in order.
 
         Args:
             texts: one string per row.
-            text_pairs: as many second strings; for multiple choice, as many lists
-                of alternatives, all of one length.
+            text_pairs: as many second strings; for multiple choice, as many lists of
+                alternatives, all of the same length.
             progress: show a progress bar.
 
         Raises:
-            InputError: a string where a list was expected, unequal lengths, no
-                second strings for a head on pairs, or some for one on single texts.
+            InputError: a string is given instead of a list, the lengths differ, or
+                `text_pairs` is missing or not supported.
         """
         columns = _columns(texts, text_pairs, self._takes_pairs)
         if text_pairs is not None and self._task.pairs is None:
@@ -78,7 +79,7 @@ class Predictor:
                 f"Expected no text_pairs: {self._task.name} takes one text."
             )
         answer = self._function(pairs=text_pairs is not None)
-        # Rows of similar length together: little padding to compute.
+        # Rows of similar length are batched, so there is little padding.
         rows_of = zip(*columns.values(), strict=True)
         lengths = np.array([sum(map(_characters, row)) for row in rows_of], int)
         order = np.argsort(-lengths, kind="stable")
@@ -96,7 +97,9 @@ def _columns(texts, text_pairs, takes_pairs: bool) -> dict[str, Sequence]:
         raise InputError("Expected lists of strings. Received: one string.")
     if text_pairs is None:
         if takes_pairs:
-            raise InputError("Expected text_pairs beside texts: this model takes two.")
+            raise InputError(
+                "Expected text_pairs: this model takes two texts. Received: none."
+            )
         return {"text": texts}
     if len(texts) != len(text_pairs):
         raise InputError(
@@ -107,7 +110,7 @@ def _columns(texts, text_pairs, takes_pairs: bool) -> dict[str, Sequence]:
 
 
 def _characters(text: str | Sequence[str]) -> int:
-    """Length of a text, or of all alternatives of a multiple choice."""
+    """Returns the length of a text, or of all alternatives."""
     return len(text) if isinstance(text, (str, bytes)) else sum(map(len, text))
 
 
@@ -128,7 +131,7 @@ def _fill(
 
 
 def _without_padding(row: Answer) -> Answer:
-    """Drops what fills lists up to the length of the longest of the batch."""
+    """Drops the padding of lists to the longest of the batch."""
     count = row.get("count")
     if count is None:
         return row

@@ -369,7 +369,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
     assert export(model, directory, version=7) == directory / "7"
     assert export(model, directory).name == "8"
     before = (directory / "7" / "saved_model.pb").read_bytes()
-    with pytest.raises(ExistingOutputError, match="already there"):
+    with pytest.raises(ExistingOutputError, match="exists already"):
         export(model, directory, version=7)
     assert (directory / "7" / "saved_model.pb").read_bytes() == before
     assert versions(directory) == [1, 7, 8]
@@ -448,7 +448,7 @@ def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path):
         ("tokens", {"doc_stride": 0}, "doc_stride from 1 to 9"),
         ("answers", {"doc_stride": 5, "max_length": 13}, "doc_stride from 1 to 4"),
         ("answers", {"max_answer_length": 0}, "above 0"),
-        ("tokens", {"max_answer_length": 9}, "no use for it"),
+        ("tokens", {"max_answer_length": 9}, "does not use it"),
     ],
 )
 def test_arguments_that_do_not_suit_a_head(

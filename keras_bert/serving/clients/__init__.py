@@ -1,1 +1,1 @@
-"""How a client speaks to a server: REST or gRPC."""
+"""The protocols of the client: REST and gRPC."""

@@ -1,4 +1,4 @@
-"""TF Serving's gRPC API from the client's side, without TensorFlow."""
+"""Client for TF Serving's gRPC API, without TensorFlow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ PORT = 8500
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # The client waits between attempts itself; the channel must then be ready to try.
+    # The client itself waits between retries, and expects the channel to be ready.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
@@ -26,14 +26,14 @@ SERVICES = {
 
 
 class GrpcTransport:
-    """Sends the requests of `Client` as messages.
+    """Sends the requests of `Client` over gRPC.
 
     Args:
         host: `"host"` or `"host:port"`.
         model: the model's name.
         version: of the model, or None.
         label: of a version, or None.
-        timeout: seconds to wait for each answer.
+        timeout: seconds to wait for each response.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class GrpcTransport:
         }
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
     def _request(self, method: str):
@@ -127,7 +127,7 @@ def _tensor(name: str, values: list):
 
 
 def _values(array) -> list:
-    """Returns the values as JSON would have them."""
+    """Returns the values as JSON represents them."""
     if array.dtype != object:
         return array.tolist()
     texts = [value.decode("utf-8", "replace") for value in array.flat]

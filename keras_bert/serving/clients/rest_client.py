@@ -1,4 +1,4 @@
-"""TF Serving's REST API from the client's side, on the standard library alone."""
+"""Client for TF Serving's REST API, with the standard library."""
 
 import http.client
 import json
@@ -14,14 +14,14 @@ PORT = 8501
 
 
 class RestTransport:
-    """Sends the requests of `Client` as JSON.
+    """Sends the requests of `Client` over REST.
 
     Args:
         host: as `Client` takes it.
         model: the model's name.
         version: of the model, or None.
         label: of a version, or None.
-        timeout: seconds to wait for each answer.
+        timeout: seconds to wait for each response.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RestTransport:
         outputs = self.request(":predict", body)["outputs"]
         if isinstance(outputs, dict):
             return outputs
-        # The API leaves out the name of a single output.
+        # The API omits the name of a single output.
         signature = self.metadata()[signature_name or "serving_default"]
         return {next(iter(signature["outputs"])): outputs}
 
@@ -59,14 +59,14 @@ class RestTransport:
         return self.request("/metadata")["metadata"]["signature_def"]["signature_def"]
 
     def request(self, suffix: str, body: Any = None) -> dict:
-        """Sends one request and returns the JSON of the answer.
+        """Sends one request and returns the JSON of the response.
 
         Args:
             suffix: what follows the model in the path, for instance `":classify"`.
             body: the JSON of a POST; None sends a GET.
 
         Raises:
-            RequestError: no answer, or the server's error.
+            RequestError: there is no response, or it is an error.
         """
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {"Content-Type": "application/json"}
@@ -79,13 +79,13 @@ class RestTransport:
                 raise RequestError(_message(error), error.code) from error
         except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
             raise RequestError(
-                f"Expected an answer from {request.full_url}. Received: {error}. Is "
+                f"Expected a response from {request.full_url}. Received: {error}. Is "
                 "the server running there?",
                 code=_code(error),
             ) from error
 
     def close(self) -> None:
-        """Connections end with each request."""
+        """Does nothing: every request closes its connection."""
 
 
 def _base(host: str) -> str:
@@ -93,7 +93,7 @@ def _base(host: str) -> str:
 
 
 def _code(error: Exception) -> str:
-    # A request that timed out may still be computed: a second one adds to the load.
+    # A request that timed out may still be running; a retry would add to the load.
     late = isinstance(error, TimeoutError) or isinstance(
         getattr(error, "reason", None), TimeoutError
     )

@@ -11,7 +11,7 @@ Columns = dict[str, list]
 
 
 class Transport(Protocol):
-    """What a protocol must do for the client; each call is one request."""
+    """What a protocol implements for the client; each call is one request."""
 
     url: str
 
@@ -28,17 +28,17 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends connections that are open."""
+        """Closes open connections."""
         ...
 
 
 class RequestError(KerasBertError, OSError):
-    """The server could not be reached, or refused the request.
+    """The server could not be reached, or rejected the request.
 
     Attributes:
-        status: the HTTP status; None over gRPC, and where no answer came.
-        code: the gRPC status, for instance `"NOT_FOUND"`; over REST only where no
-            answer came: `"UNAVAILABLE"` or `"DEADLINE_EXCEEDED"`.
+        status: the HTTP status; None over gRPC, or without a response.
+        code: the gRPC status, for instance `"NOT_FOUND"`; over REST only without a
+            response: `"UNAVAILABLE"` or `"DEADLINE_EXCEEDED"`.
     """
 
     def __init__(

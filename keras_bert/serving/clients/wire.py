@@ -77,14 +77,14 @@ FIELDS = {number: (dtype, field) for dtype, (number, _, field) in DTYPES.items()
 
 
 def to_tensor(values: list):
-    """Returns the message of strings, or of integers as int32.
+    """Returns a message with strings, or with integers as int32.
 
     Args:
         values: nested lists of equal lengths, or one value.
 
     Raises:
-        TypeError: the lists are ragged, or a value is neither.
-        ValueError: a number takes more than 32 bits.
+        TypeError: the lists are ragged, or a value has another type.
+        ValueError: a number does not fit 32 bits.
 
     Example:
         >>> to_array(to_tensor([["a", "é"]])).tolist()
@@ -97,7 +97,7 @@ def to_tensor(values: list):
         tensor.tensor_shape.dim.add(size=size)
     flat = array.ravel().tolist()
     others = [value for value in flat if not isinstance(value, str | bytes | int)]
-    if others:  # of ragged lists, the shorter ones
+    if others:  # among them the shorter ones of ragged lists
         raise TypeError(f"{others[0]!r} among them")
     if flat and isinstance(flat[0], str | bytes):
         tensor.dtype = 7
@@ -111,7 +111,7 @@ def to_tensor(values: list):
 
 
 def to_array(tensor) -> np.ndarray:
-    """Returns the array of a message; strings are bytes."""
+    """Returns the array in a message; strings are bytes."""
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     dtype, field = FIELDS[tensor.dtype]
     if tensor.tensor_content:
@@ -120,5 +120,5 @@ def to_array(tensor) -> np.ndarray:
     array = np.full(int(np.prod(shape)), b"" if field == "string_val" else 0, dtype)
     array[: len(values)] = values
     if values:
-        array[len(values) :] = values[-1]  # the last one stands for all that follow
+        array[len(values) :] = values[-1]  # the last one is repeated
     return array.reshape(shape)

@@ -1,1 +1,1 @@
-"""What an exported graph computes beside the model: rows in, answers out."""
+"""What an exported graph computes around the model: encoding and answers."""

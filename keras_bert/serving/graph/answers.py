@@ -1,8 +1,8 @@
-"""What a served head answers to text: one small table, one function per kind.
+"""How served models answer text: one table, and one function per kind of answer.
 
 An answer function takes the model's named outputs and the request, and returns the
-tensors a client receives, the batch their first axis. A new head, or a richer answer of
-an old one, is a new function and a new row.
+tensors that a client receives, the batch as their first axis. A new head needs a new
+row of the table, and a new kind of answer a new function.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ CHOICES = {
     "text_pair": tf.TensorSpec([None, None], tf.string, name="text_pair"),
 }
 
-# Features of a serialized tf.Example, by the shape of the text input.
+# Features of a serialized tf.Example, by the rank of the text input.
 EXAMPLE_FEATURES = {
     1: tf.io.FixedLenFeature([], tf.string),
     2: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True),
@@ -46,7 +46,7 @@ def classify(outputs: Tensors, request: Request) -> Tensors:
 
 
 def classify_each(outputs: Tensors, request: Request) -> Tensors:
-    """Every label on its own: `label` is the likeliest, `probabilities` sigmoids."""
+    """Independent labels: `label` is the likeliest, `probabilities` are sigmoids."""
     answer = classify(outputs, request)
     return {**answer, "probabilities": tf.sigmoid(outputs["logits"])}
 
@@ -69,7 +69,7 @@ def choose(outputs: Tensors, request: Request) -> Tensors:
 
 
 def with_ids(outputs: Tensors, request: Request) -> Tensors:
-    """Values per position, with the ids that say which is which."""
+    """Values per position, with the ids they belong to."""
     return {**outputs, **{name: request.features[name] for name in SERVED_INPUTS}}
 
 
@@ -98,7 +98,7 @@ def unchanged(answer: Tensors, settings: AnswerSettings) -> Tensors:
 
 
 def len_of(tensor: tf.Tensor) -> tf.Tensor:
-    """Rows of a tensor, at run time."""
+    """Returns the number of rows at run time."""
     return tf.shape(tensor)[0]
 
 
@@ -108,7 +108,7 @@ def len_of(tensor: tf.Tensor) -> tf.Tensor:
 def encode_rows(
     settings: AnswerSettings, text: tf.Tensor, text_pair: tf.Tensor | None = None
 ) -> Tensors:
-    """One row of ids per text or pair, cut to fit: (batch, seq)."""
+    """One truncated row of ids per text or pair: (batch, seq)."""
     return settings.tokenizer.encode(text, text_pair, settings.max_length)
 
 
@@ -132,16 +132,16 @@ class ServedTask(NamedTuple):
     """How one kind of model is served.
 
     Attributes:
-        name: what it does, in a word or two.
+        name: the task in a word or two.
         answer: from the model's outputs to what a client receives.
         examples: from an answer to what `serve_examples` returns.
         encode: from text to the model's inputs.
         axes: axes of the inputs, see `keras_bert.axes`.
-        single: the text input of a single text; None if the task takes only pairs.
-        pairs: the text inputs of a pair; None if it takes only single texts.
-        limits: the settings that say how a long text is divided into rows; without
-            any it is cut.
-        labels: names of the classes where the config gives none.
+        single: the input for single texts; None if the task takes only pairs.
+        pairs: the inputs for pairs; None if it takes only single texts.
+        limits: the settings for splitting long texts into rows; without any they are
+            truncated.
+        labels: names of the classes if the config has none.
     """
 
     name: str
@@ -163,7 +163,7 @@ SEQUENCE_CLASSIFICATION = {
     "regression": ServedTask("regression", regress, as_values),
 }
 
-# By the class of the model's head, or the nearest one it is derived from.
+# By the class of the model's head, or its nearest base class.
 TASKS = {
     heads.TokenClassification: ServedTask(
         "token classification",
@@ -204,7 +204,7 @@ EMBEDDINGS = ServedTask("embeddings", only)  # of an encoder, on request
 
 
 def task_of(model: PreTrainedModel) -> ServedTask:
-    """Returns the row of the table a model is served by.
+    """Returns the row of the table for a model.
 
     Args:
         model: a model of this package, or of a subclass.
@@ -221,6 +221,6 @@ def task_of(model: PreTrainedModel) -> ServedTask:
 
 
 def _problem_type(config: Config) -> str:
-    # Without labels to look at, only the number of classes can say.
+    # There are no labels to look at, only the number of classes.
     one_value = "regression" if config.num_labels == 1 else None
     return config.problem_type or one_value or "single_label_classification"

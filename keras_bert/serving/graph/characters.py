@@ -1,4 +1,4 @@
-"""Pieces of texts by the places of their characters, inside a graph."""
+"""Substrings of texts by character positions, in a graph."""
 
 import tensorflow as tf
 
@@ -6,12 +6,12 @@ import tensorflow as tf
 def cut(
     texts: tf.Tensor, rows: tf.Tensor, begins: tf.Tensor, ends: tf.Tensor
 ) -> tf.Tensor:
-    """Cuts pieces out of texts, in time that grows with texts and pieces alone.
+    """Extracts substrings of texts, in time linear in texts and substrings.
 
     Args:
-        texts: strings in UTF-8 `(batch,)`; what is none counts as U+FFFD, as it does
-            for the offsets of `InGraphTokenizer`.
-        rows: the text that each piece is of, int32 `(pieces,)`.
+        texts: strings in UTF-8 `(batch,)`; invalid sequences count as U+FFFD, as they
+            do for the offsets of `InGraphTokenizer`.
+        rows: the text of each substring, int32 `(pieces,)`.
         begins: where it begins, in code points.
         ends: where it ends.
 

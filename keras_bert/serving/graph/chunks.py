@@ -1,4 +1,4 @@
-"""A large batch some rows at a time, so that memory does not grow with it."""
+"""Processing a large batch in chunks of rows, in bounded memory."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 Tensors = dict[str, tf.Tensor]
 
-# Tokens, padding included, that are computed together: 64 rows of 512.
+# Tokens per chunk, padding included: 64 rows of 512.
 POSITIONS = 2**15
 
 
@@ -18,11 +18,10 @@ def in_chunks(
     """Applies a function to a batch, chunk by chunk, inside a graph.
 
     Args:
-        compute: from tensors to named tensors; the first axis of all is the batch,
-            and no row depends on another.
-        inputs: its inputs, `(batch, …)` and all of one shape.
-        positions: the most elements of an input that are computed together; a row
-            is never divided.
+        compute: from tensors to named tensors; the first axis of all is the batch, and
+            rows are independent.
+        inputs: its inputs, `(batch, …)`, all of the same shape.
+        positions: the most elements of an input per chunk; a row is never split.
 
     Returns:
         The outputs of the whole batch.
@@ -38,7 +37,7 @@ def in_chunks(
     """
     shape = tf.shape(inputs[0])
     size = tf.maximum(positions // tf.maximum(tf.reduce_prod(shape[1:]), 1), 1)
-    # At least one, so that an empty batch has outputs too.
+    # At least one chunk, so that an empty batch has outputs too.
     count = tf.maximum(-(-shape[0] // size), 1)
     names = sorted(compute.structured_outputs)
     arrays = [_array(compute.structured_outputs[name], count) for name in names]
@@ -51,7 +50,7 @@ def in_chunks(
             for name, array in zip(names, arrays, strict=True)
         ]
 
-    # Iterations side by side would need the memory of several.
+    # Parallel iterations would need more memory.
     _, arrays = tf.while_loop(
         lambda index, _: index < count, step, (0, arrays), parallel_iterations=1
     )

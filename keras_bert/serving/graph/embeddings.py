@@ -1,4 +1,4 @@
-"""One vector for a text: a pooling of what an encoder says of its tokens."""
+"""One vector per text: an encoder's states of its tokens, pooled."""
 
 from collections.abc import Callable
 
@@ -38,12 +38,12 @@ def pooled(
     """Returns one vector per row.
 
     Args:
-        outputs: an encoder's, float32 `last_hidden_state` `(batch, seq, hidden)` and
+        outputs: of an encoder, float32 `last_hidden_state` `(batch, seq, hidden)` and
             `pooler_output` `(batch, hidden)`.
-        attention_mask: 0 at padding, `(batch, seq)`.
-        pooling: "mean" or "max" of the tokens, [CLS] and [SEP] among them; "cls", the
+        attention_mask: 0 for padding, `(batch, seq)`.
+        pooling: "mean" or "max" over the tokens, [CLS] and [SEP] included; "cls", the
             first token; "pooler", BERT's pooler.
-        normalize: make the vectors of length 1.
+        normalize: scale the vectors to length 1.
 
     Returns:
         `embeddings` `(batch, hidden)`.
@@ -62,16 +62,16 @@ def pooled(
 
 
 def check(model: PreTrainedModel, pooling: str | None, normalize: bool) -> None:
-    """Refuses a pooling that a model cannot do.
+    """Checks that a model supports a pooling.
 
     Raises:
         UnknownNameError: there is no such pooling.
-        ConfigError: the model is no encoder, or has no pooler; or nothing is pooled
-            that could be normalized.
+        ConfigError: the model is not an encoder, or has no pooler; or `normalize` is
+            set without a pooling.
     """
     if pooling is None:
         if normalize:
-            raise ConfigError("Expected embeddings for normalize=True; none are asked.")
+            raise ConfigError("Expected embeddings if normalize=True. Received: none.")
         return
     choose("embeddings", pooling, POOLINGS)
     if not isinstance(model, heads.EncoderOutputs):

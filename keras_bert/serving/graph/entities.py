@@ -1,12 +1,12 @@
-"""Entities in texts of any length, inside a graph.
+"""Entities in texts of any length, in a graph.
 
-A text that is too long becomes several rows, which share tokens; each token's label is
-taken from the row in which it has most context on both sides. A word has the label and
-the probability of its first token. Neighboring words make an entity if they have the
-same type and the later does not begin one (IOB2: `B-` begins an entity; labels
-without `B-` and `I-` are types themselves). Words labeled `O` are in none. The score of
-an entity is the mean of its words' probabilities. For texts of one row this is Hugging
-Face's token classification pipeline with `aggregation_strategy="first"`.
+A text that is too long becomes several overlapping rows; each token's label is taken
+from the row with the most context on both sides. A word has the label and the
+probability of its first token. Adjacent words form an entity if they have the same type
+and the later one does not begin an entity (IOB2: `B-` begins one; labels without `B-`
+and `I-` are types themselves). Words labeled `O` are outside of entities. The score of
+an entity is the mean of its words' probabilities. For texts of one row this equals
+Hugging Face's token classification pipeline with `aggregation_strategy="first"`.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ OUTSIDE = "O"
 
 
 def encode(settings: AnswerSettings, text: Tensor) -> Tensors:
-    """Makes rows of windows of texts.
+    """Splits texts into rows.
 
     Args:
         settings: of the model.
@@ -43,9 +43,9 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
 
     Returns:
         `count` int32 `(batch,)`, and for each entity, `(batch, entities)`: `entity`,
-        its type, and `text`, strings; `start` and `end`, its place in code points,
-        int32; `score`, float32. Texts with fewer entities than another are filled up
-        with empty strings, -1 and 0.
+        its type, and `text`, strings; `start` and `end` in code points, int32; `score`,
+        float32. Texts with fewer entities than others are padded with empty strings,
+        -1 and 0.
     """
     labels = Labels.of(request.settings.labels)
     found = _entities(_words(outputs["logits"], request), labels)
@@ -70,12 +70,12 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
 
 
 class Labels(NamedTuple):
-    """What the labels say.
+    """The meaning of the labels.
 
     Attributes:
-        types: names of the types of entities, without prefix.
+        types: names of the entity types, without prefix.
         type_of: the type of each label, -1 outside of entities, int32 `(labels,)`.
-        begins: whether the label begins an entity, whatever comes before.
+        begins: whether the label always begins an entity.
     """
 
     types: Tensor
@@ -84,7 +84,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> "Labels":
-        """Reads labels.
+        """Parses labels.
 
         Example:
             >>> Labels.of(["O", "B-PER", "I-PER"]).type_of.numpy()
@@ -106,10 +106,10 @@ class _Pieces(NamedTuple):
 
     Attributes:
         samples: the text of each, int32 `(pieces,)`.
-        begins: where in the text it begins.
+        begins: where it begins in the text.
         ends: where it ends.
         scores: probability of its label, float32.
-        kinds: its label, or for entities its type, int32.
+        kinds: its label, or its type for entities, int32.
     """
 
     samples: Tensor
@@ -119,7 +119,7 @@ class _Pieces(NamedTuple):
     kinds: Tensor
 
     def joined(self, first: Tensor) -> "_Pieces":
-        """Returns larger pieces: all of the first of each, but the end of its last."""
+        """Joins pieces: each has the values of its first, and the end of its last."""
         last = tf.concat([first[1:], tf.ones_like(first[:1])], 0)
         pieces = _Pieces(*(tf.boolean_mask(values, first) for values in self))
         return pieces._replace(ends=tf.boolean_mask(self.ends, last))
@@ -139,16 +139,16 @@ def _words(logits: Tensor, request: Request) -> _Pieces:
 
 
 def kept(features: Tensors, settings: AnswerSettings) -> Tensor:
-    """Tells from which of its windows each token is taken, `(rows, seq)`.
+    """Marks the window from which each token is taken, `(rows, seq)`.
 
-    Half of what two windows share is the earlier one's, half the later one's.
+    Half of the overlap belongs to the earlier window, half to the later one.
 
     Args:
-        features: what `encode` returned.
+        features: the result of `encode`.
         settings: of the model.
     """
     offsets = features["offset_mapping"]
-    real = offsets[..., 1] > offsets[..., 0]  # no special token
+    real = offsets[..., 1] > offsets[..., 0]  # not a special token
     changes = _changes(features["overflow_to_sample_mapping"])[:, None]
     is_last = tf.concat([changes[1:], tf.ones_like(changes[:1])], 0)
     column = tf.range(tf.shape(real)[1]) - 1  # after [CLS]
@@ -168,6 +168,6 @@ def _entities(words: _Pieces, labels: Labels) -> _Pieces:
 
 
 def _changes(values: Tensor) -> Tensor:
-    """Tells which values differ from that before them; the first one does."""
+    """Marks values that differ from the one before, and the first one."""
     changed = tf.not_equal(values[1:], values[:-1])
     return tf.concat([tf.ones_like(values[:1], tf.bool), changed], 0)

@@ -1,7 +1,7 @@
-"""Weights in the dtype they are used in.
+"""Weights in the dtype in which they are used.
 
-Under a mixed policy variables are float32, and every call casts every kernel to 16
-bits before it uses it. Rounding once gives the same bits, at half the size.
+Under a mixed policy variables are float32, and every call casts every kernel to 16 bits
+before use. Rounding once gives the same bits at half the size.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ import tensorflow as tf
 
 Tensor = tf.Tensor
 
-# Each weight that is replaced, with what replaces it.
+# Weights, each with its replacement.
 Replacements = list[tuple[keras.Variable, tf.Variable]]
 
-# Operations that hand on values as they are.
+# Operations that pass values on unchanged.
 _PASSING = {"ReadVariableOp", "GatherV2", "Identity"}
 
 
@@ -22,11 +22,11 @@ def replacements(
     weights: Iterable[keras.Variable],
     function: tf.types.experimental.ConcreteFunction,
 ) -> Replacements:
-    """Copies those weights that a function casts to fewer bits and only uses so.
+    """Copies the weights that a function uses only after casting to fewer bits.
 
     Args:
-        weights: some of a model's.
-        function: computes with them.
+        weights: of a model.
+        function: that uses them.
 
     Returns:
         Pairs of a weight and its copy, for `keras.StatelessScope.add_update`.
@@ -54,7 +54,7 @@ def replacements(
 
 
 def _used_in(values: Tensor) -> set[tf.DType]:
-    """Returns the dtypes that values are cast to before use, or their own."""
+    """Returns the dtypes in which values are used."""
     found = set()
     for operation in values.consumers():
         if operation.type == "Cast":

@@ -1,4 +1,4 @@
-"""What is worth knowing about an exported model, as a file beside it."""
+"""The description of an exported model, as a JSON file in its directory."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ PATH = Path("assets.extra", "model_card.json")
 
 
 def describe(servable: Servable) -> dict[str, Any]:
-    """Returns what a client or an operator may ask of a version, for JSON.
+    """Returns what clients and operators may want to know about a version, for JSON.
 
     Args:
         servable: the model with its functions.

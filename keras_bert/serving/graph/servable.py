@@ -1,4 +1,4 @@
-"""A model with the TensorFlow functions it is served by."""
+"""A model with the TensorFlow functions that serve it."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -33,19 +33,23 @@ PAIR_TASKS = {"mnli", "mrpc", "qnli", "qqp", "rte", "stsb", "sts-b", "wnli"}
 
 
 class Servable:
-    """A model with the functions it is served by.
+    """A model with the functions that serve it.
 
     Args:
         model, tokenizer, max_length, labels, pairs: see `export`.
-        doc_stride: tokens that neighboring windows of a long text share, for question
+        doc_stride: tokens by which windows of a long text overlap, for question
             answering and token classification; None takes a quarter of `max_length`,
-            128 at most.
+            at most 128.
         max_answer_length: the most tokens of an answer to a question; None takes 30.
-        embeddings: answer with one vector per text, an encoder's states pooled by
+        embeddings: answer with one vector per text, the states of an encoder pooled by
             "mean", "max", "cls" or "pooler"; see `keras_bert.serving.graph.embeddings`.
-        normalize: make these vectors of length 1.
-        round_weights: round weights once, where a mixed policy would at every call;
-            what happens to the model's own afterwards is then not seen.
+        normalize: scale these vectors to length 1.
+        round_weights: round weights once that a mixed policy rounds in every call;
+            later changes of the model's weights then have no effect.
+
+    Raises:
+        ConfigError: an argument is out of range, or the model does not support it.
+        InputError: the tokenizer or the labels do not match the model.
     """
 
     def __init__(
@@ -113,8 +117,8 @@ class Servable:
     def state(self) -> tf.Module:
         """Returns what the signatures need at run time: variables and tables.
 
-        The bare variables and not the Keras model, which is stored with its own
-        layout beside them: every weight twice.
+        These are the variables rather than the Keras model, which would be stored in
+        its own layout in addition: every weight twice.
         """
         state = tf.Module()
         copies = {id(weight): copy for weight, copy in self._replaced_weights}
@@ -123,7 +127,7 @@ class Servable:
         return state
 
     def _chunk_function(self) -> tf.function:
-        """The model on the ids of some rows."""
+        """Returns the model as a function of the ids of some rows."""
         compute = unpadded.forward if unpadded.supports(self.model) else _padded
 
         def outputs(*ids: tf.Tensor) -> Tensors:
@@ -140,14 +144,14 @@ class Servable:
         return tf.function(outputs, input_signature=self._ids, autograph=False)
 
     def _forward_function(self) -> tf.function:
-        """The model on ids, traced once and called by every signature."""
+        """Returns the model as a function of ids, which every signature calls."""
         limit = self.model.config.max_length
         message = f"input_ids are longer than max_position_embeddings={limit}"
         chunk = self._chunk_function()
 
         def forward(input_ids, attention_mask, token_type_ids):
-            # A lookup past the end of the position table is an error on CPU only, and
-            # there says less. Nothing runs before the check.
+            # A lookup past the end of the position table fails only on CPUs, and with a
+            # less helpful message. Nothing runs before the checks.
             given = (input_ids, attention_mask, token_type_ids)
             shape, *others = map(tf.shape, given)
             checks = [tf.debugging.assert_less_equal(shape[-1], limit, message)]
@@ -190,7 +194,7 @@ class Servable:
 def named_outputs(outputs) -> Tensors:
     """Returns a model's outputs as a flat dict of float32 tensors.
 
-    SavedModel refuses tuples, and JSON knows no 16-bit floats.
+    SavedModel does not support tuples, nor JSON 16-bit floats.
 
     Args:
         outputs: a tensor, or a dict of tensors and tuples of tensors.
@@ -235,7 +239,7 @@ def _in_graph(
 def _check_length(max_length: int | None, task: ServedTask, config) -> int:
     limit = config.max_length
     max_length = limit if max_length is None else max_length
-    least = 6 if task.limits else 3  # [CLS] and two [SEP]; room to move
+    least = 6 if task.limits else 3  # [CLS] and two [SEP]; windows must advance
     if not least <= max_length <= limit:
         raise ConfigError(
             f"Expected max_length from {least} to max_position_embeddings={limit}. "
@@ -253,7 +257,7 @@ def _check_limits(
     limits = {"doc_stride": doc_stride, "max_answer_length": max_answer_length}
     unused = [n for n, v in limits.items() if v is not None and n not in task.limits]
     if unused:
-        raise ConfigError(f"Expected no {unused[0]}: {task.name} has no use for it.")
+        raise ConfigError(f"Expected no {unused[0]}: {task.name} does not use it.")
     if doc_stride is None:
         doc_stride = max(min(DOC_STRIDE, max_length // 4), 1)
     elif not 1 <= doc_stride <= max_length // 2 - 2:

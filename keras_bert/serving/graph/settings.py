@@ -1,4 +1,4 @@
-"""What a served model was exported with, and what it is asked."""
+"""The settings of a served model, and its requests."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,13 +13,13 @@ MAX_QUESTION_LENGTH = 64  # Google's `max_query_length`
 
 
 class AnswerSettings(NamedTuple):
-    """What answers depend on, beside the model.
+    """What answers depend on, apart from the model.
 
     Attributes:
         tokenizer: None if only ids are served.
         labels: names of the classes.
-        max_length: of a row made from text, in tokens with the special ones.
-        doc_stride: tokens that neighboring windows of a long text share.
+        max_length: the most tokens of a row made from text, special ones included.
+        doc_stride: tokens by which windows of a long text overlap.
         max_answer_length: the most tokens of an answer to a question.
     """
 
@@ -33,19 +33,19 @@ class AnswerSettings(NamedTuple):
     def max_question_length(self) -> int:
         """The most tokens of a question.
 
-        Windows of a short row advance by no less than half of what the question and
-        the shared tokens leave, so that a long passage is no great number of them.
+        With short rows it is at most half of what the overlap leaves, so that windows
+        advance fast enough and a long passage does not need too many of them.
         """
         room = self.max_length - 3 - self.doc_stride  # [CLS] and two [SEP]
         return min(MAX_QUESTION_LENGTH, room // 2)
 
 
 class Request(NamedTuple):
-    """What is asked of a served model.
+    """A request to a served model.
 
     Attributes:
-        texts: as they were received, by the name of the input.
-        features: what was made of them, the model's inputs among it.
+        texts: as received, by the name of the input.
+        features: the encoded texts, the model's inputs included.
         settings: of the model.
     """
 

@@ -1,11 +1,10 @@
-"""Answers to questions: the best span of a passage of any length, inside a graph.
+"""Answers to questions: the best span of a passage of any length, in a graph.
 
-A passage that is too long becomes several rows, and every row offers a span. As in
-Hugging Face's question-answering pipeline, the probability that an answer starts (or
-ends) at a token is the softmax over the tokens of the row's window and [CLS], a span's
-score is the product of the two, and the answer is the best span of all windows, widened
-to whole words. The answer that is none starts and ends at [CLS]; its score is that of
-the window in which it is least likely.
+A passage that is too long becomes several rows, each with a best span. As in Hugging
+Face's question-answering pipeline, the probability that an answer starts (or ends) at a
+token is the softmax over the tokens of the window and [CLS], the score of a span is the
+product of the two, and the answer is the best span of all windows, extended to whole
+words. No answer is the span of [CLS]; its score is the lowest of all windows.
 """
 
 from typing import NamedTuple
@@ -25,7 +24,7 @@ def encode(settings: AnswerSettings, text: Tensor, text_pair: Tensor) -> Tensors
 
     Args:
         settings: of the model.
-        text: questions `(batch,)`; what is too long is cut.
+        text: questions `(batch,)`, truncated if too long.
         text_pair: as many passages.
     """
     tokenizer = settings.tokenizer
@@ -41,9 +40,9 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
     """Finds the best answer of each passage.
 
     Returns:
-        `answer`, the piece of the passage; `start` and `end`, its place in code
-        points, int32; `score` and `no_answer_score`, float32; all `(batch,)`. Where
-        the passage has no token, the answer is empty, at 0, and its score 0.
+        `answer`, a substring of the passage; `start` and `end`, in code points, int32;
+        `score` and `no_answer_score`, float32; all `(batch,)`. If the passage has no
+        tokens, the answer is empty, at 0, with score 0.
     """
     features, texts = request.features, request.texts
     spans = best_spans(
@@ -93,8 +92,8 @@ def best_spans(
     Args:
         start_logits: float32 `(rows, seq)`.
         end_logits: as many.
-        allowed: which tokens an answer may start or end at; the first stands for no
-            answer and is none of them.
+        allowed: the tokens at which an answer may start or end. The first token stands
+            for no answer, and is not one of them.
         max_answer_length: the most tokens of a span.
 
     Example:
@@ -120,7 +119,7 @@ def best_spans(
 
 
 def _best_ahead(values: Tensor, length: int) -> Tensor:
-    """The largest of each value and the `length - 1` that follow it."""
+    """Returns the maximum of each value and the `length - 1` that follow it."""
     padded = tf.pad(values, [[0, 0], [0, length - 1]], constant_values=-tf.float32.max)
     return tf.nn.max_pool1d(padded[..., None], length, 1, "VALID")[..., 0]
 
@@ -131,7 +130,7 @@ def _in_passage(features: Tensors) -> Tensor:
 
 
 def _best_rows(score: Tensor, samples: Tensor) -> Tensor:
-    """The row of each sample, `(batch,)`, that has the highest score."""
+    """Returns the row with the highest score for each sample, `(batch,)`."""
     row = tf.range(tf.size(score))
     is_best = score == tf.gather(tf.math.segment_max(score, samples), samples)
     return tf.math.segment_min(tf.where(is_best, row, tf.size(score)), samples)
@@ -140,11 +139,11 @@ def _best_rows(score: Tensor, samples: Tensor) -> Tensor:
 def _whole_words(
     features: Tensors, first: Tensor, last: Tensor, settings: AnswerSettings
 ) -> tuple[Tensor, Tensor]:
-    """Where the first token's word begins, and the last token's ends."""
+    """Returns the begin of the first token's word and the end of the last's."""
     place = tf.range(tf.shape(features["input_ids"])[1])
     inside = _in_passage(features)
     begins = inside & ~settings.tokenizer.continues_word(features["input_ids"])
-    # A window may begin within a word.
+    # A window may begin inside a word.
     earliest = tf.argmax(tf.cast(inside, tf.int32), 1, tf.int32)[:, None]
     before = begins & (place <= first[:, None])
     after = (begins | ~inside) & (place > last[:, None])

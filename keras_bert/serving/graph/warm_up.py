@@ -1,7 +1,7 @@
-"""Requests that TF Serving answers to itself before it serves a version.
+"""Warm-up requests, which TF Serving runs before it serves a version.
 
-The first request of each signature compiles and allocates, and takes many times as
-long as later ones.
+The first request to a signature compiles and allocates, and takes many times as long as
+later ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,16 +18,16 @@ Specs = Mapping[str, tf.TensorSpec]
 def write(
     directory: Path, model_name: str, signatures: Mapping[str, Callable], length: int
 ) -> bool:
-    """Writes requests for all signatures, of one token and of full length.
+    """Writes requests for all signatures, with one token and with the full length.
 
     Args:
         directory: of the version.
-        model_name: as TF Serving will know it.
+        model_name: the name on the server.
         signatures: the concrete functions that are saved.
         length: of the longest row, in tokens.
 
     Returns:
-        Whether they were written: the protos come with the extra `grpc`.
+        Whether they were written; this needs the extra `grpc`.
     """
     try:
         from tensorflow_serving.apis import prediction_log_pb2
@@ -51,7 +51,7 @@ def write(
 def requests(
     signatures: Mapping[str, Specs], length: int
 ) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
-    """Yields names of signatures and inputs for them.
+    """Yields names of signatures, each with inputs.
 
     Args:
         signatures: the inputs of each.
