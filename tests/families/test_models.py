@@ -9,7 +9,8 @@ from keras_bert.checkpoints import formats
 from keras_bert.errors import CheckpointError, ConfigError
 from keras_bert.families import FAMILIES, read_config
 from keras_bert.models import MODELS
-from tests.bounds import assert_close
+from tests.bounds import assert_close, bound
+from tests.extras import needs
 
 BATCH, SEQ, CHOICES = 3, 11, 2
 LENGTHS = (11, 4, 7)
@@ -138,6 +139,18 @@ def test_the_forward_pass_without_padding_gives_the_same(model, name):
             real = features["attention_mask"] > 0
             value, expected = value[real], expected[real]
         assert_close(value, expected, name=key)
+
+
+@tensorflow_only
+def test_onnx_gives_the_same(model, name, tmp_path):
+    needs("onnx", "onnxruntime")
+    from keras_bert.serving.runtimes import export, load
+    from keras_bert.serving.runtimes.exporting import difference, own_outputs
+
+    features = _features(name, model.config)
+    run, own = load(export(model, tmp_path, "onnx")), own_outputs(model, features)
+    apart = difference(run(features), own, features["attention_mask"])
+    assert apart <= bound(own)
 
 
 def test_an_unknown_family_is_refused():

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,7 +20,6 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import heads
 from keras_bert.serving.runtimes import export, exporting, load, packages
 from keras_bert.serving.runtimes.exporting import difference, own_outputs, probe
 from tests.bounds import assert_close, bound
@@ -129,7 +129,7 @@ def test_mixed_precision_is_exported_in_float32(tmp_path):
     narrow = keras_bert.BertModel(CONFIG, dtype="mixed_float16", seed=3)
     wide = keras_bert.BertModel(CONFIG, seed=3)
     inputs = inputs_of("encoder")
-    from keras_bert.serving.runtimes.onnx_graph import onnx_model
+    from keras_bert.serving.runtimes.onnx_export import onnx_model
 
     (tmp_path / "model.onnx").write_bytes(onnx_model(narrow).SerializeToString())
     own = own_outputs(wide, inputs)
@@ -177,7 +177,9 @@ def test_every_weight_once_and_vocabulary_beside(tmp_path):
 
 def test_large_weights_lie_beside_the_graph(tmp_path, monkeypatch):
     needs(*NEEDED["onnx"])
-    monkeypatch.setattr(exporting, "LARGEST_FILE", 0)
+    from keras_bert.serving.runtimes import onnx_export
+
+    monkeypatch.setattr(onnx_export, "LARGEST_FILE", 0)
     model, inputs = make_model("encoder"), inputs_of("encoder")
     path = export(model, tmp_path / "onnx", "onnx")
     assert (path / "model.onnx.data").exists()
@@ -269,23 +271,37 @@ def test_unknown_formats_and_precisions(tmp_path):
         export(model, tmp_path / "out", "onnx", precision="int4")
     with pytest.raises(ConfigError, match="any length"):
         export(model, tmp_path / "out", "onnx", length=7)
-    with pytest.raises(ConfigError, match="max_position_embeddings=23"):
+    with pytest.raises(ConfigError, match=r"from 1 to 23 \(max_position_embeddings\)"):
         export(model, tmp_path / "out", "litert", length=24)
     with pytest.raises(MissingFileError, match=r"model\.onnx"):
         load(tmp_path)
 
 
-def test_heads_of_others_are_refused(tmp_path):
-    needs("onnx")
-
-    class Own(heads.SequenceClassification):
-        pass
+def test_heads_of_others_are_exported(tmp_path):
+    needs(*NEEDED["onnx"])
 
     class Model(keras_bert.BertForSequenceClassification):
-        head = Own
+        def outputs(self, encoded, inputs, training):
+            logits = super().outputs(encoded, inputs, training)["logits"]
+            return {"logits": keras.ops.sin(logits) + keras.ops.sum(logits)}
 
-    with pytest.raises(ConfigError, match="Own"):
+    model, inputs = Model(CONFIG, seed=3), inputs_of("classes")
+    run = load(export(model, tmp_path / "onnx", "onnx"))
+    own = own_outputs(model, inputs)
+    assert difference(run(inputs), own, inputs["attention_mask"]) < 1e-5
+
+
+def test_unknown_operations_are_refused(tmp_path):
+    needs("onnx")
+
+    class Model(keras_bert.BertForSequenceClassification):
+        def outputs(self, encoded, inputs, training):
+            logits = super().outputs(encoded, inputs, training)["logits"]
+            return {"logits": keras.ops.arctan(logits)}
+
+    with pytest.raises(ConfigError, match="Received: Atan, as"):
         export(Model(CONFIG), tmp_path / "out", "onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_package_names_its_extra(monkeypatch):
@@ -370,8 +386,6 @@ def test_the_command_writes_other_formats(tmp_path, capsys):
     "mode, near", [("int8", 0.1), pytest.param("int4", 0.6, marks=pytest.mark.slow)]
 )
 def test_quantized_keras_models_are_saved_loaded_and_served(mode, near, tmp_path):
-    import keras
-
     from keras_bert.serving.export import export as export_saved_model
 
     model = make_model("classes")

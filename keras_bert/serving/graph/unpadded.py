@@ -197,9 +197,9 @@ class Tokens(NamedTuple):
     def _groups(self, num_heads: int, causal: bool) -> list["Group"]:
         """Divides the rows into groups for attention."""
         starts = tf.cumsum(self.lengths, exclusive=True)
-        cuts = [self.batch * i // GROUPS for i in range(GROUPS + 1)]
+        inner = [self.batch * i // GROUPS for i in range(1, GROUPS)]
         groups = []
-        for begin, end in itertools.pairwise(cuts):
+        for begin, end in itertools.pairwise([0, *inner, self.batch]):
             rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
             groups.append(Group(*rows.of_heads(num_heads), rows.bias(causal)[:, None]))
         return groups
@@ -234,35 +234,38 @@ class _Rows(NamedTuple):
         token: the token at each position, `(rows, longest)`.
         inside: whether the position is one of the row's own.
         pieces: what the mask says of it.
+        longest: tokens of the longest row, 0 if there are no rows.
     """
 
     token: Tensor
     inside: Tensor
     pieces: Tensor
+    longest: Tensor
 
     @classmethod
     def of(cls, lengths: Tensor, starts: Tensor, pieces: Tensor) -> "_Rows":
-        longest = tf.reduce_sum(lengths[:1])  # 0 if there are no rows
+        longest = tf.reduce_sum(lengths[:1])
         column = tf.range(longest)
         token = tf.minimum(starts[:, None] + column, tf.size(pieces) - 1)
-        return cls(token, column < lengths[:, None], tf.gather(pieces, token))
+        inside = column < lengths[:, None]
+        return cls(token, inside, tf.gather(pieces, token), longest)
 
     def bias(self, causal: bool) -> Tensor:
         """Returns what `attention_bias` does, `(rows, longest, longest)`."""
         to, origin = self.pieces[:, None, :], self.pieces[:, :, None]
         visible = (to > 0) & ((origin == to) | (origin == 0))
         if causal:
-            column = tf.range(tf.shape(self.token)[1])
+            column = tf.range(self.longest)
             visible &= column <= column[:, None]
         shown = tf.where(visible, 0.0, HIDDEN)
         return tf.where(self.inside[:, None, :], shown, OUTSIDE)
 
     def of_heads(self, num_heads: int) -> tuple[Tensor, Tensor]:
         """Returns indices from tokens to rows and back, see `Group`."""
-        head, longest = tf.range(num_heads), tf.shape(self.token)[1]
+        head = tf.range(num_heads)
         found = tf.cast(tf.where(self.inside), tf.int32)  # row, column
         rows = self.token[:, None, :] * num_heads + head[:, None]
-        return rows, (found[:, :1] * num_heads + head) * longest + found[:, 1:]
+        return rows, (found[:, :1] * num_heads + head) * self.longest + found[:, 1:]
 
 
 def _context(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:

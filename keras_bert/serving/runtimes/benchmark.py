@@ -22,6 +22,7 @@ from keras_bert.serving.runtimes.exporting import (
 )
 from keras_bert.serving.runtimes.measuring import load_batches, save_batches
 from keras_bert.serving.runtimes.packages import EXTRAS, installed
+from keras_bert.serving.runtimes.policies import in_policy
 
 CALIBRATION_BATCHES, PROBES, SINGLE_ROWS = 8, 4, 32
 
@@ -127,15 +128,9 @@ def _saved_model(policy: str) -> Callable:
     def prepare(model: PreTrainedModel, path: Path, work: Work) -> Path:
         from keras_bert.serving.export import export as export_saved_model
 
-        return export_saved_model(_in_policy(model, policy), path)
+        return export_saved_model(in_policy(model, policy), path)
 
     return prepare
-
-
-def _in_policy(model: PreTrainedModel, policy: str) -> PreTrainedModel:
-    again = type(model).from_config({**model.get_config(), "dtype": policy})
-    again.set_weights(model.get_weights())
-    return again
 
 
 def _keras_file(model: PreTrainedModel, path: Path, work: Work) -> Path:

@@ -1,6 +1,9 @@
 """Writing a model for other runtimes: whole or not at all, and checked before."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +32,6 @@ Batch = Mapping[str, np.ndarray]
 
 # The largest difference of outputs to the model's own, float32.
 TOLERANCE = 1e-5
-# Protocol buffers end at 2 GiB; weights beyond that go to a file beside the graph.
-LARGEST_FILE = 2**31 - 2**20
 
 
 class Settings(NamedTuple):
@@ -91,7 +92,7 @@ def export(
             for OpenVINO "int8_weights" and, calibrated, "int8".
         calibration: batches of inputs that are typical, for precision "int8".
         length: tokens of a row for LiteRT, which has one row of a fixed length; None
-            takes `max_position_embeddings`.
+            takes the longest the model can take.
         labels: names of the classes, for `config.json`; None takes the config's.
         overwrite: replace a directory that is there; versions are never replaced.
 
@@ -176,7 +177,7 @@ def probe(model: PreTrainedModel, length: int | None = None) -> dict:
     mask = np.arange(longest) < counts.reshape(-1, *(1,) * (len(shape) - 1))
     mask = np.broadcast_to(mask, shape).astype(np.int32)
     ids = rng.integers(config.vocab_size, size=shape)
-    types = rng.integers(config.type_vocab_size, size=shape)
+    types = rng.integers(max(config.type_vocab_size, 1), size=shape)
     values = (np.where(mask, ids, config.pad_token_id), mask, types * mask)
     return dict(
         zip(SERVED_INPUTS, (np.asarray(v, np.int32) for v in values), strict=True)
@@ -224,22 +225,35 @@ def difference(one: Batch, other: Batch, attention_mask: np.ndarray) -> float:
 
 
 def _write_onnx(model: PreTrainedModel, path: Path, settings: Settings) -> None:
-    onnx = require("onnx")
-    from keras_bert.serving.runtimes.onnx_graph import onnx_model
+    require("onnx")
+    file = path / "model.onnx"
+    if keras.backend.backend() == "tensorflow":
+        from keras_bert.serving.runtimes.onnx_export import save_onnx
 
-    proto, file = onnx_model(model), path / "model.onnx"
-    beside = proto.ByteSize() > LARGEST_FILE
-    onnx.save_model(
-        proto,
-        file,
-        save_as_external_data=beside,
-        location="model.onnx.data",
-        size_threshold=1024,
-    )
-    # By path: a graph above 2 GiB cannot be checked in memory.
-    onnx.checker.check_model(str(file), full_check=True)
+        save_onnx(model, file)
+    else:
+        _save_onnx_in_tensorflow(model, file)
     if settings.precision in quantizing.ONNX:
         quantizing.ONNX[settings.precision](file, settings.calibration)
+
+
+def _save_onnx_in_tensorflow(model: PreTrainedModel, file: Path) -> None:
+    """Traces the model in a process of its own, where Keras runs on TensorFlow."""
+    module = "keras_bert.serving.runtimes.onnx_export"
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        saved = Path(scratch) / "model.keras"
+        model.save(saved)
+        done = subprocess.run(
+            [sys.executable, "-m", module, str(saved), str(file)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ConfigError(f"Expected a model that TensorFlow can export. {last}")
 
 
 def _write_openvino(model: PreTrainedModel, path: Path, settings: Settings) -> None:
@@ -307,7 +321,7 @@ def _length(form: Format, length: int | None, config: Config) -> int:
         raise ConfigError("Expected no length: rows of any length are taken here.")
     if length is not None and not 1 <= length <= limit:
         raise ConfigError(
-            f"Expected a length from 1 to max_position_embeddings={limit}. "
+            f"Expected a length from 1 to {limit} (max_position_embeddings). "
             f"Received: {length}."
         )
     return length or limit
