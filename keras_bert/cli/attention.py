@@ -27,9 +27,10 @@ def run(args: argparse.Namespace) -> None:
     """Computes the attention of one text and draws it."""
     from keras_bert.analysis import attention_maps, plot_attention
 
+    model = load_model(args)
     tokens, probabilities = attention_maps(
-        load_model(args),
-        load_tokenizer(args),
+        model,
+        load_tokenizer(args, model.config),
         args.text,
         args.pair,
         max_length=args.max_length,

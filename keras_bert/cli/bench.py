@@ -105,18 +105,18 @@ def _chosen(variants: Sequence[Any], only: list[str] | None) -> list[Any]:
 def _work(model: Any, args: argparse.Namespace) -> Any:
     from keras_bert.serving.runtimes.benchmark import Work, random_rows
 
-    limit = model.config.max_position_embeddings
+    limit = model.config.max_length
     longest = min(args.max_length or 128, limit)
     if args.text is None:
         rows = random_rows(args.rows, model.config.vocab_size, args.lengths, longest)
     else:
-        rows = _encoded(args, longest)
+        rows = _encoded(args, model.config, longest)
     return Work.of_rows(rows, args.batch_size)
 
 
-def _encoded(args: argparse.Namespace, longest: int) -> list[list[int]]:
+def _encoded(args: argparse.Namespace, config: Any, longest: int) -> list[list[int]]:
     texts = read_texts(args.text, args.rows)
-    batch = load_tokenizer(args)(
+    batch = load_tokenizer(args, config)(
         texts, max_length=longest, padding=True, truncation=True
     )
     pairs = zip(batch["input_ids"], batch["attention_mask"], strict=True)

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     model = load_model(args)
     names = label_names(model.config, args.labels)
     features, labels = tasks.encode(
-        examples, load_tokenizer(args), args.max_length, names
+        examples, load_tokenizer(args, model.config), args.max_length, names
     )
     logits = model.predict(features, batch_size=args.batch_size, verbose=0)
     scores = tasks.score(labels, logits, args.metrics)

@@ -9,7 +9,7 @@ from keras_bert.cli.models import (
     add_model_arguments,
     answer_options,
     load_model,
-    load_tokenizer,
+    load_served_tokenizer,
     size_of,
 )
 from keras_bert.cli.runtimes import (
@@ -51,10 +51,11 @@ def run(args: argparse.Namespace) -> None:
         return export_for_runtime(args)
     from keras_bert.serving.export import export
 
+    model = load_model(args, "encoder" if args.embeddings else None)
     path = export(
-        load_model(args, "encoder" if args.embeddings else None),
+        model,
         args.output,
-        None if args.ids_only else load_tokenizer(args),
+        load_served_tokenizer(args, model.config),
         max_length=args.max_length,
         labels=args.labels,
         version=args.version,

@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> None:
     texts, pairs = _read(args)
     from keras_bert.analysis import extract_features
 
+    model = load_model(args)
     rows = extract_features(
-        load_model(args),
-        load_tokenizer(args),
+        model,
+        load_tokenizer(args, model.config),
         texts,
         pairs,
         layers=args.layers,

@@ -6,7 +6,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.models import add_column_arguments, class_of
+from keras_bert.cli.models import add_column_arguments, class_of, load_tokenizer
 from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -92,13 +92,15 @@ def _task(args: argparse.Namespace) -> Any:
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves into the run's directory."""
     from keras_bert import tasks
-    from keras_bert.tokenization import BertTokenizer
+    from keras_bert.checkpoints import formats
+    from keras_bert.loading import local_path
     from keras_bert.training.distribution import distribution
     from keras_bert.training.loop import Run, check
     from keras_bert.training.recipes import settings
 
     task = _task(args)
-    tokenizer = BertTokenizer.from_pretrained(args.vocab or args.model)
+    checkpoint = formats.read(local_path(args.model))
+    tokenizer = load_tokenizer(args, checkpoint.config)
     columns = dict(text=args.text, text_pair=args.text_pair, label=args.label)
     examples = tasks.read_examples(args.train, **columns)
     labels = None if task.regression else tasks.label_names(examples)
@@ -108,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     microbatches = task.gradient_accumulation_steps
     check_microbatches(task.batch_size, microbatches, replicas=devices.replicas)
     with devices.scope():
-        model = _model(args, labels)
+        model = _model(args, checkpoint, labels)
     check(plan, model, args.dev)
     check_vocabulary(tokenizer, model)
 
@@ -144,11 +146,11 @@ def _summary(task: Any, plan: Any, model: Any) -> str:
     )
 
 
-def _model(args: argparse.Namespace, labels: Sequence[str] | None) -> Any:
-    from keras_bert.checkpoints import formats
-    from keras_bert.loading import load_pretrained, local_path
+def _model(
+    args: argparse.Namespace, checkpoint: Any, labels: Sequence[str] | None
+) -> Any:
+    from keras_bert.loading import load_pretrained
 
-    checkpoint = formats.read(local_path(args.model))
     head = (
         {"num_labels": 1, "problem_type": "regression"}
         if labels is None

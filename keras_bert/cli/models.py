@@ -96,16 +96,42 @@ def answer_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
-def load_tokenizer(args: argparse.Namespace) -> Any:
-    """Returns the tokenizer of `--vocab`, or that of the checkpoint."""
-    from keras_bert.loading import local_path
-    from keras_bert.tokenization import BertTokenizer
+def load_tokenizer(args: argparse.Namespace, config: Any) -> Any:
+    """Returns the tokenizer of `--vocab`, or that of the checkpoint.
 
+    Args:
+        args: the arguments.
+        config: the config of the model, whose family has a kind of tokenizer.
+
+    Raises:
+        InputError: this package has no such tokenizer.
+    """
+    from keras_bert.loading import local_path
+    from keras_bert.tokenization import tokenizer_class
+
+    kind = tokenizer_class(config)
     if args.vocab:
-        return BertTokenizer.from_pretrained(args.vocab)
+        return kind.from_pretrained(args.vocab)
     path = local_path(args.model)
     # A Google checkpoint may be given by the prefix of its files.
-    return BertTokenizer.from_pretrained(path if path.is_dir() else path.parent)
+    return kind.from_pretrained(path if path.is_dir() else path.parent)
+
+
+def load_served_tokenizer(args: argparse.Namespace, config: Any) -> Any:
+    """Returns the tokenizer to export; None, and says so, if only ids can be served."""
+    from keras_bert import families
+    from keras_bert.tokenization import TOKENIZERS
+
+    if args.ids_only:
+        return None
+    kind = families.of(config).tokenizer
+    if kind in TOKENIZERS or args.vocab:
+        return load_tokenizer(args, config)
+    print(
+        f"A {config.model_type} model takes the ids of a {kind} tokenizer, which this "
+        "package does not have: exporting its input as ids only, as with --ids-only."
+    )
+    return None
 
 
 def class_of(config: Any, kind: str) -> Any:

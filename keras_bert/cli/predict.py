@@ -51,9 +51,10 @@ def _answers(texts: list, pairs: list | None, args: argparse.Namespace) -> Itera
     """Yields lines of JSON; loads the model before the first."""
     from keras_bert.serving.predictor import Predictor
 
+    model = load_model(args, "encoder" if args.embeddings else None)
     predict = Predictor(
-        load_model(args, "encoder" if args.embeddings else None),
-        load_tokenizer(args),
+        model,
+        load_tokenizer(args, model.config),
         max_length=args.max_length,
         labels=args.labels,
         batch_size=args.batch_size,

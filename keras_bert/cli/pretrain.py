@@ -294,13 +294,13 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _config(recipe: Any, tokenizer: Any) -> Any:
-    from keras_bert import BertConfig, families
+    from keras_bert import families
     from keras_bert.config import read_json_file
 
     if Path(recipe.model).suffix == ".json":
         return families.read_config(read_json_file(recipe.model))
     sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
-    return BertConfig.preset(recipe.model, **sizes)
+    return families.preset(recipe.model, **sizes)
 
 
 def _model(args: argparse.Namespace, config: Any, form: Any) -> Any:

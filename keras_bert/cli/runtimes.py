@@ -4,7 +4,7 @@ import argparse
 
 from keras_bert.cli.models import (
     load_model,
-    load_tokenizer,
+    load_served_tokenizer,
     read_texts,
     size_of,
 )
@@ -70,7 +70,7 @@ def export_for_runtime(args: argparse.Namespace) -> None:
             f"only. Received: --format {args.format}, whose input is ids."
         )
     model = load_model(args)
-    tokenizer = None if args.ids_only else load_tokenizer(args)
+    tokenizer = load_served_tokenizer(args, model.config)
     path = export(
         model,
         args.output,
@@ -104,7 +104,7 @@ def _check_length(args: argparse.Namespace) -> None:
 
 def _calibration(args: argparse.Namespace, tokenizer: object) -> list[dict]:
     if tokenizer is None:
-        raise InputError("Expected a tokenizer with --calibrate. Received: --ids-only.")
+        raise InputError("Expected a tokenizer with --calibrate. Received: none.")
     texts = read_texts(args.calibrate, CALIBRATION_ROWS)
     return [
         tokenizer(

@@ -82,7 +82,6 @@ class Family:
         buffers: names of Hugging Face's that are not weights.
         tokenizer: kind of its tokenizer, such as "wordpiece".
         keras_hub: KerasHub's code of it, where it has some that can be read.
-        source: where the mathematics was first published.
     """
 
     class_prefix: str
@@ -95,7 +94,6 @@ class Family:
     buffers: tuple[str, ...] = ()
     tokenizer: str = "wordpiece"
     keras_hub: KerasHub | None = None
-    source: str = ""
 
     @property
     def model_type(self) -> str:

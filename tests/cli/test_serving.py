@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,8 +173,9 @@ def asked(monkeypatch):
         calls.append((texts, pairs))
         return [{"label": b"x"} for _ in texts]
 
-    monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda *args: None)
-    monkeypatch.setattr("keras_bert.cli.predict.load_tokenizer", lambda args: None)
+    model = SimpleNamespace(config=None)
+    monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda *args: model)
+    monkeypatch.setattr("keras_bert.cli.predict.load_tokenizer", lambda *args: None)
     name = "keras_bert.serving.predictor.Predictor"
     monkeypatch.setattr(name, lambda *args, **kwargs: predict)
     return calls

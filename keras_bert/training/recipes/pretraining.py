@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from keras_bert.families.bert import SMALL_SIZES
+from keras_bert.families import FAMILIES
 from keras_bert.training.recipes.base import Phase, Recipe
 from keras_bert.training.recipes.overrides import override
 
@@ -72,8 +72,12 @@ PRETRAINING: dict[str, Recipe] = {
         summary="BERT-Large: 90 % of the steps at 128 tokens, the rest at 512",
         source=_DEVLIN,
     ),
-    **{f"bert-{name}": _small(name) for name in ("tiny", "mini", "small", "medium")},
-    **{f"bert-{size}": _small(size) for size in SMALL_SIZES},
+    **{
+        f"{family.model_type}-{size}": _small(size)
+        for family in FAMILIES.values()
+        for size, fields in family.config.presets.items()
+        if fields["num_hidden_layers"] <= 12 and size != "base"
+    },
     "bert-domain": Recipe(
         summary="Continued pretraining of a BERT checkpoint on domain text",
         source=(
