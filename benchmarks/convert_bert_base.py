@@ -1,7 +1,7 @@
 """Measures `converters/tf_to_pt.py` as a whole process on a full-sized BERT.
 
-Writes a random Google checkpoint into a temporary directory, runs the converter on
-it, and prints CPU seconds and peak memory: imports, conversion, certificate and all.
+Writes a random Google checkpoint into a temporary directory, runs the converter on it,
+and prints CPU seconds and peak memory, including imports and verification.
 
     python benchmarks/convert_bert_base.py            # base: 440 MB
     python benchmarks/convert_bert_base.py --size large --format bin
@@ -11,11 +11,10 @@ it, and prints CPU seconds and peak memory: imports, conversion, certificate and
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +40,11 @@ HEAD = "BertForPreTraining"
 
 
 def random_tensors(config: BertConfig, seed: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Draws every tensor of a Google checkpoint when it is asked for.
+    """Draws every tensor of a Google checkpoint when it is read.
 
     Args:
         config: gives the sizes.
-        seed: of the draw.
+        seed: for the values.
 
     Yields:
         Names and tensors.
@@ -67,33 +66,7 @@ def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
     return Tensor(shape, np.dtype("float32"), load)
 
 
-# A process starts with its parent's peak of memory, so a small one starts it.
-STARTER = textwrap.dedent(
-    """
-    import json, resource, subprocess, sys, time
-    start = time.monotonic()
-    subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(json.dumps({
-        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-        "wall_s": round(time.monotonic() - start, 2),
-        "peak_mb": round(used.ru_maxrss * 1024 / 1e6),
-    }))
-    """
-)
-
-
-def measured(command: list[str]) -> Mapping[str, float]:
-    """Runs a process to its end.
-
-    Returns:
-        Its CPU seconds, wall seconds and peak of resident memory in MB.
-    """
-    starter = [sys.executable, "-S", "-c", STARTER, *command]
-    return json.loads(subprocess.check_output(starter))
-
-
-# What the converter of transformers 4 does, which 5 no longer has.
+# The converter of transformers 4, which version 5 does not have.
 PEER = textwrap.dedent(
     """
     import sys
@@ -114,18 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=("safetensors", "bin"), default="safetensors"
     )
-    parser.add_argument("--runs", type=int, default=3, help="the least CPU is printed")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="the one with the least CPU time is printed"
+    )
     parser.add_argument(
         "--peer",
         metavar="PYTHON",
-        help="of an environment with transformers 4, torch and tensorflow: measures "
-        "its converter too",
+        help="Python with transformers 4, torch and tensorflow: also measures its "
+        "converter",
     )
     return parser
 
 
 def main() -> None:
     """Makes the checkpoint, converts it, prints one line of JSON for each process."""
+    from processes import least, measure
+
     args = _parser().parse_args()
     script = str(ROOT / "converters" / "tf_to_pt.py")
     versions = {"python": platform.python_version(), "numpy": np.__version__}
@@ -133,19 +110,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, config = Path(folder), SIZES[args.size]
         save(source, "google", config, HEAD, dict(random_tensors(config)))
-        convert = [
-            sys.executable,
-            script,
-            folder,
-            "--format",
-            args.format,
-            "--overwrite",
-        ]
-        runs = [measured(convert) for _ in range(args.runs)]
-        best = min(runs, key=lambda run: run["cpu_s"])
+        options = ["--format", args.format, "--overwrite"]
+        best = least([sys.executable, script, folder, *options], args.runs)
         print(json.dumps({"what": what, **best, **versions}))
         if args.peer:
-            peer = measured([args.peer, "-c", PEER, folder])
+            peer = measure([args.peer, "-c", PEER, folder])
             print(json.dumps({"what": f"transformers 4, {args.size}", **peer}))
 
 

@@ -1,18 +1,18 @@
-"""Trains the same BERT by three programs on the same batches, and compares.
+"""Trains the same BERT with three programs on the same batches, and compares them.
 
 `loop` is `keras_bert.training.loop`, `fit` a plain Keras script, `torch` Hugging Face's
-`BertForPreTraining` with PyTorch's AdamW. Google's initial weights, and ours, are drawn
-from a truncated normal distribution, Hugging Face's from one that is not; so
-`torch_truncated` begins as Google's does, and `loop_wide` with weights as wide as
-Hugging Face's. A seed decides the order of the records and their masks, the same for
-all; initial weights and dropout are drawn by each library. All are scored on held-out
-documents by the same NumPy code.
+`BertForPreTraining` with PyTorch's AdamW. Google and this package initialize weights
+from a truncated normal distribution, Hugging Face from a normal one; so
+`torch_truncated` is initialized like Google's, and `loop_wide` with the standard
+deviation of Hugging Face's. The seed determines the order of the records and their
+masks, the same for all programs; each library initializes weights and draws dropout by
+itself. All are scored on held-out documents by the same NumPy code.
 
     python benchmarks/learning.py --text 'corpus/*.txt' --output learning/
     python benchmarks/learning.py --text 'corpus/*.txt' --output learning/ --steps 20
 
-Each run is a process of one thread, and what is done already is not done again. Needs
-the extra `[torch]` and transformers.
+Each run is a process with one thread, and completed runs are not repeated. Needs the
+extra `torch` and transformers.
 """
 
 import argparse
@@ -37,30 +37,34 @@ COMPARED = (
     ("fit", "torch_truncated"),
     ("loop_wide", "torch"),
 )
-CUT_DEVIATION = 0.87962566  # of a normal distribution cut at two deviations
+CUT_DEVIATION = 0.87962566  # of a normal distribution truncated at two deviations
 THREADS = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
-PARAGRAPHS, HELD_OUT_EVERY = 20, 20  # paragraphs of a document; one in so many is kept
+PARAGRAPHS = 20  # per document
+HELD_OUT_EVERY = 20  # documents
 SCORES = ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy")
 
 
 @dataclass(frozen=True)
 class Study:
-    """The numbers that all runs share.
+    """The hyperparameters of all runs.
 
     Args:
         steps: optimizer steps.
-        batch_size: rows of a batch.
+        batch_size: rows per batch.
         learning_rate: the highest rate.
-        warmup_share: of the steps.
-        seq: tokens of a row.
-        predictions: masked positions of a row, at most.
+        warmup_share: fraction of the steps.
+        weight_decay: of the optimizer.
+        epsilon: of the optimizer.
+        clip_norm: global norm at which gradients are clipped.
+        seq: tokens per row.
+        predictions: the most masked positions per row.
         vocab_size: of the vocabulary that is learned.
         hidden_size: of the model.
         layers: of the model.
-        heldout_batches: to score on.
+        heldout_batches: the number of batches to score on.
     """
 
     steps: int = 1000
@@ -79,17 +83,17 @@ class Study:
 
     @property
     def warmup_steps(self) -> int:
-        """Steps of the warm-up."""
+        """The number of warm-up steps."""
         return round(self.steps * self.warmup_share)
 
     def rate_share(self, done: int) -> float:
-        """Returns the learning rate after so many steps as a share of the highest."""
+        """Returns the learning rate after `done` steps as a fraction of the highest."""
         if done < self.warmup_steps:
             return done / self.warmup_steps
-        return 1 - done / self.steps  # Google's: the join is a step down
+        return 1 - done / self.steps  # as Google's, not continuous after the warm-up
 
     def sizes(self, vocab_size: int) -> dict[str, int]:
-        """Returns the config fields, of one name in both libraries."""
+        """Returns the config fields, which have the same names in both libraries."""
         return dict(
             vocab_size=vocab_size,
             hidden_size=self.hidden_size,
@@ -104,7 +108,7 @@ class Study:
 
 
 def documents(pattern: str) -> list[str]:
-    """Reads text files as documents of some consecutive paragraphs."""
+    """Reads text files as documents of consecutive paragraphs."""
     found = []
     for file in sorted(glob.glob(pattern, recursive=True)):
         lines = Path(file).read_text(encoding="utf-8").splitlines()
@@ -119,7 +123,7 @@ def documents(pattern: str) -> list[str]:
 
 
 def prepare(pattern: str, folder: Path, study: Study) -> None:
-    """Writes vocabulary and records, if they are not there."""
+    """Writes vocabulary and records if they do not exist."""
     from keras_bert.pretraining.create import create_pretraining_data
     from keras_bert.pretraining.settings import DataSettings
     from keras_bert.pretraining.sources import Documents
@@ -138,7 +142,7 @@ def prepare(pattern: str, folder: Path, study: Study) -> None:
         max_seq_length=study.seq,
         max_predictions_per_seq=study.predictions,
         dupe_factor=2,
-        form="compact",  # masked anew in each pass
+        form="compact",  # masked again in each pass
     )
     for name, part in parts.items():
         file = folder / f"{name}.tfrecord"
@@ -227,12 +231,12 @@ def _keras_scores(model: Any, folder: Path, study: Study) -> dict:
 
 
 def train_loop_wide(folder: Path, study: Study, seed: int) -> dict:
-    """Trains by the loop from weights whose deviation is that of Hugging Face's."""
+    """Trains with the loop from weights with the deviation of Hugging Face's."""
     return train_loop(folder, study, seed, 0.02 / CUT_DEVIATION)
 
 
 def train_loop(folder: Path, study: Study, seed: int, deviation: float = 0.02) -> dict:
-    """Trains by the loop of this package."""
+    """Trains with the loop of this package."""
     from keras_bert.training.loop import Plan, Run
 
     model = _keras_model(folder, study, seed, deviation)
@@ -253,7 +257,7 @@ def train_loop(folder: Path, study: Study, seed: int, deviation: float = 0.02) -
 
 
 def train_fit(folder: Path, study: Study, seed: int) -> dict:
-    """Trains by a plain Keras script."""
+    """Trains with a plain Keras script."""
     from keras_bert.optimizers import AdamW, LinearWarmupDecay
 
     model = _keras_model(folder, study, seed)
@@ -273,7 +277,7 @@ def train_fit(folder: Path, study: Study, seed: int) -> dict:
 
 
 def train_torch_truncated(folder: Path, study: Study, seed: int) -> dict:
-    """Trains Hugging Face's model from weights drawn as Google's."""
+    """Trains Hugging Face's model from weights initialized like Google's."""
     return train_torch(folder, study, seed, truncated=True)
 
 
@@ -310,7 +314,7 @@ def train_torch(folder: Path, study: Study, seed: int, truncated: bool = False) 
 
 
 def _draw_truncated(model: Any) -> None:
-    """Draws kernels and embeddings anew, without what lies beyond two deviations."""
+    """Initializes kernels and embeddings from a truncated normal distribution."""
     import torch
 
     std = model.config.initializer_range
@@ -336,7 +340,7 @@ def _torch_optimizer(model: Any, study: Study) -> Any:
 
 
 def _torch_logits(model: Any, features: dict) -> tuple[Any, Any]:
-    """The model's logits, at masked positions alone: the others have no part."""
+    """Returns the logits at masked positions, the only ones with a loss."""
     import torch
 
     names = ("input_ids", "attention_mask", "token_type_ids")
@@ -362,7 +366,7 @@ def _torch_loss(logits: Sequence[Any], labels: dict, weights: dict) -> Any:
 
 
 def _check_torch_loss(model: Any, batch: tuple) -> None:
-    """Makes sure that the gathered positions give the loss of the model's own."""
+    """Checks that the gathered positions give the model's own loss."""
     import torch
 
     features, labels, weights = batch
@@ -396,7 +400,7 @@ def one_run(folder: Path, study: Study, program: str, seed: int) -> dict:
 
 
 def in_its_own_process(folder: Path, program: str, seed: int) -> dict:
-    """Runs one program with one seed on one thread, unless that was done before."""
+    """Runs one program with one seed on one thread, or returns the earlier result."""
     file = folder / f"{program}-{seed}.json"
     if not file.exists():
         environment = os.environ | dict.fromkeys(THREADS, "1")
@@ -408,7 +412,7 @@ def in_its_own_process(folder: Path, program: str, seed: int) -> dict:
 
 
 def table(results: Sequence[dict]) -> Iterator[str]:
-    """Writes means and spreads over the seeds as Markdown."""
+    """Yields a Markdown table of means and standard deviations over the seeds."""
     names = {name: f"{name[:3].upper()} {name[4:]}" for name in SCORES}
     yield "| program | " + " | ".join(names.values()) + " | CPU seconds |"
     yield "|---" * (len(names) + 2) + "|"
@@ -425,7 +429,7 @@ def _mean_and_spread(values: Sequence[float]) -> str:
 
 
 def differences(results: Sequence[dict]) -> Iterator[str]:
-    """Says how far our means are from the peers', beside the spread of both."""
+    """Compares the means of ours and the peers' with the range over the seeds."""
     of = {
         program: {r["seed"]: r["mlm_loss"] for r in results if r["program"] == program}
         for program in PROGRAMS
@@ -442,7 +446,7 @@ def differences(results: Sequence[dict]) -> Iterator[str]:
 
 
 def versions() -> str:
-    """Names what was run with what."""
+    """Returns the versions of the libraries."""
     from importlib.metadata import version
 
     names = ("tensorflow", "keras", "torch", "transformers", "numpy")
@@ -475,7 +479,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     mine = json.dumps(asdict(study))
     if file.exists() and file.read_text(encoding="utf-8") != mine:
-        sys.exit(f"{folder} holds another study; choose another directory.")
+        sys.exit(f"{folder} contains another study; choose another directory.")
     file.write_text(mine, encoding="utf-8")
     prepare(args.text, folder, study)
     results = []

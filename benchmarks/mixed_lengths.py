@@ -1,11 +1,11 @@
-"""The batches `serving.py` measures, the same for every runtime. NumPy only."""
+"""Model sizes, and the batches that `serving.py` measures. NumPy only."""
 
 import numpy as np
 
 VOCAB_SIZE = 30522
 LONGEST = 128
 ROWS = 32
-REPEATED = 10  # rows one after another, for latency: caches as in a server
+REPEATED = 10  # consecutive rows for latency, with warm caches as in a server
 SIZES = {  # hidden, layers, heads, intermediate
     "tiny": (128, 2, 2, 512),
     "mini": (256, 4, 4, 1024),
@@ -14,12 +14,24 @@ SIZES = {  # hidden, layers, heads, intermediate
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+def config_fields(size: str) -> dict[str, int]:
+    """Returns the fields of a BERT config, under the names of all libraries."""
+    hidden, layers, heads, intermediate = SIZES[size]
+    return {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": intermediate,
+    }
+
+
 def lengths(count: int, seed: int = 0) -> np.ndarray:
-    """Draws lengths of rows as of short texts: lognormal around 40 tokens.
+    """Draws the lengths of rows like those of short texts: lognormal around 40 tokens.
 
     Args:
-        count: rows.
-        seed: of the draw.
+        count: the number of rows.
+        seed: for the lengths.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.lognormal(np.log(40), 0.6, count)
@@ -32,7 +44,7 @@ def batch(counts: np.ndarray, width: int, seed: int = 0) -> Batch:
     Args:
         counts: tokens of each row.
         width: length to pad to.
-        seed: of the tokens.
+        seed: for the tokens.
     """
     mask = (np.arange(width) < np.asarray(counts)[:, None]).astype(np.int32)
     ids = np.random.default_rng(seed).integers(1000, VOCAB_SIZE, mask.shape)
@@ -40,12 +52,12 @@ def batch(counts: np.ndarray, width: int, seed: int = 0) -> Batch:
 
 
 def batches(counts: np.ndarray, bucketed: bool) -> list[Batch]:
-    """Cuts rows into batches.
+    """Returns rows as batches.
 
     Args:
         counts: tokens of each row.
-        bucketed: rows of similar length together, padded to a multiple of 16;
-            otherwise as they come, padded to the longest of all.
+        bucketed: sort rows by length and pad batches to a multiple of 16; otherwise
+            keep the order and pad to the longest of all rows.
     """
     counts = np.sort(counts) if bucketed else counts
     parts = [counts[i : i + ROWS] for i in range(0, len(counts), ROWS)]
@@ -54,7 +66,7 @@ def batches(counts: np.ndarray, bucketed: bool) -> list[Batch]:
 
 
 def cases(count: int) -> dict[str, list[Batch]]:
-    """Returns the work to measure, by name.
+    """Returns the batches to measure, by name.
 
     Args:
         count: rows of mixed lengths.

@@ -1,21 +1,19 @@
 """Measures `keras-bert data` as whole processes: instances per CPU-second, memory.
 
-Rates are marginal: what a second, longer input costs more, so that imports and the
-vocabulary do not count; reading, tokenizing and writing do.
+Rates are marginal: the additional cost of a second, longer input, which excludes
+imports and the vocabulary, but not reading, tokenizing and writing.
 
     python benchmarks/pretraining_data.py --text corpus.txt --vocab vocab.txt
     python benchmarks/pretraining_data.py … --google-code ~/src/bert   # and Google's
     python benchmarks/pretraining_data.py … --memory 100 1000          # MB of input
 
-Text is repeated where an input is longer than it, each copy with its own spelling of
-some words, so that documents differ.
+Text is repeated if an input is longer, each copy with a different spelling of some
+words, so that documents differ.
 """
 
 import argparse
-import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -24,23 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processes import least, measure
 
-# A process starts with its parent's peak of memory, so a small one starts it.
-STARTER = textwrap.dedent(
-    """
-    import json, resource, subprocess, sys, threading, time
-    start, peak = time.monotonic(), [0]
-    process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-    process.wait()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(json.dumps({
-        "cpu_s": used.ru_utime + used.ru_stime,
-        "wall_s": time.monotonic() - start,
-        "peak_mb": used.ru_maxrss * 1024 / 1e6,
-        "status": process.returncode,
-    }))
-    """
-)
 # Google's script was written for TensorFlow 1.
 GOOGLE = textwrap.dedent(
     """
@@ -55,16 +38,6 @@ GOOGLE = textwrap.dedent(
 FLAGS = ("--max_seq_length=128", "--max_predictions_per_seq=20", "--do_lower_case=True")
 
 
-def measure(command: list[str]) -> dict[str, float]:
-    """Runs a command and returns its CPU and wall seconds and its peak memory."""
-    starter = [sys.executable, "-c", STARTER, *command]
-    output = subprocess.run(starter, check=True, capture_output=True, text=True)
-    measured = json.loads(output.stdout)
-    if measured.pop("status"):
-        raise SystemExit(f"{' '.join(command)} failed:\n{output.stderr[-2000:]}")
-    return measured
-
-
 def ours(
     text: Path, vocab: Path, output: Path, dupe: int, more: list[str]
 ) -> list[str]:
@@ -72,7 +45,7 @@ def ours(
     return [
         *(sys.executable, "-m", "keras_bert", "data", f"--input_file={text}"),
         *(f"--output_file={output}", f"--vocab_file={vocab}"),
-        *(f"--dupe_factor={dupe}", *FLAGS, *more),
+        *(f"--dupe_factor={dupe}", "--overwrite", *FLAGS, *more),
     ]
 
 
@@ -97,7 +70,7 @@ def count_records(files: list[Path]) -> int:
 
 
 def write_text(path: Path, source: str, size: int) -> None:
-    """Writes `size` bytes of whole documents, each copy of the text a little other."""
+    """Writes `size` bytes of whole documents, each copy of the text different."""
     documents = source.strip().split("\n\n")
     with path.open("w", encoding="utf-8") as file:
         for document in _endless(documents):
@@ -116,7 +89,7 @@ def _endless(documents: list[str]) -> Iterator[str]:
 
 
 def _respelled(line: str, rng: np.random.Generator) -> str:
-    """Doubles a letter in one word of ten or so."""
+    """Doubles a letter in about one word of ten."""
     words = line.split(" ")
     for place in rng.integers(0, len(words), max(1, len(words) // 10)).tolist():
         words[place] = words[place][:2] + words[place][1:]
@@ -139,11 +112,7 @@ def speed(
     for name, command in commands.items():
         runs = []
         for text in texts:
-            tries = []
-            for _ in range(args.repeats if name == "keras_bert" else 1):
-                output.unlink(missing_ok=True)
-                tries.append(measure(command(text)))
-            best = min(tries, key=lambda run: run["cpu_s"])
+            best = least(command(text), args.repeats if name == "keras_bert" else 1)
             runs.append(best | {"instances": count_records([output])})
         short, long = runs
         more = long["instances"] - short["instances"]
@@ -158,7 +127,6 @@ def memory(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
         text, output = folder / "text.txt", folder / "records"
         write_text(text, source, int(mb * 1e6))
         for dupe in args.dupe_factors:
-            output.unlink(missing_ok=True)
             run = measure(ours(text, args.vocab, output, dupe, args.flags))
             run["instances"] = count_records([output])
             yield {"what": f"keras_bert, {mb:g} MB, dupe_factor {dupe}"} | run
@@ -168,13 +136,13 @@ def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--text", type=Path, required=True, help="a sentence a line, blank lines")
+    add("--text", type=Path, required=True, help="one sentence per line, blank lines")
     add("--vocab", type=Path, required=True, help="vocab.txt")
     add("--google-code", type=Path, help="a checkout of google-research/bert")
     add("--megabytes", type=float, nargs=2, default=(2, 10), help="inputs for rates")
     add("--dupe-factors", type=int, nargs="+", default=(1, 10))
     add("--memory", type=float, nargs="*", default=(), help="inputs for memory, MB")
-    add("--repeats", type=int, default=3, help="runs of ours; the best counts")
+    add("--repeats", type=int, default=3, help="runs of ours, of which the best counts")
     add("--flags", nargs="*", default=[], help="more flags for ours")
     args = parser.parse_args()
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}"

@@ -1,8 +1,8 @@
-"""Accuracy beside speed: a fine-tuned classifier on every runtime and precision.
+"""Accuracy and speed of a fine-tuned classifier on every runtime and precision.
 
-One thread each, CPU time; texts as they come, in batches of 32 padded to their longest
-row, and one by one. The files are those of `keras-bert finetune`: .tsv with the columns
-text and label, labels numbered from 0.
+CPU time with one thread each, for unsorted texts in batches of 32, padded to their
+longest row, and for single texts. The files are those of `keras-bert finetune`: .tsv
+with the columns text and label, labels numbered from 0.
 
     python benchmarks/runtimes.py --model runs/sst2/model --test sst2/test.tsv \\
         --calibrate sst2/train.tsv
@@ -82,7 +82,7 @@ def seconds(run: Callable, inputs: list) -> float:
 
 
 def measure(args: argparse.Namespace, folder: str) -> Iterator[dict]:
-    """Yields the figures of one variant after another."""
+    """Yields the figures of each variant."""
     model = BertForSequenceClassification.from_pretrained(args.model)
     tokenizer = BertTokenizer.from_pretrained(args.model)
     texts, labels = read(args.test)

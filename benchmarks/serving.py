@@ -1,16 +1,16 @@
 """Measures serving on CPU: real tokens per CPU-second, and latency of one row.
 
-One thread each; CPU time of all threads is counted, the variants take turns, and the
-median round is told. The texts are 256 rows of lognormal length around 40 tokens, in
-batches of 32: as they come, padded to 128 ("unsorted"), or sorted by length and
-padded to a multiple of 16 ("bucketed"). Weights are random.
+Each variant has one thread; the CPU time of all threads is counted, the variants take
+turns, and the median round is reported. The texts are 256 rows of lognormal length
+around 40 tokens, in batches of 32: in random order, padded to 128 ("unsorted"), or
+sorted by length and padded to a multiple of 16 ("bucketed"). Weights are random.
 
     python benchmarks/serving.py
     python benchmarks/serving.py --size base --rows 64
     python benchmarks/serving.py --peer-python …/bin/python
 
 `--peer-python` names a Python with torch, transformers, onnxscript, onnxruntime and
-openvino, and measures the latter two.
+openvino, and also measures the latter two.
 """
 
 import os
@@ -44,6 +44,7 @@ from mixed_lengths import (
     VOCAB_SIZE,
     Batch,
     cases,
+    config_fields,
     lengths,
 )
 
@@ -65,18 +66,11 @@ Variant = Callable[[str], float]  # from the name of a case to CPU seconds
 
 def config(size: str) -> BertConfig:
     """Returns the config of a size."""
-    hidden, layers, heads, inner = SIZES[size]
-    return BertConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-    )
+    return BertConfig(**config_fields(size))
 
 
 def timed(function: Callable[[Batch], object], work: Mapping[str, Case]) -> Variant:
-    """Returns a function that computes a case and tells its CPU seconds."""
+    """Returns a function that computes a case and returns its CPU seconds."""
 
     def measure(case: str) -> float:
         start = time.process_time()
@@ -88,7 +82,7 @@ def timed(function: Callable[[Batch], object], work: Mapping[str, Case]) -> Vari
 
 
 def tensors(inputs: Batch) -> list[tf.Tensor]:
-    """Returns a batch as TensorFlow's."""
+    """Returns a batch as TensorFlow tensors."""
     return [tf.constant(x) for x in inputs]
 
 
@@ -153,7 +147,7 @@ def predictor(size: str, policy: str) -> Callable[[list[str]], object]:
 
 
 def texts(count: int) -> dict[str, list[list[str]]]:
-    """Returns texts of as many tokens as the batches have, for `predictor`."""
+    """Returns texts of the same lengths as the batches, for `predictor`."""
     rng = np.random.default_rng(0)
 
     def text(tokens: int) -> str:
@@ -167,7 +161,7 @@ def texts(count: int) -> dict[str, list[list[str]]]:
 
 
 class Peers:
-    """The variants of `serving_peers.py`, in their own process."""
+    """The variants of `serving_peers.py`, in a separate process."""
 
     def __init__(self, python: str, size: str, count: int):
         command = [python, str(PEERS), size, str(count)]
@@ -182,7 +176,7 @@ class Peers:
         raise SystemExit(f"{PEERS.name} ended with {self._process.wait()}.")
 
     def variant(self, name: str) -> Variant:
-        """Returns the function that measures one of them."""
+        """Returns the function that measures a variant."""
 
         def measure(case: str) -> float:
             print(json.dumps([name, case]), file=self._process.stdin, flush=True)
@@ -192,7 +186,7 @@ class Peers:
 
 
 def variants(args: argparse.Namespace, folder: str) -> Iterator[tuple[str, Variant]]:
-    """Yields what is measured, by name."""
+    """Yields the variants by name."""
     work, written = cases(args.rows), texts(args.rows)
     for precision, policy in POLICIES.items():
         saved = saved_model(args.size, policy, folder)
@@ -208,12 +202,12 @@ def variants(args: argparse.Namespace, folder: str) -> Iterator[tuple[str, Varia
 
 
 def measure(measured: Mapping[str, Variant], case: str, rounds: int) -> dict:
-    """Lets variants take turns; returns the median CPU seconds of each.
+    """Measures variants in turns; returns the median CPU seconds of each.
 
     Args:
         measured: the variants.
-        case: what to compute; those that do not know it are left out.
-        rounds: counted ones, after two that are not.
+        case: what to compute; variants without it are skipped.
+        rounds: how many to count, after two that are not counted.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(rounds + 2):
@@ -238,14 +232,14 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Prints one line of JSON for every variant and case."""
     args = _parser().parse_args()
-    told = {name: version(name) for name in PACKAGES}
-    told["python"] = platform.python_version()
+    reported = {name: version(name) for name in PACKAGES}
+    reported["python"] = platform.python_version()
     with tempfile.TemporaryDirectory() as folder:
         measured = dict(variants(args, folder))
         if args.peer_python:
             peers = Peers(args.peer_python, args.size, args.rows)
             measured |= {name: peers.variant(name) for name in peers.names}
-            told |= peers.versions
+            reported |= peers.versions
         tokens = int(lengths(args.rows).sum())
         for case in args.cases:
             for name, seconds in measure(measured, case, args.rounds).items():
@@ -256,7 +250,7 @@ def main() -> None:
                 )
                 print(json.dumps({"case": case, "what": name, **figure}), flush=True)
     load = os.getloadavg()[0]
-    print(json.dumps({"size": args.size, "rows": args.rows, "load": load, **told}))
+    print(json.dumps({"size": args.size, "rows": args.rows, "load": load, **reported}))
 
 
 if __name__ == "__main__":

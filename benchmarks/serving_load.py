@@ -1,10 +1,10 @@
 """Measures the local server under many clients: rate, latency, CPU time.
 
-The server runs in a process of its own, clients in this one, each on a connection kept
-open and with one text per request, of lognormal length around 40 tokens, which
-`serving_default` tokenizes. Weights are random. Settings take turns; the median round
-is told. Where other work shares the machine, only the server's CPU time per request
-means something. Linux only, for that time.
+The server runs in a separate process, the clients in this one, each with an open
+connection and one text per request, of lognormal length around 40 tokens, which
+`serving_default` tokenizes. Weights are random. Settings take turns, and the median
+round is reported. On a machine shared with other work only the server's CPU time per
+request is meaningful; it is measured on Linux only.
 
     python benchmarks/serving_load.py
     python benchmarks/serving_load.py --size tiny --clients 16 --protocol grpc
@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from mixed_lengths import LONGEST, SIZES, VOCAB_SIZE, lengths
+from mixed_lengths import LONGEST, SIZES, VOCAB_SIZE, config_fields, lengths
 
 SETTINGS = {
     "each alone": ["--no-batching"],
@@ -44,15 +44,7 @@ def export_model(size: str, directory: Path) -> list[str]:
     from keras_bert import BertConfig, BertForSequenceClassification, BertTokenizer
     from keras_bert.serving.export import export
 
-    hidden, layers, heads, inner = SIZES[size]
-    config = BertConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-        num_labels=2,
-    )
+    config = BertConfig(**config_fields(size), num_labels=2)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = [f"w{i}" for i in range(VOCAB_SIZE - len(special))]
     model = BertForSequenceClassification(config, seed=1)
@@ -75,20 +67,20 @@ class Served:
         self.rest, self.grpc = re.findall(r"[\d.]+:\d+", said)
 
     def cpu_seconds(self) -> float:
-        """Returns the time that all its threads computed."""
+        """Returns the CPU time of all its threads."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2]
         user, system = fields.split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         self._process.terminate()
         self._process.wait()
         self._process.stdout.close()
 
 
 def over_rest(address: str) -> Callable[[str], object]:
-    """Returns what asks on one connection kept open."""
+    """Returns a function that sends requests over one connection."""
     connection = http.client.HTTPConnection(address, timeout=60)
 
     def ask(text: str) -> object:
@@ -100,7 +92,7 @@ def over_rest(address: str) -> Callable[[str], object]:
 
 
 def over_grpc(address: str) -> Callable[[str], object]:
-    """Returns what asks on one channel."""
+    """Returns a function that sends requests over one channel."""
     from keras_bert.serving import Client
 
     client = Client(address, "m", protocol="grpc")
@@ -108,7 +100,7 @@ def over_grpc(address: str) -> Callable[[str], object]:
 
 
 def measure(ask_on: Callable, address: str, texts: list[str], args) -> list[float]:
-    """Returns the latency of each request within the time given, seconds."""
+    """Returns the latencies of all requests within `args.seconds`, in seconds."""
     end = time.monotonic() + args.seconds
     taken: list[float] = []
 

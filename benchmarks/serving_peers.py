@@ -1,8 +1,8 @@
-"""ONNX Runtime and OpenVINO for `serving.py`, in a process of their own.
+"""ONNX Runtime and OpenVINO for `serving.py`, in a separate process.
 
-Run by `serving.py --peer-python`, in an environment with torch, transformers,
-onnxruntime and openvino. Reads `[variant, case]` as lines of JSON, answers each with
-the CPU seconds it took.
+`serving.py --peer-python` runs it in an environment with torch, transformers,
+onnxruntime and openvino. It reads lines of JSON, `[variant, case]`, and answers each
+with CPU seconds.
 """
 
 import json
@@ -14,24 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from mixed_lengths import LONGEST, SIZES, VOCAB_SIZE, Batch, batch, cases
+from mixed_lengths import LONGEST, Batch, batch, cases, config_fields
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def write_onnx(path: Path, size: str) -> None:
-    """Writes Hugging Face's BERT of random weights, batch and length free."""
+    """Writes Hugging Face's BERT with random weights, batch and length dynamic."""
     import torch
     from transformers import BertConfig, BertModel
 
-    hidden, layers, heads, inner = SIZES[size]
-    config = BertConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-    )
+    config = BertConfig(**config_fields(size))
     bert = BertModel._from_config(config, attn_implementation="eager").eval()
 
     class States(torch.nn.Module):
@@ -94,7 +87,7 @@ def open_vino(path: Path, precision: str) -> Callable:
 
 
 def main() -> None:
-    """Makes the variants, tells what they are, and runs what it is asked to."""
+    """Makes the variants, lists them, and runs those that are requested."""
     size, count = sys.argv[1], int(sys.argv[2])
     work = cases(count)
     with tempfile.TemporaryDirectory() as folder:
@@ -105,8 +98,8 @@ def main() -> None:
             "OpenVINO float32": open_vino(path, "f32"),
             "OpenVINO bfloat16": open_vino(path, "bf16"),
         }
-    told = {name: version(name) for name in ("onnxruntime", "openvino")}
-    print(json.dumps([list(variants), told]), flush=True)
+    versions = {name: version(name) for name in ("onnxruntime", "openvino")}
+    print(json.dumps([list(variants), versions]), flush=True)
     for line in sys.stdin:
         name, case = json.loads(line)
         start = time.process_time()

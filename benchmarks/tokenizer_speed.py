@@ -1,8 +1,9 @@
-"""Measures tokenizers side by side, in megabytes of text per CPU-second.
+"""Compares tokenizers, in megabytes of text per CPU-second.
 
-In one process, one thread each: CPU time of all threads is counted, the variants
-take turns, and the median round is told. "Cold" is a tokenizer that has seen no text.
-Also told is how many lines differ from Google's rules, taken from `BertTokenizer`.
+They run in one process with one thread each: the CPU time of all threads is counted,
+the variants take turns, and the median round is reported. A "cold" tokenizer has seen
+no text. The number of lines that differ from Google's rules, that is from
+`BertTokenizer`, is reported too.
 
     python benchmarks/tokenizer_speed.py --vocab vocab.txt corpus.txt other.txt
     python benchmarks/tokenizer_speed.py --vocab vocab.txt corpus.txt --google …/bert
@@ -38,11 +39,12 @@ PACKAGES = ("tensorflow", "tensorflow-text", "tokenizers", "numpy")
 
 
 class OnHost:
-    """Takes a list of strings.
+    """A tokenizer of lists of strings.
 
     Args:
-        make: returns the function to measure; called anew for each cold round.
-        share: the part of the lines a slow tokenizer is given.
+        make: returns the function to measure; called in each cold round.
+        cold: measure new functions, which have seen no text.
+        share: measure only every so many lines, for a slow tokenizer.
     """
 
     def __init__(self, make: Callable[[], Callable], cold: bool, share: int = 1):
@@ -50,13 +52,13 @@ class OnHost:
         self._function = make()
 
     def prepare(self, lines: list[str], batch_size: int) -> None:
-        """Takes the text, and for warm rounds sees it once."""
+        """Takes the text, and reads it once for warm rounds."""
         self._lines = lines[:: self._share]
         if not self._cold:
             self._function(self._lines)
 
     def measure(self) -> tuple[float, list[str]]:
-        """Returns the CPU seconds of a round, and the lines it was about."""
+        """Returns the CPU seconds of a round, and its lines."""
         function = self._make() if self._cold else self._function
         start = time.process_time()
         function(self._lines)
@@ -72,34 +74,34 @@ class OnHost:
 
 
 class InPipeline:
-    """Takes batches of a `tf.data` pipeline.
+    """A tokenizer of batches in a `tf.data` pipeline.
 
     Args:
         function: from a batch of strings to tensors.
-        ids: returns the ragged ids of a batch; None when they cannot be compared.
+        ids: returns the ragged ids of a batch; None if they cannot be compared.
     """
 
     def __init__(self, function: Callable, ids: Callable | None):
         self._function, self._ids = function, ids
 
     def prepare(self, lines: list[str], batch_size: int) -> None:
-        """Batches the text, and lets the pipeline run once."""
+        """Batches the text, and runs the pipeline once."""
         batches = tf.data.Dataset.from_tensor_slices(lines).batch(batch_size).cache()
         options = tf.data.Options()
         options.threading.private_threadpool_size = 1
         options.threading.max_intra_op_parallelism = 1
-        # Otherwise a round is made ahead, while another variant is measured.
+        # Otherwise a round would run ahead while another variant is measured.
         options.autotune.enabled = False
         options.experimental_optimization.apply_default_optimizations = False
         count = int(batches.cardinality())
         data = batches.repeat().map(self._function).map(_size).batch(count)
-        # One iterator for all rounds: starting one optimizes the function anew.
+        # One iterator for all rounds: a new one would optimize the function again.
         self._rounds = iter(data.with_options(options))
         self._lines = lines
         self.measure()
 
     def measure(self) -> tuple[float, list[str]]:
-        """Returns the CPU seconds of a round, and the lines it was about."""
+        """Returns the CPU seconds of a round, and its lines."""
         start = time.process_time()
         next(self._rounds)
         return time.process_time() - start, self._lines
@@ -110,12 +112,12 @@ class InPipeline:
 
 
 def _size(*found) -> tf.Tensor:
-    """Stands for what a batch became, so that no time goes into handing it over."""
+    """Returns the size of a result, so that passing it on takes no time."""
     return tf.size(tf.nest.flatten(found, expand_composites=True)[0])
 
 
 def variants(vocab: str, google: Path | None) -> dict[str, OnHost | InPipeline]:
-    """Returns what is measured, by name."""
+    """Returns the variants by name."""
     host = BertTokenizer(vocab)
     graph = InGraphTokenizer.from_tokenizer(host)
     fast = tf_text.FastBertTokenizer(
@@ -195,7 +197,7 @@ def size(lines: list[str]) -> float:
 def differing(
     found: dict[str, OnHost | InPipeline], lines: list[str], expected: TokenIds
 ) -> Iterator[str]:
-    """Yields for each variant how many lines it cuts otherwise."""
+    """Yields for each variant the number of lines with other tokens."""
     for variant in found.values():
         got = variant.rows(lines)
         if got is None:
@@ -207,7 +209,7 @@ def differing(
 def main() -> None:
     """Measures and prints one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", help="text, one line a text")
+    parser.add_argument("files", nargs="+", help="text files, one text per line")
     parser.add_argument("--vocab", required=True, help="an uncased vocab.txt")
     parser.add_argument(
         "--google", type=Path, help="a checkout of google-research/bert"

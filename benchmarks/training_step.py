@@ -1,8 +1,8 @@
-"""Measures training steps, ours and others', in tokens per CPU-second on one thread.
+"""Measures training steps of several libraries, in tokens per CPU-second on one thread.
 
-Each variant lives in a process of its own; the processes take turns, A B C A B C, and
-measure their own CPU time, so that what else the machine does harms all alike. Medians
-of the turns make one table in Markdown.
+Each variant runs in a separate process; the processes take turns, A B C A B C, and
+measure their own CPU time, so other work on the machine affects all of them equally. A
+table in Markdown reports the medians.
 
     python benchmarks/training_step.py                             # ours, mini
     python benchmarks/training_step.py --size base --rounds 3
@@ -32,15 +32,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mixed_lengths import SIZES, VOCAB_SIZE, config_fields
 
-VOCAB, BATCH, PREDICTIONS = 30522, 8, 20
+BATCH, PREDICTIONS = 8, 20
 RATE, DECAY, CLIP = 5e-5, 0.01, 1.0
-SIZES = {  # hidden, layers, heads, intermediate
-    "tiny": (128, 2, 2, 512),
-    "mini": (256, 4, 4, 1024),
-    "base": (768, 12, 12, 3072),
-}
-STEPS = {"tiny": 8, "mini": 8, "base": 1}  # in one turn
+STEPS = {"tiny": 8, "mini": 8, "base": 1}  # per turn
 TASKS = ("pretraining", "classification")
 PEERS = ("google", "keras_hub", "torch")
 THREADS = ("OMP", "MKL", "OPENBLAS", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
@@ -56,9 +52,9 @@ class Variant:
         task: pretraining with both heads, or classification.
         dtype: float32 or bfloat16.
         google_code: directory of Google's modules.
-        jit: have XLA compile the step.
-        seq: tokens of a row.
-        checkpointing: of activations; ours alone.
+        jit: compile the step with XLA.
+        seq: tokens per row.
+        checkpointing: of activations, for `keras_bert` only.
     """
 
     stack: str
@@ -80,16 +76,16 @@ class Variant:
 
 
 def batches(variant: Variant) -> dict[str, np.ndarray]:
-    """Returns the data of one turn, arrays `(steps, batch, …)` without padding."""
+    """Returns the data of a turn, arrays `(steps, batch, …)` without padding."""
     rng = np.random.default_rng(0)
     rows, seq = (STEPS[variant.size], BATCH), variant.seq
     order = rng.permuted(np.broadcast_to(np.arange(seq), (*rows, seq)), axis=-1)
     return {
-        "input_ids": rng.integers(1000, VOCAB, (*rows, seq), "int32"),
+        "input_ids": rng.integers(1000, VOCAB_SIZE, (*rows, seq), "int32"),
         "attention_mask": np.ones((*rows, seq), "int32"),
         "token_type_ids": np.zeros((*rows, seq), "int32"),
         "positions": np.sort(order[..., :PREDICTIONS]).astype("int32"),
-        "words": rng.integers(1000, VOCAB, (*rows, PREDICTIONS), "int32"),
+        "words": rng.integers(1000, VOCAB_SIZE, (*rows, PREDICTIONS), "int32"),
         "labels": rng.integers(0, 2, rows, "int32"),
     }
 
@@ -100,14 +96,8 @@ def batches(variant: Variant) -> dict[str, np.ndarray]:
 def _our_model(variant: Variant) -> Any:
     import keras_bert
 
-    hidden, layers, heads, intermediate = SIZES[variant.size]
-    config = keras_bert.BertConfig(
-        hidden_act="gelu_new" if variant.pretraining else "gelu",  # as the peers
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=intermediate,
-    )
+    activation = "gelu_new" if variant.pretraining else "gelu"  # as the peers
+    config = keras_bert.BertConfig(**config_fields(variant.size), hidden_act=activation)
     kind = "PreTraining" if variant.pretraining else "SequenceClassification"
     made = getattr(keras_bert, f"BertFor{kind}")(config, dtype=variant.policy, seed=0)
     made.encoder.activation_checkpointing = variant.checkpointing
@@ -163,7 +153,7 @@ def our_fit(variant: Variant) -> Callable[[], Any]:
 
 
 def keras_hub_fit(variant: Variant) -> Callable[[], Any]:
-    """KerasHub's `fit`; for pretraining its masked LM, which has no next sentence."""
+    """KerasHub's `fit`; for pretraining its masked LM, without next sentences."""
     import keras
     import keras_hub
     import tensorflow as tf
@@ -171,7 +161,13 @@ def keras_hub_fit(variant: Variant) -> Callable[[], Any]:
     hidden, layers, heads, intermediate = SIZES[variant.size]
     data = batches(variant)
     backbone = keras_hub.models.BertBackbone(
-        VOCAB, layers, heads, hidden, intermediate, dropout=0.1, dtype=variant.policy
+        VOCAB_SIZE,
+        layers,
+        heads,
+        hidden,
+        intermediate,
+        dropout=0.1,
+        dtype=variant.policy,
     )
     features = {
         "token_ids": data["input_ids"],
@@ -194,18 +190,12 @@ def keras_hub_fit(variant: Variant) -> Callable[[], Any]:
 
 
 def torch_step(variant: Variant) -> Callable[[], Any]:
-    """transformers in PyTorch, eager; the masked positions are gathered by hand."""
+    """transformers in PyTorch, eager; masked positions are gathered explicitly."""
     import torch
     import transformers
 
     torch.set_num_threads(1)
-    hidden, layers, heads, intermediate = SIZES[variant.size]
-    config = transformers.BertConfig(
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=intermediate,
-    )
+    config = transformers.BertConfig(**config_fields(variant.size))
     kind = "PreTraining" if variant.pretraining else "SequenceClassification"
     model = getattr(transformers, f"BertFor{kind}")(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
@@ -218,7 +208,7 @@ def torch_step(variant: Variant) -> Callable[[], Any]:
         if not variant.pretraining:
             return model(**inputs, labels=batch["labels"]).loss
         out = model.bert(**inputs)
-        places = batch["positions"][:, :, None].expand(-1, -1, hidden)
+        places = batch["positions"][:, :, None].expand(-1, -1, config.hidden_size)
         words, next_sentence = model.cls(
             out.last_hidden_state.gather(1, places), out.pooler_output
         )
@@ -294,7 +284,7 @@ def google_graph(variant: Variant) -> Callable[[], Any]:
 
     modeling, optimization, run = _google_modules(variant.google_code)
     hidden, layers, heads, intermediate = SIZES[variant.size]
-    config = modeling.BertConfig(VOCAB, hidden, layers, heads, intermediate)
+    config = modeling.BertConfig(VOCAB_SIZE, hidden, layers, heads, intermediate)
     data = batches(variant)
     fed = {k: v1.placeholder(v1.int32, x.shape[1:]) for k, x in data.items()}
     model = modeling.BertModel(
@@ -335,13 +325,13 @@ STACKS = {
 
 
 def serve(variant: Variant) -> None:
-    """Runs a variant in this process: a turn for every line of the input.
+    """Runs a variant in this process: one turn per line of input.
 
-    Prints a line of JSON after each: CPU seconds of a step, its loss, and the largest
-    memory this process has held.
+    Prints a line of JSON after each: CPU seconds per step, the loss, and the peak
+    memory of the process.
     """
     run = STACKS[variant.stack](variant)
-    run(), run()  # compile, and fill what is kept between calls
+    run(), run()  # compile, and fill caches
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
         start = time.process_time()
@@ -378,16 +368,16 @@ def _answer(process: subprocess.Popen) -> dict:
 def take_turns(
     variants: list[Variant], rounds: int, verbose: bool = False
 ) -> list[list[dict]]:
-    """Returns what each variant said of each of its turns."""
+    """Returns the measurements of each variant in each of its turns."""
     processes = []
     try:
-        for variant in variants:  # one after another: compilation takes a core
+        for variant in variants:  # one at a time: compilation takes a core
             processes.append(_process(variant, verbose))
             _answer(processes[-1])
         turns = [[] for _ in variants]
         for _ in range(rounds):
             for process, said in zip(processes, turns, strict=True):
-                with suppress(BrokenPipeError):  # ended; the answer will say so
+                with suppress(BrokenPipeError):  # it ended, and `_answer` reports that
                     print(file=process.stdin, flush=True)
                 said.append(_answer(process))
         return turns
@@ -425,7 +415,7 @@ def _label(variant: Variant) -> str:
 
 
 def versions() -> str:
-    """Returns the versions of what may have been measured."""
+    """Returns the versions of the libraries."""
     from importlib.metadata import version
 
     names = ("tensorflow", "keras", "keras-hub", "torch", "transformers")
@@ -466,11 +456,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ours", nargs="*", default=["keras_bert", "keras_bert fit"])
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[])
     parser.add_argument("--google-code", help="a copy of google-research/bert")
-    parser.add_argument("--jit", action="store_true", help="with XLA, too")
-    parser.add_argument("--checkpointing", action="store_true", help="and with it")
+    parser.add_argument("--jit", action="store_true", help="also with XLA")
+    parser.add_argument("--checkpointing", action="store_true", help="also with it")
     parser.add_argument("--seq", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--verbose", action="store_true", help="what processes say")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show the output of processes"
+    )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser
 

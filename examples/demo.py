@@ -1,8 +1,8 @@
 """`make demo`: from raw text to a pretrained, fine-tuned, converted and served BERT.
 
-Everything is real and offline: the text is the documentation installed with
-Python and its packages. Each stage writes its result to `demo_run/`; the same
-command again goes on after the last stage that ended.
+It works offline: the text is the documentation installed with Python and its packages.
+Each stage writes its result to `demo_run/`; run the same command again to resume after
+the last completed stage.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from keras_bert.errors import KerasBertError
 from keras_bert.tf_startup import start_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUT_BOUND = 1e-5  # largest difference of outputs after a conversion, float32
-MARGIN = 0.6  # nats that masked-LM loss must be below the unigram entropy
+OUTPUT_BOUND = 1e-5  # for differences of float32 outputs after a conversion
+MARGIN = 0.6  # nats by which masked-LM loss must be below the unigram entropy
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """The numbers of the demo."""
+    """The hyperparameters of the demo."""
 
     fast: bool = False
     size: str = "tiny"
@@ -74,8 +74,8 @@ class Demo:
     """The stages, each a method that returns its result as JSON.
 
     Args:
-        settings: the numbers.
-        directory: where the run is kept.
+        settings: the hyperparameters.
+        directory: for the results.
     """
 
     def __init__(self, settings: DemoSettings, directory: Path):
@@ -202,7 +202,7 @@ class Demo:
         return {"checks": self.compare_in_another_process(pairs)}
 
     def serve(self) -> dict:
-        """Export a SavedModel, serve it, ask it once"""
+        """Export a SavedModel, serve it, send one request"""
         from keras_bert import BertForSequenceClassification
         from keras_bert.serving.client import Client
         from keras_bert.serving.export import export
@@ -238,10 +238,10 @@ class Demo:
         print(f"Open {os.path.relpath(path)}")
         return {}
 
-    # === What stages share ===
+    # === Shared by stages ===
 
     def path(self, *parts: str) -> Path:
-        """A path in the run's directory, its parents made."""
+        """Returns a path in the run's directory, and creates its parents."""
         path = self.directory.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -268,7 +268,7 @@ class Demo:
         return data.take(self.settings.heldout_batches).cache()
 
     def unigram_entropy(self) -> float:
-        """Entropy of the very tokens that the held-out loss is taken over."""
+        """Returns the entropy of the tokens that the held-out loss is computed for."""
         counts: Counter = Counter()
         for _, labels, weights in self.heldout().as_numpy_iterator():
             ids = labels["prediction_logits"][weights["prediction_logits"] > 0]
@@ -279,7 +279,7 @@ class Demo:
         return classification.read_jsonl(self.found.classification_file(split))
 
     def finetuned_accuracy(self, start: str, seed: int) -> float:
-        """Trains a classifier from the pretrained encoder, or from random weights."""
+        """Trains a classifier from the pretrained encoder or from random weights."""
         import keras_bert
         from keras_bert import tasks
         from keras_bert.training.loop import Plan, Run
@@ -315,7 +315,7 @@ class Demo:
         return accuracy
 
     def compare_in_another_process(self, pairs: list[tuple[str, Path]]) -> list[dict]:
-        """Reads every artefact from disk again and compares it with its original."""
+        """Reads every artifact from disk again and compares it with its original."""
         request = [
             {"name": n, "path": str(p), "original": str(self.path(n.split(":")[0]))}
             for n, p in pairs
@@ -396,7 +396,7 @@ class Demo:
     # === Running ===
 
     def run(self) -> list[str]:
-        """Runs the stages that have not been done; returns what was missed."""
+        """Runs the stages that are not complete; returns the claims that failed."""
         self.results = self.read_results()
         stages: list[Callable[[], dict]] = [
             self.corpus,
@@ -412,7 +412,7 @@ class Demo:
             name = stage.__name__
             print(f"\n[{number}/{len(stages)}] {stage.__doc__}", flush=True)
             if name in self.results and name != "report":
-                print(f"done before, in {self.results[name]['seconds']:.0f} s")
+                print(f"already complete, in {self.results[name]['seconds']:.0f} s")
                 continue
             began = time.monotonic()
             result = stage()
@@ -422,33 +422,33 @@ class Demo:
         return self.missed()
 
     def read_results(self) -> dict:
-        """Results of the stages done before with the same settings."""
+        """Returns the results of earlier runs with the same settings."""
         settings = json.dumps(dataclasses.asdict(self.settings), indent=1)
         file = self.path("settings.json")
         if file.exists() and file.read_text() != settings:
-            print(f"{self.directory} was made with other settings: starting again.")
+            print(f"{self.directory} was made with other settings: starting over.")
             shutil.rmtree(self.directory)
         self.path("settings.json").write_text(settings)
         results = self.path("results.json")
         return json.loads(results.read_text()) if results.exists() else {}
 
     def missed(self) -> list[str]:
-        """The demo's promises that this run did not keep; a sample gives fewer."""
+        """Returns the claims of the demo that failed; a sample makes fewer claims."""
         checks = self.results["convert"]["checks"]
         served = self.results["serve"]["difference"]
-        promises = {
+        claims = {
             "conversions keep every weight": all(c["weights"] == 0 for c in checks),
             f"conversions keep outputs to {OUTPUT_BOUND:g}": all(
                 c["outputs"] <= OUTPUT_BOUND for c in checks
             ),
-            "the server gives the model's numbers": served <= OUTPUT_BOUND,
+            "the server returns the model's outputs": served <= OUTPUT_BOUND,
         }
         if not self.settings.fast:
-            promises |= self.learned()
-        return [promise for promise, kept in promises.items() if not kept]
+            claims |= self.learned()
+        return [claim for claim, holds in claims.items() if not holds]
 
     def learned(self) -> dict[str, bool]:
-        """What a whole run promises of its models."""
+        """Returns the claims of a full run about its models."""
         pretrain, tuned = self.results["pretrain"], self.results["finetune"]
         below = pretrain["unigram_entropy"] - pretrain["mlm_loss"]
         pretrained, random = (
@@ -466,10 +466,10 @@ def _by_seed(values: dict[str, float]) -> dict[int, float]:
 
 
 def main() -> int:
-    """Runs the demo and says in the end whether it kept its promises."""
+    """Runs the demo, and reports whether its claims hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="a sample of the files")
-    parser.add_argument("--output", type=Path, help="directory of the run")
+    parser.add_argument("--output", type=Path, help="directory for the results")
     args = parser.parse_args()
     start_tensorflow()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
@@ -480,15 +480,15 @@ def main() -> int:
     try:
         missed = demo.run()
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from here.")
+        print("\nInterrupted. Run the same command again to resume.")
         return 130
     except KerasBertError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     total = sum(result["seconds"] for result in demo.results.values())
-    print(f"\n{total / 60:.1f} minutes in all.")
-    for promise in missed:
-        print(f"NOT KEPT: {promise}")
+    print(f"\n{total / 60:.1f} minutes in total.")
+    for claim in missed:
+        print(f"FAILED: {claim}")
     return 1 if missed else 0
 
 

@@ -1,6 +1,6 @@
-"""Compares converted checkpoints with their originals, in a process of its own.
+"""Compares converted checkpoints with their originals, in a separate process.
 
-Reads a JSON list of `{"name", "path", "original"}` and writes one with the largest
+Reads a JSON list of `{"name", "path", "original"}`, and writes one with the largest
 differences of weights and outputs.
 """
 
@@ -16,13 +16,8 @@ import keras_bert
 from keras_bert.models import MODELS
 
 
-def load(path: str, model_class: type):
-    """Reads a checkpoint from disk."""
-    return model_class.from_pretrained(path)
-
-
 def outputs(model) -> list[np.ndarray]:
-    """Runs a model on rows that differ in every way, padding included."""
+    """Runs a model on different rows, padding included."""
     rng = np.random.default_rng(0)
     ids = rng.integers(1, model.config.vocab_size, (3, 13)).astype("int32")
     ids[1, 7:] = model.config.pad_token_id
@@ -33,7 +28,7 @@ def outputs(model) -> list[np.ndarray]:
 
 
 def largest(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
-    """Largest absolute difference between two lists of arrays."""
+    """Returns the largest absolute difference between two lists of arrays."""
     pairs = zip(ours, theirs, strict=True)
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
@@ -42,7 +37,7 @@ def compare(name: str, path: str, original: str) -> dict:
     """Loads both and compares them."""
     with open(f"{original}/config.json", encoding="utf-8") as file:
         model_class = MODELS[json.load(file)["architectures"][0]]
-    ours, theirs = load(path, model_class), load(original, model_class)
+    ours, theirs = map(model_class.from_pretrained, (path, original))
     weights = [[np.asarray(w) for w in model.weights] for model in (ours, theirs)]
     return {
         "name": name,

@@ -1,7 +1,7 @@
 """The demo's classification task: which package does a docstring come from?
 
-The names of the packages are taken out of the text, or the task would be to find
-them. Train, dev and test are different modules, and no sentence is in two of them.
+The names of the packages are removed from the text, or the task would be to find them.
+Train, dev and test consist of different modules, and no sentence is in two of them.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 SPLITS = ("train", "dev", "test")
 NEUTRAL = "package"
-# A name standing alone, in a dotted path, or as a part of snake_case or CamelCase.
+# A name as a separate word, in a dotted path, or in snake_case or CamelCase.
 _NAMES = re.compile(
     r"(?<![A-Za-z])(?i:c?python|numpy|np|scipy|sp|sklearn|scikit[-_ ]learn|scikit"
     r"|matplotlib|mpl|pyplot|plt|keras|tensorflow|tf|pytorch|torch|jax)\d?(?![a-z])"
@@ -25,14 +25,14 @@ _NAMES = re.compile(
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many examples, and how long.
+    """The number and length of examples.
 
     Attributes:
-        train: most examples to train on, all packages together.
-        dev: most examples to choose settings by.
-        test: most examples to report on.
-        min_words: shortest text.
-        max_words: where a text is cut.
+        train: the most examples for training, over all packages.
+        dev: the most examples for choosing settings.
+        test: the most examples for reporting.
+        min_words: length of the shortest text.
+        max_words: where texts are truncated.
     """
 
     train: int = 2000
@@ -43,7 +43,7 @@ class Sampling:
 
 
 def neutral(text: str) -> str:
-    """Returns a text with the packages' names replaced by one word.
+    """Returns a text with the names of packages replaced by one word.
 
     Example:
         >>> neutral("Converts a tf.Tensor to a NumPy array (as_numpy=True).")
@@ -57,12 +57,12 @@ def sample(
     sampling: Sampling,
     seed: int,
 ) -> dict[str, list[dict[str, str]]]:
-    """Chooses examples, as many of each package as there are.
+    """Samples examples, balanced over the packages.
 
     Args:
         by_split: package and sentences of every docstring, by split.
         sampling: sizes.
-        seed: of the choice and the order.
+        seed: for choosing and shuffling.
 
     Returns:
         Rows `{"text", "label"}` by split, shuffled.
@@ -102,11 +102,11 @@ def read_jsonl(path: Path) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
-# === What a model is measured against ===
+# === Baselines ===
 
 
 def majority(labels: Sequence[str]) -> float:
-    """Accuracy of the best constant answer on these very labels."""
+    """Returns the accuracy of the best constant answer for these labels."""
     return max(Counter(labels).values()) / len(labels)
 
 
@@ -114,7 +114,7 @@ def tfidf_logistic_regression(
     train: tuple[Sequence[str], Sequence[str]],
     test: tuple[Sequence[str], Sequence[str]],
 ) -> float:
-    """Accuracy of logistic regression on TF-IDF of words and word pairs.
+    """Returns the accuracy of logistic regression on TF-IDF of words and word pairs.
 
     Args:
         train: texts and labels.
@@ -132,10 +132,10 @@ def tfidf_logistic_regression(
 
 
 def unigram_entropy(counts: Mapping[int, int]) -> float:
-    """Entropy of a token distribution, the loss of the best unigram model of it.
+    """Returns the entropy of a token distribution, the loss of the best unigram model.
 
-    The model is fitted to the very tokens it is scored on, so no unigram model
-    can do better: a masked-LM loss below it has learned from context.
+    That model is fitted to the tokens it is scored on, so no unigram model can do
+    better: a model with a lower masked-LM loss has learned from context.
 
     Args:
         counts: how often each token is to be predicted in the held-out text.

@@ -1,16 +1,17 @@
 """Builds the demo's corpus offline, from the documentation on this computer.
 
-Every computer that can run the demo holds some 15 MB of English: the language
-reference in `pydoc_data.topics` and the docstrings of the standard library and
-of the installed packages. They become
+Every computer that can run the demo has some 15 MB of English: the language reference
+in `pydoc_data.topics` and the docstrings of the standard library and of the installed
+packages. They become
 
-- `train.txt` and `heldout.txt` for pretraining: one sentence per line, a blank
-  line between documents, a document being what one module says;
-- `classification_{train,dev,test}.jsonl`: short docstrings and the package each
-  comes from, see `demo_classification`.
+- `train.txt` and `heldout.txt` for pretraining: one sentence per line, a blank line
+  between documents, one document per module;
+- `classification_{train,dev,test}.jsonl`: short docstrings with the package of each,
+see
+  `demo_classification`.
 
-No sentence appears twice in all of it, and no module on two sides of a split,
-so what is held out is new to the model.
+No sentence occurs twice, and no module is in two splits, so held-out text is new to the
+model.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ from tqdm import tqdm
 
 from keras_bert.errors import ExistingOutputError, InputError
 
-VERSION = 1  # raise when the same sources would give another corpus
+VERSION = 1  # to increase when the same sources give another corpus
 STDLIB = "python"
 PACKAGES = (
     STDLIB,
@@ -48,7 +49,7 @@ PACKAGES = (
     "tensorflow",
     "torch",
 )
-# Tests say little in words; the others repeat text found elsewhere, or generate it.
+# Tests contain little text; the others repeat text found elsewhere, or generate it.
 SKIPPED = re.compile(
     r"(?:^|/)(?:tests?|testing|idle_test|site-packages|__pycache__|include|_vendor"
     r"|third_party)/"
@@ -56,7 +57,7 @@ SKIPPED = re.compile(
     r"|^tensorflow/(?:_api|python/keras)/|^keras/(?:api|_tf_keras)/"
     r"|^python/(?:lib2to3|turtledemo|ensurepip|distutils)/"
 )
-FAST_SHARE = 0.25  # of the files, when a sample is asked for
+FAST_SHARE = 0.25  # of the files, for a sample
 HELDOUT_SHARE = {"test": 0.08, "dev": 0.03}  # of the modules; the rest is training
 DEFAULT_SAMPLING = Sampling()
 CHUNK = 40  # files per task of a worker process
@@ -64,12 +65,12 @@ CHUNK = 40  # files per task of a worker process
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What was built, and where.
+    """A corpus.
 
     Attributes:
-        directory: where the files lie.
-        parameters: what the corpus depends on; the same give the same bytes.
-        megabytes: text kept per package, in 10^6 bytes, both splits together.
+        directory: of its files.
+        parameters: what it depends on; equal parameters give equal bytes.
+        megabytes: text per package, in 10^6 bytes, over all splits.
         counts: files read, docstrings, documents and sentences per split.
         examples: classification examples per split.
     """
@@ -87,7 +88,7 @@ class CorpusSummary:
 
     @property
     def heldout_file(self) -> Path:
-        """Text of modules the model never sees in training."""
+        """Text of modules that are not used in training."""
         return self.directory / "heldout.txt"
 
     def classification_file(self, split: str) -> Path:
@@ -123,20 +124,20 @@ def build(
     sampling: Sampling = DEFAULT_SAMPLING,
     overwrite: bool = False,
 ) -> CorpusSummary:
-    """Builds the corpus, or returns the one that is there.
+    """Builds the corpus, or returns an existing one.
 
     Args:
-        output_dir: directory to write, whole or not at all.
-        fast: read a quarter of the files only; the summary says so.
-        seed: of the splits and of the choice of examples.
+        output_dir: the directory, which appears when it is complete.
+        fast: read only a quarter of the files; the summary says so.
+        seed: for the splits and for choosing examples.
         roots: directory of each package; None finds the installed ones.
-        workers: processes to read with; None takes one per core, 0 reads here.
-        sampling: how many classification examples, and how long.
+        workers: the number of processes; None takes one per core, 0 reads in this one.
+        sampling: number and length of classification examples.
         overwrite: replace a corpus built from other parameters.
 
     Raises:
-        ExistingOutputError: `output_dir` holds something else.
-        InputError: a package has no documentation to read.
+        ExistingOutputError: `output_dir` contains something else.
+        InputError: a package has no documentation.
     """
     output_dir = Path(output_dir)
     roots = roots or find_packages()
@@ -153,7 +154,7 @@ def build(
             return found
         if not overwrite:
             raise ExistingOutputError(
-                f"Expected nothing, or a corpus built from the same packages, at "
+                f"Expected nothing, or a corpus built from the same packages, in "
                 f"{output_dir}. Delete it, or build with overwrite=True."
             )
     sources = list(find_files(roots, parameters["share"], seed))
@@ -204,14 +205,14 @@ def find_files(
 
 
 def fraction(seed: int, text: str) -> float:
-    """Returns a number in [0, 1) that depends on seed and text alone."""
+    """Returns a number in [0, 1) that depends on seed and text only."""
     digest = hashlib.sha256(f"{seed}:{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_of(seed: int, document: str) -> str:
-    """Returns the split a module belongs to: "train", "dev" or "test"."""
-    # Another hash than the one files are sampled by, or a sample would be skewed.
+    """Returns the split of a module: "train", "dev" or "test"."""
+    # Not the hash by which files are sampled, or a sample would be skewed.
     position = fraction(seed, f"split:{document}")
     for split, share in HELDOUT_SHARE.items():
         if position < share:
@@ -243,7 +244,7 @@ def _map(function, items: Iterable, workers: int) -> Iterator:
     if not workers:
         yield from map(function, items)
         return
-    # Spawned, since a fork of a process that runs TensorFlow's threads can hang.
+    # Spawned, since a fork of a process with TensorFlow's threads can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield from pool.map(function, items)
@@ -258,10 +259,10 @@ def _read_chunk(chunk) -> list[tuple[str, Docstring]]:
 
 
 def unique(labeled: Iterable[tuple[str, Docstring]]) -> list[tuple[str, Docstring]]:
-    """Drops every sentence that was already said, and docstrings left empty.
+    """Drops repeated sentences, and docstrings that become empty.
 
-    Sentences are compared by their letters alone, so that a copy with other
-    numbers, quotes or capitals is a copy too.
+    Sentences are compared by their letters only, so that a copy with other numbers,
+    quotes or capitals is a repetition too.
     """
     seen, kept = set(), []
     for package, docstring in labeled:
@@ -280,7 +281,7 @@ def unique(labeled: Iterable[tuple[str, Docstring]]) -> list[tuple[str, Docstrin
 
 
 def read_summary(directory: Path) -> CorpusSummary | None:
-    """Returns the summary of a corpus built before, if one is there."""
+    """Returns the summary of an existing corpus, or None."""
     path = directory / "corpus.json"
     if not path.is_file():
         return None
@@ -295,7 +296,7 @@ def _write(
     files: int,
     sampling: Sampling,
 ) -> CorpusSummary:
-    """Writes the corpus into a sibling directory, then puts it in place."""
+    """Writes the corpus into a temporary directory, then renames it."""
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".corpus-", dir=output_dir.parent))
     try:

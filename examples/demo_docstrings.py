@@ -1,8 +1,8 @@
-"""Reads English out of Python source files: docstrings, never importing a thing.
+"""Extracts English sentences from the docstrings of Python files, without imports.
 
-A source file is parsed with `ast`; its docstrings, and the strings given to
-`add_newdoc` and `add_docstr` (the way numpy and torch document what is written
-in C), are turned into plain sentences.
+A source file is parsed with `ast`; its docstrings, and the strings passed to
+`add_newdoc` and `add_docstr`, with which numpy and torch document functions in C, are
+turned into plain sentences.
 """
 
 import ast
@@ -17,14 +17,14 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTING_CALLS = {"add_newdoc", "add_docstr"}
 TOPICS = "pydoc_data/topics.py"  # the language reference, as one dict of texts
 MIN_WORDS = 4
-MIN_LETTERS = 0.72  # share of letters and spaces; below it stand tables and formulas
+MIN_LETTERS = 0.72  # fraction of letters and spaces; tables and formulas have less
 
 
 class Docstring(NamedTuple):
     """One piece of documentation.
 
     Attributes:
-        document: the module it stands in, or the topic; what is split by.
+        document: its module or topic, by which the corpus is split.
         sentences: its sentences in order, at least one.
     """
 
@@ -32,19 +32,19 @@ class Docstring(NamedTuple):
     sentences: list[str]
 
 
-# === From source to texts ===
+# === Source files to texts ===
 
 
 def read_docstrings(path: Path, module: str) -> list[Docstring]:
     """Returns the documentation in a Python file, as sentences.
 
     Args:
-        path: the file; one that does not parse, or is not UTF-8, gives nothing.
+        path: the file; a file that cannot be parsed yields nothing.
         module: its name in the corpus, for instance `"numpy/linalg/linalg.py"`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # escapes in other people's strings
+            warnings.simplefilter("ignore")  # about escapes in their strings
             tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, OSError):
         return []
@@ -64,7 +64,7 @@ def texts_of(tree: ast.AST) -> Iterator[tuple[None, str]]:
 
 
 def topics_of(tree: ast.AST, module: str) -> Iterator[tuple[str, str]]:
-    """Yields name and text of the topics, each a document of its own."""
+    """Yields name and text of the topics, each a separate document."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
@@ -76,15 +76,15 @@ def _called(call: ast.Call) -> str:
 
 
 def _strings(call: ast.Call) -> Iterator[str]:
-    # `add_newdoc("numpy", "ndarray", ("sort", "text"))` nests the text; names are
-    # short and fall to the word limit. A formatted text shows only its constants.
+    # `add_newdoc("numpy", "ndarray", ("sort", "text"))` nests the text; names have too
+    # few words to be kept. Of a formatted text only the constants are used.
     for argument in call.args:
         for node in ast.walk(argument):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
 
-# === From a docstring to sentences ===
+# === Docstrings to sentences ===
 
 _LITERAL = re.compile(r"::\s*$")
 _DIRECTIVE = re.compile(r"^\s*\.\. (?:\w[\w-]*::|\[|_|\|)")
@@ -133,7 +133,7 @@ def sentences_of(docstring: str) -> list[str]:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Splits a paragraph at full stops, exclamation and question marks.
+    """Splits a paragraph at periods, exclamation and question marks.
 
     A stop after a known abbreviation or a single letter does not end a sentence.
     """
@@ -149,7 +149,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def is_english(sentence: str) -> bool:
-    """Whether a line is prose: enough words, mostly letters, no call signature."""
+    """Whether a line is prose: enough words, mostly letters, not a signature."""
     words = re.findall(r"[A-Za-z]{2,}", sentence)
     letters = sum(c.isalpha() or c == " " for c in sentence)
     mostly_letters = letters >= MIN_LETTERS * len(sentence)
@@ -157,7 +157,7 @@ def is_english(sentence: str) -> bool:
 
 
 def _prose_lines(text: str) -> Iterator[str]:
-    """Yields lines, with code, doctests, directives and rules made empty."""
+    """Yields lines, with empty ones for code, doctests, directives and rules."""
     fenced, literal_indent, doctest = False, None, False
     for line in text.splitlines():
         stripped, indent = line.strip(), len(line) - len(line.lstrip())
@@ -178,7 +178,7 @@ def _prose_lines(text: str) -> Iterator[str]:
 
 
 def _units(lines: Iterator[str]) -> Iterator[str]:
-    """Joins wrapped lines into paragraphs, list items and argument entries."""
+    """Joins wrapped lines to paragraphs, list items and argument entries."""
     unit, unit_indent = [], 0
     for line in [*lines, ""]:
         stripped, indent = line.strip(), len(line) - len(line.lstrip())

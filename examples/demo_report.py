@@ -1,4 +1,4 @@
-"""The demo's report: what was measured, put into the blocks of a report."""
+"""The demo's report."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ from keras_bert.analysis.report import (
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What pretraining came to.
+    """The results of pretraining.
 
     Attributes:
-        settings: what was trained and how, by name.
+        settings: hyperparameters by name.
         heldout_mlm_loss: nats per masked token of the held-out text.
         unigram_entropy: nats per token of the same tokens.
-        heldout_mlm_accuracy: share of masked tokens predicted.
-        heldout_nsp_accuracy: share of pairs told apart.
-        curves: picture of the run.
-        filled: sentences with a hidden word, and guesses.
-        attention: picture of attention.
-        attention_text: what the attention picture is of.
+        heldout_mlm_accuracy: fraction of masked tokens predicted correctly.
+        heldout_nsp_accuracy: fraction of pairs classified correctly.
+        curves: figure of the run.
+        filled: sentences with a masked word, and guesses.
+        attention: figure of the attention.
+        attention_text: the text of that figure.
     """
 
     settings: Mapping[str, str]
@@ -55,8 +55,8 @@ class FineTuning:
         labels: the classes.
         majority: of the best constant answer.
         tfidf: of logistic regression on TF-IDF.
-        pretrained: of the fine-tuned model, by seed.
-        from_random: of the same model started from random weights, by seed.
+        pretrained: of the pretrained model, by seed.
+        from_random: of the same model from random weights, by seed.
     """
 
     labels: Sequence[str]
@@ -74,7 +74,7 @@ class Conversion:
         name: for instance "Hugging Face and back".
         weight_difference: largest difference of any weight.
         output_difference: largest difference of any output.
-        bound: what the output may differ by.
+        bound: the largest difference allowed for outputs.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class DemoRun:
-    """All that the report shows.
+    """The contents of the report.
 
     Attributes:
         corpus: the text.
@@ -112,7 +112,7 @@ class DemoRun:
 
     @property
     def sampled(self) -> bool:
-        """Whether only a part of the files was read."""
+        """Whether only a sample of the files was read."""
         return self.corpus.parameters["share"] < 1
 
 
@@ -126,7 +126,7 @@ def write_demo_report(path: Path, run: DemoRun, *, overwrite: bool = False) -> P
     """
     sample = (
         f"This run read a sample, {run.corpus.parameters['share']:.0%} of the files, "
-        "with one seed: its numbers are those of a small run. "
+        "and used one seed. "
     )
     lead = (
         "A BERT pretrained, fine-tuned, converted and served on one computer, from "
@@ -160,7 +160,7 @@ def summary(run: DemoRun) -> Section:
         ),
         "conversions exact": f"{passed} of {len(run.conversions)}",
     }
-    return Section("In short", [Numbers(numbers)])
+    return Section("Summary", [Numbers(numbers)])
 
 
 def corpus(found: CorpusSummary) -> Section:
@@ -175,10 +175,10 @@ def corpus(found: CorpusSummary) -> Section:
     )
     table = Table(
         ["package", "version", "MB"],
-        [*rows, ["together", "", f"{total:.2f}"]],
+        [*rows, ["total", "", f"{total:.2f}"]],
         emphasized=[len(rows)],
     )
-    return Section("The text", [Text(text), table])
+    return Section("Corpus", [Text(text), table])
 
 
 def pretraining(result: Pretraining) -> Section:
@@ -189,9 +189,9 @@ def pretraining(result: Pretraining) -> Section:
         ["next-sentence accuracy", f"{result.heldout_nsp_accuracy:.1%}"],
     ]
     text = (
-        "The unigram entropy is the loss of the best model that looks at no context, "
-        "fitted to the held-out tokens themselves. A lower loss was learned from "
-        "context."
+        "The unigram entropy is the loss of the best model that ignores context, "
+        "fitted to the held-out tokens themselves. A lower loss shows that the model "
+        "uses context."
     )
     settings = [[name, value] for name, value in result.settings.items()]
     return Section(
@@ -207,17 +207,17 @@ def pretraining(result: Pretraining) -> Section:
 
 def filled_masks(result: Pretraining) -> Section:
     text = (
-        "Sentences of held-out modules. The marked word was hidden from the model; "
-        "below are its best guesses, the right one in green."
+        "Sentences of held-out modules. The marked word was masked; below are the "
+        "model's best guesses, the correct one in green."
     )
     return Section(
-        "What it puts behind a mask", [Text(text), FilledMasks(result.filled)]
+        "Predictions for masked words", [Text(text), FilledMasks(result.filled)]
     )
 
 
 def attention(result: Pretraining) -> Section:
     caption = f"Attention of every head for “{result.attention_text}”"
-    return Section("Where its heads look", [Picture(result.attention, caption)])
+    return Section("Attention", [Picture(result.attention, caption)])
 
 
 def finetuning(result: FineTuning) -> Section:
@@ -233,8 +233,8 @@ def finetuning(result: FineTuning) -> Section:
     ]
     text = (
         "Which package does a docstring come from: "
-        f"{', '.join(result.labels)}? The packages' names are taken out of the text; "
-        "the test docstrings are from modules seen neither in pretraining nor in "
+        f"{', '.join(result.labels)}? The names of the packages are removed from the "
+        "text; the test docstrings are from modules seen neither in pretraining nor in "
         "fine-tuning."
     )
     table = Table(["", "test accuracy", "by seed"], rows, emphasized=[3])
@@ -260,32 +260,32 @@ def conversions(checks: Sequence[Conversion]) -> Section:
         "passed",
     ]
     text = (
-        "Every artifact was read back from disk by another process; the largest "
-        "difference of any weight, and of any output in float32."
+        "Every artifact was read from disk by another process. The table shows the "
+        "largest differences of weights, and of outputs in float32."
     )
     return Section("Conversions", [Text(text), Table(columns, rows)])
 
 
 def serving(run: DemoRun) -> Section:
-    text = "The exported SavedModel answers TF Serving's REST API; one request:"
+    text = "A request to the exported SavedModel over TF Serving's REST API:"
     return Section("Serving", [Text(text), Code(run.request), Code(run.answer)])
 
 
 def timing(seconds: Mapping[str, float]) -> Section:
     rows = [[stage, f"{value:,.1f}"] for stage, value in seconds.items()]
-    rows.append(["together", f"{sum(seconds.values()):,.1f}"])
+    rows.append(["total", f"{sum(seconds.values()):,.1f}"])
     return Section(
         "Time", [Table(["stage", "seconds"], rows, emphasized=[len(rows) - 1])]
     )
 
 
 def mean(by_seed: Mapping[int, float]) -> str:
-    """Mean and, over several seeds, standard deviation."""
+    """Returns the mean and, for several seeds, the standard deviation."""
     values = list(by_seed.values())
     spread = f" ± {statistics.stdev(values):.1%}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1%}{spread}"
 
 
 def seeds(by_seed: Mapping[int, float]) -> str:
-    """The accuracies one by one."""
+    """Returns the accuracy of each seed."""
     return ", ".join(f"{value:.1%}" for value in by_seed.values())

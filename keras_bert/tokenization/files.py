@@ -4,7 +4,7 @@ import glob
 import gzip
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from keras_bert.errors import MissingFileError
 
@@ -74,3 +74,10 @@ def read_lines(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
     for file in expand(source):
         with open_text(file) as lines:
             yield from lines
+
+
+def lines_of(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
+    """Yields the lines of files, or the strings of any other iterable."""
+    if is_list_of_files(source):
+        return read_lines(source)
+    return iter(cast(Iterable[str], source))

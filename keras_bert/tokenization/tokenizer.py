@@ -1,17 +1,16 @@
 """The host tokenizer: text to model inputs and back."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import numpy as np
 
-from keras_bert.atomic_files import new_file, refuse_existing
 from keras_bert.errors import InputError, UnknownNameError, choose
 from keras_bert.tokenization.encoding import Special, as_lists, assemble, width_of
-from keras_bert.tokenization.files import is_list_of_files, read_lines
+from keras_bert.tokenization.files import lines_of
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.tokenizer_files import (
     CONFIG_FILE,
@@ -21,6 +20,7 @@ from keras_bert.tokenization.tokenizer_files import (
     find_vocab,
     read_settings,
     vocabulary_text,
+    write_files,
 )
 from keras_bert.tokenization.truncation import Cutter
 from keras_bert.tokenization.vocab import (
@@ -152,7 +152,7 @@ class BertTokenizer:
             ['lower']
         """
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
-        counts = count_words(_lines_of(source), rules)
+        counts = count_words(lines_of(source), rules)
         tokens = train_vocab(counts, vocab_size, **trainer)
         return cls(tokens, **rules._asdict(), model_max_length=model_max_length)
 
@@ -421,7 +421,7 @@ class BertTokenizer:
             ExistingOutputError: a file exists and `overwrite` is False.
         """
         path = Path(path)
-        return _write(
+        return write_files(
             {
                 path / VOCAB_FILE: vocabulary_text(self.tokens),
                 path / CONFIG_FILE: config_text(self._settings()),
@@ -438,24 +438,10 @@ class BertTokenizer:
         Raises:
             ExistingOutputError: the file exists and `overwrite` is False.
         """
-        (written,) = _write({Path(file): vocabulary_text(self.tokens)}, overwrite)
+        (written,) = write_files({Path(file): vocabulary_text(self.tokens)}, overwrite)
         return written
 
     def _settings(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, except for the vocabulary."""
         settings = self.rules._asdict() | self.special_tokens
         return settings | {"model_max_length": self.model_max_length}
-
-
-def _write(texts: dict[Path, str], overwrite: bool) -> list[Path]:
-    refuse_existing(texts, overwrite)
-    for file, text in texts.items():
-        with new_file(file, overwrite=True) as partial:
-            partial.write_text(text, "utf-8", newline="\n")
-    return list(texts)
-
-
-def _lines_of(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
-    if is_list_of_files(source):
-        return read_lines(source)
-    return iter(cast(Iterable[str], source))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_bert.atomic_files import new_file, refuse_existing
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.vocab import SPECIAL_TOKENS, VOCAB_FILE
@@ -57,6 +58,19 @@ def read_settings(folder: Path) -> dict[str, Any]:
 def _content(value: Any) -> Any:
     """A special token is stored as a string, or as an object with its content."""
     return value.get("content") if isinstance(value, dict) else value
+
+
+def write_files(texts: Mapping[Path, str], overwrite: bool) -> list[Path]:
+    """Writes text files, and returns their paths.
+
+    Raises:
+        ExistingOutputError: a file exists and `overwrite` is False.
+    """
+    refuse_existing(texts, overwrite)
+    for file, text in texts.items():
+        with new_file(file, overwrite=True) as partial:
+            partial.write_text(text, "utf-8", newline="\n")
+    return list(texts)
 
 
 def vocabulary_text(tokens: list[str]) -> str:
