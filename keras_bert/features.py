@@ -16,7 +16,7 @@ class Feature(NamedTuple):
         axes: axis names, see `keras_bert.axes`.
         pad: the value that fills padding.
         google: name in records in the form of Google's 2018 scripts.
-        model_garden: name in records written with `--use_v2_feature_names`.
+        model_garden: name in records written with `--use-v2-feature-names`.
         keras_hub: name in KerasHub's models.
     """
 

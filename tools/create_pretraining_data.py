@@ -1,4 +1,4 @@
-"""Turns text into pretraining records: `keras-bert data`, runnable as a file."""
+"""Creates pretraining records from text: `keras-bert data`, runnable as a file."""
 
 import sys
 from pathlib import Path

@@ -1,12 +1,11 @@
-"""Writes a checkpoint as a SavedModel for TF Serving.
-
-`python tools/export_saved_model.py --model CKPT --output saved_models/NAME`;
-`--help` lists the options. The same as `keras-bert export`.
-"""
+"""Exports a model for TF Serving: `keras-bert export`, runnable as a file."""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_bert.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main(["export", *sys.argv[1:]]))
+    sys.exit(main(["export", *sys.argv[1:]]))

@@ -1,9 +1,8 @@
-"""Checks that other libraries open what conversions write, each in its environment.
+"""Checks that other libraries open converted checkpoints, each in its environment.
 
-For every library a virtual environment is made (or taken, if it is there already),
-random checkpoints of every head are written, and a script of `tools/peers/` opens
-them there, with nothing of this package, and compares what the library computes with
-the NumPy reference.
+For every library it creates a virtual environment (or reuses an existing one), writes
+random checkpoints of every head, and runs a script of `tools/peers/` there, which loads
+them without this package and compares the library's outputs with the NumPy reference.
 
     python tools/peer_check.py --google-code ~/src/bert  # all: gigabytes, minutes
     python tools/peer_check.py transformers-4.57 --environments ~/peers
@@ -35,7 +34,7 @@ SCRIPTS = Path(__file__).parent / "peers"
 TOLERANCE = 5e-6
 GOOGLE_COMMIT = "eedf5716ce1268e56f0a50264a88cafad334ac61"
 TENSORFLOW = ("tf-models-official==2.20.0", "setuptools<81")
-# Heads a peer has; each script tells how it names them.
+# Model classes that a peer has; its script knows their names there.
 ALL = tuple(families.of("bert").models)
 GOOGLES = (
     "BertModel",
@@ -47,11 +46,11 @@ MODEL_GARDENS = (*GOOGLES, "BertForTokenClassification")
 
 
 class Peer(NamedTuple):
-    """A library, and what is asked of it.
+    """A library, and what it has to load.
 
     Attributes:
-        environment: name of its virtual environment; two may share one.
-        requirements: what is installed there.
+        environment: name of its virtual environment, which peers may share.
+        requirements: packages to install there.
         script: of `tools/peers/`.
         format: of the checkpoints.
         heads: model classes.
@@ -155,7 +154,7 @@ def _write_expected(case: Path, head: str) -> None:
 
 
 def environment(peer: Peer, folder: Path) -> Path:
-    """Returns the Python of a peer's environment, made first if it is not there."""
+    """Returns the Python of a peer's environment, and creates it if necessary."""
     place = folder / peer.environment
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not python.exists():
@@ -167,16 +166,16 @@ def environment(peer: Peer, folder: Path) -> Path:
 
 
 def google_code(given: str | None) -> Path:
-    """Returns the directory with Google's modules, a checkout of google-research/bert.
+    """Returns the directory of Google's modules, a checkout of google-research/bert.
 
     Raises:
-        MissingFileError: none was named, or it is not one.
+        MissingFileError: none was given, or it is not one.
     """
     place = Path(given or "").expanduser()
     if not given or not (place / "modeling.py").is_file():
         raise MissingFileError(
             "Expected a checkout of google-research/bert, at "
-            f"{GOOGLE_COMMIT[:7]}, named with --google-code. Received: {given}."
+            f"{GOOGLE_COMMIT[:7]}, with --google-code. Received: {given}."
         )
     return place
 
@@ -185,7 +184,7 @@ def google_code(given: str | None) -> Path:
 
 
 def check(name: str, environments: Path, code: str | None) -> list[dict]:
-    """Runs one peer on its checkpoints; returns what it said of each."""
+    """Runs one peer on its checkpoints and returns its result for each."""
     peer = PEERS[name]
     python = environment(peer, environments)
     arguments = [google_code(code)] if name == "google" else []
@@ -203,7 +202,7 @@ def check(name: str, environments: Path, code: str | None) -> list[dict]:
 
 
 def table(results: Iterable[dict]) -> str:
-    """Returns the results as a table in Markdown."""
+    """Returns the results as a Markdown table."""
     rows = [
         "| opened by | what | keys missing | unexpected | largest difference |",
         "|---|---|---|---|---|",
@@ -221,20 +220,20 @@ def table(results: Iterable[dict]) -> str:
 
 
 def failed(result: dict) -> bool:
-    """Whether a peer found other keys, or computed something else."""
+    """Whether a peer found other keys, or computed other outputs."""
     wrong = result["missing"] or result["unexpected"]
     return bool(wrong) or not result["difference"] <= TOLERANCE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("peers", nargs="*", help=f"of {', '.join(PEERS)}; all if none")
+    parser.add_argument("peers", nargs="*", help=f"{', '.join(PEERS)}; by default all")
     parser.add_argument(
         "--environments",
         default=str(Path.home() / ".cache" / "keras_bert" / "peers"),
-        help="directory of the virtual environments; kept for the next time",
+        help="directory of the virtual environments, which are kept",
     )
-    parser.add_argument("--google-code", help="a copy of google-research/bert")
+    parser.add_argument("--google-code", help="a checkout of google-research/bert")
     return parser
 
 
@@ -243,7 +242,7 @@ def main() -> int:
     args = _parser().parse_args()
     unknown = set(args.peers) - set(PEERS)
     if unknown:
-        print(f"Unknown: {', '.join(unknown)}; known are {', '.join(PEERS)}.")
+        print(f"Unknown: {', '.join(unknown)}. Choose from {', '.join(PEERS)}.")
         return 2
     names = args.peers or list(PEERS)
     try:

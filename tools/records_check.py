@@ -2,8 +2,8 @@
 
     python tools/records_check.py ~/src/bert
 
-Makes records of a little text in two files, and compares every
-batch that Google's `input_fn_builder` gives with what this package's reader gives.
+Creates records of a small text in two files, and compares every batch of Google's
+`input_fn_builder` with that of this package's reader.
 """
 
 import sys
@@ -33,7 +33,7 @@ NAMES = {
 
 
 def googles_module(code: str) -> types.ModuleType:
-    """Imports run_pretraining.py on TensorFlow 2, `tf.contrib` standing in."""
+    """Imports run_pretraining.py on TensorFlow 2, with a substitute for `tf.contrib`."""
     old = tf.compat.v1
     old.contrib = types.SimpleNamespace(
         data=types.SimpleNamespace(
@@ -69,12 +69,12 @@ def main(code: str) -> None:
             )
             theirs = builder({"batch_size": BATCH})
             ours = dataset(file, BATCH, shuffle=False)
-            # Theirs repeats for ever.
+            # Theirs repeats forever.
             for their, our in zip(theirs, ours, strict=False):
                 for key, pick in NAMES.items():
                     np.testing.assert_array_equal(their[key], pick(*our))
                 total += BATCH
-    print(f"Google's input function reads {total} records as ours does.")
+    print(f"Google's input function and ours read the same {total} records.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""The same as `keras-bert evaluate`."""
+"""Scores a model on labeled data: `keras-bert evaluate`, runnable as a file."""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_bert.cli import main
 

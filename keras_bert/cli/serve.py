@@ -1,4 +1,4 @@
-"""`keras-bert serve`: TF Serving's APIs on this machine, for development."""
+"""`keras-bert serve`: a local server with TF Serving's APIs, for development."""
 
 import argparse
 import logging
@@ -11,67 +11,69 @@ from keras_bert.errors import InputError
 from keras_bert.serving.local_server.settings import BatchingParameters, Limits
 
 BATCHING_HELP = {
-    "max_batch_size": "rows",
-    "batch_timeout_micros": "how long a request waits for others",
-    "max_enqueued_batches": "batches that may wait before requests are refused",
-    "num_batch_threads": "batches computed at once; 0: as many as CPUs",
+    "max_batch_size": "largest batch, in rows",
+    "batch_timeout_micros": "longest wait of a request for others, in microseconds",
+    "max_enqueued_batches": "batches in the queue before requests are refused",
+    "num_batch_threads": "batches computed in parallel; 0: one per CPU",
 }
 LIMITS_HELP = {
-    "max_request_bytes": "of one HTTP body or gRPC message",
-    "max_request_seconds": "for an HTTP request to arrive",
-    "max_rows": "of one request",
-    "max_text_bytes": "of one text",
+    "max_request_bytes": "size of an HTTP body or a gRPC message",
+    "max_request_seconds": "time to receive an HTTP request",
+    "max_rows": "rows per request",
+    "max_text_bytes": "size of one text",
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.description = (
-        "Answer TF Serving's REST and gRPC APIs on this machine, for development. "
+        "Serve exported models over TF Serving's REST and gRPC APIs, for development. "
         "This is not TF Serving: it is one Python process without authentication, "
-        "encryption or a bound on memory."
+        "encryption or a memory limit."
     )
     parser.add_argument(
         "--model",
         required=True,
         action="append",
         metavar="NAME=DIR",
-        help="a name and the directory `keras-bert export` wrote to; repeatable",
+        help="name of a model, and its directory from `keras-bert export`; repeatable",
     )
-    parser.add_argument("--port", type=int, default=8501, help="of REST; 0: a free one")
     parser.add_argument(
-        "--grpc-port", type=int, default=8500, help="of gRPC; 0: a free one"
+        "--port", type=int, default=8501, help="port of REST; 0: any free port"
     )
-    parser.add_argument("--no-grpc", action="store_true", help="serve REST alone")
+    parser.add_argument(
+        "--grpc-port", type=int, default=8500, help="port of gRPC; 0: any free port"
+    )
+    parser.add_argument("--no-grpc", action="store_true", help="serve REST only")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument(
         "--versions",
         default="latest",
         metavar="latest|latest:N|all|1,4",
-        help="versions to serve, of those found",
+        help="versions to serve",
     )
     parser.add_argument(
         "--label",
         action="append",
         default=[],
         metavar="[NAME:]LABEL=VERSION",
-        help="a name for a version, of every model or of one; repeatable",
+        help="label of a version, of all models or of one; repeatable",
     )
     parser.add_argument(
         "--file-system-poll-wait-seconds",
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="how often to look for new and deleted versions; 0: once",
+        help="interval of checks for new and deleted versions; 0: only at the start",
     )
     parser.add_argument(
         "--allow-reload",
         action="store_true",
-        help="let gRPC clients change which of these models and versions are served",
+        help="let gRPC clients select which of these models and versions are served",
     )
     batching = parser.add_argument_group("batching of concurrent requests")
     batching.add_argument(
-        "--no-batching", action="store_true", help="compute each request alone"
+        "--no-batching", action="store_true", help="compute each request separately"
     )
     _add_settings(batching, BatchingParameters(), BATCHING_HELP)
     limits = parser.add_argument_group("limits of a request")
@@ -101,8 +103,8 @@ def run(args: argparse.Namespace) -> None:
         grpc_port=None if args.no_grpc else args.grpc_port,
         versions=args.versions,
         labels=labels,
-        batching=None if args.no_batching else _taken(BatchingParameters, args),
-        limits=_taken(Limits, args),
+        batching=None if args.no_batching else _settings(BatchingParameters, args),
+        limits=_settings(Limits, args),
         file_system_poll_wait_seconds=args.file_system_poll_wait_seconds,
         allow_reload=args.allow_reload,
     ) as server:
@@ -111,11 +113,11 @@ def run(args: argparse.Namespace) -> None:
             print(f"Serving {server.url}/v1/models/{name}", flush=True)
         if server.grpc_address:
             print(f"Serving gRPC at {server.grpc_address}", flush=True)
-        _until_told_to_stop(server)
+        _wait_until_stopped(server)
 
 
-def _until_told_to_stop(server) -> None:
-    """Lets `docker stop` and service managers end it in order, as Ctrl-C does."""
+def _wait_until_stopped(server) -> None:
+    """Shuts down cleanly on SIGTERM, from `docker stop` or a service manager."""
     if threading.current_thread() is not threading.main_thread():
         return server.wait()  # only the main thread may handle signals
     before = signal.signal(signal.SIGTERM, lambda *_: server.stop())
@@ -125,8 +127,8 @@ def _until_told_to_stop(server) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def _taken(kind: type, args: argparse.Namespace):
-    """Makes a settings object of the arguments that have its fields' names."""
+def _settings(kind: type, args: argparse.Namespace):
+    """Makes a settings object from the arguments with the names of its fields."""
     return kind(**{name: getattr(args, name) for name in kind.__dataclass_fields__})
 
 

@@ -1,7 +1,7 @@
-"""Restores TF1 checkpoints by Google's own code; runs beside TensorFlow and tf_keras.
+"""Restores TF1 checkpoints with Google's code, in an environment with tf_keras.
 
-Google's code is of 2019. What TensorFlow 2 no longer has is put in its place: `tf` is
-`tf.compat.v1`, and `tf.contrib.layers.layer_norm` the few lines that it was.
+Google's code is from 2019. What TensorFlow 2 no longer has is substituted: `tf` is
+`tf.compat.v1`, and `tf.contrib.layers.layer_norm` a short reimplementation.
 
 Prints a line of JSON for every case; see `tools/peer_check.py`.
 """
@@ -45,7 +45,7 @@ def google_module(name: str, code: str):
         sys.modules["tensorflow"] = new
 
 
-# === What Google's programs build ===
+# === The graphs of Google's programs ===
 
 
 def _encoder(code, config, ids, mask, types_):
@@ -71,7 +71,7 @@ def _pretraining(code, config, ids, mask, types_):
     labels = v1.zeros([batch, 1], "int32")
     nsp = run.get_next_sentence_output(config, model.get_pooled_output(), labels)[-1]
     vocabulary = v1.reshape(mlm, [batch, length, config.vocab_size])
-    return {"mlm_logits": vocabulary, "nsp_logits": nsp}  # logarithms of softmax
+    return {"mlm_logits": vocabulary, "nsp_logits": nsp}  # log-softmax
 
 
 def _classifier(code, config, ids, mask, types_):
@@ -95,13 +95,13 @@ BUILDERS = {
     "BertForSequenceClassification": _classifier,
     "BertForQuestionAnswering": _squad,
 }
-LOG_SOFTMAX = ("mlm_logits", "nsp_logits")  # what the program returns of these
-# Google's models always build a pooler. Spans do not use it, and it starts anew.
+LOG_SOFTMAX = ("mlm_logits", "nsp_logits")  # what the program returns for these
+# Google's models always build a pooler; spans do not use it, so it is initialized.
 UNUSED = {"BertForQuestionAnswering": "bert/pooler/"}
 
 
 def check(case: Path, code: str) -> dict:
-    """Builds Google's graph, initializes it from one checkpoint, runs it, compares."""
+    """Builds Google's graph, restores a checkpoint, runs it and compares the outputs."""
     import tensorflow.compat.v1 as v1
 
     v1.disable_v2_behavior()
@@ -143,7 +143,7 @@ def _apart(case: Path, name: str, found: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Checks every case in a process of its own: Google's flags are defined once."""
+    """Checks every case in its own process: Google's flags can be defined only once."""
     cases, code, *single = sys.argv[1:]
     if single:
         print(json.dumps(check(Path(cases) / single[0], code)))

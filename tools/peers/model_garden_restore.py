@@ -1,4 +1,4 @@
-"""Restores TF2 checkpoints by the Model Garden's own classes; runs beside them.
+"""Restores TF2 checkpoints with the Model Garden's classes, in its environment.
 
 Prints a line of JSON for every case; see `tools/peer_check.py`.
 """
@@ -35,7 +35,7 @@ def _encoder(config: dict, version: int):
         return networks.BertEncoder(**sizes, **inner, dict_outputs=True)
     inner = {"inner_dim": config["intermediate_size"], "inner_activation": _gelu}
     encoder = networks.BertEncoderV2(**sizes, **inner)
-    encoder(encoder.inputs)  # makes the variables
+    encoder(encoder.inputs)  # creates the variables
     return encoder
 
 
@@ -76,7 +76,7 @@ def _inputs(case: Path, head: str) -> dict[str, tf.Tensor]:
 
 
 def _outputs(made, head: str) -> dict[str, np.ndarray]:
-    """By the names of the expected ones; heads return tensors, lists or dicts."""
+    """Returns outputs by the expected names; heads return tensors, lists or dicts."""
     names = {
         "sequence_output": "sequence_output",
         "pooled_output": "pooled_output",
@@ -90,19 +90,19 @@ def _outputs(made, head: str) -> dict[str, np.ndarray]:
         made = dict(zip(("start_logits", "end_logits"), made, strict=True))
     if not isinstance(made, dict):
         made = {"logits": made}
-    if head == "BertForPreTraining":  # the encoder's own pooler is of no use there
+    if head == "BertForPreTraining":  # which does not use the encoder's own pooler
         made = {k: v for k, v in made.items() if k in ("mlm_logits", "next_sentence")}
     return {names[k]: np.asarray(v) for k, v in made.items() if k in names}
 
 
 def check(case: Path, version: int) -> dict:
-    """Builds the model, restores one checkpoint into it, runs it, compares."""
+    """Builds the model, restores a checkpoint, runs it and compares the outputs."""
     head = (case / "head").read_text()
     config = {"num_labels": 7, "type_vocab_size": 2}
     config |= json.loads((case / "bert_config.json").read_text())
     model = HEADS[head](_encoder(config, version), config)
     inputs = _inputs(case, head)
-    model(inputs)  # makes the variables
+    model(inputs)  # creates the variables
     is_encoder = head == "BertModel"
     items = (
         {"encoder": model} if is_encoder else {"model": model, **model.checkpoint_items}

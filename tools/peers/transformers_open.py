@@ -1,4 +1,4 @@
-"""Opens Hugging Face directories with transformers; runs in transformers' environment.
+"""Loads Hugging Face directories with transformers, in its environment.
 
 Prints a line of JSON for every case; see `tools/peer_check.py`.
 """
@@ -26,7 +26,7 @@ LOGITS = {
 
 
 def check(case: Path) -> dict:
-    """Opens one checkpoint, runs it, compares."""
+    """Loads a checkpoint, runs it and compares the outputs."""
     head = (case / "head").read_text()
     model, info = getattr(transformers, head).from_pretrained(
         case, output_loading_info=True
