@@ -7,6 +7,7 @@ from keras_bert.errors import MissingExtraError
 
 # Top-level module -> the extra that installs it, and what it is needed for.
 EXTRAS = {
+    "torch": ("torch", "PyTorch's files of weights"),
     "tensorflow_text": ("text", "text in a TensorFlow graph"),
     "flatbuffers": ("text", "text in a TensorFlow graph"),
     "matplotlib": ("plot", "figures"),

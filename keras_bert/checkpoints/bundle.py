@@ -1,10 +1,10 @@
 """TensorFlow's checkpoint files, read and written without TensorFlow.
 
 A "tensor bundle" is one `.index` and one or more `.data-00000-of-00001`. The index is
-a sorted table of LevelDB's kind: blocks of entries whose keys share prefixes, a block
-of block handles, and a footer. A key is a tensor's name; its value says in which data
-file the tensor lies, where, and what its checksum is. Nothing is allocated before it
-has been compared with the size of the files.
+a sorted table in LevelDB's format: blocks of entries whose keys share prefixes, a block
+of block handles, and a footer. A key is a tensor's name; its value has the data file,
+offset, size and checksum. These are compared with the size of the files before anything
+is allocated.
 
 Source: tensorflow/core/util/tensor_bundle/tensor_bundle.h,
 tensorflow/core/protobuf/tensor_bundle.proto, tensorflow/core/lib/io/table_format.txt.
@@ -26,7 +26,7 @@ from keras_bert.checksums import crc32c_of, masked, masked_crc32c
 from keras_bert.errors import CheckpointError
 from keras_bert.protobuf import message_classes, read_varint, varint
 
-# TensorFlow's numbers of the dtypes (types.proto).
+# The dtypes by TensorFlow's numbers (types.proto).
 DTYPES = {
     1: "float32",
     2: "float64",
@@ -65,18 +65,18 @@ Message = message_classes(
         ],
     }
 )
-NAMES_LIMIT = 1 << 27  # bytes of all names together: prefixes could hide far more
+NAMES_LIMIT = 1 << 27  # bytes of all names: shared prefixes could hide far more
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # two block handles, padded to 40 bytes, and the magic number
-TRAILER = 5  # after each block: how it is compressed, and a checksum
+TRAILER = 5  # after each block: its compression and a checksum
 BLOCK_SIZE = 1 << 18
-RESTART = 16  # entries between two keys that are written out in full
+RESTART = 16  # a key is written in full every 16 entries
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies.
+    """Where a tensor is stored.
 
     Args:
         dtype: TensorFlow's number.
@@ -103,7 +103,7 @@ def data_file(prefix: Path, shard: int, shards: int) -> Path:
 
 
 def read(prefix: Path) -> dict[str, Tensor]:
-    """Opens a bundle; tensors are read, and their checksums compared, when asked for.
+    """Opens a bundle; a tensor is read, and its checksum compared, when it is used.
 
     Args:
         prefix: the path without `.index`.
@@ -112,7 +112,7 @@ def read(prefix: Path) -> dict[str, Tensor]:
         Tensors by name. Strings become object arrays of bytes.
 
     Raises:
-        CheckpointError: the index is damaged, or points outside its data files.
+        CheckpointError: the index is damaged or points outside its data files.
 
     Example:
         >>> read(Path("bert_model.ckpt"))  # doctest: +SKIP
@@ -136,7 +136,7 @@ def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
         The number of data files, and entries by tensor name.
 
     Raises:
-        CheckpointError: damaged, or of a kind that cannot be read.
+        CheckpointError: it is damaged or of a kind that cannot be read.
     """
     table = dict(_read_table(path.read_bytes()))
     header = Message["Header"].FromString(table.pop(b"", b""))
@@ -153,8 +153,8 @@ def _entry(name: str, value: bytes, path: Path) -> Entry:
     message = Message["Entry"].FromString(value)
     if message.slices:
         raise CheckpointError(
-            f"Expected whole tensors in {path}. Received {name} in slices, as a "
-            "partitioned variable is saved. Save it again without a partitioner."
+            f"Expected whole tensors in {path}. Received {name} in slices, as "
+            "partitioned variables are saved. Save it again without a partitioner."
         )
     shape = tuple(dim.size for dim in message.shape.dim)
     if min(*shape, message.shard_id, message.offset, message.size) < 0:
@@ -170,7 +170,7 @@ def _entry(name: str, value: bytes, path: Path) -> Entry:
 
 
 def _check(entries: Mapping[str, Entry], shards: int, prefix: Path) -> None:
-    """Raises unless every tensor has its own place inside the data files."""
+    """Raises unless the tensors are inside the data files and do not overlap."""
     sizes = {}
     for shard in {entry.shard for entry in entries.values()}:
         path = data_file(prefix, shard, shards)
@@ -200,7 +200,7 @@ def _problem(entry: Entry, available: int | None, taken: int) -> str | None:
         and math.prod(entry.shape) + 4 > entry.size,
         f"bytes {entry.offset} to {end}, shared with another tensor": bool(entry.size)
         and entry.offset < taken,
-        # Without its data file a checkpoint can still be described.
+        # A checkpoint without its data files can still be described.
         f"bytes {entry.offset} to {end} of {available}": available is not None
         and end > available,
     }
@@ -227,10 +227,10 @@ def _tensor(stored: "_Stored") -> Tensor:
 
 
 class _Stored:
-    """A tensor in a data file, its checksum compared at the first reading.
+    """A tensor in a data file; its checksum is compared the first time it is read.
 
-    Reads into memory of its own: pages of a mapped file would count as memory in use
-    until the end, and that would grow with the file.
+    The file is not mapped into memory: mapped pages would count as memory in use until
+    the end, and that would grow with the file.
     """
 
     def __init__(self, name: str, entry: Entry, path: Path):
@@ -260,22 +260,22 @@ class _Stored:
 
     def verify(self, pieces: Iterable[np.ndarray]) -> None:
         if not self.verified and masked(crc32c_of(pieces)) != self.entry.checksum:
-            self.fail("another checksum")
+            self.fail("a wrong checksum")
         self.verified = True
 
     def strings(self) -> np.ndarray:
-        """Lengths as varints, a checksum of these, then the strings."""
+        """Reads lengths as varints, a checksum of these, then the strings."""
         data = self.read(0, self.entry.size).tobytes()
         lengths, at = [], 0
         for _ in range(math.prod(self.entry.shape)):
             length, at = read_varint(data, at)
             lengths.append(length)
-        # The lengths enter the checksums as numbers, not as they are written.
+        # The checksums are of the lengths as 32-bit numbers, not as varints.
         head = b"".join(struct.pack("<I", length) for length in lengths)
         stored = data[at : at + 4]
         texts = self.split(data, at + 4, lengths)
         if masked_crc32c(head) != stored:
-            self.fail("another checksum of lengths")
+            self.fail("a wrong checksum of lengths")
         self.verify([head, stored, *texts])
         return np.array([*texts, None], object)[:-1].reshape(self.entry.shape)
 
@@ -298,9 +298,11 @@ class _Stored:
 
 
 def _read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of an index file, in order."""
+    """Yields keys and values of an index file, in order."""
     if len(data) < FOOTER or struct.unpack("<Q", data[-8:])[0] != MAGIC:
-        raise ValueError("no index of a TensorFlow checkpoint, or a part of one")
+        raise ValueError(
+            "not an index of a TensorFlow checkpoint, or only a part of one"
+        )
     handles = data[-FOOTER:]
     _, at = _handle(handles, 0)
     index, _ = _handle(handles, at)
@@ -325,7 +327,7 @@ def _block(data: bytes, offset: int, size: int) -> bytes:
     if end + TRAILER > len(data):
         raise ValueError("a block outside the index")
     if masked_crc32c(data[offset : end + 1]) != data[end + 1 : end + TRAILER]:
-        raise ValueError("a block with another checksum")
+        raise ValueError("a block with a wrong checksum")
     if data[end]:
         raise ValueError("a compressed block, which TensorFlow never writes")
     return data[offset:end]
@@ -335,14 +337,14 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     restarts = struct.unpack("<I", block[-4:])[0]
     end = len(block) - 4 * (restarts + 1)
     if end < 0:
-        raise ValueError("a block of impossible form")
+        raise ValueError("a malformed block")
     at, key = 0, b""
     while at < end:
         shared, at = read_varint(block, at)
         own, at = read_varint(block, at)
         size, at = read_varint(block, at)
         if shared > len(key) or at + own + size > end:
-            raise ValueError("an entry of impossible form")
+            raise ValueError("a malformed entry")
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + size]
         at += own + size
@@ -359,11 +361,11 @@ def write(
     Args:
         prefix: the path without `.index`.
         tensors: by name; arrays of dtype object are strings.
-        max_shard_size: bytes of a data file, at most, unless a single tensor is
-            larger; None for one file.
+        max_shard_size: maximum bytes of a data file, unless a single tensor is
+            larger; None writes one file.
 
     Raises:
-        CheckpointError: a dtype that TensorFlow's checkpoints cannot hold.
+        CheckpointError: TensorFlow's checkpoints do not have a dtype.
 
     Example:
         >>> import tempfile
@@ -468,7 +470,7 @@ def _write_table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 class _Block:
-    """Entries of a block, whose keys leave out what they share with the last one."""
+    """A block of entries whose keys leave out what they share with the previous one."""
 
     def __init__(self, interval: int):
         self.interval = interval
@@ -505,7 +507,7 @@ def _shared(one: bytes, other: bytes) -> int:
 
 
 def _between(one: bytes, other: bytes) -> bytes:
-    """A short key that is not before one key and before the next."""
+    """Returns a short key that is at least `one` and less than `other`."""
     i = _shared(one, other)
     if i < min(len(one), len(other)) and one[i] + 1 < other[i]:
         return one[:i] + bytes([one[i] + 1])
@@ -513,6 +515,6 @@ def _between(one: bytes, other: bytes) -> bytes:
 
 
 def _after(key: bytes) -> bytes:
-    """A short key that is not before the last."""
+    """Returns a short key that is at least `key`."""
     i = next((i for i, byte in enumerate(key) if byte != 255), None)
     return key if i is None else key[:i] + bytes([key[i] + 1])

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_bert.config import Config
 
-PIECE = 1 << 23  # bytes read at once where a tensor need not be whole
-STRIP = 1 << 20  # of a matrix being turned: small enough for the processor's cache
+PIECE = 1 << 23  # bytes read at once from a tensor that is not needed whole
+STRIP = 1 << 20  # of a matrix being transposed: fits into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Tensor:
         shape: its shape.
         dtype: its NumPy dtype (bfloat16 through `ml_dtypes`).
         load: reads it whole.
-        part: reads rows `start` to `stop` of its first axis, where the file allows
-            that without reading the rest.
+        part: reads rows `start` to `stop` of its first axis; None if the file has to
+            be read whole.
     """
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Tensor:
 
     @classmethod
     def of(cls, array: np.ndarray) -> "Tensor":
-        """Wraps an array that is in memory already."""
+        """Wraps an array in memory."""
         part = None if array.ndim == 0 else lambda start, stop: array[start:stop]
         return cls(tuple(array.shape), array.dtype, lambda: array, part)
 
@@ -45,7 +45,7 @@ class Tensor:
         """Reads it in consecutive runs of rows.
 
         Args:
-            size: bytes of a piece, about; a single row may be larger.
+            size: approximate bytes of a piece; a single row may be larger.
 
         Yields:
             Arrays whose concatenation is the tensor; one, if it is small or cannot
@@ -60,10 +60,10 @@ class Tensor:
             yield self.part(start, min(start + step, rows))
 
     def transposed(self) -> "Tensor":
-        """Returns the matrix turned, which can be read in parts again.
+        """Returns the transposed matrix, which can be read in parts as well.
 
-        A part takes strips of the original one after the other, so that neither is
-        ever whole in memory.
+        A part is filled from strips of the original, so that neither matrix is ever
+        whole in memory.
         """
         rows, columns = self.shape
 
@@ -95,20 +95,20 @@ class Tensor:
 
 @dataclass
 class Checkpoint:
-    """A checkpoint as found in files, in its own format's names.
+    """A checkpoint as it is in its files, under its own format's names.
 
     Args:
         path: what was opened.
         format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         config: the model's config.
-        tensors: every tensor, in the format's current spelling.
-        head: the model class the files name, if they name one.
-        ignored: tensors that are no weights, by name, with the reason.
+        tensors: the weights, by the format's current names.
+        head: the model class that the files name, if they name one.
+        ignored: tensors that are not weights: the reason by name.
         files: the files the tensors are in.
-        tokenizer_files: vocabulary and tokenizer settings beside them.
-        tokenizer_settings: what else tells how the tokenizer treats case and accents.
-        optimizer: the optimizer's slots and counters, where another format could
-            hold them, as `<weight>/<slot>` and by name.
+        tokenizer_files: vocabulary and tokenizer settings next to them.
+        tokenizer_settings: how the tokenizer treats case and accents, where other
+            files say so.
+        optimizer: the optimizer's slots, as `<weight>/<slot>`, and its counters.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Conversion: read, account for every tensor, rearrange, write, check, report."""
+"""Conversion: read, match every tensor, translate, write, verify, report."""
 
 import dataclasses
 import importlib.metadata
@@ -26,17 +26,17 @@ from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, choose
 from keras_bert.version import __version__
 
-# Of an output's largest value. Float32 sums taken in another order stay far below; the
-# smallest mistake known, the wrong form of gelu, is above.
+# Relative to an output's largest value. Float32 sums in another order differ far less;
+# the smallest known mistake, the wrong form of gelu, differs more.
 TOLERANCE = 5e-5
-OPTIMIZER = "optimizer"  # its state, as a name to drop
+OPTIMIZER = "optimizer"  # in `drop`: all of its state
 Verifier = Callable[
     [Checkpoint, Checkpoint, str, Mapping[str, np.ndarray]],
     dict[str, np.ndarray] | None,
 ]
 log = logging.getLogger(__name__)
 
-# === A whole conversion ===
+# === Conversion ===
 
 
 @dataclass
@@ -49,15 +49,15 @@ class Report:
         head: the model class.
         parts: the parts converted.
         weights: number of tensors.
-        parameters: numbers in them.
+        parameters: number of values in them.
+        ignored: tensors left behind: the reason by name.
         optimizer: number of tensors kept of every slot and counter.
-        ignored: tensors left behind, by name, with the reason.
-        differences: of outputs on probe inputs to the source's, the largest, by who
-            computed them: "reference" is the forward pass in NumPy.
-        largest_difference: of these; None if none was measured.
-        warnings: what the result's own library will not do as the source does.
-        sha256: of every file of weights, by path.
-        versions: of what was used.
+        differences: by verifier, the largest difference of an output on probe inputs
+            from the source's; "reference" is the forward pass in NumPy.
+        largest_difference: of these; None if nothing was run.
+        warnings: where the result's own library will differ from the source.
+        sha256: of every file read and written, by path.
+        versions: of the libraries used.
     """
 
     source: str
@@ -77,7 +77,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """Returns a few lines for people."""
+        """Returns the report in a few lines of text."""
         lines = [
             f"{self.source} ({self.source_format}) -> "
             f"{self.target} ({self.target_format})",
@@ -92,7 +92,7 @@ class Report:
 
     def _checked(self) -> str:
         if self.largest_difference is None:
-            return "Not checked."
+            return "Outputs were not compared."
         by_whom = ", ".join(f"{name} {d:.1e}" for name, d in self.differences.items())
         return (
             f"Largest difference of outputs: {self.largest_difference:.1e} ({by_whom})"
@@ -134,27 +134,27 @@ def convert(
         source: a directory, a weights file, or a TensorFlow prefix, of any format.
         output: the directory to write; it appears whole or not at all.
         to: a name of `keras_bert.checkpoints.formats.FORMATS`.
-        head: the model class, where the files leave it open, for instance
+        head: the model class, if the files do not name it; for instance
             "token_classification" for a Google checkpoint.
-        gelu: "erf" or "tanh": the form a Google checkpoint was trained with.
+        gelu: "erf" or "tanh": the form that a Google checkpoint was trained with.
         file_format: of Hugging Face weights, "safetensors" or "bin".
         max_shard_size: of a file of weights, in bytes or as "5GB"; None takes the
-            format's own.
-        drop: names of tensors, or of parts, to leave behind; "optimizer" for all of
-            an optimizer's state.
-        config_file: the source's config, where it does not lie beside the weights.
+            format's default.
+        drop: names of tensors or parts to leave behind; "optimizer" for all of the
+            optimizer's state.
+        config_file: the source's config, if it is not next to the weights.
         overwrite: replace an existing checkpoint directory.
-        verify: run source and result on probe inputs and compare.
-        verifiers: other implementations that must compute the same, by name; see
-            `keras_bert.verification`.
+        verify: run source and result on probe inputs and compare the outputs.
+        verifiers: other implementations that must compute the same outputs, by name;
+            see `keras_bert.verification`.
 
     Returns:
         The report, also written as `conversion.json`.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected or misshapen; a file is
-            damaged; or source and result do not compute the same.
-        ExistingOutputError: the output is there already.
+            damaged; or the outputs of source and result differ.
+        ExistingOutputError: the output already exists.
 
     Example:
         >>> convert("uncased_L-12_H-768_A-12", "out", "huggingface")  # doctest: +SKIP
@@ -162,9 +162,9 @@ def convert(
     choose("format", to, formats.FORMATS)
     options = dict(head=head, gelu=gelu, config_file=config_file)
     checkpoint = formats.read(source, **options)
-    contents = resolve_contents(checkpoint, _settle_optimizer(checkpoint, drop, to))
+    contents = resolve_contents(checkpoint, _drop_optimizer(checkpoint, drop, to))
     config = checkpoint.config
-    _insist(head, contents, config)
+    _check_class(head, contents, config)
     meant = contents.rows, checkpoint.format, to, config
     with files.new_directory(output, overwrite, Path(source)) as folder:
         warnings = save(
@@ -190,29 +190,30 @@ def convert(
     return report
 
 
-def _settle_optimizer(
+def _drop_optimizer(
     checkpoint: Checkpoint, drop: Collection[str], to: str
 ) -> list[str]:
-    """Leaves behind what is unwanted, or has no place, of an optimizer's state.
+    """Drops optimizer state that is not wanted or that the target cannot hold.
 
     Returns:
-        The names to drop that are none of it.
+        The other names to drop.
     """
     state = checkpoint.optimizer
     if OPTIMIZER in drop and not has_optimizer(checkpoint):
         raise CheckpointError(
-            f"Asked to drop the optimizer's state; {checkpoint.path} holds none."
+            f"Expected optimizer state in {checkpoint.path}, as it is to be dropped. "
+            "Received: none. Leave 'optimizer' out of the names to drop."
         )
-    homeless = OPTIMIZER in drop or OPTIMIZER not in formats.options(to)
-    checkpoint.ignored |= dict.fromkeys(state if homeless else (), OPTIMIZER_STATE)
+    if OPTIMIZER in drop or OPTIMIZER not in formats.options(to):
+        checkpoint.ignored |= dict.fromkeys(state, OPTIMIZER_STATE)
     checkpoint.ignored |= {n: "dropped by request" for n in drop if n in state}
-    gone = checkpoint.ignored.keys()
-    checkpoint.optimizer = {n: t for n, t in state.items() if n not in gone}
+    ignored = checkpoint.ignored.keys()
+    checkpoint.optimizer = {n: t for n, t in state.items() if n not in ignored}
     return [name for name in drop if name != OPTIMIZER and name not in state]
 
 
 def has_optimizer(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint holds an optimizer's state, in whatever form."""
+    """Whether a checkpoint holds optimizer state, in any form."""
     return bool(checkpoint.optimizer) or OPTIMIZER_STATE in checkpoint.ignored.values()
 
 
@@ -223,19 +224,19 @@ def strip(
     head: str | None = None,
     overwrite: bool = False,
 ) -> tuple[Report, int]:
-    """Writes a checkpoint again, in its own format, without its optimizer's state.
+    """Rewrites a checkpoint in its own format without optimizer state.
 
     Args:
         source: a directory, a weights file, or a TensorFlow prefix.
         output: the directory to write; it appears whole or not at all.
-        head: the model class, where the files leave it open.
+        head: the model class, if the files do not name it.
         overwrite: replace an existing checkpoint directory.
 
     Returns:
-        The report, and how many bytes of weights files were saved.
+        The report, and how many bytes smaller the files of weights are.
 
     Raises:
-        CheckpointError: there is no such state, or the checkpoint is not whole.
+        CheckpointError: there is no such state, or the checkpoint is incomplete.
 
     Example:
         >>> strip("model.ckpt-20", "out")  # doctest: +SKIP
@@ -248,14 +249,14 @@ def strip(
     return report, files.total_size(before) - files.total_size(after)
 
 
-def _insist(head: str | None, contents: Contents, config: Config) -> None:
-    """Raises if the parts are not those of the class asked for by name."""
+def _check_class(head: str | None, contents: Contents, config: Config) -> None:
+    """Raises if the parts are not those of the class that was asked for."""
     if head is None or head_class(head, config) == contents.head:
         return
     raise CheckpointError(
         f"Expected the parts of a {head_class(head, config)}. Received: "
         f"{', '.join(contents.parts)}, which make a {contents.head}. Drop some by name "
-        "(drop=, --drop), or ask for that class."
+        "(drop=, --drop), or name that class."
     )
 
 
@@ -276,13 +277,13 @@ def save(
         head: the model class' name.
         tensors: by the format's names.
         **options: of the format's `write`: `file_format`, `max_shard_size` (bytes),
-            `optimizer` (tensors by the format's names). What a format does not know
-            does not concern it.
+            `optimizer` (tensors by the format's names). A format ignores options that
+            it does not have.
 
     Returns:
         Warnings, also logged.
     """
-    config = formats.settle(to, config, head)
+    config = formats.normalize_config(to, config, head)
     known = {k: v for k, v in options.items() if k in formats.options(to)}
     warnings = formats.module(to).write(folder, config, head, tensors, **known)
     for sentence in warnings:
@@ -345,23 +346,22 @@ def verify_outputs(
     folder: Path,
     verifiers: Mapping[str, Verifier],
 ) -> dict[str, float]:
-    """Runs a source and its result, read from disk again, on probe inputs.
+    """Runs a source and its result, reread from disk, on probe inputs.
 
     Args:
         checkpoint: the source.
         contents: what it holds.
         folder: the result.
-        verifiers: other implementations, by name. Each gets source, result, the
+        verifiers: other implementations, by name. Each is given source, result, the
             model class and the inputs, and returns outputs by the names of
-            `reference.outputs`, or None where it can compute neither.
+            `reference.outputs`, or None if it cannot compute them.
 
     Returns:
-        The largest difference of any output to the source's, by who computed it. The
-        source is computed by the reference in NumPy, or by the first verifier where
-        that does not know the model.
+        By verifier, the largest difference of an output from the source's. The source
+        is computed by the NumPy reference, or else by the first verifier that can.
 
     Raises:
-        CheckpointError: they do not compute the same, or nothing computes them.
+        CheckpointError: the outputs differ, or no verifier can compute them.
     """
     result, head = formats.read(folder), contents.head
     probe = reference.probe(checkpoint.config)
@@ -374,15 +374,15 @@ def verify_outputs(
     computed = next((pair for pair in runs if pair[1] is not None), None)
     if computed is None:
         raise CheckpointError(
-            f"Expected a verifier that computes a {head}; the reference in NumPy does "
-            "not. Verify with the Keras model (verifiers="
-            "keras_bert.verification.VERIFIERS, --verify full), or not at all "
+            f"Expected a verifier that computes a {head}. Received: "
+            f"{', '.join(verifiers)}, which cannot. Verify with the Keras model "
+            "(verifiers=keras_bert.verification.VERIFIERS, --verify full), or not at all "
             "(verify=False, --verify none)."
         )
     first, expected = computed
     found = {who: run(who, result) for who in verifiers}
     if found[first].keys() != expected.keys():
-        _refuse(checkpoint, first, expected.keys() ^ found[first].keys())
+        _raise_difference(checkpoint, first, expected.keys() ^ found[first].keys())
     return {
         who: _compare(checkpoint, who, expected, outputs)
         for who, outputs in found.items()
@@ -393,7 +393,7 @@ def verify_outputs(
 def _run_reference(
     source: Checkpoint, result: Checkpoint, head: str, probe: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray] | None:
-    """Runs the result by the reference in NumPy, if that uses all of its weights."""
+    """Runs the NumPy reference, unless it does not use all of the weights."""
     try:
         return reference.outputs(result, head, probe)
     except reference.UnusedWeightsError:
@@ -406,20 +406,22 @@ def _compare(
     expected: Mapping[str, np.ndarray],
     found: Mapping[str, np.ndarray],
 ) -> float:
-    """The largest difference of the outputs found; raises if one is too large."""
+    """Returns the largest difference of an output; raises if one is too large."""
     apart = {name: _apart(expected[name], found[name]) for name in sorted(found)}
-    # `not <=` so that a NaN is noticed too.
+    # `not <=`, so that NaN is an error too.
     wrong = [n for n in apart if not apart[n] <= TOLERANCE * _scale(expected[n])]
     if wrong:
-        _refuse(checkpoint, who, [f"{name} {apart[name]:.1e}" for name in wrong])
+        _raise_difference(
+            checkpoint, who, [f"{name} {apart[name]:.1e}" for name in wrong]
+        )
     return max(apart.values())
 
 
-def _refuse(checkpoint: Checkpoint, who: str, listing: Iterable[str]) -> None:
+def _raise_difference(checkpoint: Checkpoint, who: str, listing: Iterable[str]) -> None:
     raise CheckpointError(
-        f"Expected {checkpoint.path} and its conversion to compute the same. "
-        f"Received outputs that differ ({who}): {', '.join(sorted(listing))}. Nothing "
-        "was written."
+        f"Expected {checkpoint.path} and its conversion to compute the same outputs. "
+        f"Received different ones ({who}): {', '.join(sorted(listing))}. Nothing was "
+        "written."
     )
 
 
@@ -432,7 +434,7 @@ def _scale(values: np.ndarray) -> float:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of this package and of the libraries that were loaded."""
+    """Returns the versions of this package and of the libraries loaded."""
     names = ("numpy", "tensorflow", "torch", "safetensors", "h5py", "einops")
     used = [name for name in names if name in sys.modules]
     return {

@@ -1,11 +1,11 @@
-"""Files around a checkpoint: whole outputs, JSON, checksums, tokenizer files."""
+"""The files of a checkpoint: output directories, JSON, shards, tokenizer files."""
 
 import contextlib
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_bert import families
 from keras_bert.atomic_files import whole_directory
+from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.config import Config, read_json_file
 from keras_bert.errors import (
     CheckpointError,
@@ -32,29 +33,29 @@ TOKENIZER_FILES = (
     *("vocab.json", "merges.txt"),  # of byte-level BPE
     "sentencepiece.bpe.model",
 )
-# What makes a directory one that may be replaced when overwriting is asked for.
+# Only a directory with one of these may be overwritten.
 MARKS = ("conversion.json", "config.json", "bert_config.json")
-OPTIMIZER_STATE = "optimizer state"  # why a tensor is no weight
-LARGE = 1 << 28  # bytes from which on a bar shows progress
+OPTIMIZER_STATE = "optimizer state"  # why a tensor is not a weight
+LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
 @contextlib.contextmanager
 def new_directory(
     path: str | Path, overwrite: bool = False, source: Path | None = None
 ) -> Iterator[Path]:
-    """Gives a temporary sibling that becomes `path` if the block succeeds.
+    """Yields a temporary directory that becomes `path` if the block succeeds.
 
     Args:
         path: the directory to make.
         overwrite: replace an existing checkpoint directory.
-        source: what is being read; it must not lie inside `path`.
+        source: what is being read; it must not be inside `path`.
 
     Yields:
-        An empty directory beside `path`, removed if the block raises.
+        An empty directory next to `path`, removed if the block raises.
 
     Raises:
-        ExistingOutputError: `path` is there, and `overwrite` is False or it holds
-            something other than a checkpoint.
+        ExistingOutputError: `path` exists, and `overwrite` is False or it is not the
+            directory of a checkpoint.
 
     Example:
         >>> import tempfile
@@ -81,14 +82,14 @@ def _refuse(path: Path, overwrite: bool, source: Path | None) -> None:
         return
     if not overwrite:
         raise ExistingOutputError(
-            f"The output {path} already exists. Choose another, or ask to overwrite it "
+            f"The output {path} already exists. Choose another, or overwrite it "
             "(overwrite=True, --overwrite)."
         )
     if not any((path / mark).is_file() for mark in MARKS):
         raise ExistingOutputError(
-            f"The output {path} exists and holds no checkpoint "
-            f"(none of {', '.join(MARKS)}), so it is not overwritten. Remove it "
-            "yourself."
+            f"The output {path} exists and is not a checkpoint "
+            f"(it has none of {', '.join(MARKS)}), so it is not overwritten. Remove it "
+            "yourself, or choose another."
         )
 
 
@@ -119,7 +120,7 @@ def read_config(
     """Finds and reads a checkpoint's config.
 
     Args:
-        names: file names, the likeliest first.
+        names: file names, the most likely one first.
         places: directories to look in.
         given: the file to read instead.
 
@@ -128,15 +129,15 @@ def read_config(
 
     Raises:
         CheckpointError: there is no such file.
-        ConfigError: what it says cannot be used.
+        ConfigError: its values are wrong or not supported.
     """
     places = list(dict.fromkeys(places))
     options = [place / name for place in places for name in names]
     path = Path(given) if given else next((p for p in options if p.is_file()), None)
     if path is None:
         raise CheckpointError(
-            f"Expected {' or '.join(names)} in {places[0]}; none is there. Put one "
-            "beside the weights, or name it (config_file=, --config)."
+            f"Expected {' or '.join(names)} in {places[0]}. Received: no such file. "
+            "Put one next to the weights, or name it (config_file=, --config)."
         )
     config = families.read_config(read_json_file(path))
     _refuse_unsupported(config, path)
@@ -172,19 +173,19 @@ def total_size(paths: Iterable[Path]) -> int:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turns whatever a library raises over a damaged file into one sentence.
+    """Turns any error of a library over a damaged file into one sentence.
 
     Args:
         path: the file being read.
 
     Raises:
-        CheckpointError: the block raised something that is not ours.
+        CheckpointError: the block raised an error that is not ours.
     """
     try:
         yield
     except KerasBertError:
         raise
-    except Exception as error:  # libraries raise many types, some only their own
+    except Exception as error:  # libraries raise many types, some of their own
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"Expected readable weights in {path}. Received: {reason}. A file may be "
@@ -222,14 +223,14 @@ def weight_map(index: Path) -> dict[str, Any]:
 
 
 def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
-    """Returns the files an index names, which must lie beside it.
+    """Returns the files that an index names, which must be in its directory.
 
     Args:
         index: the index.
-        names: what it says, repeated or not.
+        names: the names, which may repeat.
 
     Raises:
-        CheckpointError: a name leads elsewhere, or a file is not there.
+        CheckpointError: a name is not that of a file in the directory.
     """
     found = sorted({str(name) for name in names})
     outside = [name for name in found if Path(name).name != name or name == ".."]
@@ -245,19 +246,44 @@ def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
     return [index.parent / name for name in found]
 
 
-def progress(names: Iterable[str], what: str, size: int) -> Iterable[str]:
-    """Shows a bar while the tensors of a large file are gone through.
+def read_shards(
+    paths: Iterable[Path], read: Callable[[Path], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Returns the tensors of several files together.
 
     Args:
-        names: what is gone through.
-        what: a few words.
-        size: bytes of all together; a small file has no bar.
+        paths: the files.
+        read: reads one.
+
+    Raises:
+        CheckpointError: two files have a tensor of the same name.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        more = read(path)
+        twice = sorted(tensors.keys() & more.keys())
+        if twice:
+            raise CheckpointError(
+                f"Expected each tensor in one file. Received: {', '.join(twice)} again "
+                f"in {path}. Copy the files again."
+            )
+        tensors |= more
+    return tensors
+
+
+def progress(names: Iterable[str], what: str, size: int) -> Iterable[str]:
+    """Shows a progress bar while iterating over the tensors of a large file.
+
+    Args:
+        names: what to iterate over.
+        what: the bar's label.
+        size: bytes of all tensors; a small file has no bar.
     """
     if size < LARGE:
         return names
     from tqdm import tqdm
 
-    # None: no bar where nobody looks.
+    # None: no bar unless the output is a terminal.
     return tqdm(names, desc=what, unit=" tensors", disable=None, leave=False)
 
 
@@ -265,7 +291,7 @@ def parse_size(size: int | str | None) -> int | None:
     """Returns a number of bytes.
 
     Args:
-        size: a number, or one with a unit: "5GB", "500MB"; None stays None.
+        size: a number, with or without a unit ("5GB", "500MB"); None stays None.
 
     Raises:
         InputError: something else.
@@ -289,7 +315,7 @@ def shards(sizes: Mapping[str, int], limit: int | None = None) -> list[list[str]
 
     Args:
         sizes: bytes of each tensor.
-        limit: bytes of a file, at most, unless a single tensor is larger.
+        limit: maximum bytes of a file, unless a single tensor is larger.
 
     Returns:
         Names of the tensors of each file; at least one file.
@@ -313,7 +339,7 @@ def shards(sizes: Mapping[str, int], limit: int | None = None) -> list[list[str]
 
 
 def tokenizer_files(*places: Path) -> list[Path]:
-    """Returns the tokenizer's files, from the first place that has any."""
+    """Returns the tokenizer's files, from the first directory that has any."""
     for place in places:
         found = [place / n for n in TOKENIZER_FILES if (place / n).is_file()]
         if found:
@@ -338,7 +364,7 @@ def tokenizer_settings(
     """Returns how a tokenizer treats case and accents.
 
     Args:
-        files: its files, of which the vocabulary tells the rest.
+        files: its files; the vocabulary decides what the settings leave open.
         given: what is known already: `do_lower_case`, `strip_accents`.
     """
     named = {tokenizer_name(file): file for file in files}
@@ -359,14 +385,14 @@ def copy_tokenizer(
     describe: bool,
     given: Mapping[str, Any] | None = None,
 ) -> None:
-    """Copies tokenizer files, and describes a bare vocabulary.
+    """Copies tokenizer files, and adds settings to a vocabulary without any.
 
     Args:
         files: the source's tokenizer files.
-        folder: where to.
-        config: gives the longest row.
-        describe: write a `tokenizer_config.json` where the source has none.
-        given: what the source says of its tokenizer elsewhere.
+        folder: the directory to copy them to.
+        config: gives the maximum length.
+        describe: write a `tokenizer_config.json` if the source has none.
+        given: what other files of the source say about its tokenizer.
     """
     named = {tokenizer_name(file): file for file in files}
     for name, file in named.items():
@@ -381,7 +407,7 @@ def copy_tokenizer(
 
 
 def _is_cased(vocabulary: Path) -> bool:
-    """Whether any entry but the special ones has a capital letter."""
+    """Whether any entry has a capital letter, apart from the special ones."""
     text = vocabulary.read_text(encoding="utf-8")
     tokens = (line for line in text.split("\n") if not line.startswith("["))
     return any(token != token.lower() for token in tokens)

@@ -1,4 +1,4 @@
-"""Weights in HDF5 files, one or several, as Keras writes and reads them."""
+"""Weights in one or several HDF5 files, as Keras writes and reads them."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +12,9 @@ from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.errors import CheckpointError
 
 WEIGHTS = "model.weights.h5"
-# Keras' own names where the weights are in several files.
+# Keras' names if the weights are in several files.
 INDEX, SHARD = "model.weights.json", "model_{:05d}.weights.h5"
-MAX_INFLATION = 1000  # of compressed weights; beyond, a file means harm
+MAX_INFLATION = 1000  # of compressed weights; a file above that is malicious
 
 # === Reading ===
 
@@ -27,7 +27,7 @@ def main_file(folder: Path) -> Path:
 
 
 def shard_files(main: Path) -> list[Path]:
-    """Returns the files that hold the weights: of an index, those that it names."""
+    """Returns the files that hold the weights; for an index, those that it names."""
     if main.suffix != ".json":
         return [main]
     values = [
@@ -40,23 +40,20 @@ def read(shards: Iterable[Path]) -> dict[str, Tensor]:
     """Opens all datasets of some files, by name.
 
     Raises:
-        CheckpointError: damaged, or a name is in two of them.
+        CheckpointError: a file is damaged, or two have the same name.
     """
-    tensors: dict[str, Tensor] = {}
-    for shard in shards:
-        more = {name: _tensor(item, shard) for name, item in datasets(shard).items()}
-        twice = sorted(tensors.keys() & more.keys())
-        if twice:
-            raise CheckpointError(f"Found {', '.join(twice)} again in {shard}.")
-        tensors |= more
-    return tensors
+    return files.read_shards(shards, _read)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    return {name: _tensor(item, path) for name, item in datasets(path).items()}
 
 
 def datasets(path: Path) -> dict[str, Any]:
-    """Returns a file's datasets by name, links to other files left out.
+    """Returns a file's datasets by name, without links to other files.
 
     Raises:
-        CheckpointError: damaged.
+        CheckpointError: the file is damaged.
     """
     import h5py
 
@@ -72,7 +69,7 @@ def datasets(path: Path) -> dict[str, Any]:
 
 
 def _tensor(item: Any, path: Path) -> Tensor:
-    # HDF5 has no bfloat16: Keras stores the bits and says so.
+    # HDF5 has no bfloat16: Keras stores the bits, and the dtype as an attribute.
     is_bfloat16 = item.attrs.get("dtype") == "bfloat16"
     dtype = files.dtype("bfloat16") if is_bfloat16 else item.dtype
     _refuse_unreal(item, path)
@@ -86,7 +83,7 @@ def _tensor(item: Any, path: Path) -> Tensor:
 
 
 def _refuse_unreal(item: Any, path: Path) -> None:
-    """A dataset may claim any shape, and fill what the file lacks with zeros."""
+    """Raises if a dataset claims a shape that the file does not hold, but fills up."""
     claimed = math.prod(item.shape) * item.dtype.itemsize
     stored = item.id.get_storage_size()
     if item.external or item.is_virtual or claimed > MAX_INFLATION * stored:
@@ -107,7 +104,7 @@ def write(
     Args:
         path: the file.
         tensors: by variable path.
-        place: returns where the file keeps a variable.
+        place: returns the name in the file for a variable path.
     """
     import h5py
 

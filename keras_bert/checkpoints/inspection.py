@@ -1,4 +1,4 @@
-"""Describing a checkpoint, and how two of them differ."""
+"""Describes a checkpoint, and how two of them differ."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SIZES = (
     "type_vocab_size",
     "hidden_act",
 )
-# Also compared: what an equal set of weights computes depends on them.
+# Also compared: what the same weights compute depends on them.
 NUMBERS = ("layer_norm_eps", "pad_token_id", "is_decoder", "problem_type")
 SHOWN = 10
 
@@ -38,15 +38,15 @@ class Description:
     Args:
         path, format, family: where and what it is.
         head: the model class, or None if no class has these parts.
-        parts: parts of which anything is there.
-        incomplete: parts of which something is missing or misshapen, with the names.
-        unexpected: tensors that belong to nothing known.
+        parts: parts of which it has any weight.
+        incomplete: names of missing or misshapen weights, by part.
+        unexpected: tensors that belong to no part.
         config: the sizes and the activation.
-        weights, parameters: number of tensors, and of numbers in them.
-        dtypes: how many tensors have each.
-        optimizer: tensors of the optimizer's state, counted by slot or counter.
+        weights, parameters: number of tensors, and of values in them.
+        dtypes: number of tensors by dtype.
+        optimizer: number of tensors of optimizer state by slot or counter.
         size: bytes of the files of weights.
-        ignored: tensors that are no weights, counted by reason.
+        ignored: number of tensors that are not weights, by reason.
     """
 
     path: str
@@ -65,7 +65,7 @@ class Description:
     ignored: dict[str, int]
 
     def summary(self) -> str:
-        """Returns a table for people."""
+        """Returns the description as a table."""
         rows = {
             "format": self.format,
             "family": self.family,
@@ -88,7 +88,7 @@ class Description:
 
 
 def inspect(path: str | Path) -> Description:
-    """Describes a checkpoint of any format, without judging it.
+    """Describes a checkpoint of any format, complete or not.
 
     Args:
         path: a directory, a weights file, or a TensorFlow prefix.
@@ -97,7 +97,7 @@ def inspect(path: str | Path) -> Description:
         The description.
 
     Raises:
-        KerasBertError: it is not there, damaged, or of no known format.
+        KerasBertError: it does not exist, is damaged, or has no known format.
 
     Example:
         >>> print(inspect("ckpt/").summary())  # doctest: +SKIP
@@ -130,21 +130,21 @@ def inspect(path: str | Path) -> Description:
 
 
 def _optimizer(checkpoint: Checkpoint) -> dict[str, int]:
-    """State by slot; what Keras numbers without naming it counts as one kind."""
+    """Counts state by slot; what Keras numbers but does not name is one kind."""
     numbered = list(checkpoint.ignored.values()).count(files.OPTIMIZER_STATE)
     unnamed = {"unnamed": numbered} if numbered else {}
     return summarize_optimizer(checkpoint.optimizer) | unnamed
 
 
 def compare(one: str | Path, other: str | Path) -> list[str]:
-    """Says how two checkpoints differ, whatever their formats.
+    """Lists how two checkpoints differ, whatever their formats.
 
     Args:
         one: a checkpoint of any format.
         other: another.
 
     Returns:
-        Sentences; none if configs and weights are equal.
+        One line a difference; none if configs and weights are equal.
 
     Raises:
         KerasBertError: one of them cannot be read.
@@ -160,7 +160,7 @@ def compare(one: str | Path, other: str | Path) -> list[str]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What two checkpoints are compared by beside their weights."""
+    """Returns what two checkpoints are compared by, besides their weights."""
     config = checkpoint.config
     return {
         "head": choose_head(checkpoint, config) or "of no known class",
@@ -177,7 +177,7 @@ def _classifies(checkpoint: Checkpoint) -> bool:
 
 
 def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The complete parts by our own names, in our own layout."""
+    """Returns the complete parts under our own names, in our own layout."""
     config = checkpoint.config
     head = choose_head(checkpoint, config)
     found = match_weights(checkpoint, config, families.of(config).parts_of(head))
@@ -217,7 +217,7 @@ def _sizes(config: Config) -> dict[str, int | str]:
 
 
 def _labels(config: Config, parts: list[str]) -> dict[str, int]:
-    """The number of labels, where there is a head that has labels."""
+    """Returns the number of labels, if there is a head that has labels."""
     has_labels = set(parts) & set(CLASSIFIERS)
     return {"num_labels": config.num_labels} if has_labels else {}
 

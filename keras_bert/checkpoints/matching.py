@@ -1,5 +1,6 @@
 """Matches the tensors of a checkpoint with the rows of its family."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,10 +20,10 @@ class PartMatch:
 
     Args:
         name: for instance "encoder" or "masked_lm".
-        rows: its weights, layers written out.
-        found: names that are there.
-        missing: names that are not.
-        misshapen: for names of another shape than the config says, a sentence.
+        rows: its weights, those of every layer.
+        found: names of weights that the checkpoint has.
+        missing: names of weights that it does not have.
+        misshapen: expected and received shape, by name, where they differ.
     """
 
     name: str
@@ -34,11 +35,11 @@ class PartMatch:
 
 @dataclass
 class Matches:
-    """The parts of a checkpoint and the names that belong to none.
+    """The parts of a checkpoint, and the tensors that belong to none.
 
     Args:
-        parts: by name, absent ones included.
-        unexpected: names that no row has.
+        parts: by name, including parts that the checkpoint does not have.
+        unexpected: names of tensors that are in no row.
     """
 
     parts: dict[str, PartMatch]
@@ -46,22 +47,22 @@ class Matches:
 
     @property
     def present(self) -> list[str]:
-        """Names of the parts of which anything is there."""
+        """Names of the parts of which the checkpoint has any weight."""
         return [name for name, part in self.parts.items() if part.found]
 
 
 def match_weights(
     checkpoint: Checkpoint, config: Config, parts: Collection[str]
 ) -> Matches:
-    """Looks up every row of every part in a checkpoint.
+    """Looks up the weights of every part in a checkpoint.
 
     Args:
         checkpoint: what was read.
         config: gives the expected shapes.
-        parts: the parts meant, where several would have the same names.
+        parts: the parts that are meant where several have the same names.
 
     Returns:
-        What was found, without judging it.
+        What was found, complete or not.
     """
     names = _distinct(families.of(config), parts, checkpoint.format)
     found = {name: _part(name, checkpoint, config) for name in names}
@@ -70,7 +71,7 @@ def match_weights(
 
 
 def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
-    """All parts; of classifiers that share their names, one."""
+    """Returns all parts, but only one of the classifiers that share names."""
     order = sorted(CLASSIFIERS, key=lambda name: name not in meant)
     taken: set[str] = set()
     kept = []
@@ -105,7 +106,7 @@ def _part(name: str, checkpoint: Checkpoint, config: Config) -> PartMatch:
 
 
 def _misfit(place: Placement, tensor: Tensor, config: Config) -> str | None:
-    """Says how a tensor differs from what the config promises, or None."""
+    """Returns how a tensor differs from what the config says, or None."""
     family = families.of(config)
     expected = axes.shape(place.axes, family.sizes(config))
     if not _is_float(tensor.dtype):
@@ -118,7 +119,7 @@ def _misfit(place: Placement, tensor: Tensor, config: Config) -> str | None:
 
 
 def _is_float(dtype) -> bool:
-    # ml_dtypes' bfloat16 is of kind "V" to NumPy.
+    # The kind of ml_dtypes' bfloat16 is "V".
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
@@ -127,10 +128,10 @@ def _is_float(dtype) -> bool:
 
 @dataclass
 class Contents:
-    """A checkpoint that is whole: its class, parts and weights.
+    """What a complete checkpoint holds.
 
     Args:
-        head: the model class' name.
+        head: the name of the model class.
         parts: the parts it holds.
         rows: all its weights.
     """
@@ -141,10 +142,10 @@ class Contents:
 
 
 def head_class(name: str, config: Config) -> str:
-    """Returns the class a head is called by, from a short name or a class name.
+    """Returns the name of a model class, given that name or the kind of head.
 
     Raises:
-        UnknownNameError: neither a short name nor a class.
+        UnknownNameError: it is neither.
 
     Example:
         >>> from keras_bert.families.bert import BertConfig
@@ -159,7 +160,7 @@ def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Cont
 
     Args:
         checkpoint: what was read; tensors named in `drop` move to `ignored`.
-        drop: names of tensors, or of parts, to leave out.
+        drop: names of tensors or parts to leave out.
 
     Returns:
         The model class, its parts and their rows.
@@ -179,15 +180,16 @@ def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Cont
     raise_mismatch(checkpoint, parts.values(), found.unexpected, head)
     if head is None:
         raise CheckpointError(
-            f"{checkpoint.path} holds the parts {', '.join(parts)}, which no model "
-            "class has together. Drop one of them by name."
+            f"Expected the parts of one model class in {checkpoint.path}. Received: "
+            f"{', '.join(parts)}, which no class has together. Drop one of them by "
+            "name (drop=, --drop)."
         )
     rows = [row for part in parts.values() for row in part.rows]
     return Contents(head, list(parts), rows)
 
 
 def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
-    """Moves tensors named in `drop`, by themselves or by part, to `ignored`."""
+    """Moves tensors named in `drop`, one by one or by part, to `ignored`."""
     family = families.of(checkpoint.config)
     layers = checkpoint.config.num_hidden_layers
     for name in drop:
@@ -197,8 +199,9 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
         gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
         if not gone:
             raise CheckpointError(
-                f"Asked to drop {name!r}, but {checkpoint.path} has no such tensor or "
-                f"part. Its parts can be {', '.join(family.parts)}."
+                f"Expected the name of a tensor or of a part ("
+                f"{', '.join(family.parts)}) in {checkpoint.path} to drop. "
+                f"Received: {name!r}."
             )
         checkpoint.ignored.update({n: "dropped by request" for n in gone})
         declared = family.parts_of(checkpoint.head)
@@ -207,10 +210,10 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
 
 
 def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
-    """Returns the model class a checkpoint is of.
+    """Returns the name of a checkpoint's model class.
 
-    The class its files name where the parts allow it, else the first that has just
-    these parts; None where no class has them together.
+    It is the class that its files name if the parts allow that, else the first class
+    with exactly these parts, or None if there is none.
 
     Args:
         checkpoint: what was read.
@@ -222,7 +225,7 @@ def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
     bodies = {head: _body(family, parts) for head, parts in family.model_parts.items()}
     body = _body(family, present)
     if declared in bodies and (bodies[declared] == body or bodies[declared] - body):
-        return declared  # and if a part of it is missing, that is worth an error
+        return declared  # a missing part becomes an error
     pooled = {
         head
         for head, parts in family.model_parts.items()
@@ -233,7 +236,7 @@ def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
 
 
 def _body(family: Family, parts: Iterable[str]) -> set[str]:
-    """What tells model classes apart by the names in their checkpoints."""
+    """Returns the parts by which the names in a checkpoint tell model classes apart."""
     same = dict.fromkeys(CLASSIFIERS, "classifier")
     return {same.get(part, part) for part in parts} - {*BODY}
 
@@ -245,7 +248,7 @@ def _required(head: str | None, config: Config) -> list[str]:
     return [p for p in parts if p not in optional]
 
 
-# === Saying so ===
+# === Errors ===
 
 
 def raise_mismatch(
@@ -254,7 +257,7 @@ def raise_mismatch(
     unexpected: Iterable[str],
     head: str | None,
 ) -> None:
-    """Raises one error that lists every mismatch, if there is any.
+    """Raises one error that lists every mismatch, if there are any.
 
     Raises:
         CheckpointError: a part is incomplete or misshapen, or a name is unexpected.
@@ -282,7 +285,5 @@ def _listing(names: list[str]) -> str:
 
 
 def parameters(tensors: Mapping[str, Tensor], names: Iterable[str]) -> int:
-    """Counts the numbers in some of a checkpoint's tensors."""
-    import math
-
+    """Returns the number of values in some of a checkpoint's tensors."""
     return sum(math.prod(tensors[name].shape) for name in names)

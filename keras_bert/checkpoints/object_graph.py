@@ -1,8 +1,8 @@
 """The graph of objects in a TF2 checkpoint, read and written without TensorFlow.
 
-`tf.train.Checkpoint` stores, beside the tensors, which object has which under what
+`tf.train.Checkpoint` stores the tensors and also which object holds which, under what
 attribute. A tensor's key is only the shortest of its paths, so the same weight has
-another key in another program; its paths are the lasting names.
+another key in another program; its paths are the stable names.
 
 Source: tensorflow/core/protobuf/trackable_object_graph.proto,
 tensorflow/python/trackable/trackable_utils.py.
@@ -46,7 +46,7 @@ _ESCAPED = {"..": ".", ".S": "/"}
 def is_in(prefix: Path) -> bool:
     """Whether a TensorFlow checkpoint holds a graph of objects."""
     index = Path(f"{prefix}.index")
-    # Nothing sorts before this key that could share its beginning, so it is whole.
+    # No key before it shares its prefix, so it is written in full.
     return index.is_file() and KEY.encode() in index.read_bytes()
 
 
@@ -55,9 +55,9 @@ class Node:
     """An object.
 
     Args:
-        children: numbers of the objects it has, by attribute.
+        children: numbers of the objects it holds, by attribute.
         key: where its value is stored, if it is a variable.
-        slots: of an optimizer, (number of a variable, name, number of its slot).
+        slots: of an optimizer: number of the variable, name and number of the slot.
     """
 
     children: dict[str, int] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class ObjectGraph:
     """Objects, the first of which is the root, and paths between them.
 
     Args:
-        nodes: the objects; without, a lone root.
+        nodes: the objects; by default, a root alone.
 
     Example:
         >>> graph = ObjectGraph()
@@ -85,7 +85,7 @@ class ObjectGraph:
     # === Walking ===
 
     def walk(self, start: int, path: str) -> int | None:
-        """Returns the object a path leads to, or None.
+        """Returns the number of the object at the end of a path, or None.
 
         Args:
             start: number of the first object.
@@ -100,13 +100,13 @@ class ObjectGraph:
         return at
 
     def having(self, *paths: str) -> Iterator[int]:
-        """Yields the objects from which all these paths lead somewhere."""
+        """Yields the numbers of the objects that have all these paths."""
         for number in range(len(self.nodes)):
             if all(self.walk(number, path) is not None for path in paths):
                 yield number
 
     def below(self, start: int) -> set[int]:
-        """Returns the numbers of all objects that can be reached from one."""
+        """Returns the numbers of all objects that can be reached from one object."""
         found, waiting = {start}, [start]
         while waiting:
             children = set(self.nodes[waiting.pop()].children.values()) - found
@@ -117,7 +117,7 @@ class ObjectGraph:
     # === Building ===
 
     def add(self, path: str, key: str | None = None) -> int:
-        """Makes the objects along a path from the root; returns the last.
+        """Makes the objects along a path from the root; returns the last one's number.
 
         Args:
             path: attributes joined by "/".
@@ -134,12 +134,12 @@ class ObjectGraph:
         return at
 
     def add_slot(self, optimizer: str, variable: int, name: str, key: str) -> None:
-        """Makes an optimizer's slot: it hangs on a variable and has no path.
+        """Makes an optimizer's slot, which belongs to a variable and has no path.
 
         Args:
             optimizer: path from the root.
             variable: number of the variable it belongs to.
-            name: of the slot.
+            name: name of the slot.
             key: where its value is stored.
         """
         self.nodes.append(Node(key=key))
@@ -147,12 +147,12 @@ class ObjectGraph:
         self.nodes[self.add(optimizer)].slots.append(slot)
 
     def link(self, path: str, target: int) -> None:
-        """Gives an object one more path from the root."""
+        """Gives an object another path from the root."""
         parent, _, name = path.rpartition("/")
         self.link_from(self.add(parent) if parent else 0, _unescape(name), target)
 
     def link_from(self, start: int, name: str, target: int) -> None:
-        """Gives an object one more attribute."""
+        """Gives an object another attribute."""
         self.nodes[start].children[name] = target
 
     # === Bytes ===
@@ -181,7 +181,7 @@ class ObjectGraph:
         return Message["Graph"](nodes=nodes).SerializeToString()
 
     def _valued(self) -> set[int]:
-        """Objects that are, or lead to, variables."""
+        """Returns the objects that are variables or lead to some."""
         valued = {n for n, node in enumerate(self.nodes) if node.key is not None}
         growing = True
         while growing:

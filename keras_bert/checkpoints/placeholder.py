@@ -1,8 +1,8 @@
-"""A pooler for libraries whose encoders cannot be without one.
+"""A placeholder pooler, for libraries whose encoders always have one.
 
-The Model Garden's and KerasHub's encoders always have a pooler, and refuse a
-checkpoint without. For a model that has none, zeros are written, which no training
-leaves behind, so that they are recognized and left out when read again.
+The Model Garden's and KerasHub's encoders cannot restore a checkpoint without a pooler.
+For a model that has none, zeros are written. Training never results in zeros, so they
+are recognized, and left out when read again.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.config import Config
 
-REASON = "zeros in place of a pooler, not a weight"
+REASON = "placeholder zeros, not a pooler"
 
 
 def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
@@ -26,13 +26,13 @@ def _shapes(config: Config, format: str) -> dict[str, tuple[int, ...]]:
 def fill(
     tensors: Mapping[str, Tensor], config: Config, format: str, library: str
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Adds zeros for a pooler that is not there.
+    """Adds a pooler of zeros if there is none.
 
     Args:
         tensors: by the format's names.
         config: the model's config.
         format: the format.
-        library: whose encoders need a pooler, for the warning.
+        library: the library that needs a pooler, for the warning.
 
     Returns:
         The tensors, and a warning if zeros were added.
@@ -43,8 +43,8 @@ def fill(
     dtype = next(iter(tensors.values())).dtype
     zeros = {name: Tensor.of(np.zeros(s, dtype)) for name, s in shapes.items()}
     return {**tensors, **zeros}, [
-        f"The model has no pooler, and every encoder of {library} has one: zeros are "
-        "written for it. They are left out when the result is read here."
+        f"The model has no pooler, but every encoder of {library} has one: zeros are "
+        "written for it. This package leaves them out when it reads the result."
     ]
 
 

@@ -58,7 +58,7 @@ def _open(path: Path) -> Any:
 
 
 def _check_names(path: Path) -> None:
-    """Raises if a name is twice in the header, of which the library takes the last."""
+    """Raises if the header repeats a name, of which the library takes the last."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         json.loads(file.read(length), object_pairs_hook=_no_duplicates)
@@ -70,9 +70,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _tensor(path: Path, name: str, header: Any) -> Tensor:
-    """Reads with a mapping of its own each time.
+    """Returns a tensor that maps the file anew for each read.
 
-    Pages of one that stays open would count as memory in use until the end.
+    Pages of a mapping that stays open would count as memory in use until the end.
     """
 
     def load() -> np.ndarray:
@@ -97,14 +97,14 @@ def _dtype(code: str) -> np.dtype:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a file, the header first, then one tensor after the other.
+    """Writes a file, the header first, then one tensor after another.
 
     Args:
-        path: the file to make.
+        path: the file to write.
         tensors: by name.
 
     Raises:
-        CheckpointError: a dtype that safetensors files cannot hold.
+        CheckpointError: safetensors files do not have a dtype.
 
     Example:
         >>> import tempfile
@@ -113,7 +113,7 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
         >>> read(path)["bias"].load()
         array([1., 1.])
     """
-    # As the library does: large dtypes first, so that all are aligned; then by name.
+    # As in the library: large dtypes first, so that all are aligned; then by name.
     order = sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n))
     header: dict[str, Any] = {METADATA: {"format": "pt"}}
     at = 0

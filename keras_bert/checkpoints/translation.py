@@ -22,13 +22,13 @@ def translate(
     target: str,
     config: Config,
 ) -> dict[str, Tensor]:
-    """Gives weights another format's names and layout; nothing is read yet.
+    """Gives weights another format's names and layout, without reading them yet.
 
     Args:
         tensors: by the source format's names.
-        rows: the weights meant.
+        rows: the weights to translate.
         source: the format they are in.
-        target: the format wanted.
+        target: the format they are to have.
         config: gives the sizes of the axes.
 
     Returns:
@@ -43,7 +43,7 @@ def translate(
     if unplaced:
         raise CheckpointError(
             f"The format {target!r} has no place for {', '.join(unplaced)}. Drop them "
-            "by name, or choose another format."
+            "by name (drop=, --drop), or choose another format."
         )
     places = [(row.placements[source], row.placements[target]) for row in rows]
     return {to.name: _rearranged(tensors[at.name], at, to, sizes) for at, to in places}
@@ -56,16 +56,16 @@ def translate_optimizer(
     target: str,
     config: Config,
 ) -> dict[str, Tensor]:
-    """Gives an optimizer's state another format's names and layout.
+    """Gives optimizer state another format's names and layout.
 
-    A slot lies as its weight does; a counter stays as it is. Placements of weights that
-    are not among the rows are left out.
+    A slot has the layout of its weight; a counter stays as it is. Slots of weights that
+    are not in the rows are left out.
 
     Args:
         optimizer: slots as `<weight>/<slot>`, counters by a name without a slash.
-        rows: the weights that are converted.
+        rows: the weights that are translated.
         source: the format it is in.
-        target: the format wanted.
+        target: the format it is to have.
         config: gives the sizes of the axes.
 
     Raises:
@@ -112,16 +112,16 @@ def _rearranged(
 def rearrange(
     value: np.ndarray, source: Placement, target: Placement, sizes: Mapping[str, int]
 ) -> np.ndarray:
-    """Turns a weight from one format's layout into another's.
+    """Gives a weight another format's layout.
 
     Args:
-        value: the weight as `source` describes it.
+        value: the weight in the layout of `source`.
         source: its place in the format it comes from.
         target: its place in the format it goes to.
-        sizes: size of every axis the two name.
+        sizes: the size of every axis that they name.
 
     Returns:
-        The same numbers, contiguous, as `target` describes them.
+        The same numbers in the layout of `target`, contiguous.
 
     Example:
         >>> there = Placement("weight", "(heads head_dim) hidden")
@@ -135,5 +135,5 @@ def rearrange(
     if source.axes == target.axes:
         return np.ascontiguousarray(value).reshape(value.shape)
     named = {name: sizes[name] for name in axes.names(source.axes)}
-    turned = einops.rearrange(value, f"{source.axes} -> {target.axes}", **named)
-    return np.ascontiguousarray(turned)
+    moved = einops.rearrange(value, f"{source.axes} -> {target.axes}", **named)
+    return np.ascontiguousarray(moved)

@@ -393,7 +393,7 @@ def test_parts_of_no_class_are_refused(tmp_path):
         config, "BertForNextSentencePrediction", "google"
     )
     google.write(first, config, "BertModel", both)
-    with pytest.raises(CheckpointError, match="no model class has together"):
+    with pytest.raises(CheckpointError, match="no class has together"):
         convert(first, tmp_path / "out", "keras")
 
 

@@ -1,8 +1,8 @@
-"""The formats: which one a path is, reading it, writing it.
+"""The formats: detects the format of a path, reads it, writes it.
 
 A format is a module with `detect(path)`, `read(path, …)` and `write(folder, …)`. It
-deals with files, prefixes, tied weights and old spellings; names and layouts are the
-family's rows.
+handles files, prefixes, tied weights and old names; names and layouts of weights are in
+the family's rows.
 """
 
 import importlib
@@ -21,11 +21,11 @@ from keras_bert.errors import CheckpointError, MissingFileError, choose
 FORMATS = ("google", "huggingface", "keras", "model_garden", "keras_hub")
 READ_ONLY = ("huggingface_tf",)
 ALL = (*FORMATS, *READ_ONLY)
-# Their `gelu` is the tanh form, unless the model was trained with another.
+# Their `gelu` is the tanh form unless the model was trained with the other.
 GELU_IN_DOUBT = ("google", "model_garden")
-# Where a masked-LM head may compute with other numbers than the encoder.
+# A masked-LM head may have another activation and epsilon than the encoder.
 OWN_TRANSFORM = ("keras", "keras_hub")
-BARE = ("google", "model_garden")  # a vocabulary there has no settings
+BARE = ("google", "model_garden")  # a vocabulary without settings
 EXPECTED = (
     "bert_model.ckpt.index (Google, Model Garden), saved_model.pb (TF-Hub), "
     "model.safetensors, pytorch_model.bin or tf_model.h5 (Hugging Face), or "
@@ -44,7 +44,7 @@ def module(name: str) -> ModuleType:
 
 
 def options(name: str) -> tuple[str, ...]:
-    """Returns the options a format's `write` knows.
+    """Returns the options of a format's `write`.
 
     Raises:
         UnknownNameError: there is no such format.
@@ -52,8 +52,8 @@ def options(name: str) -> tuple[str, ...]:
     return getattr(module(name), "OPTIONS", ())
 
 
-def settle(to: str, config: Config, head: str) -> Config:
-    """Leaves out of a config what its head has no use for; refuses what it has.
+def normalize_config(to: str, config: Config, head: str) -> Config:
+    """Returns a config without masked-LM settings that its head does not use.
 
     Args:
         to: the format.
@@ -61,7 +61,7 @@ def settle(to: str, config: Config, head: str) -> Config:
         head: its class.
 
     Raises:
-        CheckpointError: the format cannot say what the masked-LM head computes with.
+        CheckpointError: the head uses them, and the format cannot store them.
     """
     plain = config.replace(masked_lm_act=None, masked_lm_layer_norm_eps=None)
     if "masked_lm" not in families.of(config).parts_of(head) or config == plain:
@@ -70,7 +70,7 @@ def settle(to: str, config: Config, head: str) -> Config:
         return config
     raise CheckpointError(
         f"Expected a masked-LM head with the encoder's activation and epsilon "
-        f"({config.hidden_act}, {config.layer_norm_eps}), as the format {to!r} has it. "
+        f"({config.hidden_act}, {config.layer_norm_eps}), as in the format {to!r}. "
         f"Received one with {config.transform_act} and {config.transform_eps}. The "
         "result would compute something else. Drop masked_lm (drop=['masked_lm'], "
         "--drop masked_lm), or keep the model in the format 'keras'."
@@ -84,14 +84,14 @@ def copy_tokenizer(
     config: Config,
     given: Mapping[str, bool] | None = None,
 ) -> None:
-    """Gives a checkpoint its tokenizer, in the form its format has.
+    """Writes a source's tokenizer into a checkpoint, as its format has it.
 
     Args:
         to: the format.
         tokenizer_files: the source's.
         folder: the checkpoint.
-        config: gives the longest row.
-        given: what the source says of its tokenizer elsewhere.
+        config: gives the maximum length.
+        given: what other files of the source say about its tokenizer.
     """
     own = getattr(module(to), "copy_tokenizer", None)
     if own is not None:
@@ -105,7 +105,7 @@ def copy_tokenizer(
 
 
 def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: Config) -> None:
-    """Writes a tokenizer beside a model, in the form the format has.
+    """Writes a tokenizer next to a model, as the format has it.
 
     Args:
         to: the format.
@@ -122,14 +122,14 @@ def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: Config) -> Non
 
 
 def detect(path: str | Path) -> str:
-    """Returns the format of a checkpoint, by the files that are there.
+    """Returns the format of a checkpoint, by its files.
 
     Args:
         path: a directory, a weights file, or a TensorFlow prefix.
 
     Raises:
-        MissingFileError: nothing is there.
-        CheckpointError: no format, or more than one, fits.
+        MissingFileError: there is nothing.
+        CheckpointError: the files are of no format, or of several.
     """
     path = Path(path)
     found = [name for name in ALL if module(name).detect(path)]
@@ -142,7 +142,7 @@ def detect(path: str | Path) -> str:
         )
     if not path.exists():
         raise MissingFileError(f"Expected a checkpoint at {path}; nothing is there.")
-    raise CheckpointError(f"Expected {EXPECTED} in {path}; none is there.")
+    raise CheckpointError(f"Expected {EXPECTED} in {path}. Received: none of them.")
 
 
 def read(
@@ -152,25 +152,25 @@ def read(
     gelu: str | None = None,
     config_file: str | Path | None = None,
 ) -> Checkpoint:
-    """Opens a checkpoint of any format; tensors are read when asked for.
+    """Opens a checkpoint of any format; a tensor is read when it is used.
 
     Args:
         path: a directory, a weights file, or a TensorFlow prefix.
-        head: the model class, where the files leave it open; a class name or a short
-            one such as "token_classification".
+        head: the model class, if the files do not name it; a class name or a kind of
+            head such as "token_classification".
         gelu: "erf" or "tanh": which form a Google checkpoint's `gelu` means.
-        config_file: the config, where it does not lie beside the weights.
+        config_file: the config, if it is not next to the weights.
 
     Raises:
-        KerasBertError: it is not there, damaged, or of no known format.
+        KerasBertError: it does not exist, is damaged, or has no known format.
     """
     from keras_bert.checkpoints.matching import head_class
 
     name = detect(path)
     if gelu is not None and name not in GELU_IN_DOUBT:
         raise CheckpointError(
-            f"The gelu option is for Google checkpoints. {path} is of the format "
-            f"{name!r}, whose config names the form itself."
+            f"Expected a checkpoint of Google's with the option gelu. Received: {path} "
+            f"in the format {name!r}, whose config names the form. Leave gelu out."
         )
     options = {"gelu": gelu} if name in GELU_IN_DOUBT else {}
     checkpoint = module(name).read(Path(path), config_file=config_file, **options)

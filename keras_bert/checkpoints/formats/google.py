@@ -15,7 +15,7 @@ from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
 
 PREFIX = "bert_model.ckpt"
-# Optimizers name a slot after the variable it belongs to.
+# An optimizer's slot is named after its variable.
 SLOTS = (
     "adam_m",
     "adam_v",
@@ -27,7 +27,7 @@ SLOTS = (
     "Adam_1",
 )
 COUNTERS = ("global_step", "beta1_power", "beta2_power")
-# The keys Google's own config has; its other numbers are fixed in the code.
+# The keys of Google's own config; other numbers are constants in its code.
 KEYS = (
     "attention_probs_dropout_prob",
     "hidden_act",
@@ -47,33 +47,33 @@ ACTIVATION_NAMES = {"gelu_new": "gelu", "gelu": "gelu"} | {
 }
 GELU_FORMS = {"erf": "gelu", "tanh": "gelu_new"}
 OPTIONS = ("optimizer", "max_shard_size")  # of `write`
-LAYER_NORM_EPS = 1e-12  # fixed in Google's code
+LAYER_NORM_EPS = 1e-12  # a constant in Google's code
 
 
 # === Reading ===
 
 
 def detect(path: Path) -> bool:
-    """Whether a path is, or is a directory that holds, a TF1 checkpoint."""
+    """Whether a path is a TF1 checkpoint or a directory with one."""
     return is_prefix(path) and not object_graph.is_in(find_prefix(path))
 
 
 def is_prefix(path: Path) -> bool:
-    """Whether a path is a TensorFlow prefix or a directory that holds one."""
+    """Whether a path is a TensorFlow prefix or a directory with one."""
     if path.is_dir():
         return any(path.glob("*.index"))
     return path.suffix == ".index" or Path(f"{path}.index").is_file()
 
 
 def find_prefix(path: Path) -> Path:
-    """Returns the prefix a path means.
+    """Returns the prefix of a checkpoint.
 
     Args:
         path: a prefix, its `.index` file, or a directory.
 
     Raises:
-        CheckpointError: the directory holds several, and no `checkpoint` file that
-            names one.
+        CheckpointError: the directory has several, and no `checkpoint` file that names
+            one of them.
     """
     if not path.is_dir():
         return path.with_suffix("") if path.suffix == ".index" else path
@@ -90,7 +90,7 @@ def find_prefix(path: Path) -> Path:
 
 
 def _latest(folder: Path) -> Path | None:
-    """The prefix that TensorFlow's `checkpoint` file names, if it is there."""
+    """Returns the prefix that TensorFlow's `checkpoint` file names, if it exists."""
     note = folder / "checkpoint"
     if not note.is_file():
         return None
@@ -109,13 +109,13 @@ def read(
     Args:
         path: a prefix or a directory.
         gelu: "erf" or "tanh", overriding what the config says.
-        config_file: the `bert_config.json`, where it lies elsewhere.
+        config_file: the `bert_config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged, or not a TF1 checkpoint.
+        CheckpointError: it is damaged or not a TF1 checkpoint.
     """
     prefix = find_prefix(path)
-    # Training writes beside or below the directory the config was given in.
+    # Training writes to the directory of the config or below it.
     places = (prefix.parent, prefix.parent.absolute().parent)
     config, head = files.read_config(("bert_config.json",), places, config_file)
     tensors = _tensors(prefix)
@@ -146,10 +146,10 @@ def _tensors(prefix: Path) -> dict[str, Tensor]:
 
 
 def with_gelu(config: Config, gelu: str | None) -> Config:
-    """Names the form of gelu: Google's code runs tanh under the name `gelu`.
+    """Returns a config that names the form of gelu: Google's `gelu` is the tanh form.
 
     Args:
-        config: as its file has it.
+        config: as it is in its file.
         gelu: "erf" or "tanh", overriding what the file says.
     """
     extra = dict(config.extra)
@@ -162,7 +162,7 @@ def with_gelu(config: Config, gelu: str | None) -> Config:
 
 
 def _with_classes(config: Config, tensors: Mapping[str, Tensor]) -> Config:
-    """Counts the classes from the output layer: Google's config has no such key."""
+    """Takes the number of labels from the output layer: Google's config has none."""
     weights = tensors.get("output_weights")
     if weights is None or config.id2label is not None or not weights.shape:
         return config
@@ -170,7 +170,7 @@ def _with_classes(config: Config, tensors: Mapping[str, Tensor]) -> Config:
 
 
 def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Optimizer slots and counters, by names made from the weights'."""
+    """Returns optimizer slots and counters, by names made from the weights'."""
     names = families.of(config).names_in("google", config.num_hidden_layers)
     known = {f"{name}/{slot}" for name in names for slot in SLOTS} | {*COUNTERS}
     return {name: tensor for name, tensor in tensors.items() if name in known}
@@ -199,7 +199,7 @@ def write(
         max_shard_size: bytes of a data file; None for a single one.
 
     Returns:
-        What Google's own code will not understand, in sentences.
+        Warnings about what Google's own code ignores.
 
     Raises:
         CheckpointError: Google's code has no such activation.
@@ -213,7 +213,7 @@ def write(
 
 
 def write_note(folder: Path) -> None:
-    """Writes the `checkpoint` file, by which TensorFlow finds the latest prefix."""
+    """Writes the `checkpoint` file, in which TensorFlow finds the latest prefix."""
     note = "".join(
         f'{key}: "{PREFIX}"\n'
         for key in ("model_checkpoint_path", "all_model_checkpoint_paths")
@@ -222,15 +222,15 @@ def write_note(folder: Path) -> None:
 
 
 def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[str]]:
-    """Returns a `bert_config.json`, and what Google's code will not obey in it.
+    """Returns a `bert_config.json`, and warnings about what Google's code ignores.
 
-    Google's keys are always there; of the others, those that differ from the default.
+    It has all of Google's keys, and those of the others that differ from the default.
     """
     hidden_act = ACTIVATIONS[config.hidden_act]
     if hidden_act not in ACTIVATION_NAMES:
         raise CheckpointError(
             f"Expected an activation of Google's code: {', '.join(ACTIVATION_NAMES)}. "
-            f"Received: {config.hidden_act!r}, which its checkpoints cannot name."
+            f"Received: {config.hidden_act!r}. Convert to another format."
         )
     values = config.to_dict()
     family = families.of(config)
@@ -242,10 +242,10 @@ def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[st
         kept["gelu_form"] = "erf"
     if family.models.get(head) != "encoder":
         kept["architectures"] = [head]
-    return kept, _unobeyed(config, hidden_act)
+    return kept, _ignored_settings(config, hidden_act)
 
 
-def _unobeyed(config: Config, hidden_act: str) -> list[str]:
+def _ignored_settings(config: Config, hidden_act: str) -> list[str]:
     rules = {
         "The erf form of gelu is kept in the key gelu_form; Google's own code runs the "
         "tanh form, up to about 1e-3 apart in hidden states.": hidden_act == "gelu",
@@ -254,4 +254,4 @@ def _unobeyed(config: Config, hidden_act: str) -> list[str]:
         "is_decoder is kept in the config; Google's own code has no causal "
         "attention.": config.is_decoder,
     }
-    return [sentence for sentence, holds in rules.items() if holds]
+    return [text for text, holds in rules.items() if holds]

@@ -15,10 +15,11 @@ from keras_bert import families
 from keras_bert.checkpoints import files, safetensors
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
-from keras_bert.errors import CheckpointError, MissingExtraError, choose
+from keras_bert.errors import CheckpointError, choose
+from keras_bert.extras import require
 from keras_bert.families.family import BODY, Family
 
-# The likeliest first; a directory may hold the same weights in several.
+# In order of preference; a directory may have the same weights in several.
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -32,8 +33,8 @@ SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth")
 FORMAT = "huggingface"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
-DTYPE_KEYS = ("dtype", "torch_dtype")  # today's name, and the one until 2025
-# A training script's checkpoint wraps the state dict.
+DTYPE_KEYS = ("dtype", "torch_dtype")  # the current name, and the one until 2025
+# A training script's checkpoint has the state dict under one of these keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
@@ -52,11 +53,11 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
     Args:
         path: a directory, or a `.safetensors`, `.bin` or `.pt` file.
-        config_file: the `config.json`, where it lies elsewhere.
+        config_file: the `config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged, or tied weights that differ.
-        MissingExtraError: a `.bin` file without PyTorch.
+        CheckpointError: it is damaged, or tied weights differ.
+        MissingExtraError: PyTorch, which a `.bin` file needs, is not installed.
     """
     main = path
     if path.is_dir():
@@ -64,13 +65,13 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     config, head = files.read_config(
         ("config.json", "bert_config.json"), [main.parent], config_file
     )
-    # The tensors say what they are; a copy of the key would outlive them.
+    # The tensors have a dtype; a copy of the key could contradict them.
     extra = {k: v for k, v in config.extra.items() if k not in DTYPE_KEYS}
     config = config.replace(extra=extra)
-    # Names of tensors and their files; none for a single file.
+    # The file of each tensor; empty for a single file.
     weight_map = files.weight_map(main) if main.suffix == ".json" else {}
     shards = files.shard_paths(main, weight_map.values())
-    stored = _read_shards(shards or [main])
+    stored = files.read_shards(shards or [main], _read_file)
     _compare(weight_map or stored, stored, main)
     family = families.of(config)
     tensors = _current_names(stored, family, path)
@@ -99,20 +100,13 @@ def _compare(named: Iterable[str], stored: Iterable[str], main: Path) -> None:
     if alone:
         raise CheckpointError(
             f"Expected {main} and its shards to name the same tensors. "
-            f"Received alone: {'; '.join(alone)}."
+            f"Received: {'; '.join(alone)} only. Copy the files again."
         )
 
 
-def _read_shards(shards: list[Path]) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for shard in shards:
-        is_safe = shard.suffix == ".safetensors"
-        more = safetensors.read(shard) if is_safe else _read_torch(shard)
-        twice = sorted(tensors.keys() & more.keys())
-        if twice:
-            raise CheckpointError(f"Found {', '.join(twice)} again in {shard}.")
-        tensors |= more
-    return tensors
+def _read_file(path: Path) -> dict[str, Tensor]:
+    is_safe = path.suffix == ".safetensors"
+    return safetensors.read(path) if is_safe else _read_torch(path)
 
 
 # === Names ===
@@ -121,8 +115,8 @@ def _read_shards(shards: list[Path]) -> dict[str, Tensor]:
 def _current_names(
     tensors: Mapping[str, Tensor], family: Family, path: Path
 ) -> dict[str, Tensor]:
-    """Renames to what transformers writes today for a model with a head."""
-    # The base model's name or nothing, after a wrapper's name or nothing.
+    """Renames weights as transformers now names them in a model with a head."""
+    # A wrapper's name or none, then the base model's name or none.
     wrappers = ((w, base) for w in ("", "module.") for base in (family.prefix, ""))
     found = (x for x in wrappers if f"{''.join(x)}{WORD_EMBEDDINGS}" in tensors)
     wrapper, base = next(found, (None, None))
@@ -138,13 +132,16 @@ def _current_names(
     for name, tensor in tensors.items():
         current = _current_name(name.removeprefix(wrapper), family.prefix, body)
         if current in renamed:
-            raise CheckpointError(f"Found {current} under two spellings in {path}.")
+            raise CheckpointError(
+                f"Expected each weight once in {path}. Received: {current} under two "
+                "names. Remove one of them."
+            )
         renamed[current] = tensor
     return renamed
 
 
 def _body(family: Family) -> tuple[str, ...]:
-    """What the names of the base model's weights begin with, without its own."""
+    """Returns how names of the base model's weights begin, without its prefix."""
     rows = [row for part in BODY for row in family.parts.get(part, [])]
     places = [row.placements[FORMAT] for row in rows if FORMAT in row.placements]
     names = [place.name.removeprefix(family.prefix) for place in places]
@@ -161,18 +158,18 @@ def _current_name(name: str, prefix: str, body: tuple[str, ...]) -> str:
 def _untie(
     tensors: dict[str, Tensor], ties: Mapping[str, str], path: Path
 ) -> dict[str, str]:
-    """Checks that tied copies equal their originals; returns those to ignore."""
+    """Checks that tied copies equal their originals, and returns them to be ignored."""
     ignored = {}
     for copy, original in ties.items():
         if copy not in tensors:
             continue
-        if original not in tensors:  # the other of the two was saved
+        if original not in tensors:  # only the copy was saved
             tensors[original] = tensors.pop(copy)
             continue
         if not equal(tensors[copy], tensors[original]):
             raise CheckpointError(
-                f"Expected {copy} to equal {original} in {path}; they differ. A model "
-                "with an output matrix of its own cannot be converted."
+                f"Expected {copy} to equal {original} in {path}. Received: different "
+                "values. A model with an untied output matrix cannot be converted."
             )
         ignored[copy] = f"tied to {original}"
     return ignored
@@ -181,7 +178,7 @@ def _untie(
 def equal(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    # Bytes, so that a NaN equals itself.
+    # As bytes, so that NaN equals itself.
     pairs = zip(one.pieces(), other.pieces(), strict=True)
     return all(bytes(files.raw(a)) == bytes(files.raw(b)) for a, b in pairs)
 
@@ -190,9 +187,9 @@ def equal(one: Tensor, other: Tensor) -> bool:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    """Loads a pickled state dict without running what a pickle may hold."""
-    torch = _torch(path)
-    # The format from before PyTorch 1.6 is no zip archive and cannot be mapped.
+    """Loads a pickled state dict without executing the pickle."""
+    torch = require("torch")
+    # The format before PyTorch 1.6 is not a zip archive and cannot be mapped.
     mapped = zipfile.is_zipfile(path)
     with files.readable(path):
         _refuse_inflation(path, mapped)
@@ -214,24 +211,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_inflation(path: Path, zipped: bool) -> None:
-    """A zip archive may unpack to any size; PyTorch's own is never compressed."""
+    """Raises if an archive is compressed, which PyTorch's never are: it may be huge."""
     if not zipped:
         return
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > path.stat().st_size:
         raise ValueError(f"{unpacked} bytes in an archive of {path.stat().st_size}")
-
-
-def _torch(path: Path) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f"PyTorch is needed for {path.name}. Install it with "
-            "pip install 'bert-for-keras[torch]', or use safetensors."
-        ) from error
-    return torch
 
 
 def _from_torch(tensor: Any, path: Path) -> Tensor:
@@ -242,8 +228,8 @@ def _from_torch(tensor: Any, path: Path) -> Tensor:
     claimed, stored = tensor.nbytes, tensor.untyped_storage().nbytes()
     if claimed > stored:
         raise CheckpointError(
-            f"Expected tensors as large as their storage in {path}. Received a shape "
-            f"of {claimed} bytes for {stored}."
+            f"Expected tensors no larger than their storage in {path}. Received a "
+            f"shape of {claimed} bytes for {stored}."
         )
     if tensor.dtype == torch.bfloat16:  # unknown to NumPy: pass the bits
         dtype = np.dtype(ml_dtypes.bfloat16)
@@ -266,7 +252,7 @@ def write(
     file_format: str = "safetensors",
     max_shard_size: int | None = None,
 ) -> list[str]:
-    """Writes `config.json` and the weights, in shards with an index if need be.
+    """Writes `config.json` and the weights, in shards with an index if necessary.
 
     Args:
         folder: an existing directory.
@@ -274,15 +260,15 @@ def write(
         head: its class.
         tensors: by the names of a model with a head.
         file_format: "safetensors", or "bin" for a pickled state dict.
-        max_shard_size: bytes of a file, at most, unless a single tensor is larger;
+        max_shard_size: maximum bytes of a file, unless a single tensor is larger;
             None takes 5 GB, as transformers does.
 
     Returns:
-        Warnings, in sentences.
+        Warnings.
 
     Raises:
         UnknownNameError: `file_format` is neither.
-        MissingExtraError: "bin" without PyTorch.
+        MissingExtraError: PyTorch, which "bin" needs, is not installed.
     """
     family = families.of(config)
     ties = family.ties if "masked_lm" in family.parts_of(head) else {}
@@ -293,7 +279,7 @@ def write(
     save = writers[choose("file format", file_format, writers)]
     dtype = next(iter(tensors.values())).dtype.name
     files.write_json(folder / "config.json", to_hf_config(config, head, dtype))
-    # The base model alone has no prefix.
+    # A model without a head has no prefix.
     prefix = family.prefix if family.models[head] == "encoder" else ""
     named = {name.removeprefix(prefix): t for name, t in tensors.items()}
     main = folder / FILE_NAMES[file_format]
@@ -325,7 +311,7 @@ def _write_index(
 
 
 def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
-    """Says so where the class of transformers has no pooler but the file does."""
+    """Warns if the file has a pooler that the class of transformers does not have."""
     family = families.of(config)
     pooler = {row.placements[FORMAT].name for row in family.parts.get("pooler", [])}
     if "pooler" in family.parts_of(head) or not pooler & {*names}:
@@ -340,10 +326,10 @@ def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
 def _write_torch(
     path: Path, tensors: Mapping[str, Tensor], ties: Mapping[str, str]
 ) -> None:
-    torch = _torch(path)
+    torch = require("torch")
     state = {name: _to_torch(tensor.load(), torch) for name, tensor in tensors.items()}
     if path.name == FILE_NAMES["bin"]:
-        # The same tensor twice is stored once; shards cannot share one.
+        # A tensor under two names is stored once, but shards cannot share one.
         state |= {copy: state[original] for copy, original in ties.items()}
     torch.save(state, path)
 

@@ -1,8 +1,8 @@
 """Hugging Face's TensorFlow files: `tf_model.h5` and `config.json`; read only.
 
-A layer's group repeats the weights it shares with another, and names go through the
-model's own: `bert/tf_bert_for_pre_training/bert/encoder/…`. The family's names tell
-where a weight's own begins.
+A layer's group repeats the weights that it shares with another, and names include the
+model's: `bert/tf_bert_for_pre_training/bert/encoder/…`. The family's names tell where
+the weight's own name begins.
 
 Source: `modeling_tf_*.py` and `modeling_tf_utils.py` of transformers 4.57.
 """
@@ -23,7 +23,7 @@ SUFFIX = ":0"
 
 
 def detect(path: Path) -> bool:
-    """Whether a path is such a file, or a directory without PyTorch's weights."""
+    """Whether a path is such a file, or its directory if that has no other weights."""
     if path.is_dir():
         return (path / WEIGHTS).is_file() and not huggingface.detect(path)
     return path.is_file() and path.name == WEIGHTS
@@ -34,10 +34,10 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
     Args:
         path: the directory, or the `tf_model.h5`.
-        config_file: the `config.json`, where it lies elsewhere.
+        config_file: the `config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged, or weights that should be the same differ.
+        CheckpointError: it is damaged, or copies of a weight differ.
     """
     weights = path / WEIGHTS if path.is_dir() else path
     config, head = files.read_config(("config.json",), [weights.parent], config_file)
@@ -63,7 +63,7 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
 
 def _names(config: Config, weights: Path) -> list[str]:
-    """Names of the weights the family has, those of the word embeddings first."""
+    """Returns the names of the family's weights, the word embeddings first."""
     names = families.of(config).names_in(FORMAT, config.num_hidden_layers)
     if not names:
         raise CheckpointError(
@@ -78,7 +78,7 @@ def _names(config: Config, weights: Path) -> list[str]:
 def _named(
     stored: Mapping[str, Tensor], names: Iterable[str], path: Path
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Shortens names to the weights' own; repeated weights are set aside."""
+    """Shortens names to the weights' own, and returns copies as ignored."""
     roots = {name.split("/")[0] for name in names}
     tensors: dict[str, Tensor] = {}
     ignored: dict[str, str] = {}
@@ -87,16 +87,17 @@ def _named(
         if short not in tensors:
             tensors[short] = tensor
         elif huggingface.equal(tensor, tensors[short]):
-            ignored[name] = f"the same as {short}"
+            ignored[name] = f"a copy of {short}"
         else:
             raise CheckpointError(
-                f"Expected {name} in {path} to equal the other {short}; they differ."
+                f"Expected {name} in {path} to be a copy of {short}. Received: "
+                "different values. Save the model again with transformers."
             )
     return tensors, ignored
 
 
 def _short(name: str, roots: Collection[str]) -> str:
-    """What follows the layer's and the model's group, for names of ours."""
+    """Returns a name from the family's first group on."""
     parts = name.removesuffix(SUFFIX).split("/")
     begin = next((i for i, p in enumerate(parts) if i and p in roots), 0)
     return "/".join(parts[begin:])

@@ -1,7 +1,7 @@
 """This package's own directories: `config.json` and `model.weights.h5`.
 
-The weights file is laid out as `model.save_weights` of Keras lays it out, so that
-Keras reads what is written here, and the other way round.
+The weights file has the layout of Keras' `model.save_weights`, so Keras reads what is
+written here and vice versa.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ ENDINGS = (".weights.h5", ".weights.json")
 STATE = "optimizer.weights.h5"
 OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 2 * 10**9
-PROJECTION = "embedding_projection"  # only where the config has an embedding_size
+PROJECTION = "embedding_projection"  # only if the config has an embedding_size
 ENCODER = "encoder"  # the group of its layers
 # Flat models (`models/flat_files.py`) had a group for each class of layers, counting
 # repeats in the model's order.
@@ -35,7 +35,7 @@ GROUPS = {
 DENSE = ("dense", "dense_1")
 ENCODER_LAYERS = ("embeddings", PROJECTION, "pooler")
 BLOCK, LAYER = "transformer_block", "layer_"
-# A layer's variables are numbered in the order it makes them.
+# A layer's variables are numbered in the order of their creation.
 NUMBERS = {
     "embeddings": "0",
     "kernel": "0",
@@ -47,7 +47,7 @@ KERAS_STATE = "optimizer/"  # of a compiled model, numbered and not named
 
 
 def h5_name(path: str) -> str:
-    """Returns where Keras' weights file keeps a variable.
+    """Returns the name of a variable in Keras' weights file.
 
     Args:
         path: the variable's path in the model.
@@ -67,12 +67,12 @@ def _number(layer: str, variable: str) -> str:
 
 
 def flat_name(path: str, projected: bool = False) -> str:
-    """Returns where the weights file of a flat model keeps a variable.
+    """Returns the name of a variable in the weights file of a flat model.
 
     Args:
         path: the variable's path in the model.
-        projected: whether the model has an embedding projection, which then is the
-            first of the plain dense layers.
+        projected: whether the model has an embedding projection, which is then the
+            first plain dense layer.
 
     Example:
         >>> flat_name("layer_1/attention/query/bias")
@@ -95,10 +95,10 @@ def _group(layer: str, projected: bool) -> str:
 
 
 def detect(path: Path) -> bool:
-    """Whether a path is a directory of ours, or its weights file."""
+    """Whether a path is one of our directories or its weights file."""
     if path.is_dir():
         path = hdf5.main_file(path)
-    # KerasHub presets use the same file name with a config of another kind.
+    # KerasHub's presets have the same file name, but another kind of config.
     return path.name.endswith(ENDINGS) and path.is_file() and _is_ours(path)
 
 
@@ -108,14 +108,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
-    """Opens a directory of ours.
+    """Opens one of our directories.
 
     Args:
         path: the directory, its weights file, or the index of its shards.
-        config_file: the `config.json`, where it lies elsewhere.
+        config_file: the `config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged.
+        CheckpointError: it is damaged.
     """
     main = hdf5.main_file(path) if path.is_dir() else path
     config, head = files.read_config(("config.json",), [main.parent], config_file)
@@ -141,14 +141,14 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
 
 def _paths(config: Config) -> list[str]:
-    """Paths of the variables there may be."""
+    """Returns the paths of all variables of the family."""
     family = families.of(config)
     rows = family.rows(family.parts, config.num_hidden_layers)
     return [row.placements["keras"].name for row in rows]
 
 
 def _flat_names(shards: list[Path], config: Config, head: str | None) -> dict[str, str]:
-    """Paths by names in a flat file, where all heads' layers share one group."""
+    """Returns paths by names in a flat file, where all heads share a group."""
     projected = config.embedding_size is not None
     dense = _layers(shards).get(_group("classifier", projected)) or _dense(config, head)
     paths = {path: path.split("/")[0] for path in _paths(config)}
@@ -160,7 +160,7 @@ def _flat_names(shards: list[Path], config: Config, head: str | None) -> dict[st
 
 
 def _dense(config: Config, head: str | None) -> str | None:
-    """The name of the head's layer, as the model class has it."""
+    """Returns the name of the dense output layer of a model class."""
     family = families.of(config)
     rows = [r for part in family.parts_of(head) for r in family.parts[part]]
     layers = [row.placements["keras"].name.split("/")[0] for row in rows]
@@ -168,7 +168,7 @@ def _dense(config: Config, head: str | None) -> str | None:
 
 
 def _layers(shards: Iterable[Path]) -> dict[str, str]:
-    """Which layers the groups of dense ones are, where the files say so."""
+    """Returns the layers' names by groups of dense layers, if the files have them."""
     import h5py
 
     names: dict[str, str] = {}
@@ -201,11 +201,11 @@ def write(
         tensors: by the models' variable paths.
         optimizer: slots as `<variable path>/<slot>` and counters, for
             `optimizer.weights.h5`.
-        max_shard_size: bytes of a file, at most; None takes 2 GB. Beyond, there are
-            several, with the index that Keras reads, `model.weights.json`.
+        max_shard_size: maximum bytes of a file; None takes 2 GB. Several files have
+            the index that Keras reads, `model.weights.json`.
 
     Returns:
-        Warnings, in sentences.
+        Warnings.
     """
     values = {**config.to_dict(), "architectures": [head]}
     files.write_json(folder / "config.json", values)
@@ -233,7 +233,7 @@ def _write_index(
 
 
 def _groups(tensors: Iterable[str]) -> dict[str, list[str]]:
-    """Variables by Keras' group, which stays in one file."""
+    """Returns variables by Keras' groups, each of which stays in one file."""
     groups: dict[str, list[str]] = {}
     for name in tensors:
         groups.setdefault(h5_name(name).rpartition("/")[0], []).append(name)

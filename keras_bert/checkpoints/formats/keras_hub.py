@@ -1,9 +1,9 @@
 """KerasHub's presets: `config.json`, `model.weights.h5`, a task's own files.
 
-The backbone's weights and a task's are in two files, laid out as Keras lays weights
-out; the numbers are those of the serialized layers in `config.json` and `task.json`.
-What KerasHub has no place for, such as names of labels, goes into `metadata.json`.
-Its classes have the names of the family and of the task.
+The weights of the backbone and of a task are in two files, in Keras' layout; the
+hyper-parameters are those of the serialized layers in `config.json` and `task.json`.
+What KerasHub has no place for, such as names of labels, goes into `metadata.json`. Its
+classes are named after the family and the task.
 
 Source: keras_hub `models/*/*.py`, `utils/preset_utils.py`.
 """
@@ -27,9 +27,9 @@ CONFIG, TASK, METADATA = "config.json", "task.json", "metadata.json"
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor.json"
 WEIGHTS, TASK_WEIGHTS = "model.weights.h5", "task.weights.h5"
 VOCABULARY, VOCAB = "assets/tokenizer/vocabulary.txt", "vocab.txt"
-OURS = "keras_bert"  # the key of what is ours in metadata.json
+OURS = "keras_bert"  # our key in metadata.json
 
-# Its name of a config's field.
+# Config fields by KerasHub's names.
 FIELDS = {
     "vocabulary_size": "vocab_size",
     "num_layers": "num_hidden_layers",
@@ -40,8 +40,8 @@ FIELDS = {
     "max_sequence_length": "max_position_embeddings",
     "num_segments": "type_vocab_size",
 }
-# Its task for a kind of head, and the kind of head of a task. A task of KerasHub's
-# that has no weights of its own is an encoder.
+# KerasHub's task by kind of head, and the kind of head by task. A task without weights
+# of its own is an encoder.
 TASKS = {
     "masked_lm": "MaskedLM",
     "lm_head": "MaskedLM",
@@ -63,7 +63,7 @@ MODULES = {  # below its family's
     "TextClassifierPreprocessor": "text_classifier_preprocessor",
 }
 
-# Keras names a group in a file after a layer's class and attributes.
+# In a file, Keras names a group after a layer's class and attributes.
 GROUPS = {
     "token_embedding": "reversible_embedding",
     "position_embedding": "position_embedding",
@@ -81,13 +81,13 @@ ATTRIBUTES = {
     "attention_output": "output_dense",
 }
 TASK_LAYERS = ("mlm_head", "logits")
-TASK_PREFIX = "task/"  # of unknown names in a task's file
+TASK_PREFIX = "task/"  # of unknown names in the task's file
 STATE = (f"{TASK_PREFIX}optimizer/", "optimizer/")  # of a compiled model
-SECOND = ("bias", "beta")  # variables are numbered as they are made
+SECOND = ("bias", "beta")  # a layer's variables are numbered
 
 
 def h5_name(path: str) -> str:
-    """Returns where a weights file keeps a variable.
+    """Returns the name of a variable in a weights file.
 
     Args:
         path: the variable's path in KerasHub's model.
@@ -116,7 +116,7 @@ def _is_of_task(name: str) -> bool:
 
 
 def detect(path: Path) -> bool:
-    """Whether a path is a preset's directory, or its weights file."""
+    """Whether a path is a preset's directory or its weights file."""
     main = hdf5.main_file(path) if path.is_dir() else path
     named = main.name in (WEIGHTS, TASK_WEIGHTS, hdf5.INDEX) and main.is_file()
     config = main.parent / CONFIG
@@ -128,10 +128,10 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
     Args:
         path: the directory, or its weights file.
-        config_file: the `config.json`, where it lies elsewhere.
+        config_file: the `config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged, or the preset of another model.
+        CheckpointError: it is damaged, or the preset of another model.
     """
     folder = path if path.is_dir() else path.parent
     family, backbone = _backbone_of(Path(config_file or folder / CONFIG))
@@ -158,7 +158,7 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 
 
 def _serialized(path: Path, classes: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """A serialized layer's class and config; raises if it is of no such class."""
+    """Returns a serialized layer's class and config; the class must be one of some."""
     values = files.read_json(path)
     name = str(values.get("class_name"))
     if name not in classes or not isinstance(values.get("config"), dict):
@@ -169,14 +169,14 @@ def _serialized(path: Path, classes: Iterable[str]) -> tuple[str, dict[str, Any]
 
 
 def _backbone_of(path: Path) -> tuple[Family, dict[str, Any]]:
-    """The family of a preset, and its backbone's config."""
+    """Returns the family of a preset, and its backbone's config."""
     known = {f"{f.class_prefix}Backbone": f for f in families.with_place_in(FORMAT)}
     name, config = _serialized(path, known)
     return known[name], config
 
 
 def _task(folder: Path, family: Family) -> tuple[str | None, dict[str, Any]]:
-    """The preset's task, if it has one, without the family's name; its config."""
+    """Returns a preset's task without the family's name, or None, and its config."""
     path = folder / TASK
     if not path.is_file():
         return None, {}
@@ -185,7 +185,7 @@ def _task(folder: Path, family: Family) -> tuple[str | None, dict[str, Any]]:
     if settings.get("activation", "linear") not in ("linear", None):
         raise CheckpointError(
             f"Expected a classifier that returns logits in {path}. Received: "
-            f"activation={settings['activation']!r}, which other formats cannot name."
+            f"activation={settings['activation']!r}. Save the task without it."
         )
     return known[name], settings
 
@@ -197,7 +197,7 @@ def _config(
     task: str | None,
     settings: Mapping[str, Any],
 ) -> tuple[Config, str]:
-    """The config a preset's files add up to, and the model class."""
+    """Returns the config that a preset's files add up to, and the model class."""
     kind = KINDS.get(task or "", "encoder")
     head = family.class_name(kind)
     dropout = backbone.get("dropout", 0.1)
@@ -224,7 +224,7 @@ def _config(
 def _named(
     stored: Mapping[str, Tensor], config: Config, *, of_task: bool
 ) -> dict[str, Tensor]:
-    """Gives what is in one of the two files KerasHub's paths of variables."""
+    """Renames the tensors of one of the two files to KerasHub's variable paths."""
     known = families.of(config).names_in(FORMAT, config.num_hidden_layers)
     names = {h5_name(n): n for n in known if _is_of_task(n) == of_task}
     prefix = TASK_PREFIX if of_task else ""
@@ -237,7 +237,7 @@ def _named(
 def write(
     folder: Path, config: Config, head: str, tensors: Mapping[str, Tensor]
 ) -> list[str]:
-    """Writes a preset: the backbone, and the task if the model is one.
+    """Writes a preset: the backbone, and a task for a model with a head.
 
     Args:
         folder: an existing directory.
@@ -246,12 +246,12 @@ def write(
         tensors: by the paths of KerasHub's variables.
 
     Returns:
-        Warnings, in sentences.
+        Warnings.
 
     Raises:
-        CheckpointError: KerasHub's models compute with other numbers.
+        CheckpointError: KerasHub's models have other constants.
     """
-    _refuse_other_numbers(config, head)
+    _check_constants(config, head)
     tensors, warnings = placeholder.fill(tensors, config, FORMAT, LIBRARY)
     dtype = next(iter(tensors.values())).dtype.name
     backbone = _backbone(config, dtype)
@@ -264,10 +264,10 @@ def write(
     if task is not None:
         hdf5.write(folder / TASK_WEIGHTS, own, h5_name)
         files.write_json(folder / TASK, _task_config(config, task, backbone))
-    return [*warnings, *_unobeyed(config)]
+    return [*warnings, *_ignored_settings(config)]
 
 
-def _refuse_other_numbers(config: Config, head: str) -> None:
+def _check_constants(config: Config, head: str) -> None:
     form = {
         "hidden_act": ACTIVATIONS[config.hidden_act],
         "layer_norm_eps": config.layer_norm_eps,
@@ -291,12 +291,12 @@ def _refuse(what: str, form: Mapping, fixed: Mapping, advice: str) -> None:
         expected = ", ".join(f"{name}={fixed[name]}" for name in other)
         received = ", ".join(f"{name}={value}" for name, value in other.items())
         raise CheckpointError(
-            f"Expected {expected}, which {what} always computes with. "
+            f"Expected {expected}, which are constants of {what}. "
             f"Received: {received}. The result would compute something else.{advice}"
         )
 
 
-def _unobeyed(config: Config) -> list[str]:
+def _ignored_settings(config: Config) -> list[str]:
     if config.attention_probs_dropout_prob == config.hidden_dropout_prob:
         return []
     return [
@@ -307,7 +307,7 @@ def _unobeyed(config: Config) -> list[str]:
 
 
 def _layer(family: Family, what: str, dtype: str, **config: Any) -> dict[str, Any]:
-    """A layer of KerasHub's, as Keras serializes it; `what` is a key of `MODULES`."""
+    """Returns a layer as Keras serializes it; `what` is a key of `MODULES`."""
     folder, name = family.keras_hub.module, f"{family.class_prefix}{what}"
     module = f"{folder}_{MODULES[what]}"
     policy = {
@@ -349,7 +349,7 @@ def _task_config(config: Config, task: str, backbone: dict) -> dict[str, Any]:
 def _metadata(
     config: Config, head: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """What KerasHub tells of a preset, and what it has no place for."""
+    """Returns KerasHub's facts about a preset, and what it has no place for."""
     body = (t for n, t in tensors.items() if not _is_of_task(n))
     return {
         "parameter_count": sum(math.prod(t.shape) for t in body),
@@ -359,7 +359,7 @@ def _metadata(
 
 
 def _unplaced(config: Config) -> dict[str, Any]:
-    """Fields that are not KerasHub's and not the default."""
+    """Returns the fields that KerasHub does not have and that are not the default."""
     family = families.of(config)
     plain = family.config().to_dict()
     plain["attention_probs_dropout_prob"] = config.hidden_dropout_prob
@@ -385,10 +385,10 @@ def copy_tokenizer(
     """Writes the vocabulary and KerasHub's tokenizer and preprocessor.
 
     Args:
-        tokenizer_files: the source's; of these the vocabulary is used.
+        tokenizer_files: the source's, of which the vocabulary is used.
         folder: a preset that `write` wrote.
-        config: gives the longest row.
-        settings: of the source's tokenizer: `do_lower_case`, `strip_accents`.
+        config: gives the maximum length.
+        settings: `do_lower_case` and `strip_accents` of the source's tokenizer.
     """
     found = (file for file in tokenizer_files if files.tokenizer_name(file) == VOCAB)
     vocabulary = next(found, None)
@@ -410,11 +410,11 @@ def copy_tokenizer(
 
 
 def read_settings(folder: Path, family: Family) -> dict[str, Any]:
-    """Returns what a preset says of its tokenizer, in Hugging Face's names.
+    """Returns a preset's tokenizer settings under Hugging Face's names.
 
     Args:
         folder: the preset.
-        family: of its model.
+        family: the family of its model.
     """
     path = folder / TOKENIZER
     if not path.is_file():
@@ -426,7 +426,7 @@ def read_settings(folder: Path, family: Family) -> dict[str, Any]:
 
 def _tokenizer(family: Family, settings: Mapping[str, Any]) -> dict[str, Any]:
     lowercase = bool(settings["do_lower_case"])
-    # Google's tokenizer strips accents where it lowers case; KerasHub asks.
+    # Google's tokenizer strips accents if it lowers case; KerasHub has two settings.
     strip = settings.get("strip_accents")
     return _layer(
         family,
@@ -445,7 +445,7 @@ def _tokenizer(family: Family, settings: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-# What a masked-LM preprocessor draws, as in BERT's pretraining.
+# The settings of a masked-LM preprocessor, as in BERT's pretraining.
 MASKING = {
     "mask_selection_rate": 0.15,
     "mask_selection_length": 96,

@@ -1,9 +1,9 @@
-"""TF2 checkpoints of the Model Garden: graphs of objects, and TF-Hub's SavedModels.
+"""TF2 checkpoints of the Model Garden, with object graphs, and TF-Hub's SavedModels.
 
 A tensor's key depends on the program that saved it: `BertEncoder`'s layers are
 numbered, `BertEncoderV2`'s are named, a pretrainer keeps the word embeddings in its
-masked-LM head. So weights are found by the paths of the object graph, and have the
-names of `BertEncoderV2` from then on.
+masked-LM head. So weights are found by their paths in the object graph, and go by the
+names of `BertEncoderV2`.
 
 Source: tensorflow/models `official/nlp/modeling/{networks,models}/bert_*.py`,
 `official/nlp/tools/export_tfhub_lib.py`.
@@ -32,20 +32,20 @@ OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 SAVED_MODEL = "saved_model.pb"
 LIBRARY = "the Model Garden"
 
-# Where a weight's first name leads from. `encoder` is found by what it has.
+# The objects at which the names of weights begin.
 ENCODER, MASKED_LM, MODEL = "encoder", "masked_lm", "model"
 V2 = ("_embedding_layer", "_position_embedding_layer", "_type_embedding_layer")
 V1 = tuple(f"layer_with_weights-{i}" for i in range(3))
-FIRST_BLOCK = 4  # of BertEncoder's layers; one more with a projection
-# Until 2020 the output projection stood beside the attention layer.
+FIRST_BLOCK = 4  # among BertEncoder's layers; 5 with a projection
+# Until 2020 the output projection was not in the attention layer.
 OLD_ATTENTION = {"_attention_layer/_output_dense": "_attention_output_dense"}
-NEXT_SENTENCE = "next_sentence..pooler_dense"  # what a pretrainer trains as a pooler
+NEXT_SENTENCE = "next_sentence..pooler_dense"  # the pooler that a pretrainer trains
 SENTENCE_HEAD = "classification_heads/0"
 POOLER = "encoder/_pooler_layer"
-# With a masked-LM head, the shortest path to the word embeddings is another.
+# With a masked-LM head, the word embeddings have another shortest path.
 KEYS = {"encoder/_embedding_layer/embeddings": "masked_lm/embedding_table"}
 
-# What is no weight, by the path from the root.
+# Variables that are not weights, by the path from the root.
 SETTINGS = {
     "save_counter": "number of the checkpoint",
     "do_lower_case": "setting of the tokenizer",
@@ -53,12 +53,12 @@ SETTINGS = {
     "global_step": files.OPTIMIZER_STATE,
 }
 IMPORTANCE = "_token_importance_embed"
-# Names of an optimizer's slots here and in Google's checkpoints.
+# Google's names of optimizer slots, by those used here.
 SLOTS = {"m": "adam_m", "v": "adam_v"}
 THEIR_SLOTS = {googles: name for name, googles in SLOTS.items()}
 STEP = "global_step"
 THEIR_COUNTERS = {STEP: "iter"}
-# How a SavedModel's file holds the name of an operation, and what it tells.
+# The activation, by the name of an operation as it is in a SavedModel's file.
 ACTIVATIONS = {b"\x12\x03Erf": "gelu", b"\x12\x04Relu": "relu"}
 
 
@@ -66,7 +66,7 @@ ACTIVATIONS = {b"\x12\x03Erf": "gelu", b"\x12\x04Relu": "relu"}
 
 
 def detect(path: Path) -> bool:
-    """Whether a path is a Model Garden checkpoint, or a SavedModel."""
+    """Whether a path is a Model Garden checkpoint or a SavedModel."""
     if _saved_model(path) is not None:
         return True
     return google.is_prefix(path) and object_graph.is_in(google.find_prefix(path))
@@ -77,16 +77,16 @@ def read(
 ) -> Checkpoint:
     """Opens a checkpoint, or a SavedModel of an encoder.
 
-    Without a `bert_config.json` the sizes are those of the weights, and the numbers
-    that have none are the Model Garden's own.
+    Without a `bert_config.json`, sizes are taken from the weights, and everything else
+    is the Model Garden's default.
 
     Args:
         path: a prefix, a directory, or the directory of a SavedModel.
         gelu: "erf" or "tanh", overriding what the config says.
-        config_file: the `bert_config.json`, where it lies elsewhere.
+        config_file: the `bert_config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: damaged, or without an encoder.
+        CheckpointError: it is damaged, or has no encoder.
     """
     saved_model = _saved_model(path)
     prefix = google.find_prefix(path) if saved_model is None else _variables(path)
@@ -118,27 +118,27 @@ def read(
 
 
 def _graph(stored: dict[str, Tensor], prefix: Path) -> ObjectGraph:
-    """Takes the graph of objects from what is stored."""
+    """Takes the object graph out of the stored tensors."""
     with files.readable(prefix):
         graph = ObjectGraph.decode(stored.pop(KEY).load().item())
     keys = (node.key for node in graph.nodes if node.key is not None)
     missing = [key.removesuffix(SUFFIX) for key in keys if key not in stored]
     if missing:
         raise CheckpointError(
-            f"Expected the tensors that the objects in {prefix} have. Missing: "
+            f"Expected the tensors of all objects in {prefix}. Missing: "
             f"{', '.join(missing[:10])}. The file is damaged; copy it again."
         )
     return graph
 
 
 def _saved_model(path: Path) -> Path | None:
-    """The file that makes a directory a SavedModel, if it is there."""
+    """Returns the file that makes a directory a SavedModel, if it exists."""
     file = path / SAVED_MODEL
     return file if file.is_file() else None
 
 
 def _variables(path: Path) -> Path:
-    """The prefix of a SavedModel's variables."""
+    """Returns the prefix of a SavedModel's variables."""
     return path / "variables" / "variables"
 
 
@@ -152,7 +152,7 @@ def _tokenizer_settings(stored: Mapping[str, Tensor]) -> dict[str, bool]:
 
 @dataclasses.dataclass
 class _Found:
-    """What a graph leads to: weights by name, the rest by key."""
+    """What was found by a graph: weights by name, the rest by key."""
 
     tensors: dict[str, Tensor]
     ignored: dict[str, str]
@@ -161,7 +161,7 @@ class _Found:
 
 
 class _Spelling(NamedTuple):
-    """How an encoder names its parts.
+    """How an encoder names its layers.
 
     Args:
         layers: transformer blocks.
@@ -174,7 +174,7 @@ class _Spelling(NamedTuple):
     numbered: bool
 
     def paths(self, name: str) -> list[str]:
-        """Returns the paths a weight of the encoder may have."""
+        """Returns the possible paths of a weight of the encoder."""
         names = [name, *(name.replace(*pair) for pair in OLD_ATTENTION.items())]
         if not self.numbered:
             return names
@@ -203,7 +203,7 @@ def numbered_names(layers: int, projected: bool) -> dict[str, str]:
 
 
 def _find(graph: ObjectGraph, stored: Mapping[str, Tensor], prefix: Path) -> _Found:
-    """Names everything that is stored."""
+    """Gives everything that is stored a name."""
     encoder, spelling = _encoder(graph, prefix)
     starts = _starts(graph, encoder)
     nodes: dict[str, int] = {}
@@ -216,7 +216,7 @@ def _find(graph: ObjectGraph, stored: Mapping[str, Tensor], prefix: Path) -> _Fo
     ignored = _replace_pooler(graph, nodes, starts)
     optimizer = _optimizer(graph, nodes)
     weights = {*nodes.values(), *ignored, *optimizer}
-    ignored |= _no_weights(graph, weights, starts)
+    ignored |= _other_variables(graph, weights, starts)
     tensors = {name: stored[_value(graph, n)] for name, n in nodes.items()}
     taken = {_value(graph, node) for node in [*nodes.values(), *ignored, *optimizer]}
     rest = {key: stored[key] for key in stored if key not in taken}
@@ -233,14 +233,14 @@ def _value(graph: ObjectGraph, node: int) -> str | None:
 
 
 def _name(graph: ObjectGraph, node: int, taken: Mapping[str, Tensor]) -> str:
-    """A name for what is no weight: its key, or where a weight has that, a longer."""
+    """Returns the key as a name, or a longer path if a weight has that name."""
     key = (_value(graph, node) or "").removesuffix(SUFFIX)
     longer = f"{MODEL}/encoder_network/{key.removeprefix(f'{ENCODER}/')}"
     return longer if key in taken else key
 
 
 def _encoder(graph: ObjectGraph, prefix: Path) -> tuple[int, _Spelling]:
-    """Finds the encoder, preferring the names to the numbers."""
+    """Finds the encoder and its kind of names, preferring names to numbers."""
     for tables in (V2, V1):
         at = next(graph.having(*(f"{table}/embeddings" for table in tables)), None)
         if at is not None:
@@ -268,7 +268,7 @@ def _spelling(graph: ObjectGraph, encoder: int, numbered: bool) -> _Spelling:
 
 
 def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
-    """Where the names of weights begin, as far as these objects are there."""
+    """Returns the objects at which names of weights begin, if they exist."""
     masked_lm = graph.having("embedding_table", "layer_norm/gamma")
     pretrainer = graph.having(SENTENCE_HEAD, "encoder_network")
     classifier = (
@@ -285,19 +285,19 @@ def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
 
 
 def _names(layers: int) -> dict[str, None]:
-    """Names of all weights there may be, of any family."""
+    """Returns the names of all weights of all families."""
     known = families.with_place_in(FORMAT)
     found = (family.names_in(FORMAT, min(layers, MAX_LAYERS)) for family in known)
     return dict.fromkeys(name for names in found for name in names)
 
 
-# === Reading: what is no weight ===
+# === Reading: variables that are not weights ===
 
 
-def _no_weights(
+def _other_variables(
     graph: ObjectGraph, weights: set[int], starts: Mapping[str, int]
 ) -> dict[int, str]:
-    """Finds what is known to be no weight, and says why; by node."""
+    """Returns known variables that are not weights: the reason by node."""
     ignored = {}
     importance = graph.walk(starts[ENCODER], IMPORTANCE)
     reasons = [(n, SETTINGS[p]) for p in SETTINGS if (n := graph.walk(0, p))]
@@ -313,7 +313,7 @@ def _no_weights(
 def _replace_pooler(
     graph: ObjectGraph, nodes: dict[str, int], starts: Mapping[str, int]
 ) -> dict[int, str]:
-    """A pretrainer trains a pooler of its own; the encoder's stays as it was drawn."""
+    """Takes the pooler that a pretrainer trains; its encoder's stays untrained."""
     head = graph.walk(0, NEXT_SENTENCE)
     if head is None and MODEL in starts:
         head = graph.walk(starts[MODEL], f"{SENTENCE_HEAD}/dense")
@@ -331,7 +331,7 @@ def _replace_pooler(
 
 
 def _optimizer(graph: ObjectGraph, nodes: Mapping[str, int]) -> dict[int, str]:
-    """An optimizer's slots as `<weight>/<slot>`, and its counter; by node."""
+    """Returns an optimizer's slots, as `<weight>/<slot>`, and its counter, by node."""
     names = {node: name for name, node in nodes.items()}
     found = {
         slot: f"{names[of]}/{SLOTS.get(name, name)}"
@@ -353,14 +353,14 @@ def _config(
     config_file: str | Path | None,
     gelu: str | None,
 ) -> tuple[Config, str | None]:
-    """The config beside the weights, completed from their shapes."""
+    """Returns the config next to the weights, completed from their shapes."""
     names = ("bert_config.json",)
     sizes = _sizes(found)
     there = any((place / name).is_file() for place in places for name in names)
     if not there and config_file is None:
         return _without_file(sizes, gelu), None
     config, head = files.read_config(names, places, config_file)
-    # The file has no field for these, or one that the code does not obey.
+    # The file has no field for these, or one that the code ignores.
     told = {n: sizes[n] for n in ("embedding_size", "type_vocab_size")}
     if config.id2label is None and "num_labels" in sizes:
         told["num_labels"] = sizes["num_labels"]
@@ -373,7 +373,7 @@ def _without_file(sizes: Mapping[str, int], gelu: str | None) -> Config:
     return google.with_gelu(config, gelu)
 
 
-# The rank of these tensors, and what their dimensions are the size of.
+# The config field that each dimension of these tensors gives.
 _SHAPES = {
     "_embedding_layer/embeddings": ("vocab_size", "embedding_size"),
     "_position_embedding_layer/embeddings": ("max_position_embeddings", None),
@@ -391,7 +391,7 @@ _CLASSIFIERS = tuple(
 
 
 def _sizes(found: _Found) -> dict[str, int]:
-    """Reads the config's fields off the weights' shapes."""
+    """Takes config fields from the shapes of weights."""
     sizes = {"num_hidden_layers": found.layers}
     named = {f"{ENCODER}/{name}": fields for name, fields in _SHAPES.items()}
     for name, fields in (
@@ -407,14 +407,14 @@ def _sizes(found: _Found) -> dict[str, int]:
 
 
 def _with_activation(config: Config, saved_model: Path) -> Config:
-    """Takes the activation from the operations a SavedModel is made of."""
+    """Takes the activation from the operations of a SavedModel."""
     operations = saved_model.read_bytes()
     named = (name for mark, name in ACTIVATIONS.items() if mark in operations)
     return config.replace(hidden_act=next(named, "gelu_new"))
 
 
 def _head(tensors: Mapping[str, Tensor], declared: str | None, config: Config) -> str:
-    """The class whose output layers are there."""
+    """Returns the model class that has just the output layers found."""
     family = families.of(config)
     present = {
         part
@@ -453,10 +453,10 @@ def write(
         max_shard_size: bytes of a data file; None for a single one.
 
     Returns:
-        What the Model Garden's own code will not do as the model does.
+        Warnings about where the Model Garden's own code differs.
 
     Raises:
-        CheckpointError: that code has no such activation.
+        CheckpointError: that code does not have the activation.
     """
     values, warnings = google.to_google_config(config, head)
     files.write_json(folder / "bert_config.json", values)
@@ -465,11 +465,11 @@ def write(
     program.add_optimizer(optimizer or {})
     bundle.write(folder / PREFIX, program.stored(), max_shard_size)
     google.write_note(folder)
-    return [*warnings, *more, *_unheld(tensors)]
+    return [*warnings, *more, *_without_class(tensors)]
 
 
 class _Program:
-    """The objects of a Model Garden program that has these weights.
+    """The objects of a Model Garden program with these weights.
 
     Args:
         config: the model's config.
@@ -493,13 +493,13 @@ class _Program:
         return self.graph.add(path, key)
 
     def link(self, path: str, target: str) -> None:
-        """Gives an object a second path, if it is there."""
+        """Gives an object a second path, if it exists."""
         node = self.graph.walk(0, target)
         if node is not None:
             self.graph.link(path, node)
 
     def number_layers(self, config: Config) -> None:
-        """Gives the encoder's layers `BertEncoder`'s names too."""
+        """Gives the encoder's layers the names of `BertEncoder` as well."""
         projected = config.embedding_size is not None
         for name, number in numbered_names(config.num_hidden_layers, projected).items():
             self.link(f"{ENCODER}/{number}", f"{ENCODER}/{name}")
@@ -517,7 +517,7 @@ class _Program:
             self.share()
 
     def share(self) -> None:
-        """What a pretrainer has beside its encoder: the same table, its own pooler."""
+        """Adds a pretrainer's own paths: to the embedding table, and its pooler."""
         if self.keys:
             table = f"{ENCODER}/{V2[0]}/embeddings"
             self.link(f"{MASKED_LM}/embedding_table", table)
@@ -525,12 +525,12 @@ class _Program:
             for last in ("kernel", "bias"):
                 name = f"{POOLER}/{last}"
                 path = f"{NEXT_SENTENCE}/{last}"
-                # An optimizer's slots belong to what is trained.
+                # The optimizer's slots belong to the trained one.
                 self.nodes[name] = self.put(path, self.tensors[name])
             self.link(f"{MODEL}/{SENTENCE_HEAD}/dense", NEXT_SENTENCE)
 
     def add_optimizer(self, optimizer: Mapping[str, Tensor]) -> None:
-        """Makes an optimizer with slots `<weight>/<slot>`, and counters."""
+        """Makes an optimizer with slots `<weight>/<slot>` and counters."""
         for name, tensor in optimizer.items():
             weight, _, slot = name.rpartition("/")
             if weight:
@@ -551,8 +551,8 @@ class _Program:
         return {**self.values, KEY: graph}
 
 
-def _unheld(names: Iterable[str]) -> list[str]:
-    """Says so where no class of the Model Garden has just these parts."""
+def _without_class(names: Iterable[str]) -> list[str]:
+    """Warns if no class of the Model Garden has exactly these parts."""
     parts = {name.split("/")[0] for name in names}
     alone = any(SENTENCE_HEAD in name for name in names) and MASKED_LM not in parts
     return [
