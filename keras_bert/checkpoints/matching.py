@@ -199,9 +199,8 @@ def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
         gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
         if not gone:
             raise CheckpointError(
-                f"Expected the name of a tensor or of a part ("
-                f"{', '.join(family.parts)}) in {checkpoint.path} to drop. "
-                f"Received: {name!r}."
+                f"Expected a tensor or a part {name!r} in {checkpoint.path} to drop. "
+                f"Received: none. Its parts can be {', '.join(family.parts)}."
             )
         checkpoint.ignored.update({n: "dropped by request" for n in gone})
         declared = family.parts_of(checkpoint.head)

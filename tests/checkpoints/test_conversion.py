@@ -323,7 +323,7 @@ def test_a_part_can_be_dropped(tmp_path):
         convert(first, tmp_path / "more", "keras", drop=drop, head="pretraining")
     with pytest.raises(CheckpointError, match=r"Missing: bert/pooler/dense/kernel"):
         convert(first, tmp_path / "more", "keras", drop=["pooler"], head="pretraining")
-    with pytest.raises(CheckpointError, match="no such tensor or part"):
+    with pytest.raises(CheckpointError, match="a tensor or a part 'qa'"):
         convert(first, tmp_path / "more", "keras", drop=["qa"])
 
 
@@ -518,7 +518,7 @@ def test_two_spellings_of_one_weight_are_refused(tmp_path):
         tensors["bert.embeddings.LayerNorm.gamma"] = tensors[name]
 
     path = write_fake(tmp_path / "first", "huggingface", change=change)
-    with pytest.raises(CheckpointError, match="under two spellings"):
+    with pytest.raises(CheckpointError, match="under two names"):
         formats.read(path)
 
 
@@ -623,7 +623,7 @@ def test_an_erf_model_keeps_its_form_in_googles_and_warns(tmp_path, caplog):
 
 def test_gelu_is_asked_of_google_checkpoints_alone(tmp_path):
     first = write_fake(tmp_path / "first", "keras")
-    with pytest.raises(CheckpointError, match="names the form itself"):
+    with pytest.raises(CheckpointError, match="names the form"):
         convert(first, tmp_path / "out", "google", gelu="erf")
 
 
@@ -663,7 +663,7 @@ def test_overwriting_spares_what_is_no_checkpoint(tmp_path):
     first = write_fake(tmp_path / "first", "google")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(ExistingOutputError, match="holds no checkpoint"):
+    with pytest.raises(ExistingOutputError, match="is not a checkpoint"):
         convert(first, tmp_path / "thesis", "keras", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").exists()
 

@@ -235,8 +235,8 @@ def test_other_numbers_than_keras_hubs_are_refused(changes, message, tmp_path):
 def test_a_masked_lm_head_is_refused_with_what_differs(tmp_path):
     first = write_fake(tmp_path / "first", "google", "BertForMaskedLM")
     message = (
-        "masked_lm_act=gelu, masked_lm_layer_norm_eps=1e-05, which the head of "
-        "KerasHub's BertMaskedLM always computes with. Received: "
+        "masked_lm_act=gelu, masked_lm_layer_norm_eps=1e-05, which are constants of "
+        "the head of KerasHub's BertMaskedLM. Received: "
         "masked_lm_act=gelu_new, masked_lm_layer_norm_eps=1e-12"
     )
     with pytest.raises(CheckpointError, match=message):

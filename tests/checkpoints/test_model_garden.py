@@ -443,7 +443,7 @@ def _no_encoder(graph, arrays):
     "change, message",
     [
         (_point_outside, "refers to objects it does not hold"),
-        (_without_a_tensor, r"objects in .* have. Missing: encoder/_pooler_layer/bias"),
+        (_without_a_tensor, r"all objects in .* Missing: encoder/_pooler_layer/bias"),
         (_no_encoder, "the encoder of a Model Garden BERT"),
     ],
 )
