@@ -33,7 +33,7 @@ NAMES = {
 
 
 def googles_module(code: str) -> types.ModuleType:
-    """Imports run_pretraining.py on TensorFlow 2, with a substitute for `tf.contrib`."""
+    """Imports run_pretraining.py on TensorFlow 2, without `tf.contrib`."""
     old = tf.compat.v1
     old.contrib = types.SimpleNamespace(
         data=types.SimpleNamespace(

@@ -375,8 +375,8 @@ def verify_outputs(
     if computed is None:
         raise CheckpointError(
             f"Expected a verifier that computes a {head}. Received: "
-            f"{', '.join(verifiers)}, which cannot. Verify with the Keras model "
-            "(verifiers=keras_bert.verification.VERIFIERS, --verify full), or not at all "
+            f"{', '.join(verifiers)}, which cannot. Verify with the Keras model (verifiers="
+            "keras_bert.verification.VERIFIERS, --verify full), or not at all "
             "(verify=False, --verify none)."
         )
     first, expected = computed

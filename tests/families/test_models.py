@@ -147,7 +147,7 @@ def test_onnx_gives_the_same(model, name, tmp_path):
     from keras_bert.serving.runtimes import export, load
     from keras_bert.serving.runtimes.exporting import difference, own_outputs
 
-    features = _features(name, model.config)
+    features = features_of(name, model.config)
     run, own = load(export(model, tmp_path, "onnx")), own_outputs(model, features)
     apart = difference(run(features), own, features["attention_mask"])
     assert apart <= bound(own)

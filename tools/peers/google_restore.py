@@ -101,7 +101,7 @@ UNUSED = {"BertForQuestionAnswering": "bert/pooler/"}
 
 
 def check(case: Path, code: str) -> dict:
-    """Builds Google's graph, restores a checkpoint, runs it and compares the outputs."""
+    """Builds Google's graph, restores a checkpoint, compares the outputs."""
     import tensorflow.compat.v1 as v1
 
     v1.disable_v2_behavior()
