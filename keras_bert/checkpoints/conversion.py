@@ -375,9 +375,9 @@ def verify_outputs(
     if computed is None:
         raise CheckpointError(
             f"Expected a verifier that computes a {head}. Received: "
-            f"{', '.join(verifiers)}, which cannot. Verify with the Keras model (verifiers="
-            "keras_bert.verification.VERIFIERS, --verify full), or not at all "
-            "(verify=False, --verify none)."
+            f"{', '.join(verifiers)}, which cannot. Verify with the Keras model "
+            "(verifiers=keras_bert.verification.VERIFIERS, --verify full), or not at "
+            "all (verify=False, --verify none)."
         )
     first, expected = computed
     found = {who: run(who, result) for who in verifiers}
