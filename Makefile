@@ -1,5 +1,5 @@
 # `make demo` and `make test` do everything from a bare checkout, installation included.
-.PHONY: install demo test test-slow lint format lock clean
+.PHONY: install demo check test test-slow lint format lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -24,6 +24,13 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --durations=10
+
+# Lint, types of the public API, what families and imports must hold: within a minute.
+check: lint
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/project/test_types.py \
+		tests/project/test_families_only.py tests/families/test_config.py tests/layers \
+		tests/models/test_encoder.py
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow --durations=10

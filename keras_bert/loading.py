@@ -100,8 +100,10 @@ def read_for(
     Example:
         >>> read_for("ckpt/", ("encoder", "pooler"))  # doctest: +SKIP
     """
-    read = isinstance(path, Checkpoint)
-    checkpoint = path if read else formats.read(local_path(path))
+    if isinstance(path, Checkpoint):
+        checkpoint, name = path, str(path.path)
+    else:
+        checkpoint, name = formats.read(local_path(path)), str(path)
     _refuse_other_family(checkpoint, family)
     config = checkpoint.config.replace(**overrides)
     found = match_weights(checkpoint, config, parts)
@@ -114,7 +116,7 @@ def read_for(
     kept = [part for part in needed if part.name not in newly_initialized]
     raise_mismatch(checkpoint, kept, found.unexpected, "model")
     unused = [name for name in found.present if name not in (*parts, *body)]
-    _tell(checkpoint.path if read else path, newly_initialized, unused)
+    _tell(name, newly_initialized, unused)
     rows = [row for part in kept for row in part.rows]
     tensors = translate(checkpoint.tensors, rows, checkpoint.format, "keras", config)
     return Loaded(config, Arrays(tensors), newly_initialized, unused)

@@ -1,5 +1,6 @@
-"""Shared fixtures: a tokenizer, two devices to train on."""
+"""Shared fixtures: a tokenizer, two devices to train on, short collections."""
 
+import gc
 import os
 
 import pytest
@@ -19,6 +20,17 @@ def _two_cpus() -> None:
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
     _two_cpus()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_collections():
+    """Keeps what earlier modules left out of garbage collections.
+
+    Keras collects all garbage for every layer that it quantizes and every session that
+    it clears, which takes seconds among the objects of thousands of tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
