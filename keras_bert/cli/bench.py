@@ -134,8 +134,8 @@ def _header(model: Any, work: Any, args: argparse.Namespace) -> str:
         f"{type(model).__name__}, {model.count_params() / 1e6:.1f} million weights; "
         f"{args.threads} thread{plural}.\n"
         f"{count} rows of {tokens / count:.0f} tokens on average, {work.longest} at "
-        f"most, in batches of {args.batch_size}; latencies (ms) are for one row at a "
-        "time.\nDifferences are the largest from the Keras model in float32, relative "
+        f"most, in batches of {args.batch_size};\nlatencies (ms) are for one row at a "
+        "time. Differences are the largest from\nthe Keras model in float32, relative "
         "for values above 1.\n"
     )
 

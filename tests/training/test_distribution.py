@@ -188,12 +188,12 @@ def test_xla_compiles_the_whole_step(one):
 
 
 def test_a_dataset_of_changing_shapes_is_refused_for_a_tpu():
-    from keras_bert.training.tensorflow_steps import _insist_on_static_shapes
+    from keras_bert.training.tensorflow_steps import _require_static_shapes
 
     data = tf.data.Dataset.range(7)
     with pytest.raises(ConfigError, match="one static shape"):
-        _insist_on_static_shapes(data.batch(2))
-    _insist_on_static_shapes(data.batch(2, drop_remainder=True))
+        _require_static_shapes(data.batch(2))
+    _require_static_shapes(data.batch(2, drop_remainder=True))
 
 
 # === What does not fit ===
