@@ -29,8 +29,7 @@ test: install
 check: lint
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/project/test_types.py \
-		tests/project/test_families_only.py tests/families/test_config.py tests/layers \
-		tests/models/test_encoder.py
+		tests/project/test_families_only.py tests/families/test_config.py tests/layers
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow --durations=10
