@@ -7,13 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_bert.features import MASK_VALUE
 from keras_bert.layers.base import Layer
 
 Tensor = Any
-
-# Finite, so that a row with nothing to attend to gives numbers; and added in
-# float32, where exp(-1e9) is exactly zero next to any real score.
-MASK_VALUE = -1e9
 
 
 def attention_bias(attention_mask: Tensor, causal: bool = False) -> Tensor:
