@@ -186,7 +186,11 @@ def test_states_and_attentions_are_returned_when_asked(name, model, features):
         assert_close(_numpy(probabilities).sum(-1), 1.0)
 
 
-def _fitted(name):
+@pytest.fixture(scope="module")
+def fitted(name):
+    """A model after one step, and the history of that."""
+    if CASES[name].labels is None:
+        pytest.skip("an encoder alone has nothing to learn")
     model = MODELS[name](CONFIG, seed=1)
     model.compile()
     history = model.fit(CASES[name].features(), CASES[name].labels, epochs=1, verbose=0)
@@ -198,10 +202,8 @@ def _adds_the_same_to_all_scores(name: str, path: str) -> bool:
     return per_choice or path.endswith("key/bias")
 
 
-def test_fit_after_compile_without_arguments(name, model):
-    if CASES[name].labels is None:
-        pytest.skip("an encoder alone has nothing to learn")
-    trained, history = _fitted(name)
+def test_fit_after_compile_without_arguments(name, model, fitted):
+    trained, history = fitted
     assert np.isfinite(history["loss"]).all()
     assert any("accuracy" in key for key in history)
     before = {w.path: ops.convert_to_numpy(w) for w in model.weights}
@@ -221,7 +223,7 @@ def test_fit_is_the_same_when_hidden_states_are_returned_too(name, features):
     losses = []
     for states, given in variants:
         model = MODELS[name](CONFIG.replace(output_hidden_states=states), seed=1)
-        model.compile()
+        model.compile(run_eagerly=True)
         options = dict(epochs=1, shuffle=False, verbose=0)
         history = model.fit(features, given, **options).history
         losses.append({key: history[key][0] for key in sorted(history)})
@@ -230,10 +232,8 @@ def test_fit_is_the_same_when_hidden_states_are_returned_too(name, features):
         assert other == pytest.approx(losses[0], rel=1e-6)
 
 
-def test_reloaded_file_is_compiled_as_it_was_saved(name, tmp_path):
-    if CASES[name].labels is None:
-        pytest.skip("an encoder alone has nothing to learn")
-    model, _ = _fitted(name)
+def test_reloaded_file_is_compiled_as_it_was_saved(name, fitted, tmp_path):
+    model, _ = fitted
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     features = CASES[name].features()

@@ -7,20 +7,12 @@ from tests.paths import shared
 
 
 def test_jax_gives_the_originals_numbers():
+    """Those of some heads of BERT, of other families, and of other writers' files."""
     shared("goldens")
-    names = "google_tf1_pretraining or hf_bert_seqcls or hf_bert_qa"
-    assert passed("jax", "models/test_goldens.py", "-k", names) == 6
-
-
-def test_jax_loads_every_writers_checkpoints():
-    shared("goldens", "mg_pretrainer_v2")
-    assert passed("jax", "checkpoints/test_models.py") == 32
-
-
-def test_jax_gives_the_numbers_of_other_families():
-    shared("goldens", "hf_distilbert_base")
-    names = "distilbert or roberta"
-    assert passed("jax", "models/test_goldens.py", "-k", names) == 32
+    bert = "google_tf1_pretraining or hf_bert_seqcls or hf_bert_qa"
+    names = f"{bert} or distilbert or roberta or test_models"
+    files = "models/test_goldens.py", "checkpoints/test_models.py"
+    assert passed("jax", *files, "-k", names) == 6 + 32 + 32
 
 
 @pytest.mark.slow
