@@ -16,8 +16,9 @@ BACKEND = keras.backend.backend()
 CASE = CASES["BertForPreTraining"]
 
 
-def _model(dtype: str = "float32", checkpointing: bool = False):
-    model = BertForPreTraining(CONFIG, dtype=dtype, seed=1)
+def _model(dtype: str = "float32", checkpointing: bool = False, layers: int = 2):
+    config = CONFIG.replace(num_hidden_layers=layers)
+    model = BertForPreTraining(config, dtype=dtype, seed=1)
     model.encoder.activation_checkpointing = checkpointing
     return model
 
@@ -94,7 +95,7 @@ def test_it_is_off_unless_asked_for_and_no_part_of_the_config():
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_it_learns_under_every_policy(dtype, checkpointing):
-    model = _model(dtype, checkpointing)
+    model = _model(dtype, checkpointing, layers=1)
     model.compile(AdamW(3e-3))
     features = CASE.features()
     losses = model.fit(features, CASE.labels, epochs=9, verbose=0).history["loss"]
