@@ -3,6 +3,7 @@
 import pytest
 
 from tests.backends import passed
+from tests.extras import needs
 from tests.paths import shared
 
 
@@ -31,3 +32,10 @@ def test_optimizers_losses_and_what_fit_does_with_them(backend):
 @pytest.mark.slow
 def test_jax_trains_in_16_bits():
     assert passed("jax", "training/test_precision.py") == 10
+
+
+@pytest.mark.slow
+def test_jax_exports_to_onnx():
+    needs("onnx", "onnxruntime")
+    names = "test_onnx_equals_keras_at_any_size and (answers or choices)"
+    assert passed("jax", "serving/test_runtimes.py", "-k", names) == 2

@@ -1,7 +1,8 @@
-"""A model in the files of other runtimes: ONNX Runtime, OpenVINO, LiteRT.
+"""Export to other runtimes: ONNX Runtime, OpenVINO, LiteRT.
 
-All of them take `input_ids`, `attention_mask` and `token_type_ids`, int32, and return
-what the SavedModel's `serve_ids` does. Vocabulary and config lie beside the model.
+Exported models take `input_ids`, `attention_mask` and `token_type_ids`, int32, and
+return what the SavedModel's `serve_ids` does. Vocabulary and config are saved with
+them.
 A process that only runs a model needs neither Keras nor TensorFlow.
 """
 

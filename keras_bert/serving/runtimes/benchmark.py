@@ -1,4 +1,4 @@
-"""A model on every runtime installed: latency, throughput, memory, difference."""
+"""Measures a model on every runtime: latency, throughput, memory, difference."""
 
 import json
 import os
@@ -28,10 +28,10 @@ CALIBRATION_BATCHES, PROBES, SINGLE_ROWS = 8, 4, 32
 
 
 class Work(NamedTuple):
-    """What is computed.
+    """The workload.
 
     Attributes:
-        batches: inputs of mixed lengths, as they come.
+        batches: inputs of mixed lengths, not sorted.
         longest: tokens of the longest row.
     """
 
@@ -60,7 +60,7 @@ def padded(rows: Sequence[Sequence[int]], width: int | None = None) -> dict:
 
     Args:
         rows: ids of tokens.
-        width: to pad to; None takes the longest row's.
+        width: to pad to; None pads to the longest row.
 
     Example:
         >>> padded([[5, 6], [7]])["attention_mask"].tolist()
@@ -78,13 +78,13 @@ def padded(rows: Sequence[Sequence[int]], width: int | None = None) -> dict:
 def random_rows(
     count: int, vocab_size: int, median: int = 40, longest: int = 128, seed: int = 0
 ) -> list[list[int]]:
-    """Draws rows of random ids, of lengths as short texts have them.
+    """Draws rows of random ids, with the lengths of short texts.
 
     Args:
-        count: of rows.
-        vocab_size: ids are below.
+        count: number of rows.
+        vocab_size: upper bound of ids.
         median: of the lengths, which are lognormal.
-        longest: cuts them.
+        longest: maximum of the lengths.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
@@ -94,16 +94,16 @@ def random_rows(
     ]
 
 
-# === What is measured ===
+# === Runtimes and precisions ===
 
 
 class Variant(NamedTuple):
-    """A runtime in a precision.
+    """A runtime and a precision.
 
     Attributes:
         runtime: its name.
-        precision: as the table says it.
-        prepare: writes the model into a directory, and returns the path to run.
+        precision: as shown in the table.
+        prepare: exports the model to a directory and returns the path to run.
         computed: the precision to ask the runtime for.
         needs: modules that must be installed.
     """
@@ -120,7 +120,7 @@ class Variant(NamedTuple):
 
     @property
     def missing(self) -> list[str]:
-        """Extras to install before it can run."""
+        """Extras that are not installed and that it needs."""
         return sorted({EXTRAS[m] for m in self.needs if not installed(m)})
 
 
@@ -199,11 +199,11 @@ def benchmark(
     """Measures a model on runtimes, one after another, each in its own process.
 
     Args:
-        model: any model of rows, in float32.
-        work: what to compute.
-        folder: an empty directory for the written models.
-        variants: what to measure; all that need nothing missing.
-        threads: that each may use.
+        model: any model that takes rows, in float32.
+        work: the workload.
+        folder: an empty directory for the exported models.
+        variants: what to measure; everything they need must be installed.
+        threads: number of threads of each.
 
     Yields:
         For every variant a dict with `runtime`, `precision`, and either `p50_ms`,

@@ -1,4 +1,4 @@
-"""Writing a model for other runtimes: whole or not at all, and checked before."""
+"""Exports a model for another runtime: checked first, complete or not at all."""
 
 import json
 import os
@@ -35,12 +35,12 @@ TOLERANCE = 1e-5
 
 
 class Settings(NamedTuple):
-    """What a writer may be asked for.
+    """Options of a writer.
 
     Attributes:
         precision: see `FORMATS`.
         calibration: batches of inputs.
-        length: tokens of a row, where a format fixes it.
+        length: tokens of a row, where the format has a fixed length.
     """
 
     precision: str
@@ -49,13 +49,13 @@ class Settings(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A form a model is written in.
+    """A format models are exported to.
 
     Attributes:
-        write: from the model, a directory and settings.
-        precisions: how its weights may be stored; the first is the usual one.
-        versioned: the directory holds numbered versions, as model servers want.
-        fixed: rows have one length.
+        write: takes the model, a directory and the settings.
+        precisions: how weights can be stored; the first is the default.
+        versioned: the directory holds numbered versions, as model servers expect.
+        fixed: rows have a fixed length.
     """
 
     write: Callable[[PreTrainedModel, Path, Settings], None]
@@ -76,35 +76,35 @@ def export(
     labels: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a model for another runtime.
+    """Exports a model for another runtime.
 
-    In float32 the written model is run on rows of several lengths, and must equal
-    `model` to 1e-5, or nothing is written.
+    In float32 the exported model is run on rows of several lengths; unless it equals
+    `model` to 1e-5, nothing is written.
 
     Args:
-        model: any model of this package with a head of this package.
+        model: any model of this package.
         directory: to write; for OpenVINO a version below it, numbered like those of
             a SavedModel.
         format: "onnx" (`model.onnx`), "openvino" (`1/model.xml`, as OpenVINO Model
-            Server wants it) or "litert" (`model.tflite`).
-        tokenizer: written beside the model.
+            Server expects it) or "litert" (`model.tflite`).
+        tokenizer: saved with the model.
         precision: "float32"; for ONNX also "int8_dynamic" and, calibrated, "int8";
             for OpenVINO "int8_weights" and, calibrated, "int8".
-        calibration: batches of inputs that are typical, for precision "int8".
-        length: tokens of a row for LiteRT, which has one row of a fixed length; None
-            takes the longest the model can take.
+        calibration: batches of typical inputs, for precision "int8".
+        length: tokens of a row for LiteRT, which takes one row of a fixed length; None
+            is the maximum length of the model.
         labels: names of the classes, for `config.json`; None takes the config's.
-        overwrite: replace a directory that is there; versions are never replaced.
+        overwrite: replace an existing directory; versions are never replaced.
 
     Returns:
         The directory that holds the model's file.
 
     Raises:
         MissingExtraError: the format's package is not installed.
-        ConfigError: the model has no such form.
-        InputError: there is nothing to calibrate with.
-        ExistingOutputError: the directory is there.
-        CheckpointError: what was written does not compute what the model does.
+        ConfigError: the model cannot be exported to this format.
+        InputError: precision is "int8" and `calibration` is empty.
+        ExistingOutputError: the directory holds files.
+        CheckpointError: the outputs of the exported model are not those of the model.
 
     Example:
         >>> import keras_bert, tempfile
@@ -121,8 +121,8 @@ def export(
     )
     if precision == "int8" and not settings.calibration:
         raise InputError(
-            "Expected batches to calibrate precision='int8' with. Received: none. Pass "
-            "some hundred typical rows, or take a precision that needs none."
+            "Expected batches to calibrate precision='int8'. Received: none. Pass a "
+            "few hundred typical rows, or choose a precision that needs no calibration."
         )
     config = _labeled(model.config, labels)
     target = _target(Path(directory), form, overwrite)
@@ -137,14 +137,14 @@ def export(
 
 
 def check(model: PreTrainedModel, directory: Path, length: int | None = None) -> float:
-    """Runs a written model beside the original, and returns the largest difference.
+    """Compares an exported model with the original and returns the largest difference.
 
-    Differences are counted at real tokens, and as shares of the largest value where
-    that is above 1.
+    Differences are measured at real tokens, relative to the largest value of an output
+    where that is above 1.
 
     Args:
         model: the original.
-        directory: holds the written model.
+        directory: holds the exported model.
         length: tokens of a row, if it is fixed.
 
     Raises:
@@ -156,7 +156,7 @@ def check(model: PreTrainedModel, directory: Path, length: int | None = None) ->
     if not worst <= TOLERANCE:  # NaN is neither
         raise CheckpointError(
             f"Expected outputs within {TOLERANCE} of the model's own. Received: a "
-            f"difference of {worst:.1e}. Nothing is written; please report it."
+            f"difference of {worst:.1e}. Nothing is written; please report this."
         )
     return worst
 
@@ -165,8 +165,8 @@ def probe(model: PreTrainedModel, length: int | None = None) -> dict:
     """Returns inputs to compare models with: rows of several lengths, random ids.
 
     Args:
-        model: says which ids there are.
-        length: tokens of the one row, or None for several rows.
+        model: gives the ranges of ids.
+        length: tokens of a single row, or None for several rows.
     """
     config, rng = model.config, np.random.default_rng(0)
     longest = length or min(17, config.max_length)
@@ -185,7 +185,7 @@ def probe(model: PreTrainedModel, length: int | None = None) -> dict:
 
 
 def own_outputs(model: PreTrainedModel, inputs: Batch) -> dict[str, np.ndarray]:
-    """Returns a model's own outputs, under the names that are served."""
+    """Returns a model's own outputs, by the names they are served under."""
     outputs = model(dict(inputs), training=False)
     outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
     flat = {}
@@ -204,8 +204,8 @@ def difference(one: Batch, other: Batch, attention_mask: np.ndarray) -> float:
 
     Args:
         one: outputs by name.
-        other: those they should be; above 1, differences count as shares of the
-            largest.
+        other: the expected ones; differences are relative to their largest value
+            where that is above 1.
         attention_mask: of the inputs.
     """
     if set(one) != set(other):
@@ -288,7 +288,7 @@ FORMATS = {
 }
 
 
-# === Checks, all before anything is written ===
+# === Checks, before anything is written ===
 
 
 def _target(directory: Path, form: Format, overwrite: bool) -> Path:
@@ -299,7 +299,7 @@ def _target(directory: Path, form: Format, overwrite: bool) -> Path:
     if not overwrite and directory.exists() and any(directory.iterdir()):
         raise ExistingOutputError(
             f"Expected no directory at {directory}, or an empty one; it holds files. "
-            "Choose another, or ask to overwrite it."
+            "Choose another one, or pass overwrite=True (--overwrite)."
         )
     return directory
 
@@ -318,7 +318,7 @@ def _labeled(config: Config, labels: Sequence[str] | None) -> Config:
 def _length(form: Format, length: int | None, config: Config) -> int:
     limit = config.max_length
     if length is not None and not form.fixed:
-        raise ConfigError("Expected no length: rows of any length are taken here.")
+        raise ConfigError("Expected no length: this format takes rows of any length.")
     if length is not None and not 1 <= length <= limit:
         raise ConfigError(
             f"Expected a length from 1 to {limit} (max_position_embeddings). "

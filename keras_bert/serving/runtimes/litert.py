@@ -12,8 +12,8 @@ from keras_bert.models import PreTrainedModel
 def litert_model(model: PreTrainedModel, length: int) -> bytes:
     """Returns a model as LiteRT, for one row of a fixed length.
 
-    Of LiteRT's own operations alone, so that every device has them. They know no
-    rows of free length, and no way to leave padding out.
+    It uses only LiteRT's built-in operations, which every device has. They support
+    neither rows of any length nor leaving padding out.
 
     Args:
         model: any model of this package.
@@ -39,7 +39,7 @@ def litert_model(model: PreTrainedModel, length: int) -> bytes:
         return named_outputs(model(features, training=False))
 
     function = tf.function(forward, input_signature=specs, autograph=False)
-    state = tf.Module()  # a Keras model's variables would be left out
+    state = tf.Module()  # the variables of a Keras model would be left out
     state.weights = [weight.value for weight in model.weights]
     with activations.forms(**_GELU):
         concrete = function.get_concrete_function()
@@ -48,7 +48,7 @@ def litert_model(model: PreTrainedModel, length: int) -> bytes:
     return converter.convert()
 
 
-# In the form that becomes LiteRT's own operation; it lacks erf.
+# In the form that becomes LiteRT's own operation; it has no erf.
 _GELU = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),

@@ -1,7 +1,7 @@
-"""One runtime measured, in a process of its own: `benchmark` starts it.
+"""Measures one runtime, in a process of its own that `benchmark` starts.
 
-Reads the work from a file, writes the outputs to another, and prints its figures as
-a line of JSON. Imports no more than the runtime itself, so that memory is its own.
+Reads the workload from a file, writes the outputs to another, and prints the results as
+a line of JSON. It imports only the runtime, whose memory it measures.
 """
 
 import json
@@ -21,16 +21,16 @@ ROUNDS = 3
 
 
 def measure(run: Session, batches: list[Batch], rows: list[Batch]) -> dict:
-    """Returns the figures of a runtime.
+    """Returns latency and throughput of a runtime.
 
     Args:
         run: the loaded model.
-        batches: of rows of mixed lengths.
-        rows: single ones, for latency.
+        batches: rows of mixed lengths, for throughput.
+        rows: single rows, for latency.
 
     Returns:
-        Percentiles of the time of one row in ms, and real tokens per second of time
-        and of CPU time.
+        Percentiles of the time of one row in ms, and real tokens per second of wall
+        time and of CPU time.
     """
     batches = [part for batch in batches for part in fitted(batch, run.shape)]
     rows = [part for row in rows for part in fitted(row, run.shape)]
@@ -55,7 +55,7 @@ def _timed(run: Function, inputs: list[Batch]) -> tuple[float, float]:
 
 
 def fitted(batch: Batch, shape: tuple[int | None, ...]) -> Iterator[Batch]:
-    """Yields a batch as it is, or row by row at the length a runtime has."""
+    """Yields a batch as it is, or row by row at the fixed length of a runtime."""
     if None in shape:
         yield batch
         return
@@ -103,12 +103,12 @@ def _keras(path: Path) -> Session:
 
 
 def main(directory: str, precision: str, threads: str, work: str, out: str) -> None:
-    """Measures one model, and prints what was measured.
+    """Measures one model and prints the results.
 
     Args:
         directory: of the model, or the path of a `.keras` file.
         precision: to compute in.
-        threads: number of them.
+        threads: number of threads.
         work: file of batches.
         out: file for the outputs.
     """
@@ -124,9 +124,9 @@ def main(directory: str, precision: str, threads: str, work: str, out: str) -> N
 
 
 def peak_memory() -> int:
-    """Returns the most memory this process ever held, in bytes."""
+    """Returns the peak memory of this process, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # rusage counts what the parent held too, on Linux
+    if status.exists():  # on Linux rusage includes what the parent held
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
         return int(found[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Packages of other runtimes, imported when they are needed."""
+"""Packages of other runtimes, imported when needed."""
 
 import importlib
 import importlib.util
@@ -36,12 +36,12 @@ def require(module: str) -> ModuleType:
             f"Expected {package}, which is not installed. Install it with "
             f"`pip install 'bert-for-keras[{EXTRAS[package]}]'`."
         )
-    # OpenVINO and NNCF report their use to their makers with it, and do without it
-    # where it cannot be imported.
+    # OpenVINO and NNCF report their usage to their vendor with it, and work without
+    # it.
     sys.modules.setdefault("openvino_telemetry", None)
     return importlib.import_module(module)
 
 
 def installed(package: str) -> bool:
-    """Tells whether a package can be imported, without importing it."""
+    """Tells whether a package is installed, without importing it."""
     return importlib.util.find_spec(package) is not None

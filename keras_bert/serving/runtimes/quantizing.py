@@ -1,4 +1,4 @@
-"""Weights and products in eight bits, by the runtimes' own tools."""
+"""Quantization to eight bits, by the runtimes' own tools."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ Batch = Mapping[str, np.ndarray]
 
 
 def _onnx_dynamic(file: Path, calibration: list[Batch]) -> None:
-    """Stores weights in int8; activations are rounded as they come."""
+    """Weights in int8; activations are quantized as they are computed."""
     with _replaced(file) as (old, new), _quietly("onnxruntime"):
         _tools().quantize_dynamic(
             old, new, op_types_to_quantize=["MatMul", "Gather"], per_channel=True
@@ -29,7 +29,7 @@ def _onnx_dynamic(file: Path, calibration: list[Batch]) -> None:
 
 
 def _onnx_calibrated(file: Path, calibration: list[Batch]) -> None:
-    """Weights and what they are multiplied with are int8, at scales found before."""
+    """Weights and activations of dense layers in int8, at calibrated scales."""
     with _replaced(file) as (old, new), _quietly("onnxruntime"):
         _tools().quantize_static(
             old,
@@ -46,7 +46,7 @@ def _tools() -> Any:
 
 
 def _reader(calibration: list[Batch]) -> Any:
-    """Returns the batches in the form ONNX Runtime reads them."""
+    """Returns the batches as ONNX Runtime reads them."""
     batches = map(_inputs, calibration)
 
     class Reader(_tools().CalibrationDataReader):
@@ -62,7 +62,7 @@ def _inputs(batch: Batch) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _replaced(file: Path) -> Iterator[tuple[Path, Path]]:
-    """Gives the file and a path for what takes its place."""
+    """Yields the file and the path to write its replacement to."""
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         new = Path(scratch) / file.name
         yield file, new
@@ -74,7 +74,7 @@ def _replaced(file: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _openvino_calibrated(graph: Any, calibration: list[Batch]) -> Any:
-    """Products run in int8, at scales found before."""
+    """Matrix products in int8, at calibrated scales."""
     nncf = require("nncf")
     with _quietly("nncf"):
         return nncf.quantize(
@@ -86,7 +86,7 @@ def _openvino_calibrated(graph: Any, calibration: list[Batch]) -> Any:
 
 
 def _openvino_weights(graph: Any, calibration: list[Batch]) -> Any:
-    """Stores weights in int8; products run as they did."""
+    """Weights in int8; products are computed as before."""
     nncf = require("nncf")
     with _quietly("nncf"):
         return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
@@ -94,7 +94,7 @@ def _openvino_weights(graph: Any, calibration: list[Batch]) -> Any:
 
 @contextlib.contextmanager
 def _quietly(name: str) -> Iterator[None]:
-    """Keeps a tool's notes and progress bars, which it prints, to itself."""
+    """Silences the log messages and progress bars of a tool."""
     logger = logging.getLogger(name)
     level, root = logger.level, logging.getLogger().level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Running a written model: one call for every runtime."""
+"""Runs exported models: one call for every runtime."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,8 +19,8 @@ class Session(NamedTuple):
     """A loaded model.
 
     Attributes:
-        run: from inputs to outputs, both by name.
-        shape: of the inputs; None where a size is free.
+        run: computes outputs from inputs, both by name.
+        shape: of the inputs; None where any size is taken.
     """
 
     run: Function
@@ -43,13 +43,13 @@ def load(
 
     Args:
         directory: holds `model.onnx`, `model.xml`, `model.tflite` or `saved_model.pb`.
-        threads: to compute with; None leaves the number to the runtime.
-        precision: "bfloat16" lets OpenVINO compute in it, where the CPU can; the
-            others compute as they are stored.
+        threads: number of threads; None leaves it to the runtime.
+        precision: "bfloat16" lets OpenVINO compute in it, where the CPU can; other
+            runtimes compute in the precision of the file.
 
     Raises:
-        MissingFileError: there is no such file.
-        UnknownNameError: OpenVINO has no such precision.
+        MissingFileError: the directory holds no such file.
+        UnknownNameError: the precision is unknown.
         MissingExtraError: the runtime is not installed.
 
     Example:
@@ -110,7 +110,7 @@ def _litert(path: Path, threads: int | None, precision: str) -> Session:
 
 
 def _saved_model(path: Path, threads: int | None, precision: str) -> Session:
-    # TensorFlow takes the number of threads from its environment, at its start.
+    # TensorFlow reads the number of threads from the environment, when it starts.
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the operations of text signatures
 
