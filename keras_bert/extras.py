@@ -1,6 +1,7 @@
 """Optional dependencies, each imported where it is used."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from keras_bert.errors import MissingExtraError
@@ -16,6 +17,11 @@ EXTRAS = {
     "jieba": ("chinese", "whole-word masking of Chinese text"),
     "apache_beam": ("beam", "Beam pipelines and remote files"),
     "grpc": ("grpc", "gRPC"),
+    "onnx": ("onnx", "ONNX files"),
+    "onnxruntime": ("onnx", "running and quantizing ONNX files"),
+    "openvino": ("openvino", "OpenVINO files"),
+    "nncf": ("openvino", "eight bits in OpenVINO files"),
+    "ai_edge_litert": ("litert", "running LiteRT files"),
 }
 
 
@@ -41,3 +47,8 @@ def require(module: str) -> ModuleType:
             f"Expected {package}, needed for {purpose}. Received: {error}. Install it "
             f"with `pip install 'bert-for-keras[{extra}]'`."
         ) from error
+
+
+def installed(module: str) -> bool:
+    """Tells whether a top-level module is installed, without importing it."""
+    return importlib.util.find_spec(module) is not None

@@ -281,7 +281,7 @@ def save_pretrained(
         model: has `config`, `parts_held` and `weights`.
         path: the directory; it appears whole or not at all.
         format: a name of `keras_bert.checkpoints.formats.FORMATS`.
-        tokenizer: has `save_pretrained`; written beside the weights.
+        tokenizer: has `save_pretrained`; written next to the weights.
         overwrite: replace an existing checkpoint directory.
         file_format: of Hugging Face weights, "safetensors" or "bin".
         max_shard_size: of a file of weights, in bytes or as "5GB"; None takes the

@@ -118,7 +118,10 @@ class PlanSummary(NamedTuple):
         )
 
     def _memory(self, estimates: Any, rows: int) -> str:
-        features, wide = self.batch[0], self.model.policy.compute_dtype == "float32"
+        features, wide = (
+            self.batch[0],
+            self.model.dtype_policy.compute_dtype == "float32",
+        )
         parameters = self.model.count_params()
         added = estimates.training_bytes(
             parameters,

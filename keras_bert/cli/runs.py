@@ -210,8 +210,8 @@ def _some_stay_frozen(plan: Any, model: Any) -> bool:
 # What a printed plan mentions besides its numbers, and when; {1} is the model.
 _REMARKS = (
     (
-        lambda plan, model: model.policy.name != "float32",
-        "computed in {1.policy.name}",
+        lambda plan, model: model.dtype_policy.name != "float32",
+        "computed in {1.dtype_policy.name}",
     ),
     (
         lambda plan, model: plan.freeze_layers is not None and not plan.unfreeze_every,

@@ -107,11 +107,6 @@ class SelfAttention(Layer):
     Google's `modeling.py`.
     """
 
-    def __init__(self, config: Any, **kwargs: Any):
-        # The bias must stay float32: -1e9 is infinite in float16. The sublayers cast
-        # what they are given.
-        super().__init__(config, **{"autocast": False, **kwargs})
-
     def build(self, input_shape: Any = None) -> None:
         width = self.config.hidden_size
         self.query = self.add_dense(width, "query", width)

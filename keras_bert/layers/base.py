@@ -1,13 +1,13 @@
 """What all layers share: the config they take, and how they make their sublayers."""
 
-from typing import Any
+import zlib
+from typing import Any, Self
 
 import keras
 
 from keras_bert import families
 from keras_bert.config import Config
 from keras_bert.layers.dropout import Dropout
-from keras_bert.layers.initializers import normal
 
 
 class Composite:
@@ -36,9 +36,20 @@ class Composite:
         return self._built(Dropout, rate, name, **options)
 
     def initializer(self, name: str) -> keras.Initializer:
-        """Returns the initializer of the weights of a sublayer."""
-        place = f"{self.path}/{name}" if self.path else name
-        return normal(self.config.initializer_range, self.seed, place)
+        """Returns the truncated normal that the weights of a sublayer start from.
+
+        Source: `create_initializer` in Google's `modeling.py`.
+        """
+        seed, place = self.seed, f"{self.path}/{name}" if self.path else name
+        if seed is not None:  # weights of equal shape differ
+            seed = zlib.crc32(f"{seed}/{place}".encode()) & 0x7FFFFFFF
+        stddev = self.config.initializer_range
+        return keras.initializers.TruncatedNormal(stddev=stddev, seed=seed)
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
+        config = dict(config)
+        return cls(families.read_config(config.pop("config")), **config)
 
     def _built(
         self, kind: type, size: Any, name: str, shape: Any = None, **options: Any
@@ -51,6 +62,9 @@ class Composite:
 class Layer(Composite, keras.layers.Layer):
     """A layer that takes a model's config and makes its sublayers in `build()`.
 
+    It does not cast what it is given; its sublayers do. The attention bias must stay
+    float32: -1e9 is infinite in float16.
+
     Args:
         config: the hyper-parameters of the model.
         seed: seed of the initial values; None takes Keras' global one.
@@ -58,14 +72,9 @@ class Layer(Composite, keras.layers.Layer):
     """
 
     def __init__(self, config: Config, *, seed: int | None = None, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.config, self.seed = config, seed
 
     def get_config(self) -> dict:
         values = {"config": self.config.to_dict(), "seed": self.seed}
         return {**super().get_config(), **values}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Layer":
-        config = dict(config)
-        return cls(families.read_config(config.pop("config")), **config)

@@ -120,9 +120,6 @@ class OutputBias(Layer):
         float32 `(..., vocab)`.
     """
 
-    def __init__(self, config: Any, **kwargs: Any):
-        super().__init__(config, **{"autocast": False, **kwargs})
-
     def build(self, input_shape: Any = None) -> None:
         shape = (self.config.vocab_size,)
         self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")

@@ -41,7 +41,7 @@ class LayerNorm(Layer):
         epsilon: str = "layer_norm_eps",
         **kwargs: Any,
     ):
-        super().__init__(config, **{"autocast": False, **kwargs})
+        super().__init__(config, **kwargs)
         self.width, self.epsilon = width, epsilon
 
     def build(self, input_shape: Any = None) -> None:

@@ -43,9 +43,7 @@ class TransformerBlock(Layer):
     Google's `modeling.py`.
     """
 
-    def __init__(self, config: Any, **kwargs: Any):
-        super().__init__(config, **{"autocast": False, **kwargs})  # see SelfAttention
-        self.activation_checkpointing = False
+    activation_checkpointing = False
 
     def build(self, input_shape: Any = None) -> None:
         self.attention = self.add_layer(SelfAttention, "attention")

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_bert import families, layers
+from keras_bert import layers
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError
-from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers.attention import attend as attend_in_rows
-from keras_bert.layers.base import Composite
-from keras_bert.models import inputs as model_inputs
+from keras_bert.models.base import BaseModel
 
 Tensor = Any
 
@@ -34,14 +32,13 @@ class Encoded(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class Encoder(Composite, keras.Model):
+class Encoder(BaseModel):
     """A transformer encoder.
 
     Args:
         config: the hyper-parameters.
         pooler: make the pooling layer too.
-        seed: seed of initial values and dropout; None takes Keras' global one.
-        dtype, name: as for Keras.
+        dtype, seed, name: see `BaseModel`.
 
     Call arguments:
         inputs: see `PreTrainedModel`.
@@ -61,21 +58,10 @@ class Encoder(Composite, keras.Model):
         TensorShape([1, 128])
     """
 
-    input_names = (*ENCODER_INPUTS, "cls_positions")
-
-    def __init__(
-        self,
-        config: Config,
-        pooler: bool = True,
-        *,
-        dtype: Any = None,
-        seed: int | None = None,
-        name: str = "encoder",
-    ):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, config: Config, pooler: bool = True, **kwargs: Any):
+        super().__init__(config, **{"name": "encoder", **kwargs})
         _refuse_unbuilt(config)
-        self.config, self.seed = config, seed
-        self.dropout_seed = layers.DropoutSeed(seed, name="dropout_seed")
+        self.dropout_seed = layers.DropoutSeed(self.seed, name="dropout_seed")
         self.dropout_seed.build()
         self.embeddings = self.add_layer(layers.Embeddings, "embeddings")
         self.embedding_projection = None
@@ -122,13 +108,8 @@ class Encoder(Composite, keras.Model):
             attentions.append(probabilities)
         return Encoded(hidden, tuple(hidden_states), tuple(attentions), seed)
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
-        inputs = model_inputs.named(inputs)
-        model_inputs.check(inputs, self.config)
-        return super().__call__(inputs, **kwargs)
-
     def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
-        inputs = model_inputs.complete(inputs, self.config, self.input_names)
+        inputs = self.complete(inputs)
         encoded = self.encode(inputs, training=training)
         outputs = encoded._asdict()
         del outputs["dropout_seed"]
@@ -138,21 +119,14 @@ class Encoder(Composite, keras.Model):
             )
         return outputs
 
-    # === Layers ===
-
-    @property
-    def layers(self) -> UserList:
-        """All layers. Not a list, which Keras' files would hold by number."""
-        return UserList(super().layers)
-
     @property
     def blocks(self) -> UserList:
         """The transformer blocks, from the input on."""
         return UserList(getattr(self, name) for name in self._block_names)
 
     @property
-    def _block_names(self) -> UserList:
-        return UserList(f"layer_{i}" for i in range(self.config.num_hidden_layers))
+    def _block_names(self) -> list[str]:
+        return [f"layer_{i}" for i in range(self.config.num_hidden_layers)]
 
     @property
     def activation_checkpointing(self) -> bool:
@@ -169,21 +143,8 @@ class Encoder(Composite, keras.Model):
         for block in self.blocks:
             block.activation_checkpointing = value
 
-    # === Files ===
-
     def get_config(self) -> dict:
-        return {
-            "config": self.config.to_dict(),
-            "pooler": self.pooler is not None,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "seed": self.seed,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Encoder":
-        config = dict(config)
-        return cls(families.read_config(config.pop("config")), **config)
+        return {**super().get_config(), "pooler": self.pooler is not None}
 
 
 def _refuse_unbuilt(config: Config) -> None:

@@ -10,12 +10,7 @@ from keras import ops
 from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
-from keras_bert.layers import (
-    MaskedLMTransform,
-    OutputBias,
-    Pooler,
-    gather_positions,
-)
+from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel
@@ -145,8 +140,7 @@ class PreTraining(MaskedLM):
     """Masked LM and next-sentence prediction, as BERT was pretrained.
 
     Call arguments:
-        inputs: as for `PreTrainedModel`, and `masked_lm_positions`
-            `(batch, predictions)`; absent: every position.
+        inputs: as for `MaskedLM`.
 
     Returns:
         A dict: `prediction_logits` float32 `(batch, predictions, vocab)`;
@@ -209,21 +203,18 @@ class SequenceClassification(PreTrainedModel):
         return self.config.num_labels
 
     def make_head(self) -> None:
-        own, rate = self.family.poolers.get(self.kind), self._dropout_rate
+        own, rate = (
+            self.family.poolers.get(self.kind),
+            self.config.dropout_of(self.kind),
+        )
         self.pre_classifier, self.pre_dropout = None, None
         if own:
-            activation = own.activation
-            self.pre_classifier = self.add_layer(
-                Pooler, "pre_classifier", activation=activation
-            )
+            options = {"activation": own.activation}
+            self.pre_classifier = self.add_layer(Pooler, "pre_classifier", **options)
         if own and own.drops:
             self.pre_dropout = self.add_dropout(rate, "pre_classifier_dropout")
         self.dropout = self.add_dropout(rate, "classifier_dropout")
         self.classifier = self.add_output(self.num_outputs, "classifier")
-
-    @property
-    def _dropout_rate(self) -> float:
-        return self.config.dropout_of(self.kind)
 
     def classify(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
         """Returns the outputs of the last layer, for each row."""

@@ -1,29 +1,26 @@
-"""What all models share: an encoder, inputs, other sizes and forms, files."""
+"""What all models share: an encoder, a head, other sizes and forms, files."""
 
 from collections import UserList
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import keras
 
-from keras_bert import families
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError
 from keras_bert.families.family import Family
-from keras_bert.features import ENCODER_INPUTS
-from keras_bert.layers.base import Composite
-from keras_bert.models import inputs as model_inputs
+from keras_bert.models import quantization, resizing
+from keras_bert.models.base import BaseModel
 from keras_bert.models.encoder import Encoded, Encoder
 from keras_bert.models.flat_files import flat_layers, is_flat
-from keras_bert.models.quantization import mode_of, quantize
 from keras_bert.models.training import Trainable
 
 Tensor = Any
 STATES = ("hidden_states", "attentions")
 
 
-class PreTrainedModel(Composite, Trainable):
+class PreTrainedModel(BaseModel, Trainable):
     """An encoder with a head.
 
     A head is a subclass: it makes its layers in `make_head()` and computes its outputs
@@ -31,10 +28,7 @@ class PreTrainedModel(Composite, Trainable):
 
     Args:
         config: the hyper-parameters.
-        dtype: dtype policy, for instance "mixed_bfloat16"; None takes Keras' global
-            one.
-        seed: seed of initial values and dropout; None takes Keras' global one.
-        name: name of the model.
+        dtype, seed, name: see `BaseModel`.
         **options: what a head's `parts_for` knows.
 
     Attributes:
@@ -58,7 +52,6 @@ class PreTrainedModel(Composite, Trainable):
     choices: ClassVar[bool] = False  # inputs have an axis of choices
     # Outputs are computed token by token, of tokens in any order.
     per_token: ClassVar[bool] = False
-    input_names: ClassVar[tuple[str, ...]] = (*ENCODER_INPUTS, "cls_positions")
     _reads_flat_file = False
 
     def __init__(
@@ -70,8 +63,7 @@ class PreTrainedModel(Composite, Trainable):
         name: str | None = None,
         **options: Any,
     ):
-        super().__init__(name=name, dtype=dtype)
-        self.config, self.seed = config, seed
+        super().__init__(config, dtype=dtype, seed=seed, name=name)
         self._options = options
         pooler = "pooler" in self.parts_held
         self.encoder = Encoder(config, pooler, dtype=dtype, seed=seed)
@@ -101,11 +93,6 @@ class PreTrainedModel(Composite, Trainable):
 
     # === Calling ===
 
-    def __call__(self, inputs: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
-        # Before Keras makes tensors of arrays, whose values cannot be checked. Graphs
-        # of flat models hold a `mask` that says nothing.
-        return super().__call__(self.check(inputs), *args, **kwargs)
-
     def call(self, inputs: Any, training: bool = False) -> Any:
         inputs = self.complete(inputs)
         encoded = self.encoder.encode(self.rows(inputs), training=training)
@@ -114,28 +101,6 @@ class PreTrainedModel(Composite, Trainable):
             if getattr(self.config, f"output_{name}"):
                 outputs[name] = getattr(encoded, name)
         return outputs["logits"] if list(outputs) == ["logits"] else outputs
-
-    def check(self, inputs: Any) -> dict[str, Any]:
-        """Returns inputs by name; refuses rows too long, and ids out of range.
-
-        Raises:
-            InputError: naming the input, what it holds and what it may hold.
-        """
-        inputs = model_inputs.named(inputs)
-        model_inputs.check(inputs, self.config)
-        return inputs
-
-    def complete(
-        self, inputs: Any, names: Iterable[str] | None = None
-    ) -> dict[str, Tensor]:
-        """Returns inputs of the model: those given, and the others derived.
-
-        Args:
-            inputs: see `PreTrainedModel`.
-            names: which of them; None takes all.
-        """
-        inputs, names = model_inputs.named(inputs), names or self.input_names
-        return model_inputs.complete(inputs, self.config, names)
 
     def pooled(self, encoded: Encoded, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pools the first token, or the first of every piece of a packed row."""
@@ -147,19 +112,6 @@ class PreTrainedModel(Composite, Trainable):
         return self.add_dense(units, name, self.config.hidden_size, dtype="float32")
 
     # === Other sizes and forms ===
-
-    @property
-    def policy(self) -> Any:
-        """The dtype policy."""
-        return self.dtype_policy
-
-    @property
-    def layers(self) -> list | UserList:
-        """The layers, the encoder first. Keras' files hold a list's by number."""
-        if self._reads_flat_file:
-            self._reads_flat_file = False
-            return flat_layers(self)
-        return UserList(super().layers)
 
     @classmethod
     def parts_for(cls) -> tuple[str, ...]:
@@ -178,91 +130,34 @@ class PreTrainedModel(Composite, Trainable):
             config: its config.
             seed: of its initial values and dropout.
         """
-        return type(self)(config, dtype=self.policy, seed=seed, **self._options)
+        return type(self)(config, dtype=self.dtype_policy, seed=seed, **self._options)
 
-    def resize_token_embeddings(
-        self,
-        new_size: int | None = None,
-        *,
-        pad_to_multiple_of: int | None = None,
-        seed: int | None = None,
-    ) -> "PreTrainedModel":
-        """Returns a model with another size of vocabulary.
-
-        The word embeddings, the masked-LM output matrix that is tied to them and the
-        masked-LM bias change together; everything else is copied. This model stays as
-        it is, and the new one is not compiled. Add the tokens to the tokenizer, at the
-        end, too.
-
-        Args:
-            new_size: number of tokens; fewer cut the last ones off, None keeps the
-                number, for padding alone.
-            pad_to_multiple_of: rounds the number up; a multiple of 64 or 128 suits
-                GPUs and TPUs.
-            seed: of the new rows, drawn as for a new model (new biases are zero);
-                None takes the model's own.
-
-        Raises:
-            InputError: a size below one.
-            ConfigError: the pad token would be cut off.
-
-        Example:
-            >>> from keras_bert import BertConfig, BertModel
-            >>> config = BertConfig(
-            ...     vocab_size=37, hidden_size=8, num_hidden_layers=1,
-            ...     num_attention_heads=2, intermediate_size=8)
-            >>> model = BertModel(config).resize_token_embeddings(
-            ...     40, pad_to_multiple_of=16)
-            >>> model.config.vocab_size
-            48
-
-        Source: Hugging Face's method of this name.
-        """
-        from keras_bert.models.resizing import resize_token_embeddings
-
-        return resize_token_embeddings(
-            self, new_size, pad_to_multiple_of=pad_to_multiple_of, seed=seed
-        )
-
-    def quantize(self, mode: str = "int8", **_: Any) -> None:
-        """Stores dense kernels and embedding tables in fewer bits, in place.
-
-        For inference; `.keras` files, `save_weights` and SavedModels keep it, and
-        `save_pretrained`, whose formats are floats, refuses.
-
-        Args:
-            mode: "int8" or "int4".
-
-        Raises:
-            UnknownNameError: there is no such mode.
-            ConfigError: the model is quantized already.
-        """
-        quantize(self, mode)
+    resize_token_embeddings = resizing.resize_token_embeddings
+    quantize = quantization.quantize
 
     # === Files ===
 
     def get_config(self) -> dict:
-        mode = mode_of(self)
-        return {
-            **({"quantization": mode} if mode else {}),
-            "config": self.config.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.policy),
-            "seed": self.seed,
-            "name": self.name,
-            "frozen": [_place(x) for x in self._flatten_layers() if not x.trainable],
-            **self._options,
-        }
+        mode = quantization.mode_of(self)
+        quantized = {"quantization": mode} if mode else {}
+        return {**super().get_config(), **quantized, **self._options}
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects: Any = None) -> "PreTrainedModel":
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
         config = dict(config)
-        mode, frozen = config.pop("quantization", None), config.pop("frozen", ())
-        model = cls(families.read_config(config.pop("config")), **config)
-        for layer in model._flatten_layers() if frozen else ():
-            layer.trainable = _place(layer) not in frozen
+        mode = config.pop("quantization", None)
+        model = super().from_config(config)
         if mode:
             model.quantize(mode)
         return model
+
+    @property
+    def layers(self) -> list | UserList:
+        """The layers, the encoder first."""
+        if self._reads_flat_file:
+            self._reads_flat_file = False
+            return flat_layers(self)
+        return super().layers
 
     def load_own_variables(self, store: Any) -> None:
         """Prepares for what Keras then does: reading the file layer by layer."""
@@ -327,7 +222,7 @@ class PreTrainedModel(Composite, Trainable):
             path: the directory; it appears whole or not at all.
             format: "keras" (our own), "huggingface", "google", "model_garden" or
                 "keras_hub".
-            tokenizer: written beside the weights.
+            tokenizer: written next to the weights.
             overwrite: replace the directory if it is there.
             **options: what the format knows, such as `file_format="bin"`.
 
@@ -340,16 +235,13 @@ class PreTrainedModel(Composite, Trainable):
         """
         from keras_bert.loading import save_pretrained
 
-        if mode_of(self):
+        mode = quantization.mode_of(self)
+        if mode:
             raise ConfigError(
-                f"Expected weights in floats for a checkpoint. Received: "
-                f"{mode_of(self)}. Save it before it is quantized, or use .keras."
+                f"Expected weights in floats for a checkpoint. Received: {mode}. "
+                "Save it before it is quantized, or use .keras."
             )
 
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options
         )
-
-
-def _place(layer: keras.layers.Layer) -> str:
-    return layer.path or layer.name

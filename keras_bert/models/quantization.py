@@ -10,14 +10,16 @@ MODES = ("int8", "int4")
 _KINDS = (keras.layers.Dense, keras.layers.Embedding)
 
 
-def quantize(model: keras.Model, mode: str) -> None:
-    """Quantizes a model's dense layers and embedding tables in place.
+def quantize(model: keras.Model, mode: str = "int8", **_: Any) -> None:
+    """Stores dense kernels and embedding tables in fewer bits, in place.
 
-    Keras' own `Model.quantize` stops at the first layer that has weights of another
-    kind, or none. LayerNorm and biases stay as they are.
+    For inference; `.keras` files, `save_weights` and SavedModels keep it, and
+    `save_pretrained`, whose formats are floats, refuses. LayerNorm and biases stay as
+    they are. Keras' own `Model.quantize` stops at the first layer that has weights of
+    another kind, or none.
 
     Args:
-        model: any model of this package.
+        model: a model of this package.
         mode: "int8" or "int4".
 
     Raises:

@@ -1,29 +1,48 @@
 """Another size of vocabulary for a model that is there."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from keras import ops
 
 from keras_bert.errors import InputError
 
+Model = TypeVar("Model", bound=Any)
+
 
 def resize_token_embeddings(
-    model: Any,
+    model: Model,
     new_size: int | None = None,
     *,
     pad_to_multiple_of: int | None = None,
     seed: int | None = None,
-) -> Any:
-    """Makes a model with another size of vocabulary; see `PreTrainedModel`.
+) -> Model:
+    """Returns a model with another size of vocabulary.
+
+    The word embeddings, the masked-LM output matrix that is tied to them and the
+    masked-LM bias change together; everything else is copied. This model stays as it
+    is, and the new one is not compiled. Add the tokens to the tokenizer, at the end,
+    too.
 
     Args:
         model: a model of this package.
-        new_size: number of tokens; None keeps it, for padding alone.
-        pad_to_multiple_of: rounds the number up.
-        seed: of the new rows.
+        new_size: number of tokens; fewer cut the last ones off, None keeps the number,
+            for padding alone.
+        pad_to_multiple_of: rounds the number up; a multiple of 64 or 128 suits GPUs
+            and TPUs.
+        seed: of the new rows, drawn as for a new model (new biases are zero); None
+            takes the model's own.
 
-    Returns:
-        A new model.
+    Raises:
+        InputError: a size below one.
+        ConfigError: the pad token would be cut off.
+
+    Example:
+        >>> from keras_bert import BertConfig, BertModel
+        >>> model = BertModel(BertConfig.preset("tiny", vocab_size=37))
+        >>> model.resize_token_embeddings(40, pad_to_multiple_of=16).config.vocab_size
+        48
+
+    Source: Hugging Face's method of this name.
     """
     size = _rounded(new_size or model.config.vocab_size, pad_to_multiple_of)
     resized = model.like(

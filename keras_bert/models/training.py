@@ -77,6 +77,20 @@ class Trainable(keras.Model):
             **kwargs,
         )
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the training step; see `keras.Model`.
+
+        TensorFlow traces a step twice if the first time creates variables, which takes
+        seconds: those of the optimizer and of the losses of several outputs are
+        created before.
+        """
+        if self.optimizer is not None and _traces_on_one_device(self):
+            self.optimizer.build(self.trainable_variables)
+            if isinstance(self.loss, Mapping) and not self._compile_loss.built:
+                outputs = dict.fromkeys(self.loss, 0.0)  # their names alone matter
+                self._compile_loss.build(outputs, outputs)
+        return super().make_train_function(force)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -131,3 +145,8 @@ def _by_output(objectives: Mapping[str, Objective], attribute: str) -> Any:
     if all(value is None for value in values.values()):
         return None
     return values.get("logits", values)
+
+
+def _traces_on_one_device(model: keras.Model) -> bool:
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return on_tensorflow and model._distribute_strategy is None

@@ -180,7 +180,7 @@ def measured_step_seconds(
         model = make_model()
     model.encoder.activation_checkpointing = plan.activation_checkpointing
     once = replace(plan, gradient_accumulation_steps=1)
-    optimizer = scale_float16(once.optimizer_for(model.config), model.policy)
+    optimizer = scale_float16(once.optimizer_for(model.config), model.dtype_policy)
     steps = devices.steps(model, optimizer, 1)
     replicas = devices.replicas
     most = batch_size // plan.gradient_accumulation_steps // replicas

@@ -130,7 +130,7 @@ class Run:
         self._devices = distribution(plan.distribution, plan.model_shards)
         with self._devices.scope():
             optimizer = plan.optimizer_for(self.model.config)
-            self.optimizer = scale_float16(optimizer, self.model.policy)
+            self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
             self.model, self.optimizer, plan.gradient_accumulation_steps
         )
@@ -138,7 +138,7 @@ class Run:
             self.directory.mkdir(parents=True, exist_ok=True)
             claim(self.directory, plan, self.model.config)
         self._schedule = plan.learning_rate_schedule()
-        self._limit = matmul_limit(self.model.policy.compute_dtype)
+        self._limit = matmul_limit(self.model.dtype_policy.compute_dtype)
         if self.before is not None:
             if self.writes:
                 hand_over(self.before, self.directory)

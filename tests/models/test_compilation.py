@@ -1,13 +1,12 @@
-"""Whether XLA compiles is chosen by platform, said, and left to the user."""
+"""How steps are compiled: by XLA where it is faster, and traced once."""
 
 import logging
 
 import keras
 import pytest
 
-from keras_bert import BertForSequenceClassification
-from keras_bert.models import compilation
-from tests.cases import CONFIG
+from keras_bert.models import MODELS, BertForSequenceClassification, compilation
+from tests.cases import CASES, CONFIG
 
 LOGGER = compilation.logger.name
 
@@ -27,3 +26,19 @@ def test_what_the_user_says_counts(chosen):
     model = BertForSequenceClassification(CONFIG, seed=1)
     model.compile(jit_compile=chosen)
     assert model.jit_compile is chosen
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it traces")
+@pytest.mark.parametrize("name", ["BertForPreTraining", "BertForMaskedLM"])
+def test_a_training_step_is_traced_once(name, monkeypatch):
+    traced, train_step = [], keras.Model.train_step
+
+    def counted(self, data):
+        traced.append(self)
+        return train_step(self, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", counted)
+    model = MODELS[name](CONFIG.replace(num_hidden_layers=1), seed=1)
+    model.compile()
+    model.fit(CASES[name].features(), CASES[name].labels, verbose=0)
+    assert len(traced) == 1

@@ -77,7 +77,7 @@ parts = pytest.mark.parametrize(
 @pytest.mark.parametrize("policy", MIXED)
 def test_losses_norms_and_sums_are_float32(policy, parts):
     steps = _steps(policy, parts)
-    assert steps.model.policy.compute_dtype == policy.removeprefix("mixed_")
+    assert steps.model.dtype_policy.compute_dtype == policy.removeprefix("mixed_")
     sums = steps.train(_batch())
     names = {"loss", "grad_norm", "mlm_loss", "nsp_loss", "mlm_accuracy", "tokens"}
     assert names < sums.keys()

@@ -383,7 +383,7 @@ before = estimates.process_bytes()
 config = BertConfig.preset(size)
 model = BertForPreTraining(config, seed=0, dtype=dtype)
 model.encoder.activation_checkpointing = bool(twice)
-optimizer = scale_float16(Plan(steps=9).optimizer_for(config), model.policy)
+optimizer = scale_float16(Plan(steps=9).optimizer_for(config), model.dtype_policy)
 steps = distribution("one").steps(model, optimizer, parts)
 features = {
     "input_ids": np.full((rows, seq), 7, "int32"),

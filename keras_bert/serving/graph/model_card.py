@@ -25,7 +25,7 @@ def describe(servable: Servable) -> dict[str, Any]:
         "model": type(model).__name__,
         "task": servable.task.name,
         "config": model.config.to_dict(),
-        "dtype": model.policy.name,
+        "dtype": model.dtype_policy.name,
         "parameters": model.count_params(),
         "keras_bert": __version__,
         "tensorflow": tf.__version__,

@@ -79,7 +79,7 @@ class Servable:
         )
         self.pairs = _takes_pairs(pairs, self.task, model.config)
         self._replaced_weights: low_precision_weights.Replacements = []
-        policy = model.policy
+        policy = model.dtype_policy
         if round_weights and policy.compute_dtype != policy.variable_dtype:
             traced = self._chunk_function().get_concrete_function()
             self._replaced_weights = low_precision_weights.replacements(

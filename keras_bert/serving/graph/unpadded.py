@@ -31,7 +31,7 @@ GROUPS = 3  # of rows; more groups compute less padding, and start more operatio
 # every new one.
 MULTIPLE = 16
 
-# Added to scores. Finite in float16, and beside any real score as good as infinite.
+# Added to scores. Finite in float16, and next to any real score as good as infinite.
 # The own tokens of a row of padding come before those of other rows.
 HIDDEN, OUTSIDE = -3e4, -6e4
 

@@ -7,6 +7,10 @@ A process that only runs a model needs neither Keras nor TensorFlow.
 """
 
 import importlib
+import sys
+
+# OpenVINO and NNCF report their usage to their vendor with it, and work without it.
+sys.modules.setdefault("openvino_telemetry", None)
 
 _PUBLIC = {
     "FORMATS": "exporting",

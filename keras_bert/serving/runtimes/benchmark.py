@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from keras_bert.errors import KerasBertError
+from keras_bert.extras import EXTRAS, installed
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
 from keras_bert.serving.runtimes.exporting import (
@@ -21,7 +22,6 @@ from keras_bert.serving.runtimes.exporting import (
     own_outputs,
 )
 from keras_bert.serving.runtimes.measuring import load_batches, save_batches
-from keras_bert.serving.runtimes.packages import EXTRAS, installed
 from keras_bert.serving.runtimes.policies import in_policy
 
 CALIBRATION_BATCHES, PROBES, SINGLE_ROWS = 8, 4, 32
@@ -121,7 +121,7 @@ class Variant(NamedTuple):
     @property
     def missing(self) -> list[str]:
         """Extras that are not installed and that it needs."""
-        return sorted({EXTRAS[m] for m in self.needs if not installed(m)})
+        return sorted({EXTRAS[m][0] for m in self.needs if not installed(m)})
 
 
 def _saved_model(policy: str) -> Callable:

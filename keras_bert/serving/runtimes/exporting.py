@@ -21,10 +21,10 @@ from keras_bert.errors import (
     InputError,
     choose,
 )
+from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
 from keras_bert.serving.runtimes import quantizing
-from keras_bert.serving.runtimes.packages import require
 from keras_bert.serving.runtimes.running import load
 from keras_bert.tokenization import BertTokenizer
 

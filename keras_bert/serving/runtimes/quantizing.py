@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.runtimes.packages import require
 
 Batch = Mapping[str, np.ndarray]
 

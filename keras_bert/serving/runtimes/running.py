@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_bert.errors import MissingFileError, choose
+from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.runtimes.packages import require
 
 Batch = Mapping[str, np.ndarray]
 HINTS = {"float32": "f32", "bfloat16": "bf16"}  # of OpenVINO

@@ -1,0 +1,97 @@
+"""What the encoder and all models share: inputs by name, and their config."""
+
+from collections import UserList
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+import keras
+
+from keras_bert.config import Config
+from keras_bert.features import ENCODER_INPUTS
+from keras_bert.layers.base import Composite
+from keras_bert.models import inputs as model_inputs
+
+Tensor = Any
+
+
+class BaseModel(Composite, keras.Model):
+    """A Keras model made from a config.
+
+    Args:
+        config: the hyper-parameters.
+        dtype: dtype policy, for instance "mixed_bfloat16"; None takes Keras' global
+            one.
+        seed: seed of initial values and dropout; None takes Keras' global one.
+        name: name of the model.
+    """
+
+    input_names: ClassVar[tuple[str, ...]] = (*ENCODER_INPUTS, "cls_positions")
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        dtype: Any = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.config, self.seed = config, seed
+
+    # === Inputs ===
+
+    def __call__(self, inputs: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
+        # Before Keras makes tensors of arrays, whose values cannot be checked. Graphs
+        # of flat models hold a `mask` that says nothing.
+        return super().__call__(self.check(inputs), *args, **kwargs)
+
+    def check(self, inputs: Any) -> dict[str, Any]:
+        """Returns inputs by name; refuses rows too long, and ids out of range.
+
+        Raises:
+            InputError: naming the input, what it holds and what it may hold.
+        """
+        inputs = model_inputs.named(inputs)
+        model_inputs.check(inputs, self.config)
+        return inputs
+
+    def complete(
+        self, inputs: Any, names: Iterable[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Returns inputs of the model: those given, and the others derived.
+
+        Args:
+            inputs: see `PreTrainedModel`.
+            names: which of them; None takes all.
+        """
+        inputs, names = model_inputs.named(inputs), names or self.input_names
+        return model_inputs.complete(inputs, self.config, names)
+
+    # === Files ===
+
+    @property
+    def layers(self) -> list | UserList:
+        """All layers. Not a list, which Keras' files would hold by number."""
+        return UserList(super().layers)
+
+    def get_config(self) -> dict:
+        return {
+            "config": self.config.to_dict(),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "seed": self.seed,
+            "name": self.name,
+            "frozen": [_place(x) for x in self._flatten_layers() if not x.trainable],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        model = super().from_config(config)
+        for layer in model._flatten_layers() if frozen else ():
+            layer.trainable = _place(layer) not in frozen
+        return model
+
+
+def _place(layer: keras.layers.Layer) -> str:
+    return layer.path or layer.name
