@@ -216,14 +216,18 @@ class Demo:
             self.tokenizer,
             max_length=self.settings.max_seq_length,
         )
-        text = self.examples("test")[0][0]
+        texts, labels = self.examples("test")
+        text = texts[0]
         with Server({name: path.parent}) as server:
             client = Client(server.url, name)
             (answer,) = client.predict([text])
             url = client.url
         row = self.tokenizer([text], max_length=self.settings.max_seq_length)
         difference = float(np.abs(np.asarray(model(row))[0] - answer["logits"]).max())
-        print(f"{path.relative_to(ROOT)} says {answer['label']!r} to {text[:60]!r}…")
+        print(
+            f"{path.relative_to(ROOT)} says {answer['label']!r} to {text[:60]!r}… "
+            f"(from {labels[0]})"
+        )
         request = json.dumps({"instances": [{"text": text}]})
         return {
             "request": f"curl -d '{request}' {url}:predict",

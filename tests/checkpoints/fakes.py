@@ -13,6 +13,8 @@ from keras_bert.families.bert import BertConfig
 from keras_bert.families.rows import expand
 from tests.vocabulary import SPECIAL
 
+SLOTS = {"adam": ("adam_m", "adam_v"), "lamb": ("LAMB", "LAMB_1")}
+COUNTERS = {"adam": ("global_step",), "lamb": ("beta1_power", "beta2_power")}
 VOCABULARY = [*SPECIAL, *map(chr, range(97, 123))]
 
 
@@ -86,6 +88,30 @@ def write_fake(
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, to, config, head, tensors)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    return folder
+
+
+def write_trained(
+    folder: Path,
+    kind: str = "adam",
+    head: str = "BertForPreTraining",
+    to: str = "google",
+    **changes,
+) -> Path:
+    """A checkpoint with the state that training left, different for every tensor."""
+    config = tiny_config(**changes)
+    tensors = fake_tensors(config, head, to)
+    slots = {
+        f"{name}/{slot}": Tensor.of(tensor.load() * factor)
+        for name, tensor in tensors.items()
+        for factor, slot in enumerate(SLOTS[kind], start=2)
+    }
+    counters = {
+        name: Tensor.of(np.array(20, "i8" if name == "global_step" else "f4"))
+        for name in COUNTERS[kind]
+    }
+    folder.mkdir()
+    save(folder, to, config, head, tensors, optimizer=slots | counters)
     return folder
 
 

@@ -12,33 +12,15 @@ from keras_bert.checkpoints.inspection import compare, inspect
 from keras_bert.cli import main
 from keras_bert.errors import CheckpointError
 from tests.checkpoints.fakes import (
+    COUNTERS,
+    SLOTS,
     assert_same_bits,
     fake_tensors,
     tiny_config,
     write_fake,
+    write_trained,
 )
 from tests.paths import shared
-
-SLOTS = {"adam": ("adam_m", "adam_v"), "lamb": ("LAMB", "LAMB_1")}
-COUNTERS = {"adam": ("global_step",), "lamb": ("beta1_power", "beta2_power")}
-
-
-def _trained(folder, kind="adam", head="BertForPreTraining", to="google"):
-    """A checkpoint with the state that training left, different for every tensor."""
-    config = tiny_config()
-    tensors = fake_tensors(config, head, to)
-    slots = {
-        f"{name}/{slot}": Tensor.of(tensor.load() * factor)
-        for name, tensor in tensors.items()
-        for factor, slot in enumerate(SLOTS[kind], start=2)
-    }
-    counters = {
-        name: Tensor.of(np.array(20, "i8" if name == "global_step" else "f4"))
-        for name in COUNTERS[kind]
-    }
-    folder.mkdir()
-    save(folder, to, config, head, tensors, optimizer=slots | counters)
-    return folder
 
 
 def _state(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
@@ -48,7 +30,7 @@ def _state(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("kind", SLOTS)
 @pytest.mark.parametrize("head", ["BertForPreTraining", "BertForQuestionAnswering"])
 def test_state_survives_there_and_back(kind, head, tmp_path):
-    first = _trained(tmp_path / "first", kind, head)
+    first = write_trained(tmp_path / "first", kind, head)
     report = convert(first, tmp_path / "there", "keras")
     convert(tmp_path / "there", tmp_path / "back", "google")
     start, back = formats.read(first), formats.read(tmp_path / "back")
@@ -60,7 +42,7 @@ def test_state_survives_there_and_back(kind, head, tmp_path):
 
 
 def test_slots_lie_as_their_weights_do(tmp_path):
-    first = _trained(tmp_path / "first", head="BertForNextSentencePrediction")
+    first = write_trained(tmp_path / "first", head="BertForNextSentencePrediction")
     convert(first, tmp_path / "there", "keras")
     there = formats.read(tmp_path / "there")
     for name, tensor in there.tensors.items():
@@ -84,7 +66,7 @@ def test_state_of_googles_own_training(case, tmp_path):
 
 
 def test_a_place_that_is_missing_is_said_and_inference_is_one_command(tmp_path, capsys):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     out = str(tmp_path / "out")
     assert main(["convert", str(first), out, "--to", "huggingface"]) == 0
     assert "and 91 more (optimizer state)" in capsys.readouterr().out
@@ -93,7 +75,7 @@ def test_a_place_that_is_missing_is_said_and_inference_is_one_command(tmp_path, 
 
 
 def test_state_goes_when_told(tmp_path):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     report = convert(first, tmp_path / "out", "keras", drop=["optimizer"])
     assert report.optimizer == {} and len(report.ignored) == 93
     assert not (tmp_path / "out" / "optimizer.weights.h5").exists()
@@ -102,14 +84,14 @@ def test_state_goes_when_told(tmp_path):
 
 
 def test_a_counter_goes_by_its_name(tmp_path):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     report = convert(first, tmp_path / "out", "keras", drop=["global_step"])
     assert report.ignored == {"global_step": "dropped by request"}
     assert "adam_m" in report.optimizer
 
 
 def test_slots_of_a_weight_left_behind_stay_with_it(tmp_path):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     report = convert(first, tmp_path / "out", "keras", drop=["next_sentence"])
     assert report.ignored["cls/seq_relationship/output_bias/adam_m"] == (
         "optimizer state"
@@ -120,7 +102,7 @@ def test_slots_of_a_weight_left_behind_stay_with_it(tmp_path):
 
 
 def test_a_slot_of_another_shape_is_refused(tmp_path):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     config = tiny_config()
     tensors = fake_tensors(config, "BertModel", "google")
     bad = {"bert/pooler/dense/bias/adam_m": Tensor.of(np.zeros(14, "f4"))}
@@ -134,7 +116,7 @@ def test_a_slot_of_another_shape_is_refused(tmp_path):
 
 @pytest.mark.parametrize("to", ["google", "keras"])
 def test_strip_leaves_the_weights_and_says_what_it_saved(to, tmp_path, capsys):
-    first = _trained(tmp_path / "first", to=to)
+    first = write_trained(tmp_path / "first", to=to)
     before = sum(path.stat().st_size for path in formats.read(first).files)
     assert main(["strip", str(first), str(tmp_path / "out")]) == 0
     out = formats.read(tmp_path / "out")
@@ -171,7 +153,7 @@ def test_strip_takes_what_keras_numbered(tmp_path):
 
 
 def test_inspect_names_the_state_and_compares_it(tmp_path):
-    first = _trained(tmp_path / "first")
+    first = write_trained(tmp_path / "first")
     found = inspect(first)
     assert found.optimizer == {"adam_m": 46, "adam_v": 46, "global_step": 1}
     assert "46 adam_m, 46 adam_v, 1 global_step" in found.summary()
@@ -185,7 +167,7 @@ def test_inspect_names_the_state_and_compares_it(tmp_path):
 def test_models_load_beside_the_state(tmp_path):
     import keras_bert
 
-    first = _trained(tmp_path / "first", to="keras")
+    first = write_trained(tmp_path / "first", to="keras")
     loaded = keras_bert.BertForPreTraining.from_pretrained(first)
     plain = write_fake(tmp_path / "plain", "keras")
     other = keras_bert.BertForPreTraining.from_pretrained(plain)

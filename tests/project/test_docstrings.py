@@ -1,8 +1,7 @@
-"""What the README and the docstrings show runs, and prints what they say."""
+"""What the docstrings show runs, and prints what they say."""
 
 import doctest
 import importlib
-import re
 from pathlib import Path
 
 import keras
@@ -12,23 +11,12 @@ import pytest
 import keras_bert
 from tests.paths import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "docs" / "migrating.md"]
 PACKAGE = ROOT / "keras_bert"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 # Names that examples use without importing them.
 GLOBS = {"np": np, "keras": keras, "keras_bert": keras_bert, "Path": Path}
 GLOBS |= {name: getattr(keras_bert, name) for name in keras_bert.__all__}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
-    assert blocks
-    monkeypatch.chdir(tmp_path)
-    names = {"__name__": "page"}
-    for number, block in enumerate(blocks, 1):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
 
 
 def _modules_with_examples() -> list[str]:
