@@ -22,8 +22,10 @@ $(READY): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/python examples/demo.py $(if $(FAST),--fast)
 
+# Files in the order of tests/conftest.py, the long ones first.
 test: install
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder \
+		--durations=10
 
 # Lint, types of the public API, what families and imports must hold: within a minute.
 check: lint

@@ -22,6 +22,15 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
     _two_cpus()
 
 
+# Rooms whose tests take longest, some in processes of their own: they are run first, so
+# that at the end no worker waits for another.
+LONG = ("training", "project", "models", "tokenization")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def short_collections():
     """Keeps what earlier modules left out of garbage collections.

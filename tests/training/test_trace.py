@@ -24,8 +24,9 @@ def _load(model_class, case, stage, folder):
 
 def _train(model, optimizer, batches) -> list[float]:
     objective = BatchLoss(model)
+    optimizer.build(model.trainable_variables)  # or it is traced twice
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(features, labels, weights):
         with tf.GradientTape() as tape:
             loss, _ = objective((features, labels, weights), training=True)
