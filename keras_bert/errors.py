@@ -38,6 +38,14 @@ class ExistingOutputError(KerasBertError, FileExistsError):
     """The output is already there and was not to be overwritten."""
 
 
+class LockedOutputError(KerasBertError, BlockingIOError):
+    """Another process writes the output."""
+
+
+class DiskFullError(KerasBertError, OSError):
+    """There is no room for the output."""
+
+
 class MissingExtraError(KerasBertError, ImportError):
     """An optional dependency is needed; the message names the extra."""
 

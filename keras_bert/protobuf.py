@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PROTO = descriptor_pb2.FieldDescriptorProto
-_LONGEST = 10  # bytes of a varint of 64 bits
+LONGEST_VARINT = 10  # bytes, of 64 bits
 
 
 def message_classes(
@@ -89,7 +89,7 @@ def read_varint(data: bytes, start: int) -> tuple[int, int]:
         (300, 2)
     """
     value = 0
-    for at in range(start, min(start + _LONGEST, len(data))):
+    for at in range(start, min(start + LONGEST_VARINT, len(data))):
         byte = data[at]
         value |= (byte & 127) << 7 * (at - start)
         if byte < 128:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert import families
-from keras_bert.atomic_files import whole_directory
+from keras_bert.atomic_files import locked_output, whole_directory
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.config import Config, read_json_file
 from keras_bert.errors import (
@@ -66,9 +66,10 @@ def new_directory(
         ['config.json']
     """
     path = Path(path).absolute()
-    _refuse(path, overwrite, source)
-    with whole_directory(path, replace=overwrite) as partial:
-        yield partial
+    with locked_output(path):
+        _refuse(path, overwrite, source)
+        with whole_directory(path, replace=overwrite) as partial:
+            yield partial
 
 
 def _refuse(path: Path, overwrite: bool, source: Path | None) -> None:

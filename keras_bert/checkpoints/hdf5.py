@@ -1,7 +1,8 @@
 """Weights in one or several HDF5 files, as Keras writes and reads them."""
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,24 @@ def write(
         tensors: by variable path.
         place: returns the name in the file for a variable path.
     """
-    import h5py
-
     size = sum(tensor.nbytes for tensor in tensors.values())
-    with h5py.File(path, "w") as file:
+    with new_file(path) as file:
         for name in files.progress(tensors, f"writing {path.name}", size):
             dataset = put(file, place(name), tensors[name])
             dataset.parent.attrs["name"] = name.split("/")[-2]  # as Keras does
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Any]:
+    """Opens a new HDF5 file.
+
+    HDF5 writes through a file of Python, which raises when the disk is full; HDF5's own
+    ends the process.
+    """
+    import h5py
+
+    with open(path, "w+b") as raw, h5py.File(raw, "w") as file:
+        yield file
 
 
 def put(file: Any, name: str, tensor: Tensor) -> Any:

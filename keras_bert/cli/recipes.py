@@ -6,13 +6,19 @@ that `--config` reads.
 """
 
 import argparse
+import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import ConfigError, MissingExtraError
+from keras_bert.atomic_files import new_file
+from keras_bert.errors import (
+    ConfigError,
+    ExistingOutputError,
+    LockedOutputError,
+    MissingExtraError,
+)
 
 USED = "recipe.json"
 
@@ -81,7 +87,7 @@ def read_settings(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
         values = json.loads(text) if path.endswith(".json") else _from_yaml(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"Expected settings in {path}. Received: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(
@@ -119,14 +125,16 @@ def write_settings(folder: Path, name: str | None, values: Mapping[str, Any]) ->
     """Writes the settings of a new run, for `--config`, whole or not at all.
 
     Args:
-        folder: of the run; if it is not empty, nothing changes.
+        folder: of the run; if it holds a run, nothing changes.
         name: of the recipe.
         values: all settings.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(p.name[0] != "." for p in folder.iterdir()):
         return
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"recipe": name, **values} if name else values, indent=2)
-    partial = folder / f".{USED}.{os.getpid()}"  # all processes write the same
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, folder / USED)
+    # Of several processes of a run, which all have the same settings, one writes them.
+    with (
+        contextlib.suppress(LockedOutputError, ExistingOutputError),
+        new_file(folder / USED) as partial,
+    ):
+        partial.write_text(text + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_bert.atomic_files import refuse_existing
+from keras_bert.atomic_files import locked_output, refuse_existing
 from keras_bert.cli.parsing import add_switch
 from keras_bert.errors import ConfigError
 from keras_bert.tokenization import BertTokenizer
@@ -65,7 +65,12 @@ def run(args: argparse.Namespace) -> None:
     """Trains the vocabulary, writes it and prints its coverage of the text."""
     output = Path(args.output)
     target = output if output.suffix else output / VOCAB_FILE
-    refuse_existing([target], args.overwrite)
+    with locked_output(output):
+        refuse_existing([target], args.overwrite)
+        _run(args, output, target)
+
+
+def _run(args: argparse.Namespace, output: Path, target: Path) -> None:
     held_out = expand(args.held_out)
     rules = WordRules(
         args.do_lower_case, args.strip_accents, args.tokenize_chinese_chars

@@ -5,6 +5,7 @@ documentation of Protocol Buffers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import groupby
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.errors import InputError
-from keras_bert.protobuf import read_varint, varint
+from keras_bert.protobuf import LONGEST_VARINT, read_varint, varint
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # the fields of `tf.train.Feature`
 _LENGTH_DELIMITED = 2  # the wire type of every field in these messages
@@ -153,24 +154,33 @@ def decode_examples(records: Sequence[bytes]) -> dict[str, Ragged | list[bytes]]
     cells: dict[str, list[bytes]] = {}
     kinds: dict[str, int] = {}
     for row, record in enumerate(records):
-        for key, kind, value in _values(record):
-            kinds[key] = kind or kinds.get(key, 0)
-            cells.setdefault(key, [b""] * len(records))[row] = value
-    return {key: _COLUMNS[kinds[key]](rows) for key, rows in cells.items()}
+        with _examples_expected():
+            for key, kind, value in _values(record):
+                if kind and kinds.get(key, 0) not in (0, kind):
+                    raise ValueError(f"{key} of another kind")
+                kinds[key] = kind or kinds.get(key, 0)
+                cells.setdefault(key, [b""] * len(records))[row] = value
+    with _examples_expected():
+        return {key: _COLUMNS[kinds[key]](rows) for key, rows in cells.items()}
 
 
-def _values(record: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Yields name, kind (0 if empty) and encoded values of each feature."""
+@contextmanager
+def _examples_expected() -> Iterator[None]:
     try:
-        for _, features in _fields(record):
-            for _, entry in _fields(features):
-                (_, key), (_, feature) = _fields(entry)
-                yield str(key, "utf-8"), *_list(feature)
+        yield
     except ValueError as error:
         raise InputError(
             "Expected serialized tf.train.Example messages, received something else. "
             "Make records with `keras-bert data`."
         ) from error
+
+
+def _values(record: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Yields name, kind (0 if empty) and encoded values of each feature."""
+    for _, features in _fields(record):
+        for _, entry in _fields(features):
+            (_, key), (_, feature) = _fields(entry)
+            yield str(key, "utf-8"), *_list(feature)
 
 
 def _list(feature: bytes) -> tuple[int, bytes]:
@@ -202,6 +212,9 @@ def _decode_integers(rows: list[bytes]) -> Ragged:
     starts = np.concatenate([[0], stops[:-1] + 1]) if len(stops) else stops
     values = np.zeros(len(stops), np.uint64)
     sizes = stops - starts + 1
+    last = np.cumsum([len(row) for row in rows if row], dtype=np.int64) - 1
+    if sizes.max(initial=0) > LONGEST_VARINT or not ends_here[last].all():
+        raise ValueError("an incomplete number, or one that is too long")
     for place in range(int(sizes.max(initial=0))):
         there = np.flatnonzero(sizes > place)
         part = (octets[starts[there] + place] & 0x7F).astype(np.uint64)

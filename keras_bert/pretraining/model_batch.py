@@ -10,7 +10,7 @@ from keras_bert.features import INPUTS
 from keras_bert.pretraining.masking import MaskedRowMaker, MaskingSettings
 from keras_bert.pretraining.record_form import RecordForm
 from keras_bert.pretraining.records import CompactRows, static_columns
-from keras_bert.pretraining.rows import Pieces
+from keras_bert.pretraining.rows import Pieces, piece_lengths
 from keras_bert.tokenization import BertTokenizer
 
 OUTPUTS = ("prediction_logits", "seq_relationship_logits")
@@ -77,6 +77,7 @@ class CompactDecoder:
         """
         vocabulary = self.make_rows.vocabulary
         self._check(compact.tokens, len(vocabulary.maskable))
+        self._check_rows(compact, labels)
         labels = labels if self.form.labeled else np.zeros(len(keys), np.int64)
         continues = compact.continues
         if continues is None:
@@ -92,9 +93,24 @@ class CompactDecoder:
             for field in self.form.fields()
         ]
 
+    def _check_rows(self, compact: CompactRows, labels: np.ndarray) -> None:
+        width, slots = self.form.sizes["seq"], self.form.sizes["pieces"]
+        rows = compact.places.rows
+        lengths = np.bincount(rows, piece_lengths(compact.spans))
+        if lengths.max(initial=0) > width or np.bincount(rows).max(initial=0) > slots:
+            raise InputError(
+                f"Expected rows of at most {width} tokens in {slots} pieces, as in the "
+                "first record. Received more. Give records made together."
+            )
+        if self.form.labeled and len(labels) != len(rows):
+            raise InputError(
+                f"Expected a label for each of {len(rows)} pieces, as in the first "
+                f"record. Received: {len(labels)} labels. Give records made together."
+            )
+
     def _check(self, tokens: np.ndarray, size: int) -> None:
-        if tokens.max(initial=0) >= size:
+        if (largest := tokens.view(np.uint32).max(initial=0)) >= size:
             raise InputError(
                 f"Expected ids below {size}, the size of the vocabulary, received "
-                f"{tokens.max()}. Use the tokenizer the records were made with."
+                f"{largest}. Use the tokenizer the records were made with."
             )

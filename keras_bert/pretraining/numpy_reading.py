@@ -32,7 +32,7 @@ class RecordBatches:
 
     Args:
         pattern: the files: names, glob patterns, comma-separated lists of them. Those
-            that end in `.gz` are held in memory.
+            that end in `.gz` are decompressed into temporary files.
         batch_size: rows per batch, over all devices.
         seed: for shuffling and masking.
         shuffle: each pass has its own order and its own masks. If False, all passes are
@@ -169,7 +169,13 @@ class RecordBatches:
             column = columns.get(key)
             sizes = np.diff(getattr(column, "ends", np.zeros(1)), prepend=0)
             size = int(np.prod(shape))
-            if len(sizes) != len(keys) or (sizes != size).any():
+            kinds = "f" if field.dtype.startswith("float") else "iu"
+            if (
+                not isinstance(column, Ragged)
+                or column.values.dtype.kind not in kinds
+                or len(sizes) != len(keys)
+                or (sizes != size).any()
+            ):
                 raise InputError(
                     f"Expected {size} values of {key} in every record, as in the "
                     "first one. Received other numbers. Give records made together."
@@ -181,15 +187,31 @@ class RecordBatches:
         self, columns: Mapping[str, Column], keys: np.ndarray
     ) -> dict[str, np.ndarray]:
         texts = [b""] * len(keys)
-        compact = decode_compact(
-            {key: columns.get(key, texts) for key in COMPACT_IDS},
-            columns.get("continues", texts),
-            columns["pieces"],
-        )
         none = Ragged(np.zeros(0, np.int64), np.zeros(len(keys), np.int64))
-        labels = columns.get("labels", none).values
+        fields = {
+            **dict.fromkeys((*COMPACT_IDS, "continues"), texts),
+            **dict.fromkeys(("pieces", "labels"), none),
+        }
+        for key, absent in fields.items():
+            fields[key] = _alike(key, columns.get(key, absent), absent)
+        compact = decode_compact(fields, fields["continues"], fields["pieces"])
+        labels = fields["labels"].values
         made = self._decode(compact, labels, keys[compact.places.rows])
         return {f.name: v for f, v in zip(self.form.fields(), made, strict=True)}
+
+
+def _alike(key: str, column: Column, other: Column) -> Column:
+    """Returns a column of a compact record if it has the type that it should have."""
+    types = [
+        (type(c), getattr(getattr(c, "values", None), "dtype", 0))
+        for c in (column, other)
+    ]
+    if types[0] != types[1]:
+        raise InputError(
+            f"Expected compact records of `keras-bert data`. Received: {key} of "
+            "another type. Make them again."
+        )
+    return column
 
 
 def _scaled(weights: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_bert.atomic_files import new_file, refuse_existing
-from keras_bert.errors import InputError, KerasBertError
+from keras_bert.errors import InputError
+from keras_bert.output_locks import writer_lock
 from keras_bert.pretraining.corpus import (
     BlockStore,
     TokenizedBlock,
@@ -50,9 +51,6 @@ class RecordPipeline:
         workers: the number of processes.
         overwrite: replace existing shards.
         progress: show progress bars.
-
-    Raises:
-        ExistingOutputError: a shard of another run exists.
     """
 
     def __init__(
@@ -72,36 +70,47 @@ class RecordPipeline:
         self.workers = workers
         self.progress = progress
         self.tokenizer = tokenizer
+        self.overwrite = overwrite
         first = self.outputs[0]
         self.work = first.with_name(f".{first.name}.work")
-        self._begin(overwrite)
-        self.store = BlockStore(self.work / "blocks", tokenizer.vocab_size)
-        (self.work / "shards").mkdir(exist_ok=True)
 
     def __call__(self) -> Counter[str]:
         """Makes what is missing, and returns counts.
 
         Raises:
             InputError: there is no text.
+            ExistingOutputError: a shard of another run exists.
+            LockedOutputError: another process makes these shards.
         """
+        first, work = self.outputs[0], self.work
+        first.parent.mkdir(parents=True, exist_ok=True)
+        # Workers lock the shards they write, so the run locks its work.
+        with writer_lock(first, work.with_name(f"{work.name}.lock")):
+            self._begin()
+            return self._run()
+
+    def _run(self) -> Counter[str]:
         try:
             found = self._tokenized()
             check_found(found, self.settings)
-        except KerasBertError:  # resuming could not fix it
+        except InputError:  # resuming could not fix it
             shutil.rmtree(self.work)
             raise
         made = self._make_shards(found["blocks"], found["bytes"])
         self._clear()
         return found + made
 
-    def _begin(self, overwrite: bool) -> None:
-        plan = self._plan()
-        if _read_json(self.work / "plan.json") == plan:
-            return
-        refuse_existing(self.outputs, overwrite)
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
-        _write_json(self.work / "plan.json", plan)
+    def _begin(self) -> None:
+        plan, found = self._plan(), _read_json(self.work / "plan.json")
+        if found is None:  # what a run left that was killed at its end
+            shutil.rmtree(self.work, ignore_errors=True)
+        if found != plan:
+            refuse_existing(self.outputs, self.overwrite)
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir()
+            _write_json(self.work / "plan.json", plan)
+        self.store = BlockStore(self.work / "blocks", self.tokenizer.vocab_size)
+        (self.work / "shards").mkdir(exist_ok=True)
 
     def _plan(self) -> dict[str, Any]:
         """Everything the records depend on, as read back from JSON."""

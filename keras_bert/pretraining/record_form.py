@@ -1,9 +1,11 @@
 """Record files, and which form of records they hold."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.features import NAMINGS, RecordField, record_fields
@@ -11,6 +13,7 @@ from keras_bert.pretraining.examples import decode_examples
 from keras_bert.pretraining.records import COMPACT_IDS
 from keras_bert.pretraining.tfrecords import RecordFile
 
+LONGEST_ROW = 1 << 16  # tokens; a record may claim any length
 Pattern = str | Path | Sequence[str | Path]
 
 
@@ -74,9 +77,7 @@ def record_form(files: Sequence[str | Path]) -> RecordForm:
     """
     found = _first_example(files)
     if found.keys() & COMPACT_IDS.keys():
-        seq, *pieces = found["shape"]
-        sizes = {"seq": seq, "pieces": pieces[0] if pieces else 1}
-        return RecordForm(True, "google", bool(pieces), "labels" in found, sizes)
+        return _compact_form(found, files[0])
     naming = NAMINGS["input_word_ids" in found]
     packed, labeled = "cls_positions" in found, "next_sentence_labels" in found
     fields = record_fields(packed, labeled)
@@ -88,6 +89,19 @@ def record_form(files: Sequence[str | Path]) -> RecordForm:
         )
     sizes = {f.axis: len(found[f.key(naming)]) for f in fields}
     return RecordForm(False, naming, packed, labeled, {"pieces": 1, **sizes})
+
+
+def _compact_form(found: Mapping[str, list], file: str | Path) -> RecordForm:
+    shape = [int(n) if isinstance(n, np.integer) else 0 for n in found.get("shape", ())]
+    seq, pieces = [*shape, 1][:2] if len(shape) in (1, 2) else (0, 0)
+    if "pieces" not in found or not 1 <= pieces <= seq <= LONGEST_ROW:
+        raise InputError(
+            f"Expected compact records in {file}, with `pieces` and a `shape` of at "
+            f"most {LONGEST_ROW} tokens. Received: {', '.join(found)}, the shape "
+            f"{shape}. Make them with `keras-bert data`."
+        )
+    sizes = {"seq": seq, "pieces": pieces}
+    return RecordForm(True, "google", len(shape) == 2, "labels" in found, sizes)
 
 
 def _first_example(files: Sequence[str | Path]) -> dict[str, list]:

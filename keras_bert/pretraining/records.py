@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_bert.errors import InputError
 from keras_bert.features import record_fields
 from keras_bert.pretraining.examples import Column, Ragged, encode_examples
 from keras_bert.pretraining.masking import MaskedRows
@@ -142,28 +143,64 @@ def decode_compact(
         ids: by the keys of `COMPACT_IDS`; each row has bytes under one of them.
         continues: of each row; all empty if records have no such field.
         pieces: the lengths of texts, two for each piece.
+
+    Raises:
+        InputError: the fields of a row do not belong together.
     """
     decoded = [
-        np.frombuffer(row, dtype)
-        for rows in zip(*(ids[key] for key in COMPACT_IDS), strict=True)
-        for row, dtype in zip(rows, COMPACT_IDS.values(), strict=True)
-        if row
+        _row_ids(row, number)
+        for number, row in enumerate(zip(*map(ids.get, COMPACT_IDS), strict=True))
     ]
+    sizes = np.array([len(row) for row in decoded])
+    _check_pieces(pieces, sizes)
     ends = pieces.values.cumsum()
     spans = np.stack([ends - pieces.values, ends], axis=1).reshape(-1, 4)
     counts = np.diff(pieces.ends, prepend=0) // 2  # pieces of each row
     rows = np.repeat(np.arange(len(counts)), counts)
-    sizes = [len(row) for row in decoded]
-    flags = [
-        np.unpackbits(np.frombuffer(row, np.uint8), count=size, bitorder="little")
-        for row, size in zip(continues, sizes, strict=True)
-        if row
-    ]
     return CompactRows(
         np.concatenate(decoded).astype(np.int32),
-        np.concatenate(flags).astype(bool) if flags else None,
+        _flags(continues, sizes) if any(continues) else None,
         spans,
         Places(rows, within(counts)),
+    )
+
+
+def _row_ids(row: Sequence[bytes], number: int) -> np.ndarray:
+    """Decodes the ids of a row, which are under one of the keys."""
+    found = [x for x in zip(row, COMPACT_IDS.values(), strict=True) if x[0]]
+    if len(found) != 1 or len(found[0][0]) % found[0][1].itemsize:
+        raise _foreign(number, f"not one of {', '.join(COMPACT_IDS)}, or a part of it")
+    return np.frombuffer(*found[0])
+
+
+def _check_pieces(pieces: Ragged, sizes: np.ndarray) -> None:
+    """Raises unless the texts of each row take up its tokens."""
+    texts = np.diff(pieces.ends, prepend=0)
+    # Lengths above that of all rows could overflow the sums.
+    values = np.where(pieces.values > sizes.sum(), -1, pieces.values)
+    sums = np.concatenate([[0], values.cumsum()])
+    wrong = sums[pieces.ends] - sums[pieces.ends - texts] != sizes
+    wrong |= texts % 2 == 1
+    wrong[np.repeat(np.arange(len(texts)), texts)[values < 0]] = True
+    if wrong.any():
+        raise _foreign(int(wrong.argmax()), "lengths of texts that are not its tokens")
+
+
+def _flags(continues: Sequence[bytes], sizes: np.ndarray) -> np.ndarray:
+    """Decodes one bit for each token."""
+    flags = []
+    for number, (row, size) in enumerate(zip(continues, sizes.tolist(), strict=True)):
+        if len(row) != -(-size // 8):
+            raise _foreign(number, f"{len(row)} bytes of flags for {size} tokens")
+        bits = np.frombuffer(row, np.uint8)
+        flags.append(np.unpackbits(bits, count=size, bitorder="little"))
+    return np.concatenate(flags).astype(bool)
+
+
+def _foreign(row: int, what: str) -> InputError:
+    return InputError(
+        f"Expected compact records of `keras-bert data`. Received in row {row} of a "
+        f"batch: {what}. Make them again."
     )
 
 

@@ -11,21 +11,26 @@ import gzip
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from keras_bert.atomic_files import refuse_existing
+from keras_bert.atomic_files import new_files, room_for
 from keras_bert.checksums import masked_crc32c
-from keras_bert.errors import InputError
+from keras_bert.errors import DiskFullError, InputError
 
 _LENGTH = struct.Struct("<Q")
 _BEFORE, _AFTER = 12, 4  # bytes of a frame around its record
 _GZIP_LEVEL = 6
+# The most that a `.gz` may decompress to: so many times its size, and what is harmless.
+_INFLATION, _SMALL = 200, 1 << 26
+_PIECE = 1 << 20
 
 # === Reading ===
 
@@ -34,10 +39,12 @@ class RecordFile:
     """The records of one TFRecord file, by number.
 
     Args:
-        path: the file. One whose name ends in `.gz` is decompressed into memory.
+        path: the file. One whose name ends in `.gz` is decompressed into a temporary
+            file.
 
     Raises:
-        InputError: the file is not a TFRecord file, or is truncated.
+        InputError: the file is not a TFRecord file, is truncated or damaged, or
+            decompresses to far more than records do.
 
     Example:
         >>> file = RecordFile("records/a.tfrecord")  # doctest: +SKIP
@@ -95,14 +102,34 @@ class RecordFile:
 
 def _contents(path: Path) -> bytes | mmap.mmap:
     try:
-        if path.suffix == ".gz":
-            return gzip.decompress(path.read_bytes())
-        if not path.stat().st_size:
-            return b""
         with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, EOFError) as error:
+            return _decompressed(path) if path.suffix == ".gz" else _mapped(file)
+    except DiskFullError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is not a TFRecord of examples: {error}.") from error
+
+
+def _decompressed(path: Path) -> bytes | mmap.mmap:
+    limit = _INFLATION * path.stat().st_size + _SMALL
+    place = Path(tempfile.gettempdir()) / path.stem
+    with room_for(place), tempfile.TemporaryFile() as file, gzip.open(path) as packed:
+        while piece := packed.read(_PIECE):
+            file.write(piece)
+            if file.tell() > limit:
+                raise InputError(
+                    f"Expected records in {path} that decompress to at most "
+                    f"{_INFLATION} times their size. Received: more. If you trust the "
+                    "file, decompress it with gunzip."
+                )
+        file.flush()
+        return _mapped(file)
+
+
+def _mapped(file: IO[bytes]) -> bytes | mmap.mmap:
+    if not os.fstat(file.fileno()).st_size:
+        return b""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 # === Writing ===
@@ -133,11 +160,11 @@ def write_records(
 
 
 class RecordWriter:
-    """Distributes records round-robin to files that appear together when complete.
+    """Distributes records round-robin to files that appear when all are complete.
 
     Args:
         paths: the files; compressed if the name ends in `.gz`. Their directories are
-            created.
+            created, and those of one directory appear together.
         overwrite: replace existing files.
 
     Raises:
@@ -149,13 +176,20 @@ class RecordWriter:
     """
 
     def __init__(self, paths: Sequence[str | Path], overwrite: bool = False) -> None:
-        self.paths = [Path(path) for path in paths]
-        refuse_existing(self.paths, overwrite)
+        self.paths, self.overwrite = [Path(path) for path in paths], overwrite
         self._written = 0
 
     def __enter__(self) -> "RecordWriter":
-        self._open_files = ExitStack()
-        self._files = [self._open(path) for path in self.paths]
+        with ExitStack() as stack:
+            partial = {
+                folder: stack.enter_context(new_files(folder, names, self.overwrite))
+                for folder, names in _by_folder(self.paths).items()
+            }
+            self._files = [
+                stack.enter_context(_open(partial[path.parent] / path.name))
+                for path in self.paths
+            ]
+            self._stack = stack.pop_all()
         return self
 
     def write(self, records: Sequence[bytes]) -> int:
@@ -167,28 +201,26 @@ class RecordWriter:
         self._written += len(records)
         return len(records)
 
-    def __exit__(self, error: type | None, *_: object) -> None:
-        try:
-            self._open_files.close()
-            if error is None:
-                for path in self.paths:
-                    os.replace(_partial(path), path)
-        finally:
-            for path in self.paths:
-                _partial(path).unlink(missing_ok=True)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._stack.__exit__(*error)
 
-    def _open(self, path: Path) -> IO[bytes]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._open_files.enter_context(_partial(path).open("wb"))
+
+def _by_folder(paths: Sequence[Path]) -> dict[Path, list[str]]:
+    names: dict[Path, list[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, []).append(path.name)
+    return names
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("wb") as file:
         if path.suffix != ".gz":
-            return file
+            yield file
+            return
         # Without name and time in its header, equal records make equal files.
-        packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)
-        return self._open_files.enter_context(packed)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+            yield packed
 
 
 def _framed(records: Sequence[bytes]) -> list[bytes]:

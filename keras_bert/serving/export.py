@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_bert.atomic_files import whole_directory
+from keras_bert.atomic_files import settle_all, whole_directory
 from keras_bert.errors import ConfigError, ExistingOutputError
 from keras_bert.serving.graph import model_card, warm_up
 from keras_bert.serving.graph.servable import Servable
@@ -62,6 +62,7 @@ def export(
     """
     _require_tensorflow()
     directory = Path(directory)
+    settle_all(directory)
     target = directory / str(_check_version(directory, version))
     servable = Servable(
         model, tokenizer, max_length, labels, pairs, round_weights=True, **answers

@@ -420,17 +420,13 @@ class BertTokenizer:
         Raises:
             ExistingOutputError: a file exists and `overwrite` is False.
         """
-        path = Path(path)
-        return write_files(
-            {
-                path / VOCAB_FILE: vocabulary_text(self.tokens),
-                path / CONFIG_FILE: config_text(self._settings()),
-                path / FAST_FILE: fast_text(
-                    self.vocab, self.rules, self.special_tokens
-                ),
-            },
-            overwrite,
-        )
+        fast = fast_text(self.vocab, self.rules, self.special_tokens)
+        texts = {
+            CONFIG_FILE: config_text(self._settings()),
+            FAST_FILE: fast,
+            VOCAB_FILE: vocabulary_text(self.tokens),
+        }
+        return write_files(Path(path), texts, overwrite)
 
     def save_vocabulary(self, file: str | Path, overwrite: bool = False) -> Path:
         """Writes only the vocabulary, one token per line.
@@ -438,7 +434,8 @@ class BertTokenizer:
         Raises:
             ExistingOutputError: the file exists and `overwrite` is False.
         """
-        (written,) = write_files({Path(file): vocabulary_text(self.tokens)}, overwrite)
+        file, text = Path(file), vocabulary_text(self.tokens)
+        (written,) = write_files(file.parent, {file.name: text}, overwrite)
         return written
 
     def _settings(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_bert.atomic_files import new_file, refuse_existing
+from keras_bert.atomic_files import new_files, whole_directory
 from keras_bert.errors import InputError, MissingFileError
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.vocab import SPECIAL_TOKENS, VOCAB_FILE
@@ -60,17 +60,22 @@ def _content(value: Any) -> Any:
     return value.get("content") if isinstance(value, dict) else value
 
 
-def write_files(texts: Mapping[Path, str], overwrite: bool) -> list[Path]:
-    """Writes text files, and returns their paths.
+def write_files(folder: Path, texts: Mapping[str, str], overwrite: bool) -> list[Path]:
+    """Writes text files that appear together, and returns their paths.
+
+    Args:
+        folder: their directory; created.
+        texts: by file name; last the one that readers look for.
+        overwrite: replace existing files.
 
     Raises:
         ExistingOutputError: a file exists and `overwrite` is False.
     """
-    refuse_existing(texts, overwrite)
-    for file, text in texts.items():
-        with new_file(file, overwrite=True) as partial:
-            partial.write_text(text, "utf-8", newline="\n")
-    return list(texts)
+    together = new_files(folder, list(texts), overwrite)
+    with together if folder.is_dir() else whole_directory(folder) as partial:
+        for name, text in texts.items():
+            (partial / name).write_text(text, "utf-8", newline="\n")
+    return [folder / name for name in texts]
 
 
 def vocabulary_text(tokens: list[str]) -> str:

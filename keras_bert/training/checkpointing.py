@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,13 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_bert.atomic_files import room_for
 from keras_bert.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
 STATE, NOTES = "state.npz", "notes.json"
 _NAME = re.compile(r"step-(\d+)")
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Saved(NamedTuple):
@@ -98,7 +97,7 @@ class Checkpoints:
         for step in reversed(steps):
             try:
                 return self.read(step)
-            except _READ_ERRORS as error:
+            except Exception as error:  # a damaged archive raises many types
                 logger.warning(
                     "The checkpoint %s is corrupt (%s) and is renamed; trying the "
                     "previous one.",
@@ -119,6 +118,8 @@ class Checkpoints:
         with np.load(path / STATE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         notes = json.loads((path / NOTES).read_text(encoding="utf-8"))
+        if not isinstance(notes, dict):
+            raise ValueError(f"no JSON object in {NOTES}")
         return Saved(path, step, arrays, notes)
 
     def _rename_corrupt(self, step: int) -> None:
@@ -139,6 +140,9 @@ class Checkpoints:
     ) -> None:
         """Starts writing a checkpoint; it appears once all of it is on disk.
 
+        One of this step that is there already stays: a run saves it twice if it is
+        stopped right after.
+
         Args:
             step: number of completed steps.
             arrays: the variables by name. They must not change afterwards.
@@ -147,7 +151,7 @@ class Checkpoints:
             best: step of a checkpoint to keep regardless of its age.
         """
         self.wait()
-        if not self.writes:
+        if not self.writes or self.path(step).exists():
             return
         partial = self.folder / f".step-{step}"
         shutil.rmtree(partial, ignore_errors=True)
@@ -160,11 +164,14 @@ class Checkpoints:
     def _write(
         self, step: int, partial: Path, arrays: Mapping[str, Any], best: int | None
     ) -> None:
-        with (partial / STATE).open("wb") as file:
-            np.savez(file, **arrays)
-        for path in (*partial.iterdir(), partial):
-            _flush(path)
-        shutil.rmtree(self.path(step), ignore_errors=True)
+        try:
+            with room_for(self.path(step)), (partial / STATE).open("wb") as file:
+                np.savez(file, **arrays)
+                for path in (*partial.iterdir(), partial):
+                    _flush(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         os.replace(partial, self.path(step))
         _flush(self.folder)
         for old in self.steps()[: -self.keep]:

@@ -20,6 +20,7 @@ import numpy as np
 from keras_bert.errors import ConfigError, KerasBertError, choose
 from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
+from keras_bert.output_locks import writer_lock
 from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import next_batch, records
 from keras_bert.training.checkpointing import Checkpoints, hand_over
@@ -94,12 +95,22 @@ class Run:
         Raises:
             ConfigError: the directory holds a run with another plan, or the plan does
                 not fit the model and the data.
+            LockedOutputError: another process trains this run.
             CheckpointError: every checkpoint is corrupt.
             TrainingStopped: the loss is not finite; the message names the step, its
                 batch and the last good checkpoint.
             Stopped: a KeyboardInterrupt by Ctrl-C or SIGTERM, after the step in
                 progress and a checkpoint; a second signal stops at once, without.
         """
+        self._make_steps()
+        self.directory = Path(self.directory)
+        if not self.writes:
+            return self._run()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with writer_lock(self.directory, self.directory / ".lock"):
+            return self._run()
+
+    def _run(self) -> list[dict]:
         self._set_up()
         shown = self.show_progress and self.writes
         with (
@@ -124,8 +135,8 @@ class Run:
 
     # === Set-up ===
 
-    def _set_up(self) -> None:
-        plan, self.directory = self.plan, Path(self.directory)
+    def _make_steps(self) -> None:
+        plan = self.plan
         check(plan, self.model, self.heldout)
         self._devices = distribution(plan.distribution, plan.model_shards)
         with self._devices.scope():
@@ -134,8 +145,10 @@ class Run:
         self._steps = self._devices.steps(
             self.model, self.optimizer, plan.gradient_accumulation_steps
         )
+
+    def _set_up(self) -> None:
+        plan = self.plan
         if self.writes:
-            self.directory.mkdir(parents=True, exist_ok=True)
             claim(self.directory, plan, self.model.config)
         self._schedule = plan.learning_rate_schedule()
         self._limit = matmul_limit(self.model.dtype_policy.compute_dtype)

@@ -1,19 +1,22 @@
 """Monitoring of a run: its log, TensorBoard, progress, use of the hardware."""
 
 import json
+import logging
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_bert.atomic_files import new_file
 from keras_bert.models import PreTrainedModel
+
+logger = logging.getLogger(__name__)
 
 # === The log ===
 
@@ -23,14 +26,23 @@ def kept_lines(file: Path, last_step: int) -> list[dict]:
 
     Args:
         file: a `metrics.jsonl`; it need not exist, and its last line may be incomplete.
+            Other lines that are damaged are left out, with a warning.
         last_step: last step to include.
     """
-    lines = []
-    if file.exists():
-        for text in file.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):
-                lines.append(json.loads(text))
-    return [line for line in lines if line["step"] <= last_step]
+    texts = file.read_bytes().splitlines() if file.exists() else []
+    lines = list(map(_line, texts))
+    if None in lines[:-1]:
+        logger.warning("%s is damaged: some of its lines are left out.", file)
+    return [line for line in lines if line is not None and line["step"] <= last_step]
+
+
+def _line(text: bytes) -> dict | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_line = isinstance(line, dict) and isinstance(line.get("step"), int)
+    return line if is_line else None
 
 
 class Log:
@@ -44,9 +56,8 @@ class Log:
 
     def __init__(self, folder: Path, lines: Sequence[Mapping], start: int) -> None:
         file = folder / "metrics.jsonl"
-        partial = file.with_name(f".{file.name}.partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.replace(partial, file)
+        with new_file(file, overwrite=True) as partial:
+            partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
         self._file = file.open("a", encoding="utf-8")
         self._folder, self._start = folder / "tensorboard", start
         self._events: dict[str, Callable] = {}

@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from keras_bert.atomic_files import new_file
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
 from keras_bert.optimizers import (
@@ -217,7 +217,9 @@ def claim(folder: Path, plan: Plan, config: Config) -> None:
     file = folder / "plan.json"
     mine = {"plan": asdict(plan), "config": config.to_dict()}
     if not file.exists():
-        _write_atomically(file, json.dumps(mine, indent=2, sort_keys=True) + "\n")
+        with new_file(file) as partial:
+            text = json.dumps(mine, indent=2, sort_keys=True) + "\n"
+            partial.write_text(text, encoding="utf-8")
     elif changes := _changes(_read(file), json.loads(json.dumps(mine))):
         raise ConfigError(
             f"{folder} holds a run with another plan or model ({', '.join(changes)}). "
@@ -227,8 +229,9 @@ def claim(folder: Path, plan: Plan, config: Config) -> None:
 
 def _read(file: Path) -> dict:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        before = json.loads(file.read_text(encoding="utf-8"))
+        return {part: dict(before[part]) for part in ("plan", "config")}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{file} is corrupt: {error}. Remove it.") from error
 
 
@@ -239,7 +242,7 @@ _DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING
 def _changes(before: Mapping, now: Mapping) -> list[str]:
     changes = []
     for part, defaults in (("plan", _DEFAULTS), ("config", {})):
-        old, new = defaults | before.get(part, {}), now[part]
+        old, new = defaults | before[part], now[part]
         names = sorted((old.keys() | new.keys()) - {*_RUNTIME_OPTIONS})
         changes += [
             f"{name} {old.get(name)!r}, now {new.get(name)!r}"
@@ -247,10 +250,3 @@ def _changes(before: Mapping, now: Mapping) -> list[str]:
             if old.get(name) != new.get(name)
         ]
     return changes
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    """Writes a file that appears complete, or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

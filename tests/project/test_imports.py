@@ -19,7 +19,8 @@ PACKAGE = ROOT / "keras_bert"
 # own; those on one floor do not know each other. `__init__` hands on public names.
 FLOORS = (
     ("axes", "checksums", "errors", "features", "protobuf", "tf_startup", "version"),
-    ("atomic_files", "config", "extras"),
+    ("config", "extras", "output_locks"),
+    ("atomic_files",),
     ("families", "figures"),
     ("checkpoints", "layers", "tokenization"),
     ("loading", "losses", "optimizers"),

@@ -331,7 +331,8 @@ def _write_torch(
     if path.name == FILE_NAMES["bin"]:
         # A tensor under two names is stored once, but shards cannot share one.
         state |= {copy: state[original] for copy, original in ties.items()}
-    torch.save(state, path)
+    with open(path, "wb") as file:  # so that an error of the disk is one of Python
+        torch.save(state, file)
 
 
 def _to_torch(array: np.ndarray, torch: Any) -> Any:

@@ -241,9 +241,7 @@ def _groups(tensors: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _write_state(path: Path, optimizer: Mapping[str, Tensor]) -> None:
-    import h5py
-
     size = sum(tensor.nbytes for tensor in optimizer.values())
-    with h5py.File(path, "w") as file:
+    with hdf5.new_file(path) as file:
         for name in files.progress(optimizer, f"writing {path.name}", size):
             hdf5.put(file, name, optimizer[name])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_bert.atomic_files import whole_directory
+from keras_bert.atomic_files import settle_all, whole_directory
 from keras_bert.config import Config
 from keras_bert.errors import (
     CheckpointError,
@@ -125,6 +125,7 @@ def export(
             "few hundred typical rows, or choose a precision that needs no calibration."
         )
     config = _labeled(model.config, labels)
+    settle_all(Path(directory) if form.versioned else Path(directory).absolute().parent)
     target = _target(Path(directory), form, overwrite)
     with whole_directory(target, replace=overwrite) as partial:
         form.write(model, partial, settings)

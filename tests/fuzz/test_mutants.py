@@ -1,0 +1,26 @@
+"""Mutants of good files are read, or refused with one error of the package."""
+
+import pytest
+
+from tests.fuzz.mutants import FAULTS, outcomes
+from tests.fuzz.readers import READERS
+
+COUNT = 300
+
+
+# Their readers are being rebuilt.
+PENDING = (
+    "pytorch_model.bin",
+    "KerasHub preset",
+    "configs",
+    "tokenizer files",
+    "tables",
+)
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if name not in PENDING])
+def test_mutants(name, tmp_path):
+    found = list(outcomes(name, range(COUNT), tmp_path))
+    faults = [outcome for outcome in found if outcome.kind in FAULTS]
+    assert not faults, "\n".join(f"{n} {kind}: {what}" for n, kind, what in faults[:5])
+    assert any(outcome.kind == "refused" for outcome in found)  # files are changed
