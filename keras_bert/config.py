@@ -9,15 +9,22 @@ nothing. Standard library only.
 import dataclasses
 import functools
 import json
+import logging
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from keras_bert.errors import ConfigError, MissingFileError, choose
+from keras_bert.errors import (
+    ConfigError,
+    KerasBertError,
+    MissingFileError,
+    choose,
+)
 
 Class = TypeVar("Class", bound=type)
+log = logging.getLogger(__name__)
 
 # `gelu` is the exact erf form and `gelu_new` the tanh form, as in Hugging Face.
 # The value is the canonical name; several spellings are in use for the same form.
@@ -38,6 +45,9 @@ PROBLEM_TYPES = (
     "single_label_classification",
     "multi_label_classification",
 )
+FLOAT32 = 3.4e38  # its largest number
+MAX_JSON = 1 << 26  # bytes; the largest published files have a few million
+MAX_DEPTH = 50  # levels; published files have five
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
 
@@ -72,6 +82,8 @@ class Config:
             KerasHub's is always the erf form.
         masked_lm_layer_norm_eps: added to the variance in the masked-LM transform;
             None takes `layer_norm_eps`.
+        tie_word_embeddings: the masked LM's output matrix is the word embeddings; if
+            False it has one of its own.
         classifier_dropout: dropout before a classification head; None takes
             `hidden_dropout_prob`.
         is_decoder: attend to earlier positions only (`BertLMHeadModel`).
@@ -118,6 +130,7 @@ class Config:
     embedding_size: int | None = None
     masked_lm_act: str | None = None
     masked_lm_layer_norm_eps: float | None = None
+    tie_word_embeddings: bool = True
     classifier_dropout: float | None = None
     is_decoder: bool = False
     add_cross_attention: bool = False
@@ -272,12 +285,13 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads the keys of a `bert_config.json` or `config.json`.
 
-        Keys that are not fields go to `extra`, unchanged.
+        Keys that are not fields go to `extra`, unchanged. Names of labels whose ids are
+        not 0, 1, 2 … are left out with a warning: which output they mean is not known.
 
         Raises:
             ConfigError: `model_type` is another family's, or a value is wrong.
         """
-        values = {cls.aliases.get(k, k): v for k, v in values.items()}
+        values = cls._by_field(values)
         family = values.pop("model_type", cls.model_type)
         if family != cls.model_type:
             raise ConfigError(
@@ -286,12 +300,25 @@ class Config:
             )
         values.pop("label2id", None)  # derived from id2label
         fields = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        known = {k: v for k, v in values.items() if k in fields}
+        known = _without_odd_labels({k: v for k, v in values.items() if k in fields})
         for name in ("pad_token_id", "position_embedding_type"):
             if known.get(name, 0) is None:  # null in some published files
                 del known[name]
         extra = {k: v for k, v in values.items() if k not in fields}
         return cls(**known, extra=extra)
+
+    @classmethod
+    def _by_field(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns values by the names of fields, whatever the file calls them."""
+        named: dict[str, Any] = {}
+        for key, value in values.items():
+            name = cls.aliases.get(key, key)
+            if named.setdefault(name, value) != value:
+                raise ConfigError(
+                    f"Expected {name} once. Received: {named[name]!r}, and {value!r} "
+                    f"under the name {key}. Remove one of them."
+                )
+        return named
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> Self:
@@ -324,23 +351,64 @@ class Config:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def read_json_file(path: str | Path) -> dict[str, Any]:
-    """Reads the JSON object in a config file.
+def _without_odd_labels(values: dict[str, Any]) -> dict[str, Any]:
+    labels = values.get("id2label")
+    if not isinstance(labels, Mapping) or not labels:
+        return values
+    if {*map(str, labels)} == {*map(str, range(len(labels)))}:
+        return values
+    log.warning(
+        "id2label names the ids %s, not 0 to %d: the names are left out. Give them "
+        "again, as id2label={0: …}.",
+        ", ".join(map(str, [*labels][:5])),
+        len(labels) - 1,
+    )
+    return {**values, "id2label": None, "num_labels": len(labels)}
+
+
+def read_json_file(
+    path: str | Path, error: type[KerasBertError] = ConfigError
+) -> dict[str, Any]:
+    """Reads the JSON object in a file that describes a model.
+
+    Args:
+        path: the file.
+        error: what to raise if it cannot be used.
 
     Raises:
         MissingFileError: there is no such file.
-        ConfigError: the file is not a JSON object.
+        ConfigError: it is not a JSON object, too large, nested too deeply, or its
+            text cannot be written again.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"Expected a config file at {path}; none is there.")
+    if path.stat().st_size > MAX_JSON:
+        raise error(
+            f"Expected at most {MAX_JSON:,} bytes of JSON in {path}. "
+            f"Received: {path.stat().st_size:,}."
+        )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Expected JSON in {path}. Received: {error}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"Expected a JSON object in {path}.")
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        json.dumps(values, ensure_ascii=False).encode()  # no half of a character
+    except (ValueError, RecursionError) as problem:  # also numbers of 5,000 digits
+        raise error(f"Expected JSON in {path}. Received: {problem}.") from problem
+    if not isinstance(values, dict) or _depth(values) > MAX_DEPTH:
+        raise error(
+            f"Expected a JSON object in {path}, nested at most {MAX_DEPTH} levels "
+            f"deep. Received: {json.dumps(values)[:40]} …"
+        )
     return values
+
+
+def _depth(values: Any) -> int:
+    """Returns the levels of nested JSON, counted to one above the limit."""
+    level, depth = [values], 0
+    while level and depth <= MAX_DEPTH:
+        nested = [list(v.values()) if isinstance(v, dict) else v for v in level]
+        level = [v for values in nested for v in values if isinstance(v, dict | list)]
+        depth += 1
+    return depth
 
 
 def aliased(**names: str) -> Callable[[Class], Class]:
@@ -390,54 +458,51 @@ def _check(
         raise ConfigError(f"Expected {name} to be {expected}. Received: {value!r}.")
 
 
-_POSITIVE = ((int,), lambda v: v > 0, "a positive integer")
 FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
-_ABOVE_ZERO = ((int, float), lambda v: v > 0, "a number above 0")
+_ABOVE_ZERO = ((int, float), lambda v: 0 < v < FLOAT32, "a number above 0, of float32")
 _FLAG = ((bool,), lambda v: True, "True or False")
 
 
-def _one_of(options: Collection[str], optional: bool = False) -> tuple:
-    kinds = (str, type(None)) if optional else (str,)
-    listing = ", ".join(options) + (", or None" if optional else "")
-    return (kinds, lambda v: v is None or v in options, f"one of {listing}")
+_SIZE = ((int,), lambda v: 0 < v < 1 << 31, "a positive integer below 2**31")
+# Their names are listed.
+_LABELS = ((int,), lambda v: 0 < v <= 1 << 20, "an integer from 1 to 2**20")
+
+
+def _optional(rule: tuple) -> tuple:
+    kinds, accept, expected = rule
+    kinds = (*kinds, type(None))
+    return (kinds, lambda v: v is None or accept(v), f"{expected}, or None")
+
+
+def _one_of(options: Collection[str]) -> tuple:
+    return ((str,), lambda v: v in options, f"one of {', '.join(options)}")
 
 
 _RULES = {
-    "vocab_size": _POSITIVE,
-    "hidden_size": _POSITIVE,
-    "num_hidden_layers": _POSITIVE,
-    "num_attention_heads": _POSITIVE,
-    "intermediate_size": _POSITIVE,
+    "vocab_size": _SIZE,
+    "hidden_size": _SIZE,
+    "num_hidden_layers": _SIZE,
+    "num_attention_heads": _SIZE,
+    "intermediate_size": _SIZE,
     "hidden_act": _one_of(ACTIVATIONS),
     "hidden_dropout_prob": FRACTION,
     "attention_probs_dropout_prob": FRACTION,
-    "max_position_embeddings": _POSITIVE,
-    "type_vocab_size": _POSITIVE,
+    "max_position_embeddings": _SIZE,
+    "type_vocab_size": _SIZE,
     "initializer_range": _ABOVE_ZERO,
     "layer_norm_eps": _ABOVE_ZERO,
     "pad_token_id": ((int,), lambda v: v >= 0, "an id, 0 or above"),
     "position_embedding_type": _one_of(POSITION_EMBEDDING_TYPES),
-    "embedding_size": (
-        (int, type(None)),
-        lambda v: v is None or v > 0,
-        "a positive integer, or None",
-    ),
-    "masked_lm_act": _one_of(ACTIVATIONS, optional=True),
-    "masked_lm_layer_norm_eps": (
-        (int, float, type(None)),
-        lambda v: v is None or v > 0,
-        "a number above 0, or None",
-    ),
-    "classifier_dropout": (
-        (int, float, type(None)),
-        lambda v: v is None or 0 <= v < 1,
-        "a number in [0, 1), or None",
-    ),
+    "embedding_size": _optional(_SIZE),
+    "masked_lm_act": _optional(_one_of(ACTIVATIONS)),
+    "masked_lm_layer_norm_eps": _optional(_ABOVE_ZERO),
+    "tie_word_embeddings": _FLAG,
+    "classifier_dropout": _optional(FRACTION),
     "is_decoder": _FLAG,
     "add_cross_attention": _FLAG,
-    "num_labels": _POSITIVE,
+    "num_labels": _LABELS,
     "id2label": ((Mapping, type(None)), lambda v: v != {}, "a dict of id to name"),
-    "problem_type": _one_of(PROBLEM_TYPES, optional=True),
+    "problem_type": _optional(_one_of(PROBLEM_TYPES)),
     "output_hidden_states": _FLAG,
     "output_attentions": _FLAG,
     "extra": ((Mapping,), lambda v: True, "a dict"),

@@ -16,17 +16,19 @@ from keras_bert import families
 from keras_bert.checkpoints import files, formats
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.conversion import save
-from keras_bert.checkpoints.matching import PartMatch, match_weights, raise_mismatch
+from keras_bert.checkpoints.hub import local_path as local_path
+from keras_bert.checkpoints.matching import (
+    PartMatch,
+    check_match,
+    match_weights,
+    resolve_ties,
+)
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
-from keras_bert.errors import CheckpointError, MissingExtraError, choose
+from keras_bert.errors import CheckpointError, InputError, choose
 from keras_bert.families.family import CLASSIFIERS
-from keras_bert.families.rows import Row, expand
+from keras_bert.families.rows import Row
 
-HUB = "hf://"
-# The hub holds the same weights in several forms: the others only where needed.
-HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
-HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "tf_model.h5", "*.ckpt*")
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +78,7 @@ def read_for(
     *,
     family: str | None = None,
     ignore_mismatched_sizes: bool = False,
+    reading: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Loaded:
     """Reads the parts a model needs from a checkpoint of any format.
@@ -87,6 +90,7 @@ def read_for(
         family: the `model_type` the checkpoint must have; None takes any.
         ignore_mismatched_sizes: make a head new where the checkpoint's has another
             number of labels.
+        reading: options of `formats.read`, for a path: `config_file`, `drop`, `strict`.
         **overrides: config fields to set differently.
 
     Returns:
@@ -94,8 +98,8 @@ def read_for(
         warning is logged.
 
     Raises:
-        CheckpointError: a needed part is incomplete or misshapen; a tensor belongs
-            to nothing known; or the head has another number of labels.
+        CheckpointError: a needed part is incomplete or misshapen, or has an unknown
+            weight; or the head has another number of labels.
 
     Example:
         >>> read_for("ckpt/", ("encoder", "pooler"))  # doctest: +SKIP
@@ -103,8 +107,9 @@ def read_for(
     if isinstance(path, Checkpoint):
         checkpoint, name = path, str(path.path)
     else:
-        checkpoint, name = formats.read(local_path(path)), str(path)
+        checkpoint, name = formats.read(path, **(reading or {})), str(path)
     _refuse_other_family(checkpoint, family)
+    resolve_ties(checkpoint, parts)
     config = checkpoint.config.replace(**overrides)
     found = match_weights(checkpoint, config, parts)
     body = families.of(config).body(config)
@@ -114,7 +119,7 @@ def read_for(
     ]
     newly_initialized += _resized(needed, checkpoint, ignore_mismatched_sizes)
     kept = [part for part in needed if part.name not in newly_initialized]
-    raise_mismatch(checkpoint, kept, found.unexpected, "model")
+    check_match(checkpoint, config, kept, found.unexpected, "model")
     unused = [name for name in found.present if name not in (*parts, *body)]
     _tell(name, newly_initialized, unused)
     rows = [row for part in kept for row in part.rows]
@@ -159,39 +164,6 @@ def _tell(path: str | Path, newly_initialized: list[str], unused: list[str]) -> 
         log.info("%s also holds %s, not used here.", path, ", ".join(unused))
 
 
-def local_path(path: str | Path) -> Path:
-    """Returns a local path, downloading `hf://org/name` first.
-
-    Args:
-        path: a local path, or `hf://org/name`.
-
-    Raises:
-        MissingExtraError: `huggingface_hub` is not installed.
-        CheckpointError: the repository cannot be reached.
-    """
-    if not str(path).startswith(HUB):
-        return Path(path).expanduser()
-    name = str(path).removeprefix(HUB)
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingExtraError(
-            f"huggingface_hub is needed for {path}. Install it with "
-            "pip install huggingface_hub, or give a local directory."
-        ) from error
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
-        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))):
-            snapshot_download(name, allow_patterns=list(HUB_OTHERS))
-        return folder
-    except Exception as error:  # of the network, of the hub, of the name
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"Expected to download {name!r}. Received: {reason}. Check the name and "
-            "the connection, or give a local directory."
-        ) from error
-
-
 # === Into a model and out of it ===
 
 
@@ -202,6 +174,9 @@ def load_pretrained(
     dtype: Any = None,
     seed: int | None = None,
     ignore_mismatched_sizes: bool = False,
+    config_file: str | Path | None = None,
+    drop: Collection[str] = (),
+    strict: bool = False,
     **overrides: Any,
 ) -> Any:
     """Builds a model from a checkpoint; see `PreTrainedModel.from_pretrained`.
@@ -212,11 +187,17 @@ def load_pretrained(
         dtype: dtype policy of the model.
         seed: seed of parts that the checkpoint does not hold.
         ignore_mismatched_sizes: see `read_for`.
+        config_file, drop, strict: see `keras_bert.checkpoints.formats.read`.
         **overrides: config fields, and `add_pooling_layer` for `BertModel`.
 
     Returns:
         The model.
+
+    Raises:
+        InputError: an argument of transformers that has another name here.
     """
+    _refuse_arguments(overrides)
+    reading = {"config_file": config_file, "drop": drop, "strict": strict}
     options = {"dtype": dtype, "seed": seed}
     own = {k: overrides.pop(k) for k in ("add_pooling_layer",) if k in overrides}
     parts = model_class.parts_for(**own)
@@ -225,11 +206,44 @@ def load_pretrained(
         parts,
         family=model_class.family.model_type,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
+        reading=reading,
         **overrides,
     )
     model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
     return model
+
+
+# What arguments of transformers' `from_pretrained` are here.
+ARGUMENTS = {
+    "config": "the fields to change by name, or a file as config_file=",
+    "label2id": "id2label={0: …}, from which it follows",
+    **dict.fromkeys(
+        ("torch_dtype", "load_in_8bit", "load_in_4bit", "quantization_config"),
+        "dtype=, a Keras dtype policy such as 'mixed_bfloat16', or model.quantize()",
+    ),
+    **dict.fromkeys(
+        ("from_pt", "from_tf", "from_flax", "use_safetensors", "subfolder"),
+        "the path alone: its format is recognized, or name the weights file",
+    ),
+    **dict.fromkeys(
+        ("cache_dir", "revision", "token", "local_files_only", "force_download"),
+        "a directory that huggingface_hub.snapshot_download returned, which takes it",
+    ),
+    **dict.fromkeys(
+        ("device_map", "low_cpu_mem_usage", "attn_implementation", "state_dict"),
+        "none: leave it out",
+    ),
+}
+
+
+def _refuse_arguments(arguments: Iterable[str]) -> None:
+    for name in arguments:
+        if name in ARGUMENTS:
+            raise InputError(
+                f"Expected {ARGUMENTS[name]}. Received: {name}=, an argument of "
+                "transformers."
+            )
 
 
 def assign(variables: Iterable[Any], loaded: Loaded) -> None:
@@ -260,9 +274,7 @@ def assign(variables: Iterable[Any], loaded: Loaded) -> None:
 
 
 def _rows(config: Config, parts: Iterable[str]) -> list[Row]:
-    family = families.of(config)
-    rows = [row for part in parts for row in family.parts[part]]
-    return expand(rows, config.num_hidden_layers)
+    return families.of(config).rows_of(parts, config)
 
 
 def save_pretrained(

@@ -109,6 +109,8 @@ class Checkpoint:
         tokenizer_settings: how the tokenizer treats case and accents, where other
             files say so.
         optimizer: the optimizer's slots, as `<weight>/<slot>`, and its counters.
+        copies: tensors that may only repeat a weight, see `Family.ties`.
+        strict: whether tensors that belong to no part are an error.
     """
 
     path: Path
@@ -121,3 +123,5 @@ class Checkpoint:
     tokenizer_files: list[Path] = field(default_factory=list)
     tokenizer_settings: dict[str, bool] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
+    copies: dict[str, Tensor] = field(default_factory=dict)
+    strict: bool = False

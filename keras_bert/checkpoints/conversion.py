@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert import families
 from keras_bert.checkpoints import files, formats, reference
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE
+from keras_bert.checkpoints.hub import local_path
 from keras_bert.checkpoints.matching import (
+    OPTIMIZER,
     Contents,
     head_class,
+    leave_out,
+    listing,
     parameters,
     resolve_contents,
 )
@@ -29,7 +34,6 @@ from keras_bert.version import __version__
 # Relative to an output's largest value. Float32 sums in another order differ far less;
 # the smallest known mistake, the wrong form of gelu, differs more.
 TOLERANCE = 5e-5
-OPTIMIZER = "optimizer"  # in `drop`: all of its state
 Verifier = Callable[
     [Checkpoint, Checkpoint, str, Mapping[str, np.ndarray]],
     dict[str, np.ndarray] | None,
@@ -124,6 +128,7 @@ def convert(
     max_shard_size: int | str | None = None,
     drop: Collection[str] = (),
     config_file: str | Path | None = None,
+    strict: bool = False,
     overwrite: bool = False,
     verify: bool = True,
     verifiers: Mapping[str, Verifier] | None = None,
@@ -143,6 +148,8 @@ def convert(
         drop: names of tensors or parts to leave behind; "optimizer" for all of the
             optimizer's state.
         config_file: the source's config, if it is not next to the weights.
+        strict: refuse tensors that belong to no part, which are otherwise left behind
+            with a warning.
         overwrite: replace an existing checkpoint directory.
         verify: run source and result on probe inputs and compare the outputs.
         verifiers: other implementations that must compute the same outputs, by name;
@@ -160,11 +167,15 @@ def convert(
         >>> convert("uncased_L-12_H-768_A-12", "out", "huggingface")  # doctest: +SKIP
     """
     choose("format", to, formats.FORMATS)
-    options = dict(head=head, gelu=gelu, config_file=config_file)
-    checkpoint = formats.read(source, **options)
-    contents = resolve_contents(checkpoint, _drop_optimizer(checkpoint, drop, to))
+    checkpoint = formats.read(
+        source, head=head, gelu=gelu, config_file=config_file, drop=drop, strict=strict
+    )
+    contents = resolve_contents(checkpoint)
+    if OPTIMIZER not in formats.options(to) and checkpoint.optimizer:
+        leave_out(checkpoint, [OPTIMIZER])
     config = checkpoint.config
     _check_class(head, contents, config)
+    _refuse_unplaced(contents, to, config)
     meant = contents.rows, checkpoint.format, to, config
     with files.new_directory(output, overwrite, Path(source)) as folder:
         warnings = save(
@@ -190,38 +201,14 @@ def convert(
     return report
 
 
-def _drop_optimizer(
-    checkpoint: Checkpoint, drop: Collection[str], to: str
-) -> list[str]:
-    """Drops optimizer state that is not wanted or that the target cannot hold.
-
-    Returns:
-        The other names to drop.
-    """
-    state = checkpoint.optimizer
-    if OPTIMIZER in drop and not has_optimizer(checkpoint):
-        raise CheckpointError(
-            f"Expected optimizer state in {checkpoint.path}, as it is to be dropped. "
-            "Received: none. Leave 'optimizer' out of the names to drop."
-        )
-    if OPTIMIZER in drop or OPTIMIZER not in formats.options(to):
-        checkpoint.ignored |= dict.fromkeys(state, OPTIMIZER_STATE)
-    checkpoint.ignored |= {n: "dropped by request" for n in drop if n in state}
-    ignored = checkpoint.ignored.keys()
-    checkpoint.optimizer = {n: t for n, t in state.items() if n not in ignored}
-    return [name for name in drop if name != OPTIMIZER and name not in state]
-
-
-def has_optimizer(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint holds optimizer state, in any form."""
-    return bool(checkpoint.optimizer) or OPTIMIZER_STATE in checkpoint.ignored.values()
-
-
 def strip(
     source: str | Path,
     output: str | Path,
     *,
     head: str | None = None,
+    drop: Collection[str] = (),
+    config_file: str | Path | None = None,
+    strict: bool = False,
     overwrite: bool = False,
 ) -> tuple[Report, int]:
     """Rewrites a checkpoint in its own format without optimizer state.
@@ -230,6 +217,9 @@ def strip(
         source: a directory, a weights file, or a TensorFlow prefix.
         output: the directory to write; it appears whole or not at all.
         head: the model class, if the files do not name it.
+        drop: names of further tensors or parts to leave behind.
+        config_file: the source's config, if it is not next to the weights.
+        strict: refuse tensors that belong to no part.
         overwrite: replace an existing checkpoint directory.
 
     Returns:
@@ -241,11 +231,13 @@ def strip(
     Example:
         >>> strip("model.ckpt-20", "out")  # doctest: +SKIP
     """
-    to = formats.read(source).format
-    report = convert(
-        source, output, to, head=head, drop=[OPTIMIZER], overwrite=overwrite
-    )
-    before, after = (formats.read(path).files for path in (source, output))
+    options = dict(head=head, config_file=config_file, strict=strict)
+    source = local_path(source)
+    to = formats.detect(source)
+    drop = dict.fromkeys([OPTIMIZER, *drop])
+    report = convert(source, output, to, drop=drop, overwrite=overwrite, **options)
+    before = formats.read(source, config_file=config_file).files
+    after = formats.read(output).files
     return report, files.total_size(before) - files.total_size(after)
 
 
@@ -258,6 +250,22 @@ def _check_class(head: str | None, contents: Contents, config: Config) -> None:
         f"{', '.join(contents.parts)}, which make a {contents.head}. Drop some by name "
         "(drop=, --drop), or name that class."
     )
+
+
+def _refuse_unplaced(contents: Contents, to: str, config: Config) -> None:
+    """Raises if the target format cannot hold all parts, and names the others."""
+    family = families.of(config)
+    rows = {part: family.rows_of([part], config) for part in contents.parts}
+    unplaced = {p: [r for r in rows[p] if to not in r.placements] for p in rows}
+    lost = {
+        p: [r.placements["keras"].name for r in u] for p, u in unplaced.items() if u
+    }
+    if lost:
+        names = "; ".join(f"{listing(names)} ({part})" for part, names in lost.items())
+        raise CheckpointError(
+            f"Expected weights that the format {to!r} can hold. Received: {names}. "
+            f"Choose another format, or leave {', '.join(lost)} behind (drop=, --drop)."
+        )
 
 
 def save(

@@ -106,13 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is not a JSON object.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no JSON, no text, or too deep
-        raise CheckpointError(f"Expected JSON in {path}. Received: {error}.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"Expected a JSON object in {path}.")
-    return values
+    return read_json_file(path, CheckpointError)
 
 
 def read_config(
@@ -142,9 +136,31 @@ def read_config(
         )
     config = families.read_config(read_json_file(path))
     _refuse_unsupported(config, path)
+    return pop_class(config, path)
+
+
+def pop_class(config: Config, path: Path) -> tuple[Config, str | None]:
+    """Takes the model class out of what a config's file says.
+
+    Args:
+        config: with `architectures` among its extra keys.
+        path: the file, for the message.
+
+    Returns:
+        The config without it, and the name; None if there is none.
+
+    Raises:
+        ConfigError: it is not a list of names.
+    """
     extra = dict(config.extra)
-    architectures = extra.pop("architectures", None) or [None]
-    return config.replace(extra=extra), architectures[0]
+    named = extra.pop("architectures", None) or []
+    if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
+        raise ConfigError(
+            f"Expected architectures in {path} to be a list of names of classes. "
+            f"Received: {str(named)[:80]}."
+        )
+    head = families.of(config).class_read(next(iter(named), None))
+    return config.replace(extra=extra), head
 
 
 def _refuse_unsupported(config: Config, path: Path) -> None:
@@ -204,6 +220,49 @@ def dtype(name: str) -> np.dtype:
     import ml_dtypes  # comes with TensorFlow and JAX
 
     return np.dtype(ml_dtypes.bfloat16)
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Whether a dtype is that of a weight."""
+    # The kind of ml_dtypes' bfloat16 is "V".
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same bits."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    # As bytes, so that NaN equals itself.
+    pairs = zip(one.pieces(), other.pieces(), strict=True)
+    return all(bytes(raw(a)) == bytes(raw(b)) for a, b in pairs)
+
+
+def prefix_of(names: Iterable[str], first: str, base: str, path: Path) -> str | None:
+    """Returns what stands before the names of a model's weights.
+
+    Wrappers of models put a name of their own there, such as "module." or "model.".
+
+    Args:
+        names: of all tensors.
+        first: name of the word embeddings, without the model's own name.
+        base: the model's own name, which a model without a head does not have.
+        path: what is read, for the message.
+
+    Returns:
+        The prefix, `base` included if it is there; None without word embeddings.
+
+    Raises:
+        CheckpointError: there are several such models.
+    """
+    found = sorted({n.removesuffix(first) for n in names if n.endswith(first)})
+    found = [p for p in found if not p or p[-1] == base[-1]]
+    usual = [p for p in (base, "") if p in found]
+    if usual or len(found) < 2:
+        return next(iter([*usual, *found]), None)
+    raise CheckpointError(
+        f"Expected one model in {path}. Received word embeddings of several: "
+        f"{', '.join(found)}. Save one of them in a file of its own."
+    )
 
 
 def raw(array: np.ndarray) -> memoryview:

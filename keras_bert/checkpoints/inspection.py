@@ -11,7 +11,14 @@ from keras_bert import families
 from keras_bert.checkpoints import files, formats
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.conversion import summarize_optimizer
-from keras_bert.checkpoints.matching import choose_head, match_weights, parameters
+from keras_bert.checkpoints.matching import (
+    check_match,
+    choose_head,
+    listing,
+    match_weights,
+    parameters,
+    resolve_ties,
+)
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
 from keras_bert.families.family import CLASSIFIERS
@@ -27,8 +34,10 @@ SIZES = (
     "hidden_act",
 )
 # Also compared: what the same weights compute depends on them.
-NUMBERS = ("layer_norm_eps", "pad_token_id", "is_decoder", "problem_type")
-SHOWN = 10
+NUMBERS = (
+    *("layer_norm_eps", "pad_token_id", "is_decoder", "problem_type"),
+    "tie_word_embeddings",
+)
 
 
 @dataclass
@@ -78,34 +87,40 @@ class Description:
             "files": f"{self.size:,} bytes",
             "not weights": _counts(self.ignored),
             "incomplete": "; ".join(
-                f"{part} lacks {_some(names)}"
+                f"{part} lacks {listing(names)}"
                 for part, names in self.incomplete.items()
             ),
-            "unexpected": _some(self.unexpected),
+            "unexpected": listing(self.unexpected),
         }
         lines = [f"{key:<24} {value}" for key, value in rows.items() if value != ""]
         return "\n".join([self.path, *lines])
 
 
-def inspect(path: str | Path) -> Description:
+def inspect(path: str | Path, **reading: Any) -> Description:
     """Describes a checkpoint of any format, complete or not.
 
     Args:
-        path: a directory, a weights file, or a TensorFlow prefix.
+        path: a directory, a weights file, or a TensorFlow prefix; or `hf://org/name`.
+        **reading: options of `formats.read`: `config_file`, `drop`, `strict`, `head`,
+            `gelu`.
 
     Returns:
         The description.
 
     Raises:
-        KerasBertError: it does not exist, is damaged, or has no known format.
+        KerasBertError: it does not exist, is damaged, or has no known format; or, with
+            `strict`, a tensor belongs to no part.
 
     Example:
         >>> print(inspect("ckpt/").summary())  # doctest: +SKIP
     """
-    checkpoint = formats.read(path)
+    checkpoint = formats.read(path, **reading)
+    resolve_ties(checkpoint)
     config = checkpoint.config
     head = choose_head(checkpoint, config)
     found = match_weights(checkpoint, config, families.of(config).parts_of(head))
+    if checkpoint.strict:
+        check_match(checkpoint, config, (), found.unexpected, head)
     problems = {
         name: [*found.parts[name].missing, *found.parts[name].misshapen]
         for name in dict.fromkeys((*families.of(config).body(config), *found.present))
@@ -136,12 +151,13 @@ def _optimizer(checkpoint: Checkpoint) -> dict[str, int]:
     return summarize_optimizer(checkpoint.optimizer) | unnamed
 
 
-def compare(one: str | Path, other: str | Path) -> list[str]:
+def compare(one: str | Path, other: str | Path, **reading: Any) -> list[str]:
     """Lists how two checkpoints differ, whatever their formats.
 
     Args:
         one: a checkpoint of any format.
         other: another.
+        **reading: options of `formats.read`, for both.
 
     Returns:
         One line a difference; none if configs and weights are equal.
@@ -149,7 +165,9 @@ def compare(one: str | Path, other: str | Path) -> list[str]:
     Raises:
         KerasBertError: one of them cannot be read.
     """
-    a, b = formats.read(one), formats.read(other)
+    a, b = (formats.read(path, **reading) for path in (one, other))
+    for checkpoint in (a, b):
+        resolve_ties(checkpoint)
     left, right = _facts(a), _facts(b)
     lines = [f"{k}: {left[k]} and {right[k]}" for k in left if left[k] != right[k]]
     ours, theirs = _as_keras(a), _as_keras(b)
@@ -188,7 +206,7 @@ def _as_keras(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 def _only(path: str | Path, here: Mapping, there: Mapping) -> list[str]:
     names = [name for name in here if name not in there]
-    return [f"only in {path}: {_some(names)}"] if names else []
+    return [f"only in {path}: {listing(names)}"] if names else []
 
 
 def _difference(one: Tensor, other: Tensor) -> str:
@@ -229,8 +247,3 @@ def _count(values) -> dict[str, int]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in counts.items())
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,17 +1,35 @@
 """Matches the tensors of a checkpoint with the rows of its family."""
 
+import logging
 import math
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
+from keras_bert.checkpoints.files import OPTIMIZER_STATE, equal, is_float
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families.family import BODY, CLASSIFIERS, FIELDS, Family
-from keras_bert.families.rows import Placement, Row, expand
+from keras_bert.families.names import STYLES
+from keras_bert.families.rows import Placement, Row
 
 SHOWN = 10  # names listed in a message before "and N more"
+OPTIMIZER = "optimizer"  # in `drop`: all of its state
+DROPPED = "dropped by request"
+MASKED_LM = "masked_lm"  # the part with the output matrix
+# What explains a missing weight, by a part of its name.
+EXPLANATIONS = {
+    "position_embeddings": "NEZHA, RoFormer and other models with relative or rotary "
+    "positions have no position embeddings and cannot be read. ",
+}
+WAY_OUT = (
+    "Correct the config or the file, or leave tensors or parts out by name: "
+    "config_file= and drop= of from_pretrained and convert, --config and --drop of "
+    "keras-bert convert, strip and inspect."
+)
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -88,7 +106,7 @@ def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
 
 def _part(name: str, checkpoint: Checkpoint, config: Config) -> PartMatch:
     family = families.of(config)
-    part = PartMatch(name, expand(family.parts[name], config.num_hidden_layers))
+    part = PartMatch(name, family.rows_of([name], config))
     for row in part.rows:
         place = row.placements.get(checkpoint.format)
         if place is None:
@@ -109,18 +127,13 @@ def _misfit(place: Placement, tensor: Tensor, config: Config) -> str | None:
     """Returns how a tensor differs from what the config says, or None."""
     family = families.of(config)
     expected = axes.shape(place.axes, family.sizes(config))
-    if not _is_float(tensor.dtype):
+    if not is_float(tensor.dtype):
         return f"expected floating point, received {tensor.dtype}"
     if tensor.shape == expected:
         return None
     fields = [FIELDS[n] for n in axes.names(place.axes) if n in FIELDS]
     why = ", ".join(f"{f}={getattr(config, f)}" for f in dict.fromkeys(fields))
     return f"expected {expected} from {why}, received {tensor.shape}"
-
-
-def _is_float(dtype) -> bool:
-    # The kind of ml_dtypes' bfloat16 is "V".
-    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 # === Which model class ===
@@ -155,12 +168,11 @@ def head_class(name: str, config: Config) -> str:
     return families.of(config).class_name(name)
 
 
-def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Contents:
+def resolve_contents(checkpoint: Checkpoint) -> Contents:
     """Returns the contents of a checkpoint, or raises with every mismatch.
 
     Args:
-        checkpoint: what was read; tensors named in `drop` move to `ignored`.
-        drop: names of tensors or parts to leave out.
+        checkpoint: what was read.
 
     Returns:
         The model class, its parts and their rows.
@@ -169,7 +181,7 @@ def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Cont
         CheckpointError: a tensor is missing, unexpected or misshapen; or the parts
             belong to no model class.
     """
-    _leave_out(checkpoint, drop)
+    resolve_ties(checkpoint)
     config = checkpoint.config
     head = choose_head(checkpoint, config)
     required = _required(head, config)
@@ -177,35 +189,108 @@ def resolve_contents(checkpoint: Checkpoint, drop: Collection[str] = ()) -> Cont
     wanted = dict.fromkeys((*families.of(config).body(config), *required))
     wanted |= dict.fromkeys(found.present)
     parts = {name: found.parts[name] for name in wanted}
-    raise_mismatch(checkpoint, parts.values(), found.unexpected, head)
+    check_match(checkpoint, config, parts.values(), found.unexpected, head)
     if head is None:
         raise CheckpointError(
             f"Expected the parts of one model class in {checkpoint.path}. Received: "
-            f"{', '.join(parts)}, which no class has together. Drop one of them by "
-            "name (drop=, --drop)."
+            f"{', '.join(parts)}, which no class has together. Leave one of them out "
+            "by name (drop=, --drop)."
         )
     rows = [row for part in parts.values() for row in part.rows]
     return Contents(head, list(parts), rows)
 
 
-def _leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
-    """Moves tensors named in `drop`, one by one or by part, to `ignored`."""
-    family = families.of(checkpoint.config)
-    layers = checkpoint.config.num_hidden_layers
+# === What is left out ===
+
+
+def leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
+    """Moves what is named to `ignored`.
+
+    Args:
+        checkpoint: what was read.
+        drop: names of tensors or parts; "optimizer" for all of the optimizer's state.
+
+    Raises:
+        CheckpointError: there is nothing of a name.
+    """
     for name in drop:
-        rows = expand(family.parts.get(name, []), layers)
-        at = checkpoint.format
-        names = [r.placements[at].name for r in rows if at in r.placements] or [name]
-        gone = [n for n in names if checkpoint.tensors.pop(n, None) is not None]
+        gone = _named(checkpoint, name)
         if not gone:
             raise CheckpointError(
                 f"Expected a tensor or a part {name!r} in {checkpoint.path} to drop. "
-                f"Received: none. Its parts can be {', '.join(family.parts)}."
+                "Received: none. Leave the name out, or give that of a tensor or one "
+                f"of {', '.join(families.of(checkpoint.config).parts)}, {OPTIMIZER}."
             )
-        checkpoint.ignored.update({n: "dropped by request" for n in gone})
-        declared = family.parts_of(checkpoint.head)
-        if _body(family, [name]) & _body(family, declared):
-            checkpoint.head = None  # no longer what its files say
+        reason = OPTIMIZER_STATE if name == OPTIMIZER else DROPPED
+        checkpoint.ignored |= dict.fromkeys(gone, reason)
+        for held in _held(checkpoint):
+            for key in gone & held.keys():
+                del held[key]
+        _forget_class(checkpoint, name)
+
+
+def _named(checkpoint: Checkpoint, name: str) -> set[str]:
+    """Returns the tensors that a name in `drop` stands for."""
+    if name == OPTIMIZER:
+        ignored = checkpoint.ignored.items()
+        state = {n for n, reason in ignored if reason == OPTIMIZER_STATE}
+        return state | checkpoint.optimizer.keys()
+    family, layers = families.of(checkpoint.config), checkpoint.config.num_hidden_layers
+    rows = family.rows([name] if name in family.parts else [], layers, untied=True)
+    at = checkpoint.format
+    names = {r.placements[at].name for r in rows if at in r.placements} or {name}
+    names |= {copy for copy, of in family.ties.items() if of in names}
+    held = *_held(checkpoint), checkpoint.ignored
+    return {n for n in names if any(n in place for place in held)}
+
+
+def _held(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], ...]:
+    return checkpoint.tensors, checkpoint.optimizer, checkpoint.copies
+
+
+def _forget_class(checkpoint: Checkpoint, part: str) -> None:
+    """Forgets the model class that the files name, if it needs this part."""
+    family = families.of(checkpoint.config)
+    if _body(family, [part]) & _body(family, family.parts_of(checkpoint.head)):
+        checkpoint.head = None
+
+
+def resolve_ties(checkpoint: Checkpoint, parts: Collection[str] = (MASKED_LM,)) -> None:
+    """Decides for copies of tied weights whether they are copies.
+
+    An output matrix that differs from the word embeddings makes the model an untied
+    one, as in transformers. A bias that differs from its copy is the copy's, which is
+    what transformers adds.
+
+    Args:
+        checkpoint: what was read; copies move to `ignored`.
+        parts: those asked for; without the masked LM nothing is compared.
+    """
+    tensors, ignored = checkpoint.tensors, checkpoint.ignored
+    family, at = families.of(checkpoint.config), checkpoint.format
+    untied = {r.placements[at].name for r in family.untied_rows if at in r.placements}
+    for copy in [*checkpoint.copies]:
+        original, tensor = family.ties[copy], checkpoint.copies.pop(copy)
+        if MASKED_LM not in parts:
+            ignored[copy] = f"of {MASKED_LM}, not asked for"
+        elif equal(tensor, tensors[original]):
+            ignored[copy] = f"tied to {original}"
+        elif copy in untied:
+            tensors[copy] = tensor
+            checkpoint.config = checkpoint.config.replace(tie_word_embeddings=False)
+            log.warning(
+                "%s: %s differs from %s although the config ties them. It is kept as a "
+                "weight of its own (tie_word_embeddings=False), as in transformers.",
+                checkpoint.path,
+                copy,
+                original,
+            )
+        else:
+            ignored[copy] = f"takes the place of {original}"
+            tensors[original] = tensor
+
+
+# === Which model class ===
 
 
 def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
@@ -250,34 +335,91 @@ def _required(head: str | None, config: Config) -> list[str]:
 # === Errors ===
 
 
-def raise_mismatch(
+def check_match(
     checkpoint: Checkpoint,
+    config: Config,
     parts: Iterable[PartMatch],
     unexpected: Iterable[str],
     head: str | None,
 ) -> None:
-    """Raises one error that lists every mismatch, if there are any.
+    """Raises one error that lists every mismatch of the parts that are asked for.
+
+    Tensors that belong to none of these parts move to `ignored`, with a warning; unless
+    the checkpoint was opened with `strict`, or they are among the weights of these
+    parts: a model with such weights computes something else.
+
+    Args:
+        checkpoint: what was read.
+        config: the model's.
+        parts: the parts that are asked for.
+        unexpected: names that are in no part.
+        head: the model class, or None.
 
     Raises:
         CheckpointError: a part is incomplete or misshapen, or a name is unexpected.
     """
-    parts = list(parts)
+    parts, unexpected = list(parts), list(unexpected)
+    inside = _inside(checkpoint, config, parts)
+    refused = [n for n in unexpected if checkpoint.strict or inside(n)]
     problems = {
         "Missing": [n for p in parts for n in p.missing],
-        "Unexpected": list(unexpected),
+        "Unexpected": refused,
         "Misshapen": [f"{n}: {t}" for p in parts for n, t in p.misshapen.items()],
     }
-    lines = [f"{kind}: {_listing(names)}." for kind, names in problems.items() if names]
+    lines = [f"{kind}: {listing(names)}." for kind, names in problems.items() if names]
     if lines:
+        why = (x for k, x in EXPLANATIONS.items() if k in str(problems["Missing"]))
         raise CheckpointError(
             f"Expected {checkpoint.path} to hold the weights of a "
             f"{head or 'known model class'} of the sizes in its config. "
-            f"{' '.join(lines)} Correct the config or the file, name another head, or "
-            "name tensors to drop."
+            f"{' '.join(lines)} {''.join(why)}{WAY_OUT}"
         )
+    _leave_behind(checkpoint, [n for n in unexpected if n not in refused], head)
 
 
-def _listing(names: list[str]) -> str:
+def _inside(
+    checkpoint: Checkpoint, config: Config, parts: Iterable[PartMatch]
+) -> Callable[[str], bool]:
+    """Returns whether an unknown tensor is among the weights of some parts, by name."""
+    at = checkpoint.format
+    places = [r.placements[at] for p in parts for r in p.rows if at in r.placements]
+    scopes = {_scope(place.name) for place in places} | {*STYLES[at].groups}
+    encoder = families.of(config).parts["encoder"]
+    names = (row.placements[at].name for row in encoder if at in row.placements)
+    before = {re.escape(n.split("{i}")[0]) for n in names if "{i}" in n}
+    layer = re.compile(rf"(?:{'|'.join(sorted(before))})(\d+)")
+
+    def inside(name: str) -> bool:
+        found = layer.match(
+            name
+        )  # further layers are left behind, as transformers does
+        further = found is not None and int(found[1]) >= config.num_hidden_layers
+        return _scope(name) in scopes and not further
+
+    return inside
+
+
+def _scope(name: str) -> str:
+    return re.split("[./]", name, maxsplit=1)[0]
+
+
+def _leave_behind(checkpoint: Checkpoint, names: list[str], head: str | None) -> None:
+    if not names:
+        return
+    log.warning(
+        "%s: %d tensors that belong to no part of a %s are left behind: %s.",
+        checkpoint.path,
+        len(names),
+        head or "known model class",
+        listing(names),
+    )
+    checkpoint.ignored |= dict.fromkeys(names, f"no part of a {head or 'known class'}")
+    for name in names:
+        del checkpoint.tensors[name]
+
+
+def listing(names: list[str]) -> str:
+    """Returns some names for a message, and how many more there are."""
     shown = "; ".join(names[:SHOWN])
     more = len(names) - SHOWN
     return f"{shown}; and {more} more" if more > 0 else shown

@@ -112,7 +112,7 @@ class _Reference:
                 row.placements[checkpoint.format],
                 row.placements["keras"],
             )
-            for row in family.rows(self.parts, self.config.num_hidden_layers)
+            for row in family.rows_of(self.parts, self.config)
             if checkpoint.format in row.placements
         }
         self.used: set[str] = set()
@@ -231,7 +231,9 @@ class _Reference:
         config = self.config
         x = self.activate(self.dense("masked_lm/dense", hidden), config.transform_act)
         x = self.norm("masked_lm/layer_norm", x, config.transform_eps)
-        logits = _by_columns(x, self.tensor("embeddings/word_embeddings/embeddings"))
+        own = "masked_lm_decoder/embeddings"
+        shared = "embeddings/word_embeddings/embeddings"
+        logits = _by_columns(x, self.tensor(own if self.has(own) else shared))
         return logits + self.get("masked_lm_bias/bias")
 
     def heads(self, found: Mapping[str, Array]) -> dict[str, Array]:

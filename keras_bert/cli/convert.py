@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keras_bert.cli.parsing import Parser
+from keras_bert.cli.parsing import Parser, add_reading_arguments, reading_options
 from keras_bert.errors import CheckpointError, KerasBertError
 
 # What the names of the converters stand for: the format they write.
@@ -58,19 +58,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="gelu that a Google checkpoint was trained with (erf: the first releases "
         "of 2018)",
     )
-    parser.add_argument(
-        "--head",
-        help="model class, if it does not follow from the files, such as "
-        "token_classification",
-    )
-    parser.add_argument(
-        "--drop",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="tensor or component to leave out; repeatable; `optimizer` means all of "
-        "its state",
-    )
+    add_reading_arguments(parser)
     parser.add_argument(
         "--verify",
         choices=("reference", "full", "none"),
@@ -78,7 +66,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="what compares the outputs of source and result: a reference in NumPy; "
         "full: also the Keras model and, if installed, transformers",
     )
-    parser.add_argument("--config", help="config file, if not next to the weights")
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
 
@@ -98,12 +85,10 @@ def _convert(args: argparse.Namespace, output: str | Path, to: str) -> None:
         args.source,
         output,
         to,
-        head=args.head,
+        **reading_options(args),
         gelu=args.gelu,
         file_format=args.format,
         max_shard_size=args.max_shard_size,
-        drop=args.drop,
-        config_file=args.config,
         overwrite=args.overwrite,
         verify=args.verify != "none",
         verifiers=verifiers,

@@ -2,6 +2,8 @@
 
 import argparse
 
+from keras_bert.cli.parsing import add_reading_arguments, reading_options
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -9,6 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "checkpoint", help="directory, weights file or TensorFlow prefix"
     )
     parser.add_argument("other", nargs="?", help="another checkpoint to compare with")
+    add_reading_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -16,8 +19,9 @@ def run(args: argparse.Namespace) -> int:
     from keras_bert.checkpoints.inspection import compare, inspect
 
     paths = [path for path in (args.checkpoint, args.other) if path]
-    print("\n\n".join(inspect(path).summary() for path in paths))
+    options = reading_options(args)
+    print("\n\n".join(inspect(path, **options).summary() for path in paths))
     if args.other:
-        lines = compare(args.checkpoint, args.other) or ["none"]
+        lines = compare(args.checkpoint, args.other, **options) or ["none"]
         print("\nDifferences:", *lines, sep="\n  ")
     return 0

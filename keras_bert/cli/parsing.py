@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "1"), True),
@@ -98,6 +99,41 @@ def add_switch(
     """
     flag, action = f"--{name.replace('_', '-')}", argparse.BooleanOptionalAction
     parser.add_argument(flag, action=action, default=default, help=text)
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments on how a checkpoint is read; see `reading_options`."""
+    parser.add_argument(
+        "--head",
+        help="model class, if it does not follow from the files, such as "
+        "token_classification",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="config file, if not next to the weights"
+    )
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tensor or component to leave out; repeatable; `optimizer` means all of "
+        "its state",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse tensors that belong to no component, instead of leaving them out",
+    )
+
+
+def reading_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options of `keras_bert.checkpoints.formats.read`."""
+    return {
+        "head": args.head,
+        "config_file": args.config,
+        "drop": args.drop,
+        "strict": args.strict,
+    }
 
 
 def positive(text: str) -> int:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from keras_bert.cli.parsing import add_reading_arguments, reading_options
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -9,9 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "checkpoint", help="directory, weights file or TensorFlow prefix"
     )
     parser.add_argument("output", help="directory to write, in the same format")
-    parser.add_argument(
-        "--head", help="model class, if it does not follow from the files"
-    )
+    add_reading_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
 
@@ -20,7 +20,10 @@ def run(args: argparse.Namespace) -> int:
     from keras_bert.checkpoints.conversion import strip
 
     report, saved = strip(
-        args.checkpoint, args.output, head=args.head, overwrite=args.overwrite
+        args.checkpoint,
+        args.output,
+        overwrite=args.overwrite,
+        **reading_options(args),
     )
     print(report.summary())
     print(f"Saved {saved:,} bytes.")

@@ -77,10 +77,19 @@ def read_config(values: Mapping[str, Any]) -> Config:
         >>> read_config({"model_type": "distilbert", "dim": 24, "n_heads": 2}).head_dim
         12
     """
-    name = values.get("model_type", BERT.model_type)
-    if name not in FAMILIES:
+    known = FAMILIES | {n: f for f in FAMILIES.values() for n in f.read_as}
+    name = values.get("model_type") or _of_class(values.get("architectures"))
+    if not isinstance(name, str) or name not in known:
         raise ConfigError(
-            f"Expected a model of one of the families {', '.join(FAMILIES)}. "
+            f"Expected a model of one of the families {', '.join(known)}. "
             f"Received: model_type={name!r}."
         )
-    return FAMILIES[name].config.from_dict(values)
+    config = known[name].config
+    return config.from_dict({**values, "model_type": config.model_type})
+
+
+def _of_class(architectures: Any) -> str:
+    """Returns the family of the class that a config without `model_type` names."""
+    named = map(str, architectures if isinstance(architectures, list) else ())
+    families = (t for n in named for t, f in FAMILIES.items() if n in f.models)
+    return next(families, BERT.model_type)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keras_bert.config import Config
-from keras_bert.families.family import Family, KerasHub
-from keras_bert.families.names import block, dense, norm, output, table, vector
+from keras_bert.families.family import AddedRow, Family, KerasHub
+from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
 from keras_bert.families.rows import Placement, Row
 
 # === Config ===
@@ -205,6 +205,7 @@ _PARTS: Mapping[str, list[Row]] = {
             model_garden="masked_lm/output_bias.Sbias",
             keras_hub="mlm_head/output_bias",
         ),
+        decoder(keras="masked_lm_decoder", huggingface="cls.predictions.decoder"),
     ],
     "next_sentence": output(
         "two",
@@ -270,10 +271,17 @@ BERT = Family(
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
-    buffers=("bert.embeddings.position_ids", "bert.embeddings.token_type_ids"),
     keras_hub=KerasHub(
         module="bert",
         numbers={"hidden_act": "gelu_new", "layer_norm_eps": 1e-12},
         masked_lm_numbers={"masked_lm_act": "gelu", "masked_lm_layer_norm_eps": 1e-5},
+    ),
+    # ERNIE (Sun et al. 2020, arXiv:1907.12412) is BERT plus an embedding of the task.
+    read_as={"ernie": "Ernie"},
+    added_row=AddedRow(
+        switch="use_task_id",
+        size="task_type_vocab_size",
+        table="bert.embeddings.task_type_embeddings.weight",
+        target="bert.embeddings.token_type_embeddings.weight",
     ),
 )

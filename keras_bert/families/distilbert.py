@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from keras_bert.config import FRACTION, Config, aliased
 from keras_bert.families.family import Family, HeadPooler
-from keras_bert.families.names import block, dense, norm, output, table, vector
+from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
 
 
 @aliased(
@@ -124,6 +124,7 @@ _PARTS = {
             keras="masked_lm_bias/bias",
             huggingface="vocab_projector.bias",
         ),
+        decoder(keras="masked_lm_decoder", huggingface="vocab_projector"),
     ],
     "sequence_classifier": _classifier("classes"),
     "token_classifier": output("classes", keras="classifier", huggingface="classifier"),

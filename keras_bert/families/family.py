@@ -39,6 +39,22 @@ FIELDS = {
 }
 
 
+class AddedRow(NamedTuple):
+    """A table of embeddings of which every token takes row 0, as of a single task.
+
+    Attributes:
+        switch: config key that is true if the model has it.
+        size: config key of its number of rows.
+        table: its name in Hugging Face's files.
+        target: the table to whose rows it is added when read.
+    """
+
+    switch: str
+    size: str
+    table: str
+    target: str
+
+
 class HeadPooler(NamedTuple):
     """A pooler that belongs to a head, where the encoder's is not used.
 
@@ -79,9 +95,11 @@ class Family:
         poolers: of heads that do not use the encoder's.
         prefix: what Hugging Face puts before the names of the encoder's weights.
         ties: names of Hugging Face's that repeat another one's weights.
-        buffers: names of Hugging Face's that are not weights.
         tokenizer: kind of its tokenizer, such as "wordpiece".
         keras_hub: KerasHub's code of it, where it has some that can be read.
+        read_as: prefixes of the model classes of other families that are read as this
+            one, by their `model_type`.
+        added_row: what such a family adds to the token types.
     """
 
     class_prefix: str
@@ -91,9 +109,10 @@ class Family:
     poolers: Mapping[str, HeadPooler] = field(default_factory=dict)
     prefix: str
     ties: Mapping[str, str] = field(default_factory=dict)
-    buffers: tuple[str, ...] = ()
     tokenizer: str = "wordpiece"
     keras_hub: KerasHub | None = None
+    read_as: Mapping[str, str] = field(default_factory=dict)
+    added_row: AddedRow | None = None
 
     @property
     def model_type(self) -> str:
@@ -126,6 +145,11 @@ class Family:
         kind = choose("head", head, self.heads)
         return CLASS_NAMES[kind].format(self.class_prefix)
 
+    def class_read(self, name: str | None) -> str | None:
+        """Returns this family's class for one of a family that is read as it."""
+        others = [p for p in self.read_as.values() if name and name.startswith(p)]
+        return self.class_prefix + name.removeprefix(others[0]) if others else name
+
     def parts_of(self, model_class: str | None) -> tuple[str, ...]:
         """Returns the parts of a model class; none of one that is not the family's."""
         return self.model_parts.get(model_class or "", ())
@@ -137,7 +161,7 @@ class Family:
             format: of checkpoints.
             layers: number of layers.
         """
-        rows = self.rows(self.parts, layers)
+        rows = self.rows(self.parts, layers, untied=True)
         return [r.placements[format].name for r in rows if format in r.placements]
 
     def body(self, config: Config) -> tuple[str, ...]:
@@ -152,6 +176,25 @@ class Family:
         """
         return {**config.sizes, "hidden_in": config.hidden_size, "two": 2, "one": 1}
 
-    def rows(self, parts: Iterable[str], layers: int) -> list[Row]:
-        """Returns the weights of some parts, those of every layer written out."""
-        return expand([row for part in parts for row in self.parts[part]], layers)
+    def rows(
+        self, parts: Iterable[str], layers: int, untied: bool = False
+    ) -> list[Row]:
+        """Returns the weights of some parts, those of every layer written out.
+
+        Args:
+            parts: their names.
+            layers: number of layers.
+            untied: with the output matrix of a model that does not tie it.
+        """
+        rows = [row for part in parts for row in self.parts[part]]
+        return expand(rows, layers, untied)
+
+    @property
+    def untied_rows(self) -> list[Row]:
+        """The weights of an output matrix that is not the word embeddings."""
+        return [row for part in self.parts.values() for row in part if row.untied]
+
+    def rows_of(self, parts: Iterable[str], config: Config) -> list[Row]:
+        """Returns the weights that a model of a config has in some parts."""
+        untied = not config.tie_word_embeddings
+        return self.rows(parts, config.num_hidden_layers, untied)

@@ -15,6 +15,8 @@ class Style(NamedTuple):
         kernel, bias, gamma, beta, table: last parts of names.
         transposed: kernels are `[out, in]`.
         split: attention heads have a dimension of their own.
+        groups: what names in its files begin with where those of the weights do not:
+            an unknown tensor in there is in the encoder.
     """
 
     kernel: str = "/kernel"
@@ -24,6 +26,7 @@ class Style(NamedTuple):
     table: str = "/embeddings"
     transposed: bool = False
     split: bool = False
+    groups: tuple[str, ...] = ()
 
     def axes(self, axes: str) -> str:
         """Writes an axes string as the format has it."""
@@ -36,12 +39,12 @@ class Style(NamedTuple):
 
 
 STYLES = {
-    "keras": Style(),
+    "keras": Style(groups=("encoder", "layers")),
     "google": Style(table=""),
     "huggingface": Style(".weight", ".bias", ".weight", ".bias", ".weight", True),
     "huggingface_tf": Style(),
     "model_garden": Style(split=True),
-    "keras_hub": Style(split=True),
+    "keras_hub": Style(split=True, groups=("layers",)),
 }
 
 
@@ -53,6 +56,11 @@ def table(rows: str, **names: str) -> Row:
     axes = f"{rows} embedding"
     places = {f: Placement(n + STYLES[f].table, axes) for f, n in names.items()}
     return Row(places)
+
+
+def decoder(**names: str) -> Row:
+    """The output matrix of a masked LM that is not its word embeddings."""
+    return table("vocab", **names)._replace(untied=True)
 
 
 def vector(axes: str, **names: str) -> Row:

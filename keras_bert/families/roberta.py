@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from keras_bert.config import Config
 from keras_bert.families.bert import huggingface_block
 from keras_bert.families.family import Family, HeadPooler
-from keras_bert.families.names import block, dense, norm, output, table, vector
+from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,7 @@ _PARTS = {
             huggingface="lm_head.layer_norm",
         ),
         vector("vocab", keras="masked_lm_bias/bias", huggingface="lm_head.bias"),
+        decoder(keras="masked_lm_decoder", huggingface="lm_head.decoder"),
     ],
     "sequence_classifier": [
         *dense(
@@ -126,7 +127,6 @@ ROBERTA = Family(
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
     },
-    buffers=("roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids"),
     tokenizer="byte_level_bpe",
 )
 XLM_ROBERTA = replace(

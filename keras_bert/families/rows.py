@@ -25,17 +25,21 @@ class Row(NamedTuple):
 
     Attributes:
         placements: by format name; a format that is missing has no place for it.
+        untied: there is such a weight only in models whose output matrix is not the
+            word embeddings.
     """
 
     placements: dict[str, Placement]
+    untied: bool = False
 
 
-def expand(rows: Iterable[Row], layers: int) -> list[Row]:
+def expand(rows: Iterable[Row], layers: int, untied: bool = False) -> list[Row]:
     """Repeats the rows of a layer for every layer.
 
     Args:
         rows: rows whose names may hold `{i}`.
         layers: number of layers.
+        untied: keep the rows of an output matrix that is not the word embeddings.
 
     Returns:
         Rows with the layer's number filled in.
@@ -55,14 +59,16 @@ def expand(rows: Iterable[Row], layers: int) -> list[Row]:
         )
     expanded = []
     for row in rows:
+        if row.untied and not untied:
+            continue
         repeated = any("{i}" in place.name for place in row.placements.values())
         expanded += [_numbered(row, i) for i in range(layers if repeated else 1)]
     return expanded
 
 
 def _numbered(row: Row, i: int) -> Row:
-    return Row(
-        {
+    return row._replace(
+        placements={
             format: place._replace(name=place.name.format(i=i))
             for format, place in row.placements.items()
         }

@@ -31,6 +31,14 @@ class Composite:
         options["kernel_initializer"] = self.initializer(name)
         return self._built(keras.layers.Dense, units, name, (None, inputs), **options)
 
+    def add_table(self, kind: type, name: str, rows: int) -> Any:
+        """Makes and builds a table of embeddings, `(rows, embedding)`."""
+        options = {"embeddings_initializer": self.initializer(name)}
+        width = self.config.embedding_width
+        table = kind(rows, width, name=name, dtype=self.dtype_policy, **options)
+        table.build((None, None))
+        return table
+
     def add_dropout(self, rate: float, name: str, **options: Any) -> Any:
         """Makes and builds a dropout, which draws by its path."""
         return self._built(Dropout, rate, name, **options)

@@ -52,28 +52,20 @@ class Embeddings(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         config, table = self.config, keras.layers.Embedding
-        self.word_embeddings = self._table(WordEmbeddings, "word", config.vocab_size)
+        self.word_embeddings = self.add_table(
+            WordEmbeddings, "word_embeddings", config.vocab_size
+        )
         positions, types = config.max_position_embeddings, config.type_vocab_size
-        self.position_embeddings = self._table(table, "position", positions)
+        self.position_embeddings = self.add_table(
+            table, "position_embeddings", positions
+        )
         self.token_type_embeddings = (
-            self._table(table, "token_type", types) if types else None
+            self.add_table(table, "token_type_embeddings", types) if types else None
         )
         self.layer_norm = self.add_layer(
             LayerNorm, "layer_norm", width="embedding_width"
         )
         self.dropout = self.add_dropout(config.hidden_dropout_prob, "dropout")
-
-    def _table(self, kind: type, name: str, rows: int) -> keras.layers.Embedding:
-        name = f"{name}_embeddings"
-        table = kind(
-            rows,
-            self.config.embedding_width,
-            embeddings_initializer=self.initializer(name),
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        table.build((None, None))
-        return table
 
     def call(
         self,

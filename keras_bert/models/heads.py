@@ -10,7 +10,13 @@ from keras import ops
 from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
-from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
+from keras_bert.layers import (
+    MaskedLMTransform,
+    OutputBias,
+    Pooler,
+    WordEmbeddings,
+    gather_positions,
+)
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel
@@ -60,6 +66,8 @@ class EncoderOutputs(PreTrainedModel):
 class MaskedLM(PreTrainedModel):
     """Predicts tokens at `masked_lm_positions`, with the word embeddings.
 
+    Where `config.tie_word_embeddings` is False, with an output matrix of its own.
+
     Call arguments:
         inputs: as for `PreTrainedModel`, and `masked_lm_positions`
             `(batch, predictions)`; absent: every position.
@@ -81,10 +89,15 @@ class MaskedLM(PreTrainedModel):
     def make_head(self) -> None:
         self.masked_lm = self.add_layer(MaskedLMTransform, "masked_lm")
         self.masked_lm_bias = self.add_layer(OutputBias, "masked_lm_bias")
+        self.masked_lm_decoder = None
+        if not self.config.tie_word_embeddings:
+            self.masked_lm_decoder = self.add_table(
+                WordEmbeddings, "masked_lm_decoder", self.config.vocab_size
+            )
 
     def project(self, hidden: Tensor) -> Tensor:
         """Returns logits `(batch, predictions, vocab)`."""
-        table = self.encoder.embeddings.word_embeddings
+        table = self.masked_lm_decoder or self.encoder.embeddings.word_embeddings
         return self.masked_lm_bias(table(self.masked_lm(hidden), reverse=True))
 
     def masked(self, encoded: Encoded, inputs: Tensors) -> Tensor:

@@ -1,7 +1,7 @@
 """What all models share: an encoder, a head, other sizes and forms, files."""
 
 from collections import UserList
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -172,6 +172,9 @@ class PreTrainedModel(BaseModel, Trainable):
         dtype: Any = None,
         seed: int | None = None,
         ignore_mismatched_sizes: bool = False,
+        config_file: str | Path | None = None,
+        drop: Collection[str] = (),
+        strict: bool = False,
         **overrides: Any,
     ) -> Self:
         """Loads a checkpoint of any format, recognized by what is in its files.
@@ -184,6 +187,10 @@ class PreTrainedModel(BaseModel, Trainable):
             seed: seed of a head that the checkpoint does not hold.
             ignore_mismatched_sizes: make a new head where the checkpoint's has
                 another number of labels.
+            config_file: the config, if it is not next to the weights.
+            drop: names of tensors or parts of the checkpoint to leave out.
+            strict: refuse tensors that belong to no part of a model, which are
+                otherwise left out with a warning.
             **overrides: config fields to set differently.
 
         Returns:
@@ -205,6 +212,9 @@ class PreTrainedModel(BaseModel, Trainable):
             dtype=dtype,
             seed=seed,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            config_file=config_file,
+            drop=drop,
+            strict=strict,
             **overrides,
         )
 

@@ -49,7 +49,8 @@ def _all_rows(layers: int = 2):
 
 
 def test_every_part_has_one_set_of_formats():
-    for rows in bert.BERT.parts.values():
+    for part in bert.BERT.parts.values():
+        rows = [row for row in part if not row.untied]
         for row in rows:
             assert "keras" in row.placements
             assert row.placements.keys() == rows[0].placements.keys()
@@ -303,12 +304,12 @@ def test_a_size_that_differs_names_the_number_it_comes_from(field, tmp_path):
 
 def test_an_unexpected_tensor_is_named_and_can_be_dropped(tmp_path):
     def change(tensors):
-        tensors["bert/encoder/layer_2/extra"] = tensors["bert/pooler/dense/bias"]
+        tensors["bert/encoder/layer_1/extra"] = tensors["bert/pooler/dense/bias"]
 
     first = write_fake(tmp_path / "first", "google", change=change)
-    with pytest.raises(CheckpointError, match="Unexpected: bert/encoder/layer_2/extra"):
+    with pytest.raises(CheckpointError, match="Unexpected: bert/encoder/layer_1/extra"):
         convert(first, tmp_path / "out", "keras")
-    name = "bert/encoder/layer_2/extra"
+    name = "bert/encoder/layer_1/extra"
     report = convert(first, tmp_path / "out", "keras", drop=[name])
     assert report.ignored == {name: "dropped by request"}
 
@@ -421,7 +422,7 @@ def test_a_format_without_a_place_says_which_weights():
     config = tiny_config()
     row = bert.BERT.parts["pooler"][0]
     homeless = Row({"google": row.placements["google"]})
-    with pytest.raises(CheckpointError, match="no place for bert/pooler/dense/kernel"):
+    with pytest.raises(CheckpointError, match="Received: bert/pooler/dense/kernel"):
         translation.translate({}, [homeless], "google", "keras", config)
 
 
@@ -535,17 +536,6 @@ def test_buffers_and_tied_copies_are_ignored_by_name(tmp_path):
         "bert.embeddings.position_ids",
         *bert.BERT.ties,
     }
-
-
-def test_an_untied_decoder_is_refused(tmp_path):
-    def change(tensors):
-        copy = tensors["bert.embeddings.word_embeddings.weight"].load() + 1
-        of = type(tensors["cls.predictions.bias"]).of
-        tensors["cls.predictions.decoder.weight"] = of(copy)
-
-    path = write_fake(tmp_path / "first", "huggingface", change=change)
-    with pytest.raises(CheckpointError, match=r"decoder\.weight to equal"):
-        formats.read(path)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".bin"])

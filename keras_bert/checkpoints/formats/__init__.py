@@ -7,7 +7,7 @@ the family's rows.
 
 import importlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint
+from keras_bert.checkpoints.hub import local_path
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
 
@@ -151,21 +152,28 @@ def read(
     head: str | None = None,
     gelu: str | None = None,
     config_file: str | Path | None = None,
+    drop: Collection[str] = (),
+    strict: bool = False,
 ) -> Checkpoint:
     """Opens a checkpoint of any format; a tensor is read when it is used.
 
     Args:
-        path: a directory, a weights file, or a TensorFlow prefix.
+        path: a directory, a weights file, or a TensorFlow prefix; or `hf://org/name`.
         head: the model class, if the files do not name it; a class name or a kind of
             head such as "token_classification".
         gelu: "erf" or "tanh": which form a Google checkpoint's `gelu` means.
         config_file: the config, if it is not next to the weights.
+        drop: names of tensors or parts to leave out; "optimizer" for all of the
+            optimizer's state.
+        strict: tensors that belong to no part are an error when the parts are
+            matched; by default they are left behind with a warning.
 
     Raises:
         KerasBertError: it does not exist, is damaged, or has no known format.
     """
-    from keras_bert.checkpoints.matching import head_class
+    from keras_bert.checkpoints import matching
 
+    path = local_path(path)
     name = detect(path)
     if gelu is not None and name not in GELU_IN_DOUBT:
         raise CheckpointError(
@@ -173,7 +181,24 @@ def read(
             f"in the format {name!r}, whose config names the form. Leave gelu out."
         )
     options = {"gelu": gelu} if name in GELU_IN_DOUBT else {}
-    checkpoint = module(name).read(Path(path), config_file=config_file, **options)
+    checkpoint = module(name).read(path, config_file=config_file, **options)
+    _set_aside_others(checkpoint)
     if head is not None:
-        checkpoint.head = head_class(head, checkpoint.config)
+        checkpoint.head = matching.head_class(head, checkpoint.config)
+    matching.leave_out(checkpoint, drop)
+    checkpoint.strict = strict
     return checkpoint
+
+
+def _set_aside_others(checkpoint: Checkpoint) -> None:
+    """Moves tensors that are no floats, and no weights by name, to `ignored`."""
+    config = checkpoint.config
+    known = families.of(config).names_in(checkpoint.format, config.num_hidden_layers)
+    others = {
+        name: f"{tensor.dtype}, not a weight"
+        for name, tensor in checkpoint.tensors.items()
+        if not files.is_float(tensor.dtype)
+    }
+    for name in others.keys() - {*known}:
+        checkpoint.ignored[name] = others[name]
+        del checkpoint.tensors[name]

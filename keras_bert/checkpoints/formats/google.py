@@ -4,7 +4,7 @@ Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
 
+FORMAT = "google"
 PREFIX = "bert_model.ckpt"
+WORD_EMBEDDINGS = "embeddings/word_embeddings"
 # An optimizer's slot is named after its variable.
 SLOTS = (
     "adam_m",
@@ -119,14 +121,17 @@ def read(
     places = (prefix.parent, prefix.parent.absolute().parent)
     config, head = files.read_config(("bert_config.json",), places, config_file)
     tensors = _tensors(prefix)
+    tensors = _without_wrapper(tensors, config, prefix)
     config = _with_classes(with_gelu(config, gelu), tensors)
-    optimizer = _training_state(tensors, config)
+    optimizer, ignored = _training_state(tensors, config)
+    others = optimizer.keys() | ignored.keys()
     return Checkpoint(
         path=path,
-        format="google",
+        format=FORMAT,
         config=config,
-        tensors={k: t for k, t in tensors.items() if k not in optimizer},
+        tensors={k: t for k, t in tensors.items() if k not in others},
         head=head,
+        ignored=ignored,
         optimizer=optimizer,
         files=[
             *sorted(prefix.parent.glob(f"{prefix.name}.data-*")),
@@ -169,11 +174,44 @@ def _with_classes(config: Config, tensors: Mapping[str, Tensor]) -> Config:
     return config.replace(num_labels=weights.shape[0])
 
 
-def _training_state(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Returns optimizer slots and counters, by names made from the weights'."""
-    names = families.of(config).names_in("google", config.num_hidden_layers)
-    known = {f"{name}/{slot}" for name in names for slot in SLOTS} | {*COUNTERS}
-    return {name: tensor for name, tensor in tensors.items() if name in known}
+def _without_wrapper(
+    tensors: Mapping[str, Tensor], config: Config, path: Path
+) -> dict[str, Tensor]:
+    """Removes what a wrapper of the model put before all names."""
+    first, *_ = families.of(config).names_in(FORMAT, 1) or [WORD_EMBEDDINGS]
+    base = first.removesuffix(WORD_EMBEDDINGS)
+    found = files.prefix_of(tensors, WORD_EMBEDDINGS, base or "/", path) or ""
+    wrapper = found.removesuffix(base)
+    return {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+
+
+def _training_state(
+    tensors: Mapping[str, Tensor], config: Config
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Returns optimizer slots and counters, and why other tensors are no weights.
+
+    What is stored below a weight's name is about that weight; a single number that is
+    not in the model belongs to the training program.
+    """
+    names = {*families.of(config).names_in(FORMAT, config.num_hidden_layers)}
+    scopes = {name.split("/")[0] for name in names}
+    optimizer, ignored = {}, {}
+    for name in tensors.keys() - names:
+        weight = _weight_above(name, names)
+        slot = name.removeprefix(f"{weight}/")
+        if slot in SLOTS or name in COUNTERS:
+            optimizer[name] = tensors[name]
+        elif weight:
+            ignored[name] = files.OPTIMIZER_STATE
+        elif not tensors[name].shape and name.split("/")[0] not in scopes:
+            ignored[name] = "a number of the training program"
+    return optimizer, ignored
+
+
+def _weight_above(name: str, weights: Collection[str]) -> str | None:
+    """Returns the weight below whose name another one is."""
+    ends = (i for i, char in enumerate(name) if char == "/")
+    return next((name[:end] for end in ends if name[:end] in weights), None)
 
 
 # === Writing ===

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert import families
-from keras_bert.checkpoints import files, safetensors
+from keras_bert.checkpoints import files, matching, safetensors
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
@@ -33,6 +33,7 @@ SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth")
 FORMAT = "huggingface"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
+FUSED, DENSE = ".dense_act", ".dense"  # NVIDIA's name of a layer with an activation
 DTYPE_KEYS = ("dtype", "torch_dtype")  # the current name, and the one until 2025
 # A training script's checkpoint has the state dict under one of these keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -75,16 +76,16 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     _compare(weight_map or stored, stored, main)
     family = families.of(config)
     tensors = _current_names(stored, family, path)
-    buffers = (name for name in family.buffers if name in tensors)
-    ignored = dict.fromkeys(buffers, "buffer, not a weight")
-    ignored |= _untie(tensors, family.ties, path)
+    copies = _copies(tensors, config)
+    config, ignored = _fold(tensors, config)
     return Checkpoint(
         path=path,
         format=FORMAT,
         config=config,
-        tensors={k: t for k, t in tensors.items() if k not in ignored},
+        tensors=tensors,
         head=head,
         ignored=ignored,
+        copies=copies,
         files=shards or [main],
         tokenizer_files=files.tokenizer_files(main.parent),
     )
@@ -116,21 +117,21 @@ def _current_names(
     tensors: Mapping[str, Tensor], family: Family, path: Path
 ) -> dict[str, Tensor]:
     """Renames weights as transformers now names them in a model with a head."""
-    # A wrapper's name or none, then the base model's name or none.
-    wrappers = ((w, base) for w in ("", "module.") for base in (family.prefix, ""))
-    found = (x for x in wrappers if f"{''.join(x)}{WORD_EMBEDDINGS}" in tensors)
-    wrapper, base = next(found, (None, None))
-    if wrapper is None:
-        received = ", ".join(list(tensors)[:5]) or "nothing"
+    found = files.prefix_of(tensors, WORD_EMBEDDINGS, family.prefix, path)
+    if found is None:
         raise CheckpointError(
             f"Expected the state dict of a {family.model_type} model in {path}, with "
             f"{family.prefix}{WORD_EMBEDDINGS} or {WORD_EMBEDDINGS}. "
-            f"Received: {received}."
+            f"Received: {matching.listing([*tensors]) or 'nothing'}."
         )
-    body = () if base else _body(family)
+    wrapper, body = found, _body(family)
+    if f".{found}".endswith(f".{family.prefix}"):
+        wrapper, body = found.removesuffix(family.prefix), ()
+    _refuse_other_family(wrapper, family, path)
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        current = _current_name(name.removeprefix(wrapper), family.prefix, body)
+        mine = body if name.startswith(wrapper) else ()
+        current = _current_name(name.removeprefix(wrapper), family.prefix, mine)
         if current in renamed:
             raise CheckpointError(
                 f"Expected each weight once in {path}. Received: {current} under two "
@@ -138,6 +139,20 @@ def _current_names(
             )
         renamed[current] = tensor
     return renamed
+
+
+def _refuse_other_family(wrapper: str, family: Family, path: Path) -> None:
+    """Raises if what is before the names is the prefix of another family."""
+    known = families.FAMILIES.values()
+    others = [f for f in known if f".{wrapper}".endswith(f".{f.prefix}")]
+    if others:
+        types = " or ".join(repr(f.model_type) for f in others)
+        raise CheckpointError(
+            f"Expected the weights of a {family.model_type} model in {path}, as its "
+            f"config says. Received names with {others[0].prefix}. If the model is of "
+            f"that family, use a config with the model_type {types} (config_file=, "
+            "--config): the two count positions in other ways."
+        )
 
 
 def _body(family: Family) -> tuple[str, ...]:
@@ -152,35 +167,45 @@ def _current_name(name: str, prefix: str, body: tuple[str, ...]) -> str:
     stem, dot, last = name.rpartition(".")
     if stem.endswith("LayerNorm"):
         name = stem + LEGACY.get(dot + last, dot + last)
+    if stem.endswith(FUSED):
+        name = stem.removesuffix(FUSED) + DENSE + dot + last
     return prefix + name if name.startswith(body) else name
 
 
-def _untie(
-    tensors: dict[str, Tensor], ties: Mapping[str, str], path: Path
-) -> dict[str, str]:
-    """Checks that tied copies equal their originals, and returns them to be ignored."""
-    ignored = {}
-    for copy, original in ties.items():
-        if copy not in tensors:
-            continue
-        if original not in tensors:  # only the copy was saved
-            tensors[original] = tensors.pop(copy)
-            continue
-        if not equal(tensors[copy], tensors[original]):
-            raise CheckpointError(
-                f"Expected {copy} to equal {original} in {path}. Received: different "
-                "values. A model with an untied output matrix cannot be converted."
-            )
-        ignored[copy] = f"tied to {original}"
-    return ignored
+def _copies(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Takes out what may only repeat a weight; if the weight is absent, it is that."""
+    family = families.of(config)
+    own = {row.placements[FORMAT].name for row in family.untied_rows}
+    kept = set() if config.tie_word_embeddings else own
+    copies = {n: tensors.pop(n) for n in family.ties if n in tensors and n not in kept}
+    absent = {n for n in copies if family.ties[n] not in tensors}
+    tensors |= {family.ties[n]: copies.pop(n) for n in absent}
+    return copies
 
 
-def equal(one: Tensor, other: Tensor) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    # As bytes, so that NaN equals itself.
-    pairs = zip(one.pieces(), other.pieces(), strict=True)
-    return all(bytes(files.raw(a)) == bytes(files.raw(b)) for a, b in pairs)
+def _fold(tensors: dict[str, Tensor], config: Config) -> tuple[Config, dict[str, str]]:
+    """Adds row 0 of a family's further table to the rows of another.
+
+    Returns:
+        The config of a model without that table, and why it is ignored.
+    """
+    added = families.of(config).added_row
+    if added is None or added.switch not in config.extra:
+        return config, {}
+    extra = {k: v for k, v in config.extra.items() if k not in added[:2]}
+    table, target = tensors.pop(added.table, None), tensors.get(added.target)
+    if not config.extra[added.switch]:
+        return config.replace(extra=extra), {added.table: f"{added.switch} is false"}
+    if table is None or target is None or table.shape[1:] != target.shape[1:]:
+        raise CheckpointError(
+            f"Expected {added.table}, of the width of {added.target}. Received: "
+            f"{table and table.shape}. The config says {added.switch}."
+        )
+    tensors[added.target] = Tensor(
+        target.shape, target.dtype, lambda: target.load() + table.load()[:1]
+    )
+    reason = f"row 0 is added to {added.target}"
+    return config.replace(extra=extra), {added.table: reason}
 
 
 # === Files ===
@@ -272,6 +297,7 @@ def write(
     """
     family = families.of(config)
     ties = family.ties if "masked_lm" in family.parts_of(head) else {}
+    ties = {copy: of for copy, of in ties.items() if copy not in tensors}
     writers = {
         "safetensors": safetensors.write,
         "bin": functools.partial(_write_torch, ties=ties),
@@ -282,6 +308,8 @@ def write(
     # A model without a head has no prefix.
     prefix = family.prefix if family.models[head] == "encoder" else ""
     named = {name.removeprefix(prefix): t for name, t in tensors.items()}
+    if not config.tie_word_embeddings:  # transformers then ties nothing
+        named |= {copy: named[of] for copy, of in ties.items()}
     main = folder / FILE_NAMES[file_format]
     sizes = {name: tensor.nbytes for name, tensor in named.items()}
     shards = files.shards(sizes, max_shard_size or MAX_SHARD_SIZE)

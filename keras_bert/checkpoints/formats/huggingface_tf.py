@@ -86,7 +86,7 @@ def _named(
         short = _short(name, roots)
         if short not in tensors:
             tensors[short] = tensor
-        elif huggingface.equal(tensor, tensors[short]):
+        elif files.equal(tensor, tensors[short]):
             ignored[name] = f"a copy of {short}"
         else:
             raise CheckpointError(

@@ -143,7 +143,7 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
 def _paths(config: Config) -> list[str]:
     """Returns the paths of all variables of the family."""
     family = families.of(config)
-    rows = family.rows(family.parts, config.num_hidden_layers)
+    rows = family.rows_of(family.parts, config)
     return [row.placements["keras"].name for row in rows]
 
 
@@ -151,7 +151,8 @@ def _flat_names(shards: list[Path], config: Config, head: str | None) -> dict[st
     """Returns paths by names in a flat file, where all heads share a group."""
     projected = config.embedding_size is not None
     dense = _layers(shards).get(_group("classifier", projected)) or _dense(config, head)
-    paths = {path: path.split("/")[0] for path in _paths(config)}
+    tied = config.replace(tie_word_embeddings=True)  # as they all were
+    paths = {path: path.split("/")[0] for path in _paths(tied)}
     return {
         flat_name(path, projected): path
         for path, layer in paths.items()

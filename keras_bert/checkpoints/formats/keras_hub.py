@@ -215,10 +215,11 @@ def _config(
         values["classifier_dropout"] = settings["dropout"]
     metadata = folder / METADATA
     extra = files.read_json(metadata).get(OURS, {}) if metadata.is_file() else {}
+    if not isinstance(extra, dict):
+        raise CheckpointError(f"Expected a JSON object as {OURS} in {metadata}.")
     config = family.config.from_dict({**values, **extra})
-    kept = dict(config.extra)
-    [declared] = kept.pop("architectures", [head])
-    return config.replace(extra=kept), declared if task else head
+    config, declared = files.pop_class(config, metadata)
+    return config, (declared or head) if task else head
 
 
 def _named(

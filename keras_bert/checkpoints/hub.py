@@ -1,0 +1,43 @@
+"""Checkpoints of the Hugging Face Hub: `hf://org/name`."""
+
+from pathlib import Path
+
+from keras_bert.errors import CheckpointError, MissingExtraError
+
+HUB = "hf://"
+# The hub holds the same weights in several forms: the others only where needed.
+HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
+HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "tf_model.h5", "*.ckpt*")
+
+
+def local_path(path: str | Path) -> Path:
+    """Returns a local path, downloading `hf://org/name` first.
+
+    Args:
+        path: a local path, or `hf://org/name`.
+
+    Raises:
+        MissingExtraError: `huggingface_hub` is not installed.
+        CheckpointError: the repository cannot be reached.
+    """
+    if not str(path).startswith(HUB):
+        return Path(path).expanduser()
+    name = str(path).removeprefix(HUB)
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingExtraError(
+            f"huggingface_hub is needed for {path}. Install it with "
+            "pip install huggingface_hub, or give a local directory."
+        ) from error
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))):
+            snapshot_download(name, allow_patterns=list(HUB_OTHERS))
+        return folder
+    except Exception as error:  # of the network, of the hub, of the name
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"Expected to download {name!r}. Received: {reason}. Check the name and "
+            "the connection, or give a local directory."
+        ) from error
