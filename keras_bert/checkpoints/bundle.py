@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import files, snappy
 from keras_bert.checkpoints.checkpoint import PIECE, Tensor
 from keras_bert.checksums import crc32c_of, masked, masked_crc32c
 from keras_bert.errors import CheckpointError
@@ -71,6 +71,8 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # two block handles, padded to 40 bytes, and the magic number
 TRAILER = 5  # after each block: its compression and a checksum
 BLOCK_SIZE = 1 << 18
+# By the number after a block. TensorFlow writes plain ones; published files have both.
+COMPRESSIONS = {0: bytes, 1: snappy.decompress}
 RESTART = 16  # a key is written in full every 16 entries
 
 
@@ -124,6 +126,14 @@ def read(prefix: Path) -> dict[str, Tensor]:
         name: _tensor(_Stored(name, entry, data_file(prefix, entry.shard, shards)))
         for name, entry in entries.items()
     }
+
+
+def names(prefix: Path) -> list[str]:
+    """Returns the names of a bundle's tensors; none if its index is damaged."""
+    try:
+        return [*read_index(Path(f"{prefix}.index"))[1]]
+    except Exception:  # whatever the damage is: reading the tensors will report it
+        return []
 
 
 def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
@@ -328,9 +338,9 @@ def _block(data: bytes, offset: int, size: int) -> bytes:
         raise ValueError("a block outside the index")
     if masked_crc32c(data[offset : end + 1]) != data[end + 1 : end + TRAILER]:
         raise ValueError("a block with a wrong checksum")
-    if data[end]:
-        raise ValueError("a compressed block, which TensorFlow never writes")
-    return data[offset:end]
+    if data[end] not in COMPRESSIONS:
+        raise ValueError(f"a block with the unknown compression {data[end]}")
+    return COMPRESSIONS[data[end]](data[offset:end])
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from keras_bert.checkpoints import bundle
 from keras_bert.protobuf import message_classes
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -45,9 +46,7 @@ _ESCAPED = {"..": ".", ".S": "/"}
 
 def is_in(prefix: Path) -> bool:
     """Whether a TensorFlow checkpoint holds a graph of objects."""
-    index = Path(f"{prefix}.index")
-    # No key before it shares its prefix, so it is written in full.
-    return index.is_file() and KEY.encode() in index.read_bytes()
+    return KEY in bundle.names(prefix)
 
 
 @dataclass

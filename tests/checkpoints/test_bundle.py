@@ -1,5 +1,6 @@
 """TensorFlow's checkpoint files: byte for byte as TensorFlow writes them."""
 
+import contextlib
 import re
 import struct
 from pathlib import Path
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert import checksums
-from keras_bert.checkpoints import bundle
+from keras_bert.checkpoints import bundle, snappy
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.errors import CheckpointError
+from keras_bert.protobuf import varint
 from tests.checkpoints.fakes import assert_same_bits
 from tests.paths import SHARED, shared
 
@@ -293,3 +295,127 @@ def test_slices_are_named(small):
 def test_what_a_checkpoint_cannot_hold(tmp_path):
     with pytest.raises(CheckpointError, match="complex64"):
         bundle.write(tmp_path / "ckpt", {"a": Tensor.of(np.zeros(2, "c8"))})
+
+
+# === Compressed indexes, which Snappy's description tells how to make ===
+
+
+def _compressed(data: bytes) -> bytes:
+    """Snappy's raw format: greedy copies of all three kinds, and literals."""
+    out, at, begin, seen = bytearray(varint(len(data))), 0, 0, {}
+    while at < len(data):
+        key = data[at : at + 4]
+        back = at - seen.get(key, at)
+        seen[key] = at
+        if len(key) < 4 or not back:
+            at += 1
+            continue
+        out += _literal(data[begin:at])
+        length = 4
+        while (
+            length < 64
+            and data[at + length : at + length + 1]
+            == (data[at + length - back : at + length - back + 1])
+            and at + length < len(data)
+        ):
+            length += 1
+        if length < 12 and back < 2048:
+            out += bytes([1 | length - 4 << 2 | back >> 8 << 5, back & 255])
+        elif back < 1 << 16:
+            out += bytes([2 | length - 1 << 2]) + struct.pack("<H", back)
+        else:
+            out += bytes([3 | length - 1 << 2]) + struct.pack("<I", back)
+        at = begin = at + length
+    return bytes(out + _literal(data[begin:]))
+
+
+def _literal(data: bytes) -> bytes:
+    if not data:
+        return b""
+    size = len(data) - 1
+    if size < 60:
+        return bytes([size << 2]) + data
+    width = (size.bit_length() + 7) // 8
+    return bytes([59 + width << 2]) + size.to_bytes(width, "little") + data
+
+
+def _compress_index(index: Path) -> int:
+    """Rewrites an index with a compressed block; returns how much smaller that is."""
+    block = b"".join(
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value
+        for key, value in bundle._read_table(index.read_bytes())
+    )
+    end = struct.pack("<2I", 0, 1)  # one restart, at the begin
+    data, handles = b"", []
+    for content in (block + end, end):  # entries, and no metadata
+        handles.append(varint(len(data)) + varint(len(_compressed(content))))
+        data += _block(content)
+    entry = varint(0) + varint(1) + varint(len(handles[0])) + b"\xff" + handles[0]
+    handles.append(varint(len(data)) + varint(len(_compressed(entry + end))))
+    data += _block(entry + end)
+    index.write_bytes(
+        data
+        + (handles[1] + handles[2]).ljust(40, b"\0")
+        + struct.pack("<Q", bundle.MAGIC)
+    )
+    return len(block) - len(_compressed(block))
+
+
+def _block(content: bytes) -> bytes:
+    data = _compressed(content) + b"\1"
+    return data + checksums.masked_crc32c(data)
+
+
+def test_a_compressed_index_is_read_as_tensorflow_reads_it(tmp_path):
+    import tensorflow as tf
+
+    arrays = _arrays(200)
+    bundle.write(tmp_path / "it", _tensors(arrays))
+    assert _compress_index(tmp_path / "it.index") > 1000
+    assert_same_bits(arrays, _loaded(tmp_path / "it"))
+    listed = {name: tuple(s) for name, s in tf.train.list_variables(tmp_path / "it")}
+    assert listed == {name: array.shape for name, array in arrays.items()}
+
+
+@given(data=st.binary(max_size=300) | st.text("ab", max_size=300).map(str.encode))
+def test_what_is_compressed_comes_back(data):
+    assert snappy.decompress(_compressed(data)) == data
+
+
+def test_far_copies_come_back():
+    noise = np.random.default_rng(0).bytes(70_000)
+    data = noise + noise[:200] + b"x" * 5000 + noise[-3000:-2000]
+    compressed = _compressed(data)
+    assert len(compressed) < 71_500
+    assert snappy.decompress(compressed) == data
+
+
+@given(
+    data=st.binary(max_size=60),
+    at=st.integers(0, 10**4),
+    value=st.integers(0, 255),
+    cut=st.integers(0, 3),
+)
+def test_damaged_compressed_data_is_an_error_or_other_data(data, at, value, cut):
+    changed = bytearray(_compressed(data * 3))
+    changed[at % len(changed)] = value
+    changed = changed[: len(changed) - cut]
+    with contextlib.suppress(ValueError):
+        assert len(snappy.decompress(bytes(changed))) < 64 * len(changed)
+
+
+@pytest.mark.parametrize(
+    "data, reason",
+    [
+        (b"", "varint"),
+        (b"\xff\xff\xff\x7f\x00a", "compressed to"),  # says 268 million bytes
+        (b"\x04\x0cab", "ends early"),
+        (b"\x04\x00a\x01\x02", "before its begin"),
+        (b"\x04\x00a\x01\x00", "before its begin"),
+        (b"\x04\x00a", "another size"),
+        (b"\x01\x04ab", "another size"),
+    ],
+)
+def test_compressed_data_that_lies(data, reason):
+    with pytest.raises(ValueError, match=reason):
+        snappy.decompress(data)
