@@ -119,6 +119,8 @@ def read(prefix: Path) -> dict[str, Tensor]:
     Example:
         >>> read(Path("bert_model.ckpt"))  # doctest: +SKIP
     """
+    for path in (Path(f"{prefix}.index"), *prefix.parent.glob(f"{prefix.name}.data-*")):
+        files.refuse_other_kinds(path)
     with files.readable(prefix):
         shards, entries = read_index(Path(f"{prefix}.index"))
         _check(entries, shards, prefix)

@@ -36,6 +36,15 @@ TOKENIZER_FILES = (
 # Only a directory with one of these may be overwritten.
 MARKS = ("conversion.json", "config.json", "bert_config.json")
 OPTIMIZER_STATE = "optimizer state"  # why a tensor is not a weight
+# What is found in place of weights, by how it begins.
+OTHER_KINDS = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Run "
+    "`git lfs pull`, or download the file.",
+    **dict.fromkeys(
+        (b"<!doctype", b"<html", b"<?xml"), "a web page. Download the file itself."
+    ),
+    b"\x1f\x8b": "a gzip archive. Unpack it first.",
+}
 LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
@@ -210,6 +219,23 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_other_kinds(path: Path) -> None:
+    """Raises if a file begins like something that is often there in place of weights.
+
+    Raises:
+        CheckpointError: naming what it is, and what to do.
+    """
+    if not path.is_file():
+        return
+    with open(path, "rb") as file:
+        begin = file.read(64).lstrip().lower()
+    what = next(
+        (text for mark, text in OTHER_KINDS.items() if begin.startswith(mark)), ""
+    )
+    if what:
+        raise CheckpointError(f"Expected weights in {path}. Received: {what}")
+
+
 # === Tensors in files ===
 
 
@@ -320,6 +346,7 @@ def read_shards(
     """
     tensors: dict[str, Tensor] = {}
     for path in paths:
+        refuse_other_kinds(path)
         more = read(path)
         twice = sorted(tensors.keys() & more.keys())
         if twice:

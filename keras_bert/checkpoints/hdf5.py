@@ -47,7 +47,8 @@ def read(shards: Iterable[Path]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    return {name: _tensor(item, path) for name, item in datasets(path).items()}
+    with files.readable(path):
+        return {name: _tensor(item, path) for name, item in datasets(path).items()}
 
 
 def datasets(path: Path) -> dict[str, Any]:
@@ -71,9 +72,10 @@ def datasets(path: Path) -> dict[str, Any]:
 
 def _tensor(item: Any, path: Path) -> Tensor:
     # HDF5 has no bfloat16: Keras stores the bits, and the dtype as an attribute.
-    is_bfloat16 = item.attrs.get("dtype") == "bfloat16"
-    dtype = files.dtype("bfloat16") if is_bfloat16 else item.dtype
     _refuse_unreal(item, path)
+    said = str(item.attrs.get("dtype", ""))
+    is_bfloat16 = said == "bfloat16" and item.dtype.itemsize == 2
+    dtype = files.dtype("bfloat16") if is_bfloat16 else item.dtype
 
     def part(*rows: int) -> np.ndarray:
         with files.readable(path):
@@ -85,6 +87,11 @@ def _tensor(item: Any, path: Path) -> Tensor:
 
 def _refuse_unreal(item: Any, path: Path) -> None:
     """Raises if a dataset claims a shape that the file does not hold, but fills up."""
+    if item.shape is None:
+        raise CheckpointError(
+            f"Expected values in {item.name} of {path}. Received: an empty dataspace. "
+            "The file is damaged."
+        )
     claimed = math.prod(item.shape) * item.dtype.itemsize
     stored = item.id.get_storage_size()
     if item.external or item.is_virtual or claimed > MAX_INFLATION * stored:

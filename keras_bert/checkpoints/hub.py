@@ -1,5 +1,6 @@
 """Checkpoints of the Hugging Face Hub: `hf://org/name`."""
 
+import re
 from pathlib import Path
 
 from keras_bert.errors import CheckpointError, MissingExtraError
@@ -8,6 +9,16 @@ HUB = "hf://"
 # The hub holds the same weights in several forms: the others only where needed.
 HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
 HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "tf_model.h5", "*.ckpt*")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be the name of a model on the Hub.
+
+    Example:
+        >>> [is_name(text) for text in ("org/model", "/home/model", "a/b/c")]
+        [True, False, False]
+    """
+    return re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", text) is not None
 
 
 def local_path(path: str | Path) -> Path:

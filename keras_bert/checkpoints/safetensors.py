@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.config import MAX_JSON
 from keras_bert.errors import CheckpointError
 
 DTYPES = {
@@ -51,6 +52,15 @@ def read(path: Path) -> dict[str, Tensor]:
         return {name: _tensor(path, name, file.get_slice(name)) for name in file.keys()}
 
 
+def names(path: Path) -> list[str]:
+    """Returns the names of a file's tensors; none if it is damaged."""
+    try:
+        with _open(path) as file:
+            return [*file.keys()]
+    except Exception:  # whatever the damage is: reading the tensors will report it
+        return []
+
+
 def _open(path: Path) -> Any:
     from safetensors import safe_open
 
@@ -61,6 +71,8 @@ def _check_names(path: Path) -> None:
     """Raises if the header repeats a name, of which the library takes the last."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
+        if length > MAX_JSON:
+            raise ValueError(f"a header of {length} bytes")
         json.loads(file.read(length), object_pairs_hook=_no_duplicates)
 
 
@@ -89,7 +101,10 @@ def _tensor(path: Path, name: str, header: Any) -> Tensor:
 
 def _dtype(code: str) -> np.dtype:
     if code not in DTYPES:
-        raise ValueError(f"the dtype {code!r}, not one of {', '.join(DTYPES)}")
+        raise CheckpointError(
+            f"Expected one of the dtypes {', '.join(DTYPES)}. Received: {code}. Save "
+            "the weights in one of the first."
+        )
     return files.dtype(DTYPES[code])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint
-from keras_bert.checkpoints.hub import local_path
+from keras_bert.checkpoints.hub import HUB, is_name, local_path
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
 
@@ -27,6 +27,19 @@ GELU_IN_DOUBT = ("google", "model_garden")
 # A masked-LM head may have another activation and epsilon than the encoder.
 OWN_TRANSFORM = ("keras", "keras_hub")
 BARE = ("google", "model_garden")  # a vocabulary without settings
+HUGGINGFACE = "huggingface"
+# Files that are no checkpoints of these formats, by their ending.
+OTHER_FILES = {
+    ".pdparams": "weights of PaddlePaddle; transformers has converted ones of many "
+    "models",
+    ".weights": "weights that bert4keras or Keras 2 saved; build the model there and "
+    "save its checkpoint in TensorFlow's format",
+    ".msgpack": "weights of Flax; save them with transformers as PyTorch's",
+    ".onnx": "a model of ONNX, which is exported from a checkpoint",
+    ".pb": "a graph; name the directory of a SavedModel",
+    ".keras": "a whole model; load it with keras.saving.load_model",
+    **dict.fromkeys((".zip", ".tar", ".tgz"), "an archive; unpack it first"),
+}
 EXPECTED = (
     "bert_model.ckpt.index (Google, Model Garden), saved_model.pb (TF-Hub), "
     "model.safetensors, pytorch_model.bin or tf_model.h5 (Hugging Face), or "
@@ -132,8 +145,10 @@ def detect(path: str | Path) -> str:
         MissingFileError: there is nothing.
         CheckpointError: the files are of no format, or of several.
     """
-    path = Path(path)
+    path = local_path(path)
     found = [name for name in ALL if module(name).detect(path)]
+    if not found and module(HUGGINGFACE).other_files(path):
+        found = [HUGGINGFACE]
     if len(found) == 1:
         return found[0]
     if found:
@@ -142,7 +157,15 @@ def detect(path: str | Path) -> str:
             f"{', '.join(found)}. Name the weights file (or TensorFlow prefix) instead."
         )
     if not path.exists():
-        raise MissingFileError(f"Expected a checkpoint at {path}; nothing is there.")
+        name = str(path)
+        hint = f" A model of the Hugging Face Hub is {HUB}{name}." * is_name(name)
+        raise MissingFileError(
+            f"Expected a checkpoint at {path}; nothing is there.{hint}"
+        )
+    if path.is_file():
+        files.refuse_other_kinds(path)
+        received = OTHER_FILES.get(path.suffix, f"a file {path.name}")
+        raise CheckpointError(f"Expected {EXPECTED}. Received: {received}, at {path}.")
     raise CheckpointError(f"Expected {EXPECTED} in {path}. Received: none of them.")
 
 

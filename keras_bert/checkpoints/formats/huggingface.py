@@ -3,20 +3,16 @@
 Source: `modeling_bert.py` and `configuration_utils.py` of transformers.
 """
 
-import functools
-import zipfile
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_bert import families
-from keras_bert.checkpoints import files, matching, safetensors
+from keras_bert.checkpoints import files, matching, safetensors, state_dicts
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.errors import CheckpointError, choose
-from keras_bert.extras import require
 from keras_bert.families.family import BODY, Family
 
 # In order of preference; a directory may have the same weights in several.
@@ -29,14 +25,16 @@ WEIGHTS = (
 FILE_NAMES = {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"}
 OPTIONS = ("file_format", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 5 * 10**9
-SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth")
+SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+# Files with such endings that a training program writes besides the weights.
+BOOKKEEPING = re.compile(
+    "training_args|optimizer|scheduler|scaler|rng_state|random_states|sampler"
+)
 FORMAT = "huggingface"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
 FUSED, DENSE = ".dense_act", ".dense"  # NVIDIA's name of a layer with an activation
 DTYPE_KEYS = ("dtype", "torch_dtype")  # the current name, and the one until 2025
-# A training script's checkpoint has the state dict under one of these keys.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
 # === Reading ===
@@ -45,8 +43,47 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 def detect(path: Path) -> bool:
     """Whether a path is a Hugging Face directory or a file of PyTorch weights."""
     if path.is_dir():
-        return any((path / name).is_file() for name in WEIGHTS)
-    return path.is_file() and path.suffix in SINGLE_FILES
+        found = [path / name for name in WEIGHTS if (path / name).is_file()]
+    else:
+        found = [path] if path.is_file() and path.suffix in SINGLE_FILES else []
+    return bool(found) and not of_tensorflow(found[0])
+
+
+def other_files(path: Path) -> list[Path]:
+    """Returns the files of weights in a directory that have no usual name."""
+    inside = sorted(path.iterdir()) if path.is_dir() else []
+    weights = (p for p in inside if p.suffix in SINGLE_FILES and p.is_file())
+    return [p for p in weights if not BOOKKEEPING.match(p.name)]
+
+
+def main_file(path: Path) -> Path:
+    """Returns the file of weights of a path, or the index of its shards.
+
+    Raises:
+        CheckpointError: a directory has several files of weights, with unusual names.
+    """
+    if not path.is_dir():
+        return path
+    usual = (path / name for name in WEIGHTS)
+    found = next((p for p in usual if p.is_file()), None)
+    others = [] if found else other_files(path)
+    if len(others) > 1:
+        names = ", ".join(p.name for p in others)
+        raise CheckpointError(
+            f"Expected one file of weights in {path}. Received: {names}. Name one of "
+            "them instead of the directory."
+        )
+    return found or next(iter(others), path / WEIGHTS[0])
+
+
+def of_tensorflow(main: Path) -> bool:
+    """Whether a file of tensors, or an index, has the names of TensorFlow's models."""
+    names: Iterable[str] = ()
+    if main.suffix == ".safetensors":
+        names = safetensors.names(main)
+    elif main.suffix == ".json":
+        names = files.weight_map(main)
+    return any("/" in name for name in names)
 
 
 def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
@@ -60,20 +97,14 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         CheckpointError: it is damaged, or tied weights differ.
         MissingExtraError: PyTorch, which a `.bin` file needs, is not installed.
     """
-    main = path
-    if path.is_dir():
-        main = next(path / name for name in WEIGHTS if (path / name).is_file())
+    main = main_file(path)
     config, head = files.read_config(
         ("config.json", "bert_config.json"), [main.parent], config_file
     )
     # The tensors have a dtype; a copy of the key could contradict them.
     extra = {k: v for k, v in config.extra.items() if k not in DTYPE_KEYS}
     config = config.replace(extra=extra)
-    # The file of each tensor; empty for a single file.
-    weight_map = files.weight_map(main) if main.suffix == ".json" else {}
-    shards = files.shard_paths(main, weight_map.values())
-    stored = files.read_shards(shards or [main], _read_file)
-    _compare(weight_map or stored, stored, main)
+    stored, shards = read_all(main)
     family = families.of(config)
     tensors = _current_names(stored, family, path)
     copies = _copies(tensors, config)
@@ -86,9 +117,24 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         head=head,
         ignored=ignored,
         copies=copies,
-        files=shards or [main],
+        files=shards,
         tokenizer_files=files.tokenizer_files(main.parent),
     )
+
+
+def read_all(main: Path) -> tuple[dict[str, Tensor], list[Path]]:
+    """Returns the tensors of a file, or of the shards of an index, and these files.
+
+    Raises:
+        CheckpointError: a file is damaged, or missing, or an index and its shards do
+            not have the same tensors.
+    """
+    # The file of each tensor; empty for a single file.
+    weight_map = files.weight_map(main) if main.suffix == ".json" else {}
+    shards = files.shard_paths(main, weight_map.values()) or [main]
+    stored = files.read_shards(shards, _read_file)
+    _compare(weight_map or stored, stored, main)
+    return stored, shards
 
 
 def _compare(named: Iterable[str], stored: Iterable[str], main: Path) -> None:
@@ -107,7 +153,7 @@ def _compare(named: Iterable[str], stored: Iterable[str], main: Path) -> None:
 
 def _read_file(path: Path) -> dict[str, Tensor]:
     is_safe = path.suffix == ".safetensors"
-    return safetensors.read(path) if is_safe else _read_torch(path)
+    return safetensors.read(path) if is_safe else state_dicts.read(path)
 
 
 # === Names ===
@@ -208,63 +254,6 @@ def _fold(tensors: dict[str, Tensor], config: Config) -> tuple[Config, dict[str,
     return config.replace(extra=extra), {added.table: reason}
 
 
-# === Files ===
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    """Loads a pickled state dict without executing the pickle."""
-    torch = require("torch")
-    # The format before PyTorch 1.6 is not a zip archive and cannot be mapped.
-    mapped = zipfile.is_zipfile(path)
-    with files.readable(path):
-        _refuse_inflation(path, mapped)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    for wrapper in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict):
-        raise CheckpointError(
-            f"Expected a state dict in {path}. Received: {type(state)}."
-        )
-    others = [str(k) for k, v in state.items() if not isinstance(v, torch.Tensor)]
-    if others:
-        raise CheckpointError(
-            f"Expected only tensors in the state dict {path}. "
-            f"Received others: {', '.join(others[:5])}."
-        )
-    return {name: _from_torch(tensor, path) for name, tensor in state.items()}
-
-
-def _refuse_inflation(path: Path, zipped: bool) -> None:
-    """Raises if an archive is compressed, which PyTorch's never are: it may be huge."""
-    if not zipped:
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > path.stat().st_size:
-        raise ValueError(f"{unpacked} bytes in an archive of {path.stat().st_size}")
-
-
-def _from_torch(tensor: Any, path: Path) -> Tensor:
-    import ml_dtypes
-    import torch
-
-    tensor = tensor.detach()
-    claimed, stored = tensor.nbytes, tensor.untyped_storage().nbytes()
-    if claimed > stored:
-        raise CheckpointError(
-            f"Expected tensors no larger than their storage in {path}. Received a "
-            f"shape of {claimed} bytes for {stored}."
-        )
-    if tensor.dtype == torch.bfloat16:  # unknown to NumPy: pass the bits
-        dtype = np.dtype(ml_dtypes.bfloat16)
-        bits = tensor.contiguous().view(torch.int16)
-        return Tensor(tuple(tensor.shape), dtype, lambda: bits.numpy().view(dtype))
-    with files.readable(path):
-        array = tensor.numpy()
-    return Tensor.of(array)
-
-
 # === Writing ===
 
 
@@ -298,10 +287,7 @@ def write(
     family = families.of(config)
     ties = family.ties if "masked_lm" in family.parts_of(head) else {}
     ties = {copy: of for copy, of in ties.items() if copy not in tensors}
-    writers = {
-        "safetensors": safetensors.write,
-        "bin": functools.partial(_write_torch, ties=ties),
-    }
+    writers = {"safetensors": safetensors.write, "bin": state_dicts.write}
     save = writers[choose("file format", file_format, writers)]
     dtype = next(iter(tensors.values())).dtype.name
     files.write_json(folder / "config.json", to_hf_config(config, head, dtype))
@@ -315,7 +301,10 @@ def write(
     shards = files.shards(sizes, max_shard_size or MAX_SHARD_SIZE)
     paths = _shard_paths(main, len(shards))
     for path, names in zip(paths, shards, strict=True):
-        save(path, {name: named[name] for name in names})
+        # A tensor under two names is stored once, but shards cannot share one.
+        again = ties if len(shards) == 1 and file_format == "bin" else {}
+        copies = {copy: named[of] for copy, of in again.items()}
+        save(path, {name: named[name] for name in names} | copies)
     if len(shards) > 1:
         _write_index(main, sizes, dict(zip(paths, shards, strict=True)))
     return _unused(head, config, tensors)
@@ -349,25 +338,6 @@ def _unused(head: str, config: Config, names: Iterable[str]) -> list[str]:
         "unexpected. Drop it by name (drop=['pooler'], --drop pooler) if it is not "
         "needed."
     ]
-
-
-def _write_torch(
-    path: Path, tensors: Mapping[str, Tensor], ties: Mapping[str, str]
-) -> None:
-    torch = require("torch")
-    state = {name: _to_torch(tensor.load(), torch) for name, tensor in tensors.items()}
-    if path.name == FILE_NAMES["bin"]:
-        # A tensor under two names is stored once, but shards cannot share one.
-        state |= {copy: state[original] for copy, original in ties.items()}
-    with open(path, "wb") as file:  # so that an error of the disk is one of Python
-        torch.save(state, file)
-
-
-def _to_torch(array: np.ndarray, torch: Any) -> Any:
-    array = np.require(array, requirements=["C", "W"])
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
 
 
 def to_hf_config(config: Config, head: str, dtype: str) -> dict[str, Any]:

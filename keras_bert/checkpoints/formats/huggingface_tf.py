@@ -1,4 +1,4 @@
-"""Hugging Face's TensorFlow files: `tf_model.h5` and `config.json`; read only.
+"""Hugging Face's TensorFlow files: `tf_model.h5`, or `model.safetensors`; read only.
 
 A layer's group repeats the weights that it shares with another, and names include the
 model's: `bert/tf_bert_for_pre_training/bert/encoder/…`. The family's names tell where
@@ -24,26 +24,41 @@ SUFFIX = ":0"
 
 def detect(path: Path) -> bool:
     """Whether a path is such a file, or its directory if that has no other weights."""
-    if path.is_dir():
-        return (path / WEIGHTS).is_file() and not huggingface.detect(path)
-    return path.is_file() and path.name == WEIGHTS
+    if path.is_dir() and huggingface.detect(path):
+        return False
+    main = _main_file(path)
+    return main.is_file() and (_is_hdf5(main) or huggingface.of_tensorflow(main))
+
+
+def _main_file(path: Path) -> Path:
+    if path.is_dir() and (path / WEIGHTS).is_file():
+        return path / WEIGHTS
+    return huggingface.main_file(path)
+
+
+def _is_hdf5(main: Path) -> bool:
+    return main.suffix == ".h5" and not main.name.endswith(".weights.h5")
 
 
 def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     """Opens a file of weights and its config.
 
     Args:
-        path: the directory, or the `tf_model.h5`.
+        path: the directory, or its `tf_model.h5` or `model.safetensors`.
         config_file: the `config.json`, if it is elsewhere.
 
     Raises:
         CheckpointError: it is damaged, or copies of a weight differ.
     """
-    weights = path / WEIGHTS if path.is_dir() else path
+    weights = _main_file(path)
     config, head = files.read_config(("config.json",), [weights.parent], config_file)
     extra = {k: v for k, v in config.extra.items() if k not in huggingface.DTYPE_KEYS}
     names = _names(config, weights)
-    tensors, ignored = _named(hdf5.read([weights]), names, path)
+    if _is_hdf5(weights):
+        stored, shards = hdf5.read([weights]), [weights]
+    else:
+        stored, shards = huggingface.read_all(weights)
+    tensors, ignored = _named(stored, names, path)
     if names[0] not in tensors:
         raise CheckpointError(
             f"Expected the weights of a TensorFlow {config.model_type} model in "
@@ -57,7 +72,7 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
         tensors=tensors,
         head=head,
         ignored=ignored,
-        files=[weights],
+        files=shards,
         tokenizer_files=files.tokenizer_files(weights.parent),
     )
 

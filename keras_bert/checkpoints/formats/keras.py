@@ -176,7 +176,7 @@ def _layers(shards: Iterable[Path]) -> dict[str, str]:
     for shard in shards:
         with files.readable(shard), h5py.File(shard, "r") as file:
             groups = {group: file.get(f"layers/{group}/vars") for group in DENSE}
-            found = {k: g.attrs.get("name") for k, g in groups.items() if g is not None}
+            found = {k: str(g.attrs.get("name")) for k, g in groups.items() if g}
             names |= {k: name for k, name in found.items() if name in GROUPS}
     return names
 
