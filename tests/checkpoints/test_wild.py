@@ -2,16 +2,23 @@
 
 import json
 import logging
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
 import keras_bert
-from keras_bert.checkpoints import convert, formats, inspect, safetensors
+from keras_bert.checkpoints import convert, formats, inspect, safetensors, state_dicts
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import strip
 from keras_bert.checkpoints.matching import resolve_contents
-from keras_bert.errors import CheckpointError, InputError
+from keras_bert.errors import (
+    CheckpointError,
+    InputError,
+    KerasBertError,
+    MissingFileError,
+)
 from keras_bert.families.bert import BERT
 from tests.bounds import assert_close
 from tests.checkpoints.fakes import (
@@ -375,3 +382,276 @@ def test_arguments_of_transformers_are_told_what_they_are_here(argument, tmp_pat
     path = write_fake(tmp_path / "first", "google")
     with pytest.raises(InputError, match=f"Received: {argument}="):
         keras_bert.BertModel.from_pretrained(path, **{argument: "x"})
+
+
+# === Files ===
+
+
+@pytest.mark.parametrize("ending", [".bin", ".pt", ".pth", ".ckpt", ".safetensors"])
+def test_a_single_file_of_weights_is_found(ending, tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    expected = values(path)
+    name = path / f"my_weights{ending}"
+    if ending == ".safetensors":
+        (path / "model.safetensors").rename(name)
+    else:
+        (path / "model.safetensors").unlink()
+        state_dicts.write(name, {n: Tensor.of(a) for n, a in expected.items()})
+    for other in ("training_args.bin", "optimizer.pt", "rng_state_0.pth"):
+        (path / other).write_bytes(b"anything")
+    assert_same_bits(expected, values(path))
+    (path / "more.pt").write_bytes(b"anything")
+    with pytest.raises(CheckpointError, match=rf"more\.pt.*my_weights\{ending}|my_w"):
+        formats.read(path)
+    assert_same_bits(expected, values(name))
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_safetensors_with_the_names_of_tensorflow(shards, tmp_path):
+    config = tiny_config()
+    tensors = fake_tensors(config, "BertForPreTraining", "huggingface_tf")
+    stored = {f"{name}:0": tensor for name, tensor in tensors.items()}
+    path = hub_folder(tmp_path / "first", config.to_dict(), stored)
+    if shards:
+        (path / "model.safetensors").rename(path / "one.safetensors")
+        index = {"weight_map": dict.fromkeys(stored, "one.safetensors")}
+        (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert formats.detect(path) == "huggingface_tf"
+    convert(path, tmp_path / "out", "huggingface")
+    expected = fake_tensors(config, "BertForPreTraining", "huggingface_tf")
+    checkpoint = formats.read(path)
+    resolve_contents(checkpoint)
+    assert_same_bits(
+        {n: t.load() for n, t in expected.items()},
+        {n: t.load() for n, t in checkpoint.tensors.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    "content, what",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "LFS"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\x1f\x8b\x08\0\0\0", "gzip"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "pytorch_model.bin",
+        "tf_model.h5",
+        "bert_model.ckpt.index",
+        "bert_model.ckpt.data-00000-of-00001",
+        "best_model.weights",
+    ],
+)
+def test_what_is_there_in_place_of_weights_is_named(name, content, what, tmp_path):
+    path = write_fake(tmp_path / "first", "google")
+    (path / "config.json").write_text(json.dumps(tiny_config().to_dict()))
+    if not name.startswith("bert_model"):
+        (path / "bert_model.ckpt.index").unlink()
+    (path / name).write_bytes(content)
+    where = path / name if name.endswith("weights") else path
+    with pytest.raises(CheckpointError, match=what):
+        formats.read(where)
+
+
+@pytest.mark.parametrize(
+    "name, what",
+    [
+        ("model.pdparams", "PaddlePaddle"),
+        ("best_model.weights", "bert4keras"),
+        ("model.tar", "unpack"),
+        ("notes.txt", r"notes\.txt"),
+    ],
+)
+def test_other_files_are_named(name, what, tmp_path):
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(CheckpointError, match=what):
+        formats.read(tmp_path / name)
+
+
+def test_the_name_of_a_model_of_the_hub_is_told_how_to_be_written(monkeypatch):
+    for name in ("bert-base-uncased", "google-bert/bert-base-uncased"):
+        with pytest.raises(MissingFileError, match=f"Hub is hf://{name}"):
+            keras_bert.BertModel.from_pretrained(name)
+    with pytest.raises(MissingFileError) as error:
+        formats.read("/no/such/place")
+    assert "hf://" not in str(error.value)
+
+
+def test_every_entry_reads_from_the_hub(tmp_path, monkeypatch):
+    path = write_fake(tmp_path / "first", "google")
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download",
+        lambda name, **_: asked.append(name) or str(path),
+    )
+    inspect("hf://org/name")
+    convert("hf://org/name", tmp_path / "out", "keras")
+    assert {*asked} == {"org/name"}
+
+
+def test_missing_positions_are_explained(tmp_path):
+    name = "bert/embeddings/position_embeddings"
+    path = write_fake(
+        tmp_path / "first", "google", change=lambda tensors: tensors.pop(name)
+    )
+    with pytest.raises(CheckpointError, match="NEZHA, RoFormer"):
+        convert(path, tmp_path / "out", "keras")
+
+
+# === Files of PyTorch ===
+
+
+def _bin(tmp_path, state):
+    import torch
+
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config().to_dict()))
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    return tmp_path / "pytorch_model.bin"
+
+
+def _state():
+    import torch
+
+    tensors = fake_tensors(tiny_config(), "BertModel", "huggingface")
+    return {name: torch.from_numpy(t.load()) for name, t in tensors.items()}
+
+
+def _change_a_bit(path, entry):
+    with zipfile.ZipFile(path) as archive:
+        info = next(i for i in archive.infolist() if i.filename.endswith(entry))
+        content = archive.read(info)
+    data = bytearray(path.read_bytes())
+    at = data.index(content)
+    data[at + len(content) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("entry", ["/data/0", "/data/7", "data.pkl"])
+def test_a_changed_bit_in_a_bin_file_is_noticed(entry, tmp_path):
+    path = _bin(tmp_path, _state())
+    _change_a_bit(path, entry)
+    with pytest.raises(CheckpointError, match=r"CRC-32.*damaged"):
+        convert(path, tmp_path / "out", "google")
+
+
+def test_a_bin_file_without_checksums_is_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    if not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("this PyTorch always writes them")
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = _bin(tmp_path, _state())
+    finally:
+        torch.serialization.set_crc32_options(True)
+    convert(path, tmp_path / "out", "google")
+
+
+def test_what_a_bin_file_is_instead_of_a_state_dict(tmp_path):
+    import torch
+
+    words = torch.zeros(37, 15)
+    cases = {
+        "Python objects": torch.nn.Linear(2, 2),
+        "by name.*: 0": {0: words},
+        "plain tensor.*sparse_coo": {WORDS: words.to_sparse()},
+        "plain tensor.*quantize|dequantize": {
+            WORDS: torch.quantize_per_tensor(words, 1.0, 0, torch.qint8)
+        },
+        "tensor without values": {WORDS: torch.zeros(37, 15, device="meta")},
+        "float8": {WORDS: words.to(torch.float8_e4m3fn)},
+        "by name.*'step'": {"step": 3},
+    }
+    for message, state in cases.items():
+        path = _bin(tmp_path, state)
+        with pytest.raises(CheckpointError, match=message) as error:
+            formats.read(path)
+        assert "damaged" not in str(error.value)
+
+
+def test_what_a_training_program_adds_to_a_state_dict_is_left_out(tmp_path):
+    state = {"epoch": 3, "model": {**_state(), "best": 0.5}, "args": {"rate": 1e-5}}
+    path = _bin(tmp_path, state)
+    assert values(path).keys() == _state().keys()
+
+
+# === HDF5 and JSON ===
+
+
+def test_odd_things_in_hdf5(tmp_path):
+    path = write_fake(tmp_path / "first", "keras") / "model.weights.h5"
+    expected = values(path.parent)
+    with h5py.File(path, "a") as file:
+        item = file["encoder/pooler/dense/vars/0"]
+        item.attrs["dtype"] = np.array(["bfloat16", "x"], "S8")
+        file["encoder"].attrs["name"] = h5py.Empty("f4")
+    assert_same_bits(expected, values(path.parent))
+    with h5py.File(path, "a") as file:
+        file["encoder/pooler/dense/vars/0"].attrs["dtype"] = "bfloat16"  # of float32
+    assert_same_bits(expected, values(path.parent))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("nothing", data=h5py.Empty("f4"))
+    with pytest.raises(CheckpointError, match="empty dataspace"):
+        formats.read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": 5},
+        {"architectures": "BertModel"},
+        {"architectures": [None]},
+        {"architectures": {"a": 1}},
+        {"model_type": ["bert"]},
+        {"layer_norm_eps": float("inf")},
+        {"layer_norm_eps": float("nan")},
+        {"layer_norm_eps": 10**400},
+        {"initializer_range": float("inf")},
+        {"vocab_size": 10**30},
+        {"num_labels": 10**9},
+        {"extra": "\ud800"},
+        {"tie_word_embeddings": "no"},
+        {"hidden_act": ["gelu"]},
+    ],
+    ids=str,
+)
+def test_odd_values_in_configs(change, tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    config = json.loads((path / "config.json").read_text()) | change
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(KerasBertError) as error:
+        formats.read(path)
+    assert len(str(error.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": ' * 60 + "1" + "}" * 60, '{"a": ' * 10**5, '{"a": ' + "9" * 5000 + "}"],
+    ids=["deep", "deeper", "digits"],
+)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_deep_json_and_numbers_of_many_digits(name, text, tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    if name != "config.json":
+        (path / "model.safetensors").unlink()
+    (path / name).write_text(text)
+    with pytest.raises(KerasBertError, match="Expected"):
+        formats.read(path)
+
+
+def test_a_huge_config_is_not_read(tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    with open(path / "config.json", "w") as file:
+        file.truncate(1 << 33)  # a sparse file
+    with pytest.raises(KerasBertError, match="bytes of JSON"):
+        formats.read(path)
+
+
+def test_one_field_under_two_names_in_a_config():
+    values = {"dim": 24, "n_heads": 2}
+    assert keras_bert.DistilBertConfig.from_dict({**values, "hidden_size": 24})
+    with pytest.raises(KerasBertError, match="hidden_size once"):
+        keras_bert.DistilBertConfig.from_dict({**values, "hidden_size": 48})
