@@ -40,6 +40,7 @@ ACTIVATIONS = {
     "tanh": "tanh",
     "linear": "linear",
 }
+GELU_FORMS = {"erf": "gelu", "tanh": "gelu_new"}
 PROBLEM_TYPES = (
     "regression",
     "single_label_classification",

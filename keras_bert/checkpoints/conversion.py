@@ -27,7 +27,7 @@ from keras_bert.checkpoints.matching import (
     resolve_contents,
 )
 from keras_bert.checkpoints.translation import translate, translate_optimizer
-from keras_bert.config import Config
+from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
 from keras_bert.errors import CheckpointError, choose
 from keras_bert.version import __version__
 
@@ -141,7 +141,9 @@ def convert(
         to: a name of `keras_bert.checkpoints.formats.FORMATS`.
         head: the model class, if the files do not name it; for instance
             "token_classification" for a Google checkpoint.
-        gelu: "erf" or "tanh": the form that a Google checkpoint was trained with.
+        gelu: "erf" or "tanh": the form that a checkpoint of Google or the Model Garden
+            was trained with. Another format names its form: this one is then written in
+            its place, which changes the outputs; the report says by how much.
         file_format: of Hugging Face weights, "safetensors" or "bin".
         max_shard_size: of a file of weights, in bytes or as "5GB"; None takes the
             format's default.
@@ -167,10 +169,12 @@ def convert(
         >>> convert("uncased_L-12_H-768_A-12", "out", "huggingface")  # doctest: +SKIP
     """
     choose("format", to, formats.FORMATS)
-    checkpoint = formats.read(
-        source, head=head, gelu=gelu, config_file=config_file, drop=drop, strict=strict
-    )
+    options = dict(head=head, config_file=config_file, drop=drop, strict=strict)
+    source = local_path(source)
+    in_doubt = formats.detect(source) in formats.GELU_IN_DOUBT
+    checkpoint = formats.read(source, gelu=gelu if in_doubt else None, **options)
     contents = resolve_contents(checkpoint)
+    changes = [] if in_doubt or not gelu else _change_gelu(checkpoint, contents, gelu)
     if OPTIMIZER not in formats.options(to) and checkpoint.optimizer:
         leave_out(checkpoint, [OPTIMIZER])
     config = checkpoint.config
@@ -178,7 +182,7 @@ def convert(
     _refuse_unplaced(contents, to, config)
     meant = contents.rows, checkpoint.format, to, config
     with files.new_directory(output, overwrite, Path(source)) as folder:
-        warnings = save(
+        warnings = changes + save(
             folder,
             to,
             config,
@@ -252,6 +256,31 @@ def _check_class(head: str | None, contents: Contents, config: Config) -> None:
     )
 
 
+def _change_gelu(checkpoint: Checkpoint, contents: Contents, form: str) -> list[str]:
+    """Changes the form of gelu in the config; returns what that does to the outputs."""
+    act = GELU_FORMS[choose("gelu form", form, GELU_FORMS)]
+    config = checkpoint.config
+    before = ACTIVATIONS[config.hidden_act]
+    if before not in GELU_FORMS.values():
+        raise CheckpointError(
+            f"Expected a model with gelu in {checkpoint.path}, as its form is to be "
+            f"changed. Received: hidden_act={config.hidden_act!r}. Leave gelu out."
+        )
+    if before == act:
+        return []
+    changed = dataclasses.replace(checkpoint, config=config.replace(hidden_act=act))
+    inputs = reference.probe(config)
+    sides = [_run_reference(c, c, contents.head, inputs) for c in (checkpoint, changed)]
+    checkpoint.config = changed.config
+    size = "by an amount that was not measured"
+    if sides[0] is not None:
+        apart = max(_apart(value, sides[1][name]) for name, value in sides[0].items())
+        size = f"by up to {apart:.1e} on probe inputs"
+    text = f"gelu is written as {act}, not {before}: outputs change {size}."
+    log.warning(text)
+    return [text]
+
+
 def _refuse_unplaced(contents: Contents, to: str, config: Config) -> None:
     """Raises if the target format cannot hold all parts, and names the others."""
     family = families.of(config)
@@ -263,8 +292,9 @@ def _refuse_unplaced(contents: Contents, to: str, config: Config) -> None:
     if lost:
         names = "; ".join(f"{listing(names)} ({part})" for part, names in lost.items())
         raise CheckpointError(
-            f"Expected weights that the format {to!r} can hold. Received: {names}. "
-            f"Choose another format, or leave {', '.join(lost)} behind (drop=, --drop)."
+            f"Expected a format that can hold the model. Received: {to!r}, which has "
+            f"no place for {names}. Choose another, or leave {', '.join(lost)} behind "
+            "(drop=, --drop)."
         )
 
 

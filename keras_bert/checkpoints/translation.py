@@ -42,9 +42,9 @@ def translate(
     unplaced = [r.placements[source].name for r in rows if target not in r.placements]
     if unplaced:
         raise CheckpointError(
-            f"Expected weights that the format {target!r} can hold. Received: "
-            f"{', '.join(unplaced)}. Choose another format; keras-bert convert --drop "
-            "leaves parts of a saved model behind."
+            f"Expected a format that can hold the model. Received: {target!r}, which "
+            f"has no place for {', '.join(unplaced)}. Choose another; keras-bert "
+            "convert --drop leaves parts of a saved model behind."
         )
     places = [(row.placements[source], row.placements[target]) for row in rows]
     return {to.name: _rearranged(tensors[at.name], at, to, sizes) for at, to in places}

@@ -56,7 +56,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--gelu",
         choices=("erf", "tanh"),
         help="gelu that a Google checkpoint was trained with (erf: the first releases "
-        "of 2018)",
+        "of 2018); of another checkpoint, the form to change it to",
     )
     add_reading_arguments(parser)
     parser.add_argument(

@@ -44,7 +44,7 @@ STYLES = {
     "huggingface": Style(".weight", ".bias", ".weight", ".bias", ".weight", True),
     "huggingface_tf": Style(),
     "model_garden": Style(split=True),
-    "keras_hub": Style(split=True, groups=("layers",)),
+    "keras_hub": Style(split=True, groups=("layers", "task")),
 }
 
 

@@ -655,3 +655,28 @@ def test_one_field_under_two_names_in_a_config():
     assert keras_bert.DistilBertConfig.from_dict({**values, "hidden_size": 24})
     with pytest.raises(KerasBertError, match="hidden_size once"):
         keras_bert.DistilBertConfig.from_dict({**values, "hidden_size": 48})
+
+
+# === The form of gelu ===
+
+
+def test_the_form_of_gelu_can_be_changed_and_is_measured(tmp_path):
+    config = tiny_config(hidden_act="gelu")
+    path = write_fake(tmp_path / "first", "huggingface", "BertModel", config)
+    with pytest.raises(CheckpointError, match=r"up to about 1e-3.*"):
+        convert(path, tmp_path / "out", "keras_hub")
+    report = convert(path, tmp_path / "out", "keras_hub", gelu="tanh")
+    [warning] = [text for text in report.warnings if "gelu is written" in text]
+    apart = float(warning.split("up to ")[1].split()[0])
+    erf = keras_bert.BertModel.from_pretrained(path)
+    tanh = keras_bert.BertModel.from_pretrained(tmp_path / "out")
+    found = np.abs(
+        outputs(erf)["last_hidden_state"] - outputs(tanh)["last_hidden_state"]
+    ).max()
+    assert found / 10 < apart < found * 10 and apart > 1e-5
+    assert convert(path, tmp_path / "same", "keras", gelu="erf").warnings == []
+    other = write_fake(
+        tmp_path / "relu", "keras", "BertModel", tiny_config(hidden_act="relu")
+    )
+    with pytest.raises(CheckpointError, match="a model with gelu"):
+        convert(other, tmp_path / "no", "google", gelu="tanh")

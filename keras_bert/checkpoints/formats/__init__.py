@@ -86,8 +86,8 @@ def normalize_config(to: str, config: Config, head: str) -> Config:
         f"Expected a masked-LM head with the encoder's activation and epsilon "
         f"({config.hidden_act}, {config.layer_norm_eps}), as in the format {to!r}. "
         f"Received one with {config.transform_act} and {config.transform_eps}. The "
-        "result would compute something else. Drop masked_lm (drop=['masked_lm'], "
-        "--drop masked_lm), or keep the model in the format 'keras'."
+        "result would compute something else. Keep the model in the format 'keras', or "
+        "leave masked_lm behind with keras-bert convert --drop masked_lm."
     )
 
 

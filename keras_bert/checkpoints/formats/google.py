@@ -11,7 +11,7 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
-from keras_bert.config import ACTIVATIONS, Config
+from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
 from keras_bert.errors import CheckpointError, choose
 
 FORMAT = "google"
@@ -47,7 +47,6 @@ KEYS = (
 ACTIVATION_NAMES = {"gelu_new": "gelu", "gelu": "gelu"} | {
     name: name for name in ("relu", "tanh", "linear")
 }
-GELU_FORMS = {"erf": "gelu", "tanh": "gelu_new"}
 OPTIONS = ("optimizer", "max_shard_size")  # of `write`
 LAYER_NORM_EPS = 1e-12  # a constant in Google's code
 
