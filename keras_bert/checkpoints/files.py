@@ -36,6 +36,10 @@ TOKENIZER_FILES = (
 # Only a directory with one of these may be overwritten.
 MARKS = ("conversion.json", "config.json", "bert_config.json")
 OPTIMIZER_STATE = "optimizer state"  # why a tensor is not a weight
+# How a config is given that is not next to the weights.
+CONFIG_OPTION = (
+    "config_file= in Python, --config of keras-bert convert, strip and inspect"
+)
 # What is found in place of weights, by how it begins.
 OTHER_KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Run "
@@ -141,7 +145,7 @@ def read_config(
     if path is None:
         raise CheckpointError(
             f"Expected {' or '.join(names)} in {places[0]}. Received: no such file. "
-            "Put one next to the weights, or name it (config_file=, --config)."
+            f"Put one next to the weights, or name it: {CONFIG_OPTION}."
         )
     config = families.read_config(read_json_file(path))
     _refuse_unsupported(config, path)
@@ -162,14 +166,13 @@ def pop_class(config: Config, path: Path) -> tuple[Config, str | None]:
         ConfigError: it is not a list of names.
     """
     extra = dict(config.extra)
-    named = extra.pop("architectures", None) or []
-    if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
+    named = extra.pop("architectures", None) or [None]
+    if not isinstance(named, list) or not isinstance(named[0], str | None):
         raise ConfigError(
             f"Expected architectures in {path} to be a list of names of classes. "
             f"Received: {str(named)[:80]}."
         )
-    head = families.of(config).class_read(next(iter(named), None))
-    return config.replace(extra=extra), head
+    return config.replace(extra=extra), families.of(config).class_read(named[0])
 
 
 def _refuse_unsupported(config: Config, path: Path) -> None:

@@ -25,9 +25,9 @@ EXPLANATIONS = {
     "positions have no position embeddings and cannot be read. ",
 }
 WAY_OUT = (
-    "Correct the config or the file, or leave tensors or parts out by name: "
-    "config_file= and drop= of from_pretrained and convert, --config and --drop of "
-    "keras-bert convert, strip and inspect."
+    "Correct the file or the config, or leave tensors or parts out by name: "
+    "config_file= and drop= in Python, --config and --drop of keras-bert convert, "
+    "strip and inspect."
 )
 log = logging.getLogger(__name__)
 

@@ -603,7 +603,7 @@ def test_odd_things_in_hdf5(tmp_path):
     [
         {"architectures": 5},
         {"architectures": "BertModel"},
-        {"architectures": [None]},
+        {"architectures": [5]},
         {"architectures": {"a": 1}},
         {"model_type": ["bert"]},
         {"layer_norm_eps": float("inf")},

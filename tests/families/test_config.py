@@ -101,6 +101,7 @@ FULL = BertConfig(
     embedding_size=17,
     masked_lm_act="gelu",
     masked_lm_layer_norm_eps=1e-5,
+    tie_word_embeddings=False,
     classifier_dropout=0.3,
     is_decoder=True,
     add_cross_attention=True,
@@ -182,9 +183,9 @@ def test_files_that_are_no_config(tmp_path, content, message):
 
 # === Rules ===
 
-_NOT_POSITIVE = (0, -1, 2.0, "8", True, None)
+_NOT_POSITIVE = (0, -1, 2.0, "8", True, None, 1 << 31)
 _NOT_A_FRACTION = (-0.1, 1, 1.5, "0.1", True, float("nan"))
-_NOT_ABOVE_ZERO = (0, -1e-12, "x", True, float("nan"))
+_NOT_ABOVE_ZERO = (0, -1e-12, "x", True, float("nan"), float("inf"), 10**40)
 _NOT_A_FLAG = (0, 1, "yes", None)
 WRONG = {
     "vocab_size": _NOT_POSITIVE,
@@ -204,6 +205,7 @@ WRONG = {
     "embedding_size": (0, -1, 2.0, "8", True),
     "masked_lm_act": ("glue", 3),
     "masked_lm_layer_norm_eps": _NOT_ABOVE_ZERO,
+    "tie_word_embeddings": _NOT_A_FLAG,
     "classifier_dropout": _NOT_A_FRACTION,
     "is_decoder": _NOT_A_FLAG,
     "add_cross_attention": _NOT_A_FLAG,

@@ -195,9 +195,9 @@ def _refuse_other_family(wrapper: str, family: Family, path: Path) -> None:
         types = " or ".join(repr(f.model_type) for f in others)
         raise CheckpointError(
             f"Expected the weights of a {family.model_type} model in {path}, as its "
-            f"config says. Received names with {others[0].prefix}. If the model is of "
-            f"that family, use a config with the model_type {types} (config_file=, "
-            "--config): the two count positions in other ways."
+            f"config says. Received names with {others[0].prefix}. The two count "
+            "positions in other ways. If the model is of that family, use a config "
+            f"with the model_type {types}: {files.CONFIG_OPTION}."
         )
 
 
