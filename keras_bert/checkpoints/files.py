@@ -41,14 +41,14 @@ CONFIG_OPTION = (
     "config_file= in Python, --config of keras-bert convert, strip and inspect"
 )
 # What is found in place of weights, by how it begins.
-OTHER_KINDS = {
+WEB_PAGE = "a web page. Download the file itself."
+OTHER_TEXTS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Run "
     "`git lfs pull`, or download the file.",
-    **dict.fromkeys(
-        (b"<!doctype", b"<html", b"<?xml"), "a web page. Download the file itself."
-    ),
-    b"\x1f\x8b": "a gzip archive. Unpack it first.",
+    **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), WEB_PAGE),
 }
+# Weights could begin like this too: it explains a file that cannot be read.
+OTHER_KINDS = OTHER_TEXTS | {b"\x1f\x8b": "a gzip archive. Unpack it first."}
 LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
@@ -215,6 +215,7 @@ def readable(path: Path) -> Iterator[None]:
     except KerasBertError:
         raise
     except Exception as error:  # libraries raise many types, some of their own
+        refuse_other_kinds(path, OTHER_KINDS)
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"Expected readable weights in {path}. Received: {reason}. A file may be "
@@ -222,8 +223,12 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def refuse_other_kinds(path: Path) -> None:
+def refuse_other_kinds(path: Path, kinds: Mapping[bytes, str] = OTHER_TEXTS) -> None:
     """Raises if a file begins like something that is often there in place of weights.
+
+    Args:
+        path: the file; it need not exist.
+        kinds: what to look for, by how it begins.
 
     Raises:
         CheckpointError: naming what it is, and what to do.
@@ -232,11 +237,9 @@ def refuse_other_kinds(path: Path) -> None:
         return
     with open(path, "rb") as file:
         begin = file.read(64).lstrip().lower()
-    what = next(
-        (text for mark, text in OTHER_KINDS.items() if begin.startswith(mark)), ""
-    )
-    if what:
-        raise CheckpointError(f"Expected weights in {path}. Received: {what}")
+    for mark, what in kinds.items():
+        if begin.startswith(mark):
+            raise CheckpointError(f"Expected weights in {path}. Received: {what}")
 
 
 # === Tensors in files ===
@@ -349,7 +352,6 @@ def read_shards(
     """
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        refuse_other_kinds(path)
         more = read(path)
         twice = sorted(tensors.keys() & more.keys())
         if twice:

@@ -61,9 +61,11 @@ def datasets(path: Path) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
 
-    def collect(name: str, item: object) -> None:
+    def collect(name: str | bytes, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item
+            # Bytes, or halves of characters, where it is no text.
+            raw = name.encode(errors="surrogateescape") if type(name) is str else name
+            found[raw.decode(errors="replace")] = item
 
     with files.readable(path):
         h5py.File(path, "r").visititems(collect)

@@ -73,7 +73,7 @@ def _tensors(state: Any, path: Path, torch: Any) -> dict[str, Any]:
             state = state[wrapper]
     held = state if isinstance(state, dict) else {}
     tensors = {k: v for k, v in held.items() if isinstance(v, torch.Tensor)}
-    odd = [repr(name) for name in tensors if not isinstance(name, str)]
+    odd = [repr(n) for n in tensors if not isinstance(n, str) or not n.isprintable()]
     if tensors and not odd:
         return tensors
     received = odd or [*map(repr, held)] or [type(state).__name__]
