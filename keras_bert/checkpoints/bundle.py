@@ -119,11 +119,15 @@ def read(prefix: Path) -> dict[str, Tensor]:
     Example:
         >>> read(Path("bert_model.ckpt"))  # doctest: +SKIP
     """
-    for path in (Path(f"{prefix}.index"), *prefix.parent.glob(f"{prefix.name}.data-*")):
-        files.refuse_other_kinds(path)
-    with files.readable(prefix):
-        shards, entries = read_index(Path(f"{prefix}.index"))
-        _check(entries, shards, prefix)
+    index, data = Path(f"{prefix}.index"), prefix.parent.glob(f"{prefix.name}.data-*")
+    try:
+        with files.readable(prefix):
+            shards, entries = read_index(index)
+            _check(entries, shards, prefix)
+    except CheckpointError:
+        for path in (index, *data):
+            files.refuse_other_kinds(path)
+        raise
     return {
         name: _tensor(_Stored(name, entry, data_file(prefix, entry.shard, shards)))
         for name, entry in entries.items()

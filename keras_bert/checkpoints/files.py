@@ -41,14 +41,14 @@ CONFIG_OPTION = (
     "config_file= in Python, --config of keras-bert convert, strip and inspect"
 )
 # What is found in place of weights, by how it begins.
-WEB_PAGE = "a web page. Download the file itself."
-OTHER_TEXTS = {
+OTHER_KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Run "
     "`git lfs pull`, or download the file.",
-    **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), WEB_PAGE),
+    **dict.fromkeys(
+        (b"<!doctype html", b"<html", b"<?xml"), "a web page. Download the file itself."
+    ),
+    b"\x1f\x8b": "a gzip archive. Unpack it first.",
 }
-# Weights could begin like this too: it explains a file that cannot be read.
-OTHER_KINDS = OTHER_TEXTS | {b"\x1f\x8b": "a gzip archive. Unpack it first."}
 LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
@@ -215,7 +215,7 @@ def readable(path: Path) -> Iterator[None]:
     except KerasBertError:
         raise
     except Exception as error:  # libraries raise many types, some of their own
-        refuse_other_kinds(path, OTHER_KINDS)
+        refuse_other_kinds(path)
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"Expected readable weights in {path}. Received: {reason}. A file may be "
@@ -223,12 +223,11 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def refuse_other_kinds(path: Path, kinds: Mapping[bytes, str] = OTHER_TEXTS) -> None:
-    """Raises if a file begins like something that is often there in place of weights.
+def refuse_other_kinds(path: Path) -> None:
+    """Raises if a file that cannot be read begins like something other than weights.
 
     Args:
         path: the file; it need not exist.
-        kinds: what to look for, by how it begins.
 
     Raises:
         CheckpointError: naming what it is, and what to do.
@@ -237,7 +236,7 @@ def refuse_other_kinds(path: Path, kinds: Mapping[bytes, str] = OTHER_TEXTS) -> 
         return
     with open(path, "rb") as file:
         begin = file.read(64).lstrip().lower()
-    for mark, what in kinds.items():
+    for mark, what in OTHER_KINDS.items():
         if begin.startswith(mark):
             raise CheckpointError(f"Expected weights in {path}. Received: {what}")
 

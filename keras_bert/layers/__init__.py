@@ -2,7 +2,7 @@
 
 from keras_bert.layers.attention import SelfAttention, attention_bias
 from keras_bert.layers.dropout import Dropout, DropoutSeed
-from keras_bert.layers.embeddings import Embeddings, WordEmbeddings
+from keras_bert.layers.embeddings import Embeddings
 from keras_bert.layers.feed_forward import FeedForward
 from keras_bert.layers.heads import (
     MaskedLMTransform,
@@ -24,7 +24,6 @@ __all__ = [
     "Pooler",
     "SelfAttention",
     "TransformerBlock",
-    "WordEmbeddings",
     "attention_bias",
     "gather_positions",
 ]

@@ -10,13 +10,8 @@ from keras import ops
 from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
-from keras_bert.layers import (
-    MaskedLMTransform,
-    OutputBias,
-    Pooler,
-    WordEmbeddings,
-    gather_positions,
-)
+from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
+from keras_bert.layers.embeddings import WordEmbeddings
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel

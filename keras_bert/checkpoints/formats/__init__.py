@@ -163,7 +163,7 @@ def detect(path: str | Path) -> str:
             f"Expected a checkpoint at {path}; nothing is there.{hint}"
         )
     if path.is_file():
-        files.refuse_other_kinds(path, files.OTHER_KINDS)
+        files.refuse_other_kinds(path)
         received = OTHER_FILES.get(path.suffix, f"a file {path.name}")
         raise CheckpointError(f"Expected {EXPECTED}. Received: {received}, at {path}.")
     raise CheckpointError(f"Expected {EXPECTED} in {path}. Received: none of them.")
