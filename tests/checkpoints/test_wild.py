@@ -550,6 +550,7 @@ def test_a_bin_file_without_checksums_is_read(tmp_path):
     convert(path, tmp_path / "out", "google")
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:TypedStorage")
 def test_what_a_bin_file_is_instead_of_a_state_dict(tmp_path):
     import torch
 
