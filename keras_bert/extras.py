@@ -12,6 +12,7 @@ EXTRAS = {
     "tensorflow_text": ("text", "text in a TensorFlow graph"),
     "flatbuffers": ("text", "text in a TensorFlow graph"),
     "matplotlib": ("plot", "figures"),
+    "pyarrow": ("parquet", "tables in Parquet"),
     "sklearn": ("metrics", "metrics of tasks"),
     "tensorflow_datasets": ("datasets", "corpora by name"),
     "jieba": ("chinese", "whole-word masking of Chinese text"),

@@ -16,7 +16,7 @@ def extract_features(
     texts: Sequence[str],
     text_pairs: Sequence[str] | None = None,
     *,
-    layers: Sequence[int] = LAST_FOUR,
+    layers: Sequence[int] | None = None,
     max_length: int | None = None,
     batch_size: int = 32,
 ) -> Iterator[dict[str, Any]]:
@@ -28,7 +28,8 @@ def extract_features(
         texts: the texts.
         text_pairs: their second texts, if they have any.
         layers: which states: 0 is the output of the embeddings, 1 that of the first
-            layer, -1 that of the last.
+            layer, -1 that of the last. None takes the last four, or all if there are
+            fewer.
         max_length: the most tokens per row; None takes the model's limit.
         batch_size: texts per call of the model.
 
@@ -43,6 +44,7 @@ def extract_features(
     `linex_index` this way. Layers counted from the end have the same numbers there.
     """
     depth = model.config.num_hidden_layers
+    layers = LAST_FOUR[:depth] if layers is None else layers
     outside = [layer for layer in layers if not -depth - 1 <= layer <= depth]
     if outside or not layers:
         raise InputError(

@@ -15,6 +15,7 @@ from keras_bert.cli.models import (
     load_tokenizer,
     read_texts,
 )
+from keras_bert.cli.parsing import positive
 from keras_bert.errors import ConfigError, InputError
 
 # Title, width and format of every column of numbers.
@@ -39,16 +40,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="texts to compute, one per line; by default random ids",
     )
-    parser.add_argument("--rows", type=int, default=256, help="number of rows")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
+    parser.add_argument("--rows", type=positive, default=256, help="number of rows")
+    parser.add_argument(
+        "--batch-size", type=positive, default=32, help="rows per batch"
+    )
     parser.add_argument(
         "--lengths",
-        type=int,
+        type=positive,
         default=40,
         metavar="MEDIAN",
         help="median length of random rows, in tokens",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads per runtime")
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads per runtime"
+    )
     parser.add_argument(
         "--only",
         nargs="+",

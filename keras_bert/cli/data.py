@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import fields
 from inspect import signature
 
-from keras_bert.cli.parsing import add_switch
+from keras_bert.cli.parsing import add_switch, positive
 from keras_bert.errors import ConfigError
 from keras_bert.features import NAMINGS
 from keras_bert.pretraining.create import (
@@ -75,7 +75,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="default",
         help="how rows are drawn: independent of --workers, or as Google's script",
     )
-    add("--workers", type=int, default=1, help="number of processes (default policy)")
+    add(
+        "--workers",
+        type=positive,
+        default=1,
+        help="number of processes (default policy)",
+    )
     add(
         "--google-limit-mb",
         type=float,

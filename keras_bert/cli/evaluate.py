@@ -2,17 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from keras_bert.cli.labels import LISTS, check_lists, label_names
 from keras_bert.cli.models import (
-    add_column_arguments,
     add_dtype_argument,
     add_model_arguments,
     load_model,
     load_tokenizer,
 )
+from keras_bert.cli.parsing import positive
+from keras_bert.cli.tables import add_table_arguments, examples_of, table_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +21,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_dtype_argument(parser)
     parser.set_defaults(head="sequence_classification")
     parser.add_argument(
-        "--data", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file"
+        "--data", required=True, metavar="FILE", help="a table, or - for standard input"
     )
-    add_column_arguments(parser)
+    add_table_arguments(parser)
     parser.add_argument(
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="accuracy, f1, f1_macro, matthews_correlation, pearson, spearman, "
-        "mean_squared_error; by default those usual for the labels",
+        help="accuracy, f1, f1_macro, f1_micro, matthews_correlation, pearson, "
+        "spearman, mean_squared_error; by default those usual for the labels",
     )
     parser.add_argument(
         "--output", metavar="FILE", help="write the scores to a .json file"
@@ -38,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--predictions", metavar="FILE", help="write every prediction to a .jsonl file"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
+    parser.add_argument(
+        "--batch-size", type=positive, default=32, help="rows per batch"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,35 +50,33 @@ def run(args: argparse.Namespace) -> None:
 
     outputs = [args.output, args.predictions]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
-    examples = tasks.read_examples(
-        args.data, text=args.text, text_pair=args.text_pair, label=args.label
-    )
+    table = table_of(args, args.data)
+    rows = list(examples_of(args, table))
+    examples = tasks.filled(rows, table.name)
     model = load_model(args)
     names = label_names(model.config, args.labels)
+    several = model.config.problem_type == LISTS
+    check_lists(examples, several, table.name)
     features, labels = tasks.encode(
-        examples, load_tokenizer(args, model.config), args.max_length, names
+        examples,
+        load_tokenizer(args, model.config),
+        args.max_length,
+        names,
+        source=table.name,
     )
     logits = model.predict(features, batch_size=args.batch_size, verbose=0)
     scores = tasks.score(labels, logits, args.metrics)
     scores = {"examples": len(examples), **scores}
     if args.predictions:
         tasks.write_predictions(
-            args.predictions, examples, logits, names, overwrite=args.overwrite
+            args.predictions,
+            rows,
+            logits,
+            names,
+            multi_label=several,
+            overwrite=args.overwrite,
         )
     _report(scores, args)
-
-
-def label_names(config: Any, given: Sequence[str] | None) -> list[str] | None:
-    """Returns the class names in the data, or None if labels are numbers.
-
-    Without class names in the config they are the ids: "0", "1", "2" …
-    """
-    if given:
-        return list(given)
-    if config.num_labels == 1:
-        return None
-    ids = [str(i) for i in range(config.num_labels)]
-    return config.labels if config.id2label else ids
 
 
 def _report(scores: dict[str, float], args: argparse.Namespace) -> None:

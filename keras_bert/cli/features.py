@@ -1,12 +1,21 @@
 """`keras-bert features`: hidden states of texts, one JSON object per line."""
 
 import argparse
-import json
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
 from keras_bert.cli.parsing import integers
-from keras_bert.cli.predict import write_lines
+from keras_bert.cli.tables import (
+    add_text_arguments,
+    answers,
+    table_of,
+    texts_of,
+    write_rows,
+)
 from keras_bert.errors import InputError
+from keras_bert.tasks import Example
 
 PAIR_MARK = "|||"  # as in Google's script
 
@@ -14,60 +23,70 @@ PAIR_MARK = "|||"  # as in Google's script
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to encode")
-    parser.add_argument(
-        "--input",
-        metavar="FILE",
-        help=f"a file instead, one text per line; {PAIR_MARK} separates a second text",
+    add_text_arguments(
+        parser, f"one text per line; there, {PAIR_MARK} separates a second text"
     )
-    parser.add_argument("--output", metavar="FILE", help="a .jsonl file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output")
     parser.add_argument(
         "--layers",
         type=integers,
-        default="-1,-2,-3,-4",
-        metavar="N,N",
-        help="layers to write, as in --layers=-1,-2: 0 is the embeddings, 1 the first "
-        "layer, -1 the last",
+        metavar="N",
+        help="layers to write, as in --layers -1 -2: 0 is the embeddings, 1 the first "
+        "layer, -1 the last; by default the last four",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch")
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes the hidden states of every text, in order."""
-    texts, pairs = _read(args)
-    from keras_bert.analysis import extract_features
-
-    model = load_model(args)
-    rows = extract_features(
-        model,
-        load_tokenizer(args, model.config),
-        texts,
-        pairs,
-        layers=args.layers,
-        max_length=args.max_length,
-        batch_size=args.batch_size,
-    )
-    write_lines((json.dumps(row, ensure_ascii=False) + "\n" for row in rows), args)
+    rows = answers(_examples(args), lambda: _Answerer(args), args.batch_size)
+    numbered = ({"linex_index": n, **row} for n, row in enumerate(rows))
+    write_rows(numbered, args)
 
 
-def _read(args: argparse.Namespace) -> tuple[list[str], list[str] | None]:
-    if bool(args.text) == bool(args.input):
-        raise InputError("Expected either texts or --input FILE.")
-    lines = [line.partition(PAIR_MARK) for line in _lines(args)]
-    texts = [text.strip() for text, _, _ in lines]
-    pairs = [pair.strip() for _, mark, pair in lines if mark]
-    if len(pairs) not in (0, len(texts)):
-        raise InputError(
-            f"Expected {PAIR_MARK} in all {len(texts)} lines or in none. "
-            f"Received: {len(pairs)} lines with it."
+class _Answerer:
+    """The encoder of the arguments."""
+
+    def __init__(self, args: argparse.Namespace):
+        self._model = load_model(args)
+        self._tokenizer = load_tokenizer(args, self._model.config)
+        names = ("layers", "max_length", "batch_size")
+        self._options = {name: getattr(args, name) for name in names}
+
+    def names(self) -> list[str]:
+        return ["features"]
+
+    def __call__(self, examples: list[Example]) -> Iterator[dict[str, Any]]:
+        from keras_bert.analysis import extract_features
+
+        pairs = [e.text_pair for e in examples]
+        rows = extract_features(
+            self._model,
+            self._tokenizer,
+            [e.text for e in examples],
+            None if None in pairs else pairs,
+            **self._options,
         )
-    return texts, pairs or None
+        for row in rows:
+            yield {"features": row["features"]}
 
 
-def _lines(args: argparse.Namespace) -> list[str]:
-    if args.text:
-        return args.text
-    from keras_bert.tokenization.files import read_lines
+def _examples(args: argparse.Namespace) -> Iterator[Example]:
+    examples = texts_of(args)
+    marked = args.text or table_of(args, args.input).kind == "txt"
+    return _split(examples) if marked else examples
 
-    return [line for line in read_lines(args.input) if line.strip()]
+
+def _split(examples: Iterator[Example]) -> Iterator[Example]:
+    """Yields texts with what follows the mark as their second text."""
+    first = None
+    for number, example in enumerate(examples, 1):
+        text, mark, pair = (example.text or "").partition(PAIR_MARK)
+        first = mark if first is None and example.text else first
+        if example.text and mark != first:
+            raise InputError(
+                f"Expected {PAIR_MARK} in all lines or in none. Received: "
+                f"{'one' if mark else 'none'} in line {number}, unlike the first."
+            )
+        changes = {"text": text.strip(), "text_pair": pair.strip() if mark else None}
+        yield (
+            example if example.text is None else dataclasses.replace(example, **changes)
+        )

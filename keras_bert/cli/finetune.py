@@ -6,7 +6,14 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.models import add_column_arguments, class_of, load_tokenizer
+from keras_bert.cli.labels import (
+    LISTS,
+    are_lists,
+    check_lists,
+    counted,
+    labels_to_train,
+)
+from keras_bert.cli.models import class_of, load_tokenizer
 from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -24,7 +31,9 @@ from keras_bert.cli.runs import (
     remarks,
     runtime_options,
 )
+from keras_bert.cli.tables import add_table_arguments, examples_of, table_of
 from keras_bert.errors import ConfigError, choose
+from keras_bert.tasks import Example, filled
 
 FLAGS = (
     *RECIPE_FLAGS,
@@ -44,9 +53,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="vocab.txt or tokenizer directory, if not in --model",
     )
-    add("--train", required=True, metavar="FILE", help="a .tsv, .csv or .jsonl file")
-    add("--dev", metavar="FILE", help="a labeled file to evaluate on")
-    add_column_arguments(parser)
+    add("--train", required=True, metavar="FILE", help="a table of labeled texts")
+    add("--dev", metavar="FILE", help="another to evaluate on")
+    add_table_arguments(parser, ids=False)
+    add(
+        "--labels",
+        nargs="+",
+        metavar="NAME",
+        help="class names, in the order of their ids; by default those of the model's "
+        "head, or of a new one those in --train, sorted",
+    )
     add(
         "--ignore-mismatched-sizes",
         action="store_true",
@@ -93,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves into the run's directory."""
     from keras_bert import tasks
     from keras_bert.checkpoints import formats
+    from keras_bert.families.family import CLASSIFIERS
     from keras_bert.loading import local_path
     from keras_bert.training.distribution import distribution
     from keras_bert.training.loop import Run, check
@@ -101,36 +118,49 @@ def run(args: argparse.Namespace) -> None:
     task = _task(args)
     checkpoint = formats.read(local_path(args.model))
     tokenizer = load_tokenizer(args, checkpoint.config)
-    columns = dict(text=args.text, text_pair=args.text_pair, label=args.label)
-    examples = tasks.read_examples(args.train, **columns)
-    labels = None if task.regression else tasks.label_names(examples)
+    head = class_of(checkpoint.config, _HEAD)
+    examples = _examples(args, args.train)
+    several = are_lists(examples)
+    check_lists(examples, several and not task.regression, args.train)
+    labels = None
+    if not task.regression:
+        part = next(name for name in head.parts_for() if name in CLASSIFIERS)
+        labels = labels_to_train(args, examples, checkpoint, part)
 
     plan = task.plan(len(examples), **runtime_options(args))
     devices = distribution(plan.distribution, plan.model_shards)
     microbatches = task.gradient_accumulation_steps
     check_microbatches(task.batch_size, microbatches, replicas=devices.replicas)
     with devices.scope():
-        model = _model(args, checkpoint, labels)
+        model = _model(args, head, checkpoint, labels, several)
     check(plan, model, args.dev)
     check_vocabulary(tokenizer, model)
 
-    def batches(examples: Sequence[tasks.Example], **options: Any) -> Any:
-        features, answers = tasks.encode(examples, tokenizer, task.max_length, labels)
+    def batches(path: str, examples: Sequence[Example], **options: Any) -> Any:
+        features, answers = tasks.encode(
+            examples, tokenizer, task.max_length, labels, source=path
+        )
         model.check(features)
         return tasks.dataset(features, answers, task.batch_size, **options)
 
-    train = batches(examples, shuffle_seed=args.seed, repeat=True)
-    dev = args.dev and batches(tasks.read_examples(args.dev, **columns))
+    train = batches(args.train, examples, shuffle_seed=args.seed, repeat=True)
+    dev = None
+    if args.dev:
+        held_out = _examples(args, args.dev)
+        check_lists(held_out, several, args.dev)
+        dev = batches(args.dev, held_out)
     print(
         f"{model.count_params():,} parameters, {len(examples):,} examples, "
         f"{len(labels) if labels else 'no'} classes, {plan.steps:,} steps; "
         f"{args.output}\n{_summary(task, plan, model)}"
     )
+    if labels:
+        print(f"Examples of each class: {counted(examples, labels)}.")
     if args.dry_run:
         return
     if args.recipe or args.config:
         write_settings(Path(args.output), args.recipe, settings(task))
-    tuning = Run(model, plan, Path(args.output), train, dev or None)
+    tuning = Run(model, plan, Path(args.output), train, dev)
     tuning()
     draw(tuning)
     finish(tuning, tokenizer, args.output)
@@ -146,21 +176,29 @@ def _summary(task: Any, plan: Any, model: Any) -> str:
     )
 
 
+def _examples(args: argparse.Namespace, path: str) -> list[Example]:
+    table = table_of(args, path)
+    return filled(examples_of(args, table), table.name)
+
+
 def _model(
-    args: argparse.Namespace, checkpoint: Any, labels: Sequence[str] | None
+    args: argparse.Namespace,
+    head: Any,
+    checkpoint: Any,
+    labels: Sequence[str] | None,
+    several: bool,
 ) -> Any:
     from keras_bert.loading import load_pretrained
 
-    head = (
-        {"num_labels": 1, "problem_type": "regression"}
-        if labels is None
-        else {"id2label": dict(enumerate(labels))}
-    )
+    outputs = {"num_labels": 1, "problem_type": "regression"}
+    if labels is not None:
+        kind = LISTS if several else "single_label_classification"
+        outputs = {"id2label": dict(enumerate(labels)), "problem_type": kind}
     return load_pretrained(
-        class_of(checkpoint.config, _HEAD),
+        head,
         checkpoint,
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
-        **head,
+        **outputs,
     )

@@ -1,10 +1,12 @@
 """What the commands that use a model share: its arguments, and loading it."""
 
 import argparse
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keras_bert.errors import InputError, MissingFileError, choose
+from keras_bert.cli.parsing import positive
+from keras_bert.errors import InputError, choose
 
 # Weights stay in float32: in 16 bits, small updates would be lost.
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -32,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-length",
-        type=int,
+        type=positive,
         metavar="N",
         help="longest row made from text, in tokens; by default the model's limit",
     )
@@ -46,17 +48,6 @@ def add_dtype_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="dtype policy (float32)")
 
 
-def add_column_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments for the columns of a labeled file."""
-    for name, default in (("text", "text"), ("text-pair", None), ("label", "label")):
-        parser.add_argument(
-            f"--{name}",
-            default=default,
-            metavar="COLUMN",
-            help=f"column of the {name.replace('-', ' ')}",
-        )
-
-
 def _of_run(path: str) -> str:
     """Returns the trained model, if the path is the directory of a run."""
     model = Path(path, "model")
@@ -68,14 +59,14 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("question answering and token classification")
     group.add_argument(
         "--doc-stride",
-        type=int,
+        type=positive,
         metavar="N",
         help="overlap of the windows of a long text, in tokens; by default 128, or a "
         "quarter of --max-length if that is less",
     )
     group.add_argument(
         "--max-answer-length",
-        type=int,
+        type=positive,
         metavar="N",
         help="longest answer to a question, in tokens; by default 30",
     )
@@ -197,12 +188,13 @@ def read_texts(path: str, limit: int) -> list[str]:
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: the file has no texts.
+        InputError: the file has no texts, or is not text in UTF-8.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"Expected a file at {path}; none is there.")
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    texts = [line for line in lines if line.strip()][:limit]
+    from keras_bert.tasks import Table
+
+    rows = Table(path, format="txt").rows({"text": "text"})
+    found = (row.cells["text"] for row in rows if row.cells["text"] is not None)
+    texts = list(islice(found, limit))
     if not texts:
         raise InputError(f"Expected texts in {path}. Received: empty lines.")
     return texts

@@ -1,6 +1,8 @@
 """How all commands read their arguments: one style of flags, and shared types."""
 
 import argparse
+import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,6 +11,8 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "1"), True),
     **dict.fromkeys(("false", "f", "no", "0"), False),
 }
+INTEGERS = re.compile(r"-?[0-9]{1,9}(,-?[0-9]{1,9})*")
+LARGEST = 2**31 - 1  # of 32 bits, as lengths of arrays and counts of steps are
 # The default of a flag that a recipe sets too: the flag is absent unless given.
 FROM_RECIPE = {"default": argparse.SUPPRESS}
 
@@ -22,7 +26,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
-        metavars = {int: "N", positive: "N", float: "X"}
+        metavars = {int: "N", positive: "N", natural: "N", port: "N", float: "X"}
         default = super()._get_default_metavar_for_optional(action)
         return metavars.get(action.type, default)
 
@@ -43,6 +47,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(formatter_class=HelpFormatter, **options)
+        # No number of any command is NaN, infinite, or too long for a library.
+        self.register("type", int, integer)
+        self.register("type", float, finite)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
         args = list(sys.argv[1:] if args is None else args)
@@ -56,6 +63,10 @@ class Parser(argparse.ArgumentParser):
         while args:
             flag, equals, value = args.pop(0).partition("=")
             flag = self._declared(flag)
+            if self._takes_integers(flag) and not equals:
+                numbers = ",".join(_leading_integers(args))
+                yield f"{flag}={numbers}" if numbers else flag
+                continue
             if not self._is_switch(flag):
                 yield f"{flag}{equals}{value}"
                 continue
@@ -75,10 +86,20 @@ class Parser(argparse.ArgumentParser):
         action = self._option_string_actions.get(flag)
         return isinstance(action, argparse.BooleanOptionalAction)
 
+    def _takes_integers(self, flag: str) -> bool:
+        action = self._option_string_actions.get(flag)
+        return action is not None and action.type is integers
+
     def _boolean(self, flag: str, value: str) -> bool:
         if value.lower() not in _BOOLEANS:
             self.error(f"argument {flag}: expected True or False, received {value!r}")
         return _BOOLEANS[value.lower()]
+
+
+def _leading_integers(args: list[str]) -> Iterator[str]:
+    """Takes the numbers at the front: `--layers -1 -2` is `--layers=-1,-2`."""
+    while args and INTEGERS.fullmatch(args[0]):
+        yield args.pop(0)
 
 
 def _negated(flag: str) -> str:
@@ -138,11 +159,47 @@ def reading_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def positive(text: str) -> int:
     """Reads a number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
+    return _whole(text, 1, LARGEST)
+
+
+def natural(text: str) -> int:
+    """Reads a number of 0 or more."""
+    return _whole(text, 0, LARGEST)
+
+
+def port(text: str) -> int:
+    """Reads the number of a port; 0 is any free one."""
+    return _whole(text, 0, 65535)
+
+
+def integer(text: str) -> int:
+    """Reads a number of any sign, of 64 bits."""
+    return _whole(text, -(2**63), 2**63 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(
+            f"expected {least} or more, at most {most}, received {text[:20]!r}"
+        )
     return int(text)
+
+
+def finite(text: str) -> float:
+    """Reads a number that is neither NaN nor infinite."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a number, received {text[:20]!r}")
+    return number
 
 
 def integers(text: str) -> list[int]:
     """Reads integers separated by commas."""
+    if not INTEGERS.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers, such as -1,-2, received {text[:20]!r}"
+        )
     return [int(number) for number in text.split(",")]

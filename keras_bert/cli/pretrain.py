@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_bert.cli.models import class_of
-from keras_bert.cli.parsing import FROM_RECIPE
+from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.plan_summary import PlanSummary
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add, many = parser.add_argument, dict(nargs="+", metavar="PATTERN")
     add("--data", required=True, **many, help="records of each phase, names or a glob")
     add("--heldout", **many, help="held-out records of each phase, to evaluate on")
-    add("--heldout-batches", type=int, default=50, help="batches per evaluation")
+    add("--heldout-batches", type=positive, default=50, help="batches per evaluation")
     add("--phase", type=int, help="train only this phase, after the previous one")
     add(
         "--estimate",

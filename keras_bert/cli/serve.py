@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable
 
+from keras_bert.cli.parsing import port
 from keras_bert.errors import InputError
 from keras_bert.serving.local_server.settings import BatchingParameters, Limits
 
@@ -39,10 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="name of a model, and its directory from `keras-bert export`; repeatable",
     )
     parser.add_argument(
-        "--port", type=int, default=8501, help="port of REST; 0: any free port"
+        "--port", type=port, default=8501, help="port of REST; 0: any free port"
     )
     parser.add_argument(
-        "--grpc-port", type=int, default=8500, help="port of gRPC; 0: any free port"
+        "--grpc-port", type=port, default=8500, help="port of gRPC; 0: any free port"
     )
     parser.add_argument("--no-grpc", action="store_true", help="serve REST only")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

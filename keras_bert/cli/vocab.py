@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from keras_bert.atomic_files import locked_output, refuse_existing
-from keras_bert.cli.parsing import add_switch
+from keras_bert.cli.parsing import add_switch, natural, positive
 from keras_bert.errors import ConfigError
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.coverage import coverage
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="text to measure the coverage of the vocabulary on",
     )
-    add("--vocab-size", type=int, default=30522, help="maximum number of tokens")
+    add("--vocab-size", type=positive, default=30522, help="maximum number of tokens")
     add_switch(parser, "do-lower-case", True, "lowercase text and strip accents")
     add_switch(parser, "strip-accents", None, "by default as --do-lower-case")
     add_switch(
@@ -41,19 +41,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--min-frequency",
-        type=int,
+        type=natural,
         default=2,
         help="minimum count of a pair before it is merged",
     )
     add(
         "--limit-alphabet",
-        type=int,
+        type=positive,
         default=1000,
         help="number of single characters to keep; Chinese needs 10000",
     )
     add(
         "--unused",
-        type=int,
+        type=natural,
         default=0,
         help="number of [unused] tokens after [PAD]; 99 gives [UNK] [CLS] [SEP] [MASK] "
         "the ids 100 to 103 as in Google's releases",
@@ -75,6 +75,11 @@ def _run(args: argparse.Namespace, output: Path, target: Path) -> None:
     rules = WordRules(
         args.do_lower_case, args.strip_accents, args.tokenize_chinese_chars
     )
+    if args.unused >= args.vocab_size:
+        raise ConfigError(
+            f"Expected --unused below --vocab-size {args.vocab_size}. Received: "
+            f"{args.unused}."
+        )
     counts = count_words(_progress(_lines(args)), rules)
     tokens = train_vocab(
         counts,

@@ -1,6 +1,6 @@
 """The answers of a served model without a server, from the same functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from keras_bert.errors import InputError
 from keras_bert.models import PreTrainedModel
 from keras_bert.serving.graph.servable import Servable
+from keras_bert.strings import is_text
 from keras_bert.tokenization import BertTokenizer
 
 Answer = dict[str, np.ndarray]
@@ -71,13 +72,15 @@ class Predictor:
 
         Raises:
             InputError: a string is given instead of a list, the lengths differ, or
-                `text_pairs` is missing or not supported.
+                `text_pairs` is missing or not supported, or an item is no string.
         """
         columns = _columns(texts, text_pairs, self._takes_pairs)
         if text_pairs is not None and self._task.pairs is None:
             raise InputError(
                 f"Expected no text_pairs: {self._task.name} takes one text."
             )
+        specs = self._task.single if text_pairs is None else self._task.pairs
+        _check_strings(columns, specs)
         answer = self._function(pairs=text_pairs is not None)
         # Rows of similar length are batched, so there is little padding.
         rows_of = zip(*columns.values(), strict=True)
@@ -90,6 +93,16 @@ class Predictor:
                 _fill(rows, chosen, answer(**_batch(columns, chosen)))
                 bar.update(len(chosen))
         return rows
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether a second text is a list of alternatives."""
+        pairs = self._task.pairs
+        return pairs is not None and len(pairs["text_pair"].shape) > 1
+
+    def output_names(self) -> list[str]:
+        """Returns the names in an answer, in order."""
+        return sorted(self._function(pairs=self._takes_pairs).structured_outputs)
 
 
 def _columns(texts, text_pairs, takes_pairs: bool) -> dict[str, Sequence]:
@@ -107,6 +120,42 @@ def _columns(texts, text_pairs, takes_pairs: bool) -> dict[str, Sequence]:
             f"{len(texts)} texts and {len(text_pairs)} text_pairs."
         )
     return {"text": texts, "text_pair": text_pairs}
+
+
+def _check_strings(
+    columns: dict[str, Sequence], specs: dict[str, tf.TensorSpec]
+) -> None:
+    for name, values in columns.items():
+        if len(specs[name].shape) == 1:
+            _check_items(name, "strings", values, map(_is_string, values))
+            continue
+        _check_items(name, "lists of strings", values, map(_are_strings, values))
+        others = [i for i, v in enumerate(values) if len(v) != len(values[0])]
+        if others:
+            raise InputError(
+                f"Expected lists of one length as {name}, {len(values[0])} as the "
+                f"first. Received: {len(values[others[0]])} strings as number "
+                f"{others[0]}."
+            )
+
+
+def _check_items(
+    name: str, expected: str, values: Sequence, right: Iterable[bool]
+) -> None:
+    for row, (value, fits) in enumerate(zip(values, right, strict=True)):
+        if not fits:
+            raise InputError(
+                f"Expected {expected} as {name}. Received: {str(value)[:40]!r} of type "
+                f"{type(value).__name__}, number {row}."
+            )
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_string, value))
+
+
+def _is_string(value: object) -> bool:
+    return isinstance(value, bytes) or is_text(value)
 
 
 def _characters(text: str | Sequence[str]) -> int:

@@ -8,9 +8,13 @@ import numpy as np
 from keras_bert.errors import InputError, choose
 from keras_bert.extras import require
 
-BINARY = ("accuracy", "f1", "matthews_correlation")
-MULTICLASS = ("accuracy", "f1_macro", "matthews_correlation")
-REGRESSION = ("pearson", "spearman", "mean_squared_error")
+# What is predicted -> its usual metrics, and others that are defined for it.
+KINDS = {
+    "numbers": (("pearson", "spearman", "mean_squared_error"), ()),
+    "two classes": (("accuracy", "f1", "matthews_correlation"), ("f1_macro",)),
+    "several classes": (("accuracy", "f1_macro", "matthews_correlation"), ()),
+    "lists of labels": (("accuracy", "f1_micro", "f1_macro"), ()),
+}
 
 
 def score(
@@ -19,18 +23,22 @@ def score(
     """Scores predictions.
 
     Args:
-        labels: `(examples,)`: class ids, or numbers for regression.
+        labels: `(examples,)`: class ids, or numbers for regression;
+            `(examples, classes)` zeros and ones for lists of labels.
         logits: `(examples, classes)`; `(examples, 1)` or `(examples,)` for
-            regression. The class with the largest logit is the prediction.
-        metrics: names from `METRICS`; None takes the usual ones for two classes,
-            several classes, or regression.
+            regression. The class with the largest logit is the prediction; of lists
+            of labels every class with a logit above 0, and accuracy is the share of
+            rows with exactly the right ones.
+        metrics: names from `METRICS`; None takes the usual ones for numbers, two
+            classes, several classes, or lists of labels.
 
     Returns:
         The scores by name, in the given order. A correlation with a constant is
         undefined, and NaN.
 
     Raises:
-        InputError: the numbers of labels and logits differ, or are zero.
+        InputError: the numbers of labels and logits differ, or are zero; or a metric
+            is not defined for what is predicted.
         UnknownNameError: there is no such metric.
         MissingExtraError: scikit-learn is not installed.
 
@@ -48,18 +56,46 @@ def score(
             f"Received: {len(logits)} logits and {len(labels)} labels."
         )
     logits = logits.reshape(len(labels), -1)
-    usual = {1: REGRESSION, 2: BINARY}.get(logits.shape[1], MULTICLASS)
+    if labels.ndim == 2 and labels.shape != logits.shape:
+        raise InputError(
+            "Expected lists of labels as wide as the logits. Received: labels of shape "
+            f"{labels.shape} and logits of shape {logits.shape}."
+        )
+    kind = _kind(labels, logits)
+    usual, others = KINDS[kind]
     chosen = [choose("metric", name, METRICS) for name in metrics or usual]
-    predictions = logits[:, 0] if logits.shape[1] == 1 else logits.argmax(-1)
+    if undefined := {*chosen} - {*usual, *others}:
+        raise InputError(
+            f"Expected metrics of {kind}: {', '.join(usual + others)}. "
+            f"Received: {', '.join(sorted(undefined))}."
+        )
+    predictions = _predictions(kind, logits)
     return {name: float(METRICS[name](labels, predictions)) for name in chosen}
+
+
+def _kind(labels: np.ndarray, logits: np.ndarray) -> str:
+    if labels.ndim == 2:
+        return "lists of labels"
+    classes = logits.shape[1]
+    return {1: "numbers", 2: "two classes"}.get(classes, "several classes")
+
+
+def _predictions(kind: str, logits: np.ndarray) -> np.ndarray:
+    if kind == "lists of labels":
+        return (logits > 0).astype("int32")
+    return logits[:, 0] if kind == "numbers" else logits.argmax(-1)
 
 
 def _sklearn():
     return require("sklearn.metrics")
 
 
-def _f1_macro(labels: np.ndarray, predictions: np.ndarray) -> float:
-    return _sklearn().f1_score(labels, predictions, average="macro", zero_division=0)
+def _f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+        options = {"average": average, "zero_division": 0}
+        return _sklearn().f1_score(labels, predictions, **options)
+
+    return f1
 
 
 def _correlation(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -76,8 +112,9 @@ def _correlation(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
 
 METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda y, p: _sklearn().accuracy_score(y, p),
-    "f1": lambda y, p: _sklearn().f1_score(y, p, zero_division=0),
-    "f1_macro": _f1_macro,
+    "f1": _f1("binary"),
+    "f1_macro": _f1("macro"),
+    "f1_micro": _f1("micro"),
     "matthews_correlation": lambda y, p: _sklearn().matthews_corrcoef(y, p),
     "mean_squared_error": lambda y, p: _sklearn().mean_squared_error(y, p),
     "pearson": _correlation("pearsonr"),

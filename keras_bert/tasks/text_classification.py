@@ -1,139 +1,49 @@
 """Classification and regression of texts or pairs of texts.
 
-Reads tab-separated, comma-separated and JSON-lines files with named columns, and
-encodes them as `(features, labels)` for a sequence classification model.
+Encodes examples as `(features, labels)` for a sequence classification model, and writes
+its predictions.
 """
 
-import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_bert.atomic_files import new_file
-from keras_bert.errors import InputError, MissingFileError, choose
+from keras_bert.errors import InputError
+from keras_bert.tasks.examples import Example
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 Features = dict[str, np.ndarray]
 
-
-@dataclass(frozen=True)
-class Example:
-    """A text to classify.
-
-    Attributes:
-        text: the text, or the first of a pair.
-        text_pair: the second of a pair.
-        label: the name of the class, a number as a string, or None if unknown.
-    """
-
-    text: str
-    text_pair: str | None = None
-    label: str | None = None
-
-
-# === Reading ===
-
-
-def read_examples(
-    path: str | Path,
-    *,
-    text: str = "text",
-    text_pair: str | None = None,
-    label: str | None = "label",
-) -> list[Example]:
-    """Reads a labeled file.
-
-    Args:
-        path: a `.tsv`, `.csv` or `.jsonl` file, the first two with a header line.
-        text: name of the column with the text.
-        text_pair: name of the column with the second text, if there is one.
-        label: name of the column with the label; None reads no labels.
-
-    Raises:
-        MissingFileError: there is no such file.
-        UnknownNameError: the file has another suffix.
-        InputError: a column is missing, a line is invalid, or the file has no examples.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "reviews.tsv"
-        >>> _ = path.write_text("text\\tlabel\\nA fine film.\\tgood\\n")
-        >>> read_examples(path)
-        [Example(text='A fine film.', text_pair=None, label='good')]
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a file of examples at {path}; none is there.")
-    rows = READERS[choose("kind of file", path.suffix.lower(), READERS)]
-    columns = {"text": text, "text_pair": text_pair, "label": label}
-    wanted = {key: column for key, column in columns.items() if column is not None}
-    try:
-        examples = [_example(row, wanted, path, line) for line, row in rows(path)]
-    except (csv.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"Expected examples in {path}. Received: {error}.") from error
-    if not examples:
-        raise InputError(f"Expected at least one example in {path}; it has none.")
-    return examples
-
-
-def _rows_of_tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # As in GLUE: quotation marks are text, and nothing is escaped.
-    return _rows_of_table(path, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _rows_of_csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    return _rows_of_table(path, delimiter=",")
-
-
-def _rows_of_table(path: Path, **form) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True, **form)
-        for row in reader:
-            yield reader.line_num, row
-
-
-def _rows_of_jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, json.loads(line)
-
-
-READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Mapping[str, Any]]]]] = {
-    ".tsv": _rows_of_tsv,
-    ".csv": _rows_of_csv,
-    ".jsonl": _rows_of_jsonl,
-}
-
-
-def _example(
-    row: Mapping[str, Any], wanted: Mapping[str, str], path: Path, line: int
-) -> Example:
-    if not isinstance(row, Mapping):
-        raise InputError(f"Expected an object in line {line} of {path}.")
-    missing = [column for column in wanted.values() if row.get(column) is None]
-    if missing:
-        found = ", ".join(str(name) for name in row if name is not None)
-        raise InputError(
-            f"Expected the column {missing[0]!r} in line {line} of {path}. "
-            f"Received: {found}. Give the names of the file's columns."
-        )
-    return Example(**{key: str(row[column]) for key, column in wanted.items()})
-
-
 # === Features ===
 
 
 def label_names(examples: Iterable[Example]) -> list[str]:
-    """Returns the classes found in examples, sorted."""
-    return sorted({e.label for e in examples if e.label is not None})
+    """Returns the classes found in examples: sorted, whole numbers by their value."""
+    found = label_counts(examples)
+    whole = all(name.isascii() and name.isdecimal() for name in found)
+    return sorted(found, key=lambda name: (len(name), name) if whole else name)
+
+
+def label_counts(examples: Iterable[Example]) -> Counter[str]:
+    """Returns the number of examples of each class."""
+    counts: Counter[str] = Counter()
+    for example in examples:
+        counts.update(_labels_of(example))
+    return counts
+
+
+def _labels_of(example: Example) -> Sequence[str]:
+    if example.label is None:
+        return ()
+    return [example.label] if isinstance(example.label, str) else example.label
 
 
 def encode(
@@ -141,6 +51,8 @@ def encode(
     tokenizer: Any,
     max_length: int | None,
     labels: Sequence[str] | None = None,
+    *,
+    source: str = "",
 ) -> tuple[Features, np.ndarray | None]:
     """Turns examples into a model's inputs and labels.
 
@@ -150,10 +62,12 @@ def encode(
         max_length: the most tokens per row; None takes the tokenizer's limit.
         labels: the classes in the order of their ids; None reads labels as numbers, for
             regression.
+        source: the name of their file, for messages.
 
     Returns:
         Features `(examples, seq)` int32; labels `(examples,)`, int32 ids or float32
-        numbers, or None if an example has none.
+        numbers, `(examples, classes)` float32 zeros and ones for lists of labels, or
+        None if an example has none.
 
     Raises:
         InputError: a label is not in `labels`, or not a number; or only some examples
@@ -161,10 +75,12 @@ def encode(
     """
     texts = [e.text for e in examples]
     features = tokenizer(texts, text_pairs=_pairs(examples), max_length=max_length)
-    found = [e.label for e in examples]
-    if None in found:
+    if any(e.label is None for e in examples):
         return features, None
-    return features, _numbers(found) if labels is None else _ids(found, labels)
+    if labels is None:
+        return features, _numbers(examples, source)
+    several = any(isinstance(e.label, tuple) for e in examples)
+    return features, (_flags if several else _ids)(examples, labels, source)
 
 
 def _pairs(examples: Sequence[Example]) -> list[str] | None:
@@ -177,27 +93,57 @@ def _pairs(examples: Sequence[Example]) -> list[str] | None:
     return pairs or None
 
 
-def _ids(found: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def _ids(examples: Sequence[Example], labels: Sequence[str], source: str) -> np.ndarray:
+    id_of = _id_of(examples, labels, source)
+    return np.array([id_of[e.label] for e in examples], "int32")
+
+
+def _flags(
+    examples: Sequence[Example], labels: Sequence[str], source: str
+) -> np.ndarray:
+    """Returns which labels apply, `(examples, classes)`."""
+    id_of = _id_of(examples, labels, source)
+    flags = np.zeros((len(examples), len(labels)), "float32")
+    for row, example in zip(flags, examples, strict=True):
+        row[[id_of[name] for name in _labels_of(example)]] = 1
+    return flags
+
+
+def _id_of(
+    examples: Sequence[Example], labels: Sequence[str], source: str
+) -> dict[str, int]:
     id_of = {label: i for i, label in enumerate(labels)}
-    unknown = sorted(set(found) - set(id_of))
-    if unknown:
-        raise InputError(
-            f"Expected labels among {', '.join(labels)}. "
-            f"Received: {', '.join(map(repr, unknown))}."
-        )
-    return np.array([id_of[label] for label in found], "int32")
+    for example in examples:
+        for name in _labels_of(example):
+            if name not in id_of:
+                raise InputError(
+                    f"Expected labels among {', '.join(labels)}. Received: {name!r}"
+                    f"{_where(example, source)}. If classes have other names in the "
+                    "file, pass these in the order of their ids (labels=, --labels)."
+                )
+    return id_of
 
 
-def _numbers(found: Sequence[str]) -> np.ndarray:
+def _where(example: Example, source: str) -> str:
+    row = "" if example.row is None else f" in row {example.row}"
+    return f"{row} of {source}" if row and source else row
+
+
+def _numbers(examples: Sequence[Example], source: str) -> np.ndarray:
+    return np.array([_number(example, source) for example in examples], "float32")
+
+
+def _number(example: Example, source: str) -> float:
     try:
-        numbers = np.array(found, "float32")
-    except ValueError as error:
+        number = float(np.float32(str(example.label)))
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
         raise InputError(
-            f"Expected a number as the label of every example. Received: {error}."
-        ) from error
-    if not np.isfinite(numbers).all():
-        raise InputError("Expected finite numbers as labels; one is NaN or infinite.")
-    return numbers
+            "Expected a finite number as the label of every example. Received: "
+            f"{example.label!r}{_where(example, source)}."
+        )
+    return number
 
 
 def dataset(
@@ -241,18 +187,21 @@ def write_predictions(
     logits: np.ndarray,
     labels: Sequence[str] | None = None,
     *,
+    multi_label: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Writes one prediction per line, as JSON.
 
-    A line has the texts, the `prediction`, the `label` if it is known, and for
-    classification the `probability` of every class.
+    A line has the row and the id, the texts, the `prediction`, the `label` if it is
+    known, and for classification the `probability` of every class.
 
     Args:
         path: the `.jsonl` file to write.
-        examples: the examples.
-        logits: `(examples, classes)`.
+        examples: the examples; those without text, which are blank rows, get the
+            prediction null.
+        logits: `(examples, classes)`, of the examples with text.
         labels: the classes in the order of their ids; None for regression.
+        multi_label: whether each class applies or not; a prediction is then a list.
         overwrite: replace an existing file.
 
     Raises:
@@ -260,28 +209,54 @@ def write_predictions(
         ExistingOutputError: the file exists and `overwrite` is False.
     """
     logits = np.asarray(logits, "float64").reshape(len(logits), -1)
-    expected = (len(examples), 1 if labels is None else len(labels))
+    answered = sum(example.text is not None for example in examples)
+    expected = (answered, 1 if labels is None else len(labels))
     if logits.shape != expected:
         raise InputError(
             f"Expected logits of shape {expected}, examples by classes. "
             f"Received: {logits.shape}."
         )
-    answer = _number_of if labels is None else _class_of
+    answer = _answer_of(labels, multi_label)
+    rows = iter(logits)
     with new_file(path, overwrite) as partial, partial.open("w", encoding="utf-8") as f:
-        for example, row in zip(examples, logits, strict=True):
-            given = {k: v for k, v in vars(example).items() if v is not None}
-            line = {**given, **answer(row, labels)}
+        for example in examples:
+            blank = example.text is None
+            line = {**_given(example), **(_BLANK if blank else answer(next(rows)))}
             f.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _number_of(row: np.ndarray, labels: None) -> dict[str, Any]:
-    return {"prediction": float(row[0])}
+_BLANK = {"prediction": None}
 
 
-def _class_of(row: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    exponents = [math.exp(value - row.max()) for value in row]
-    probability = {
-        label: round(value / sum(exponents), 6)
-        for label, value in zip(labels, exponents, strict=True)
+def _given(example: Example) -> dict[str, Any]:
+    values = {name: getattr(example, name) for name in ("text", "text_pair", "label")}
+    return {
+        **example.place,
+        **{name: value for name, value in values.items() if value is not None},
     }
-    return {"prediction": labels[int(row.argmax())], "probability": probability}
+
+
+def _answer_of(
+    labels: Sequence[str] | None, multi_label: bool
+) -> Callable[[np.ndarray], Mapping[str, Any]]:
+    def number(row: np.ndarray) -> dict[str, Any]:
+        return {"prediction": float(row[0])}
+
+    def best(row: np.ndarray) -> dict[str, Any]:
+        exponents = np.exp(row - row.max())
+        return {
+            "prediction": labels[int(row.argmax())],
+            "probability": shares(exponents / exponents.sum()),
+        }
+
+    def each(row: np.ndarray) -> dict[str, Any]:
+        applying = [name for name, x in zip(labels, row, strict=True) if x > 0]
+        probability = np.exp(-np.logaddexp(0, -row))  # no overflow
+        return {"prediction": applying, "probability": shares(probability)}
+
+    def shares(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(labels, values.round(6).tolist(), strict=True))
+
+    if labels is None:
+        return number
+    return each if multi_label else best

@@ -151,14 +151,19 @@ def test_predict_prints_one_line_per_text(checkpoint, expected, capsys):
 
 
 def test_predict_writes_a_file_and_replaces_none(
-    checkpoint, expected, tmp_path, capsys
+    checkpoint, expected, tmp_path, capsys, caplog
 ):
-    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
-    source.write_text("\n".join(TEXTS) + "\n", "utf-8")
-    arguments = ["--input", str(source), "--output", str(output)]
+    source, output = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    rows = [f"{text},{number}" for number, text in enumerate(TEXTS)]
+    source.write_text("\n".join(["text,key", "", *rows]) + "\n", "utf-8")
+    arguments = ["--input", str(source), "--output", str(output), "--id", "key"]
     assert main(["predict", "--model", checkpoint, *arguments]) == 0
-    rows = [json.loads(line) for line in output.open(encoding="utf-8")]
+    blank, *rows = [json.loads(line) for line in output.open(encoding="utf-8")]
     assert_close([r["logits"] for r in rows], expected)
+    numbers = [(row["row"], row["id"]) for row in rows]
+    assert numbers == [(i + 2, str(i)) for i in range(len(TEXTS))]
+    assert blank == {"row": 1, "label": None, "logits": None, "probabilities": None}
+    assert "answered 1 blank row with null" in caplog.text
     # Refused before the model is even looked for.
     assert main(["predict", "--model", "nowhere", *arguments]) == 2
     assert "one exists" in capsys.readouterr().err
@@ -169,52 +174,100 @@ def asked(monkeypatch):
     """What the command asks a predictor that costs nothing."""
     calls = []
 
-    def predict(texts, pairs, progress):
-        calls.append((texts, pairs))
-        return [{"label": b"x"} for _ in texts]
+    class Predictor:
+        takes_lists = False
+
+        def __call__(self, texts, pairs=None):
+            calls.append((texts, pairs))
+            return [{"label": b"x"} for _ in texts]
+
+        def output_names(self):
+            return ["label"]
 
     model = SimpleNamespace(config=None)
     monkeypatch.setattr("keras_bert.cli.predict.load_model", lambda *args: model)
     monkeypatch.setattr("keras_bert.cli.predict.load_tokenizer", lambda *args: None)
     name = "keras_bert.serving.predictor.Predictor"
-    monkeypatch.setattr(name, lambda *args, **kwargs: predict)
-    return calls
+    monkeypatch.setattr(name, lambda *args, **kwargs: Predictor())
+    return SimpleNamespace(calls=calls, predictor=Predictor)
 
 
-def test_predict_reads_texts_and_pairs_in_every_form(asked, tmp_path, monkeypatch):
-    files = {
-        "lines.txt": "".join(f"{text}\n" for text in TEXTS),
-        "tabs.tsv": "".join(map("{}\t{}\r\n".format, TEXTS, PAIRS)),
-        "table.tsv": "text\tlabel\n" + "".join(f"{text}\tx\n" for text in TEXTS),
-        "table.csv": "label,text,text_pair\n"
-        + "".join(f'x,"{t}",{p}\n' for t, p in zip(TEXTS, PAIRS, strict=True)),
-        "one.jsonl": "\n".join(json.dumps({"text": text}) for text in TEXTS),
-        "two.jsonl": "".join(
-            json.dumps({"text": text, "text_pair": pair}) + "\n\n"
-            for text, pair in zip(TEXTS, PAIRS, strict=True)
-        ),
-        "many.jsonl": "".join(
-            json.dumps({"text": text, "text_pair": choices}) + "\n"
-            for text, choices in zip(TEXTS, CHOICES, strict=True)
-        ),
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content.encode("utf-8"))
-    monkeypatch.setattr(sys, "stdin", (tmp_path / "tabs.tsv").open(encoding="utf-8"))
-    inputs = [["--input", str(tmp_path / name)] for name in files]
-    for given in (TEXTS, [*TEXTS, "--pair", *PAIRS], ["--input", "-"], *inputs):
-        assert main(["predict", "--model", "any", *given]) == 0
-    none, two = (TEXTS, None), (TEXTS, PAIRS)
-    files = [none, two, none, two, none, two, (TEXTS, CHOICES)]
-    assert asked == [none, two, two, *files]
+def _predict(*arguments) -> int:
+    return main(["predict", "--model", "any", *map(str, arguments)])
+
+
+TABLES = {
+    "lines.txt": "".join(f"{text}\n" for text in TEXTS),
+    "tabs.tsv": "".join(map("{}\t{}\r\n".format, TEXTS, PAIRS)),
+    "table.tsv": "text\tlabel\n" + "".join(f"{text}\tx\n" for text in TEXTS),
+    "table.csv": "label,text,text_pair\n"
+    + "".join(f'x,"{t}",{p}\n' for t, p in zip(TEXTS, PAIRS, strict=True)),
+    "one.jsonl": "\n".join(json.dumps({"text": text}) for text in TEXTS),
+    "two.jsonl": "".join(
+        json.dumps({"text": text, "text_pair": pair}) + "\n\n"
+        for text, pair in zip(TEXTS, PAIRS, strict=True)
+    ),
+    "many.jsonl": "".join(
+        json.dumps({"text": text, "text_pair": choices}) + "\n"
+        for text, choices in zip(TEXTS, CHOICES, strict=True)
+    ),
+}
+NUMBERED = ("--no-header", "--text", "1", "--text-pair", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "pairs"),
+    [
+        ("lines.txt", (), None),
+        ("tabs.tsv", NUMBERED, PAIRS),
+        ("table.tsv", (), None),
+        ("table.csv", (), PAIRS),
+        ("one.jsonl", (), None),
+        ("two.jsonl", (), PAIRS),
+        ("many.jsonl", (), CHOICES),
+    ],
+)
+def test_predict_reads_every_kind_of_file(
+    asked, tmp_path, monkeypatch, name, flags, pairs
+):
+    asked.predictor.takes_lists = pairs is CHOICES
+    (tmp_path / name).write_bytes(TABLES[name].encode("utf-8"))
+    assert _predict("--input", tmp_path / name, *flags) == 0
+    with (tmp_path / name).open(encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert _predict("--input", "-", "--format", name.split(".")[1], *flags) == 0
+        assert not file.closed
+    assert asked.calls == [(TEXTS, pairs)] * 2
+
+
+def test_predict_reads_the_command_line(asked):
+    assert _predict(*TEXTS) == 0
+    assert _predict(*TEXTS, "--pair", *PAIRS) == 0
+    assert asked.calls == [(TEXTS, None), (TEXTS, PAIRS)]
 
 
 def test_a_line_is_not_cut_at_separators_inside_it(asked, tmp_path, capsys):
     source = tmp_path / "in.txt"
     source.write_text("a\u2028b\x0cc\nd\n", "utf-8")
-    assert main(["predict", "--model", "any", "--input", str(source)]) == 0
-    assert asked == [(["a\u2028b\x0cc", "d"], None)]
-    assert capsys.readouterr().out == '{"label": "x"}\n' * 2
+    assert _predict("--input", source) == 0
+    assert asked.calls == [(["a\u2028b\x0cc", "d"], None)]
+    lines = '{"row": 1, "label": "x"}\n{"row": 2, "label": "x"}\n'
+    assert capsys.readouterr().out == lines
+
+
+def test_answers_line_up_with_rows_read_a_few_at_a_time(
+    asked, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("keras_bert.cli.tables.WINDOW", 1)
+    source = tmp_path / "in.csv"
+    source.write_text("id,text\n7,a\n8,\n\n9,b\n10,c\n\n")
+    assert _predict("--input", source, "--batch-size", 2, "--id", "id") == 0
+    answered = capsys.readouterr()
+    rows = [json.loads(line) for line in answered.out.splitlines()]
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row.get("id") for row in rows] == ["7", "8", None, "9", "10", None]
+    assert [row["label"] for row in rows] == ["x", None, None, "x", "x", None]
+    assert asked.calls == [(["a"], None), (["b"], None), (["c"], None)]
 
 
 @pytest.mark.parametrize(
@@ -224,17 +277,43 @@ def test_a_line_is_not_cut_at_separators_inside_it(asked, tmp_path, capsys):
         (["a", "--input", "x"], "either texts or --input"),
         (["--input", "nowhere.txt"], "nowhere.txt"),
         (["a", "b", "--pair", "c"], "2 texts and 1 second"),
-        (["--input", "{mixed}"], "none in row 2"),
+        (["a", "b\udcff"], "other bytes"),
+        (["--input", "{mixed}", *NUMBERED], "Received: 1"),
+        (["--input", "{mixed}"], "--no-header"),
+        (["--input", "{mixed}", "--format", "txt"], "a tab in line 1"),
         (["--input", "{broken}"], "line 2"),
+        (["--input", "{empty}"], "at least one row"),
+        (["--input", "{empty}", "--format", "word"], "'word'"),
     ],
 )
 def test_predict_refuses_what_it_cannot_read(arguments, message, tmp_path, capsys):
-    files = {"mixed": tmp_path / "mixed.tsv", "broken": tmp_path / "broken.jsonl"}
-    files["mixed"].write_text("a\tb\nc\n")
-    files["broken"].write_text('{"text": "a"}\n{"txt": "b"}\n')
+    contents = {
+        "mixed.tsv": "a\tb\nc\n",
+        "broken.jsonl": '{"text": "a"}\n{"txt": "b"}\n',
+        "empty.txt": "",
+    }
+    files = {}
+    for name, content in contents.items():
+        files[name.split(".")[0]] = tmp_path / name
+        (tmp_path / name).write_text(content)
     arguments = [argument.format(**files) for argument in arguments]
     assert main(["predict", "--model", "never-read", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listed", "pair", "expected"),
+    [(True, "b", "a list of strings"), (False, ["b"], "a string")],
+)
+def test_a_second_text_is_of_the_kind_the_model_takes(
+    asked, tmp_path, capsys, listed, pair, expected
+):
+    asked.predictor.takes_lists = listed
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n" + json.dumps({"text": "a", "text_pair": pair}))
+    assert _predict("--input", source) == 2
+    assert f"Expected {expected} as the second" in (err := capsys.readouterr().err)
+    assert "in row 2" in err
 
 
 def test_predict_chooses_among_alternatives(tmp_path, tokenizer, capsys):

@@ -18,7 +18,16 @@ PACKAGE = ROOT / "keras_bert"
 # The floors of the house, lowest first. A part imports only parts on floors below its
 # own; those on one floor do not know each other. `__init__` hands on public names.
 FLOORS = (
-    ("axes", "checksums", "errors", "features", "protobuf", "tf_startup", "version"),
+    (
+        "axes",
+        "checksums",
+        "errors",
+        "features",
+        "protobuf",
+        "strings",
+        "tf_startup",
+        "version",
+    ),
     ("config", "extras", "output_locks"),
     ("atomic_files",),
     ("families", "figures"),
@@ -290,7 +299,7 @@ print("fitted")
 WITHOUT_EXTRAS = (
     """
 ABSENT = {"tensorflow_text", "matplotlib", "tensorboard", "tensorflow_datasets",
-          "torch", "sklearn", "apache_beam", "jieba", "onnx", "openvino"}
+          "torch", "sklearn", "apache_beam", "jieba", "onnx", "openvino", "pyarrow"}
 """
     + ABSENT
     + """

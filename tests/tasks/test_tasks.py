@@ -77,12 +77,12 @@ def test_columns_are_chosen_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "text\tclass\nhello\tx\n", "column 'label' in line 2"),
-        ("a.tsv", "text\tlabel\nhello\n", "column 'label' in line 2"),
+        ("a.tsv", "text\tclass\nhello\tx\n", "column 'label' in .*text, class"),
+        ("a.tsv", "text\tlabel\nhello\n", "2 fields in line 2 .*Received: 1"),
         ("a.tsv", "text\tlabel\n", "at least one example"),
-        ("a.csv", 'text,label\n"open,x\n', "Expected examples in"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "Expected examples in"),
-        ("a.jsonl", "[1, 2]\n", "an object in line 1"),
+        ("a.csv", 'text,label\n"open,x\n', "in the record that begins in line 2"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "JSON object.* line 2"),
+        ("a.jsonl", "[1, 2]\n", "object.* in line 1 .*a JSON list"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, message):
@@ -184,6 +184,30 @@ def test_score_refuses():
         score(np.zeros(1, int), np.zeros((1, 2)), ["acuracy"])
 
 
+def test_scores_of_lists_of_labels():
+    labels = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    logits = np.array([[2.0, -1.0], [-1.0, 3.0], [1.0, 0.5]])
+    expected = {"accuracy": 2 / 3, "f1_micro": 6 / 7, "f1_macro": (1 + 2 / 3) / 2}
+    assert score(labels, logits) == pytest.approx(expected)
+    with pytest.raises(InputError, match=r"labels of shape \(3, 2\)"):
+        score(labels, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "metric", "kind"),
+    [
+        ([0, 1, 2], np.eye(3), "f1", "several classes"),
+        ([0, 1, 2], np.eye(3), "pearson", "several classes"),
+        ([0, 1], np.eye(2), "f1_micro", "two classes"),
+        ([0.5, 1], np.ones((2, 1)), "accuracy", "numbers"),
+        (np.eye(2), np.eye(2), "f1", "lists of labels"),
+    ],
+)
+def test_a_metric_of_something_else_is_refused(labels, logits, metric, kind):
+    with pytest.raises(InputError, match=f"metrics of {kind}.*Received: {metric}"):
+        score(np.asarray(labels), logits, [metric])
+
+
 def test_predictions_file(tmp_path):
     path = tmp_path / "out" / "predictions.jsonl"
     logits = np.array([[0.0, math.log(3)], [1000.0, 0.0]])
@@ -196,6 +220,24 @@ def test_predictions_file(tmp_path):
         write_predictions(path, EXPECTED, logits, ["bad", "good"])
     write_predictions(path, EXPECTED, np.array([[1.5], [2.5]]), overwrite=True)
     assert [json.loads(line)["prediction"] for line in path.open()] == [1.5, 2.5]
+
+
+def test_predictions_line_up_with_rows(tmp_path):
+    path = tmp_path / "p.jsonl"
+    examples = [
+        Example("a", label=("x", "y"), row=1, id=7),
+        Example(None, row=2),
+        Example("b", label=(), row=3),
+    ]
+    logits = np.array([[2.0, -1e4], [0.5, 1.5]])
+    write_predictions(path, examples, logits, ["x", "y"], multi_label=True)
+    first, blank, last = (json.loads(line) for line in path.open())
+    assert list(first) == ["row", "id", "text", "label", "prediction", "probability"]
+    assert (first["row"], first["id"], first["label"]) == (1, 7, ["x", "y"])
+    assert first["prediction"] == ["x"]
+    assert first["probability"] == {"x": 0.880797, "y": 0.0}
+    assert blank == {"row": 2, "prediction": None}
+    assert (last["row"], last["prediction"], last["label"]) == (3, ["x", "y"], [])
 
 
 def test_no_predictions_file_after_an_error(tmp_path):

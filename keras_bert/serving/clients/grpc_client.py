@@ -29,7 +29,7 @@ class GrpcTransport:
     """Sends the requests of `Client` over gRPC.
 
     Args:
-        host: `"host"` or `"host:port"`.
+        host: `"host"` or `"host:port"`; connections are not encrypted.
         model: the model's name.
         version: of the model, or None.
         label: of a version, or None.
@@ -42,7 +42,7 @@ class GrpcTransport:
         model: str,
         version: int | None,
         label: str | None,
-        timeout: float,
+        timeout: float | None,
     ):
         address = with_port(host, PORT)
         self.url = f"{address}/{model}"

@@ -30,7 +30,7 @@ class RestTransport:
         model: str,
         version: int | None,
         label: str | None,
-        timeout: float,
+        timeout: float | None,
     ):
         part = "" if version is None else f"/versions/{version}"
         part = part if label is None else f"/labels/{quote(label, safe='')}"
@@ -89,7 +89,8 @@ class RestTransport:
 
 
 def _base(host: str) -> str:
-    return host.rstrip("/") if "://" in host else f"http://{with_port(host, PORT)}"
+    address = with_port(host, PORT, ("http", "https"))
+    return address.rstrip("/") if "://" in address else f"http://{address}"
 
 
 def _code(error: Exception) -> str:

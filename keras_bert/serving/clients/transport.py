@@ -1,9 +1,11 @@
 """What the clients of both protocols share."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
-from keras_bert.errors import KerasBertError
+from keras_bert.errors import InputError, KerasBertError
 
 RETRIED_STATUSES = (502, 503)
 
@@ -53,11 +55,40 @@ class RequestError(KerasBertError, OSError):
         return self.code == "UNAVAILABLE" or self.status in RETRIED_STATUSES
 
 
-def with_port(host: str, port: int) -> str:
+def with_port(host: str, port: int, schemes: Sequence[str] = ()) -> str:
     """Returns an address with a port.
+
+    Args:
+        host: `"host"`, `"host:80"`, or with one of the schemes `"http://host"`, which
+            is returned as it is.
+        port: to add where there is none.
+        schemes: those that may be given.
+
+    Raises:
+        InputError: it is no such address.
 
     Example:
         >>> with_port("bert", 8501), with_port("bert:80", 8501)
         ('bert:8501', 'bert:80')
     """
-    return host if ":" in host else f"{host}:{port}"
+    parts = _parts(host)
+    if parts is None or parts.scheme not in ("", *schemes):
+        forms = ["HOST", "HOST:PORT", *(f"{scheme}://HOST:PORT" for scheme in schemes)]
+        raise InputError(
+            f"Expected the address of a server: {' or '.join(forms)}. Received: "
+            f"{host!r}."
+        )
+    return host if parts.scheme or parts.port else f"{host}:{port}"
+
+
+def _parts(host: str) -> SplitResult | None:
+    """Returns the parts of an address, or None if it is none."""
+    if not isinstance(host, str) or re.search(r"\s", host):
+        return None
+    try:
+        parts = urlsplit(host if "://" in host else f"//{host}")
+        numbered = parts.port != 0
+    except ValueError:  # the port is no number, or a bracket does not close
+        return None
+    below = not parts.scheme and (parts.path or parts.query or parts.fragment)
+    return parts if parts.hostname and numbered and not below else None

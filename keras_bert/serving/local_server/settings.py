@@ -113,12 +113,20 @@ class Limits:
         max_rows: along the first axis of an input.
         max_text_bytes: of one string. The graph cuts longer texts than the model
             takes, so this bounds the work of cutting.
+
+    Raises:
+        ConfigError: a number is not above 0.
     """
 
     max_request_bytes: int = 32 << 20
     max_request_seconds: float = 60.0
     max_rows: int = 16_384
     max_text_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ConfigError(f"Expected {name} above 0. Received: {value}.")
 
     def check(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Raises `ServingError` where an input is over a limit."""

@@ -1,0 +1,234 @@
+"""What the commands on texts and labeled data share: flags, rows in, lines out."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any, Protocol
+
+from tqdm.auto import tqdm
+
+from keras_bert.cli.parsing import add_switch, positive
+from keras_bert.errors import InputError
+from keras_bert.strings import is_text
+from keras_bert.tasks import Example, Table, iter_examples
+
+WINDOW = 64  # batches that are read, and sorted by length, at a time
+log = logging.getLogger(__name__)
+
+
+# === Flags ===
+
+
+def add_table_arguments(
+    parser: argparse.ArgumentParser, *, labels: bool = True, ids: bool = True
+) -> None:
+    """Adds the arguments for the columns and the form of tables.
+
+    Args:
+        parser: of the command.
+        labels: whether it reads labels.
+        ids: whether it writes the ids of rows.
+    """
+    add = parser.add_argument_group(
+        "tables (.csv, .tsv, .jsonl, .parquet)",
+        "Columns are given by name or by number, from 1.",
+    ).add_argument
+    column = {"metavar": "COLUMN"}
+    add("--text", dest="text_column", default="text", help="the text", **column)
+    add(
+        "--text-pair",
+        dest="pair_column",
+        help="the second text; by default the column text_pair, if there is one",
+        **column,
+    )
+    if labels:
+        add("--label", dest="label_column", default="label", help="label", **column)
+        add(
+            "--label-separator",
+            metavar="TEXT",
+            help="what separates the labels of a row that may have several, such as "
+            "'|'; in JSON lines and Parquet these are lists",
+        )
+    if ids:
+        add("--id", dest="id_column", help="a column to copy to the output", **column)
+    add(
+        "--format",
+        metavar="NAME",
+        help="csv, tsv, jsonl, parquet or txt, if the suffix does not say it",
+    )
+    add_switch(parser, "header", True, "the first row of .csv or .tsv has names")
+    add(
+        "--delimiter",
+        metavar="TEXT",
+        help="between the fields of .csv or .tsv, if not a comma or a tab",
+    )
+    add("--encoding", default="utf-8", metavar="NAME", help="of text files")
+
+
+def add_text_arguments(parser: argparse.ArgumentParser, lines: str) -> None:
+    """Adds the arguments of a command that answers texts with lines of JSON.
+
+    Args:
+        parser: of the command.
+        lines: what the lines of a text file are.
+    """
+    add = parser.add_argument
+    add("text", nargs="*", metavar="TEXT", help="texts to answer")
+    add(
+        "--input",
+        metavar="FILE",
+        help=f"a table instead, or a .txt file with {lines}; - is standard input",
+    )
+    add("--output", metavar="FILE", help="a .jsonl file to write")
+    add("--overwrite", action="store_true", help="replace the output")
+    add("--batch-size", type=positive, default=32, help="rows per batch")
+    add_table_arguments(parser, labels=False)
+
+
+# === Rows ===
+
+
+def table_of(args: argparse.Namespace, path: str) -> Table:
+    """Returns a file as the arguments say it is written."""
+    return Table(path, args.format, args.header, args.delimiter, args.encoding)
+
+
+def examples_of(
+    args: argparse.Namespace, table: Table, *, alternatives: bool = False
+) -> Iterator[Example]:
+    """Yields an example for each row of a table, also for blank ones.
+
+    Args:
+        args: of a parser with `add_table_arguments`.
+        table: the file.
+        alternatives: see `iter_examples`.
+    """
+    given = vars(args)
+    columns = {
+        "text": args.text_column,
+        "text_pair": args.pair_column or "text_pair",
+        "label": given.get("label_column"),
+        "id": given.get("id_column"),
+    }
+    return iter_examples(
+        table,
+        columns,
+        () if args.pair_column else ("text_pair",),
+        label_separator=given.get("label_separator"),
+        alternatives=alternatives,
+    )
+
+
+def texts_of(args: argparse.Namespace, **options: bool) -> Iterator[Example]:
+    """Yields the texts of the command line, or the rows of `--input`.
+
+    Args:
+        args: of a parser with `add_text_arguments`.
+        **options: see `examples_of`.
+
+    Raises:
+        InputError: there are both or neither, or not as many second texts.
+    """
+    if bool(args.text) == bool(args.input):
+        raise InputError("Expected either texts or --input FILE.")
+    pairs = vars(args).get("pair") or [None] * len(args.text)
+    if len(pairs) != len(args.text):
+        raise InputError(
+            f"Expected as many --pair as texts. Received: {len(args.text)} texts and "
+            f"{len(pairs)} second texts."
+        )
+    if args.input:
+        return examples_of(args, table_of(args, args.input), **options)
+    return map(Example, map(_checked, args.text), map(_checked, pairs))
+
+
+def _checked(text: str | None) -> str | None:
+    if text is not None and not is_text(text):
+        raise InputError(
+            "Expected texts in UTF-8. Received: other bytes, "
+            f"{text.encode('utf-8', 'surrogateescape')[:40]!r}. Put them in a file and "
+            "pass its --encoding."
+        )
+    return text
+
+
+# === Answers ===
+
+
+class Answerer(Protocol):
+    """Answers texts, all of them or none with a second text."""
+
+    def __call__(self, examples: list[Example]) -> Iterable[Mapping[str, Any]]:
+        """Returns an answer per example, in order."""
+        ...
+
+    def names(self) -> Iterable[str]:
+        """Returns the names in an answer."""
+        ...
+
+
+def answers(
+    examples: Iterator[Example],
+    load: Callable[[], Answerer],
+    batch_size: int,
+    *,
+    progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yields an answer for every example; that of a blank row is null.
+
+    Args:
+        examples: read a few batches at a time.
+        load: returns what answers them; called after the first have been read.
+        batch_size: rows per batch.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: there are no examples.
+    """
+    windows = iter(lambda: list(islice(examples, WINDOW * batch_size)), [])
+    first = next(windows, None)
+    if first is None:
+        raise InputError("Expected at least one row in --input. Received: none.")
+    answer, blank = load(), 0
+    with tqdm(unit=" rows", disable=not progress) as bar:
+        for window in chain([first], windows):
+            yield from _answered(window, answer)
+            blank += sum(e.text is None for e in window)
+            bar.update(len(window))
+    if blank:
+        log.warning("answered %d blank row%s with null", blank, "s" * (blank > 1))
+
+
+def _answered(window: list[Example], answer: Answerer) -> Iterator[dict[str, Any]]:
+    given = [e for e in window if e.text is not None]
+    found = iter(answer(given) if given else ())
+    for example in window:
+        blank = example.text is None
+        row = dict.fromkeys(answer.names()) if blank else next(found)
+        yield {**example.place, **row}
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], args: argparse.Namespace) -> None:
+    """Writes lines of JSON to `--output`, whole or not at all, or to the terminal."""
+    lines = (json.dumps(r, ensure_ascii=False, default=_plain) + "\n" for r in rows)
+    if not args.output:
+        sys.stdout.writelines(lines)
+        return
+    from keras_bert.atomic_files import new_file
+
+    with (
+        new_file(args.output, args.overwrite) as path,
+        path.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(lines)
+    print(f"Wrote {args.output}")
+
+
+def _plain(value: Any) -> Any:
+    """Returns a bytes string or an array as JSON has it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.tolist()
