@@ -1,7 +1,7 @@
 """Accuracy and speed of a fine-tuned classifier on every runtime and precision.
 
 CPU time with one thread each, for unsorted texts in batches of 32, padded to their
-longest row, and for single texts. The files are those of `keras-bert finetune`: .tsv
+longest row, and for single texts. The files are tables, as for `keras-bert finetune`,
 with the columns text and label, labels numbered from 0.
 
     python benchmarks/runtimes.py --model runs/sst2/model --test sst2/test.tsv \\
@@ -18,7 +18,6 @@ os.environ |= {
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import csv
 import json
 import statistics
 import tempfile
@@ -32,15 +31,15 @@ from keras_bert import BertForSequenceClassification, BertTokenizer
 from keras_bert.serving.runtimes import load
 from keras_bert.serving.runtimes.benchmark import VARIANTS, Variant, Work
 from keras_bert.serving.runtimes.measuring import fitted
+from keras_bert.tasks import read_examples
 
 CALIBRATION_ROWS, SINGLE_ROWS, ROUNDS = 256, 50, 3
 
 
 def read(path: str) -> tuple[list[str], np.ndarray]:
     """Returns texts and labels."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [row["text"] for row in rows], np.array([int(row["label"]) for row in rows])
+    rows = read_examples(path)
+    return [row.text for row in rows], np.array([int(row.label) for row in rows])
 
 
 def work_of(texts: list[str], tokenizer: BertTokenizer) -> Work:
