@@ -83,30 +83,47 @@ def labels_to_train(
     """
     from keras_bert.tasks import label_names as names_in
 
-    found, head = names_in(examples), _head_labels(checkpoint, part)
-    if len(found) < 2 and not are_lists(examples):
+    found, lists = names_in(examples), are_lists(examples)
+    if len(found) < (1 if lists else 2):
         raise InputError(
-            f"Expected at least two classes in {args.train}. Received: {found[0]!r} in "
-            f"all {len(examples)} rows. If labels are numbers, pass --regression."
+            f"Expected {'a class' if lists else 'at least two classes'} in "
+            f"{args.train}. Received: {', '.join(found) or 'none'} in all "
+            f"{len(examples)} rows. If labels are numbers, pass --regression."
         )
-    if args.labels:
-        return _without_repeats(args.labels)
+    head, given = _head_labels(checkpoint, part), _without_repeats(args.labels)
+    new = given or found
     if head is None:
-        return found
-    if not {*found} - {*head}:
-        return head
+        return new
+    if lists == (checkpoint.config.problem_type == LISTS):
+        if given:
+            return given
+        if not {*found} - {*head}:
+            return head
     if not args.ignore_mismatched_sizes:
-        raise InputError(
-            f"Expected the classes of the head in {args.model} in {args.train}: "
-            f"{', '.join(head)}. Received: {', '.join(found)}. If they are the same, "
-            "pass the file's names in the order of the head's ids with --labels; for a "
-            "new head, pass --ignore-mismatched-sizes."
-        )
+        raise _other_classes(args, checkpoint.config, head, lists, found)
     _drop(checkpoint, part)
-    return found
+    return new
 
 
-def _without_repeats(names: Sequence[str]) -> list[str]:
+def _other_classes(
+    args: argparse.Namespace,
+    config: Any,
+    head: list[str],
+    lists: bool,
+    found: list[str],
+) -> InputError:
+    trained = KINDS[config.problem_type == LISTS]
+    return InputError(
+        f"Expected the classes of the head in {args.model}, {trained}: "
+        f"{', '.join(head)}. Received in {args.train}, {KINDS[lists]}: "
+        f"{', '.join(found)}. If they are the same, pass the file's names in the order "
+        "of the head's ids with --labels; for a new head, pass "
+        "--ignore-mismatched-sizes."
+    )
+
+
+def _without_repeats(names: Sequence[str] | None) -> list[str]:
+    names = names or []
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise InputError(

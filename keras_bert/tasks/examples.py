@@ -114,6 +114,13 @@ def iter_examples(
     wanted = {key: column for key, column in columns.items() if column is not None}
     spaced = []
     for row in table.rows(wanted, optional):
+        if table.kind == "txt" and "\t" in (row.cells["text"] or ""):
+            raise InputError(
+                f"Expected one text per line in {table.name}. Received: a tab in "
+                f'{row.place}. If it separates columns, pass format="tsv" and the '
+                "columns (--format tsv --no-header --text 1 --text-pair 2); if not, "
+                "replace it by a space."
+            )
         found = _example(row, table, label_separator, alternatives)
         label = row.cells.get("label")
         if isinstance(label, str) and found.label == label.strip() != label:
@@ -159,7 +166,7 @@ def filled(
     if len(lists) not in (0, len(found)):
         raise InputError(
             f"Expected a list of labels in every row of {name}, or in none. Received: "
-            f"a list in row {lists[0].row} and {len(lists)} of {len(found)} rows."
+            f"lists in {len(lists)} of {len(found)} rows, first in row {lists[0].row}."
         )
     return found
 

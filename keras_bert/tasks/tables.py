@@ -505,13 +505,6 @@ def _text_rows(
         choose("kind of file", ".txt", tables)
     places = _places(table, ["text"], columns, optional)
     for number, line in enumerate(_lines(table, newline="\n"), 1):
-        if "\t" in line:
-            raise InputError(
-                f"Expected one text per line in {table.name}. Received: a tab in line "
-                f'{number}. If it separates columns, pass format="tsv" and the '
-                "columns (--format tsv --no-header --text 1 --text-pair 2); if not, "
-                "replace it by a space."
-            )
         text = line.removesuffix("\n").removesuffix("\r")
         yield f"line {number}", dict.fromkeys(places, text)
 

@@ -6,7 +6,14 @@ import re
 import pytest
 
 from keras_bert.cli import COMMANDS, convert, parser_of
-from keras_bert.cli.parsing import Parser, integers, positive
+from keras_bert.cli.parsing import (
+    Parser,
+    integer,
+    integers,
+    natural,
+    port,
+    positive,
+)
 
 PARSERS = {
     **{command: parser_of(command) for command in COMMANDS},
@@ -107,11 +114,93 @@ def test_unknown_flags_are_named_as_they_were_given(capsys):
     assert "--vocab_sise=3" in capsys.readouterr().err
 
 
-def test_numbers():
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("kind", [positive, natural, port, integer, int])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1.5", "nan", "1_000", "１", " 1", LONG, f"-{LONG}", "1e3"]
+)
+def test_what_is_no_whole_number(kind, text, capsys):
     parser = Parser()
-    parser.add_argument("--size", type=positive)
-    parser.add_argument("--layers", type=integers)
-    args = parser.parse_args(["--size=3", "--layers=-1,2"])
-    assert (args.size, args.layers) == (3, [-1, 2])
+    parser.add_argument("--size", type=kind)
     with pytest.raises(SystemExit):
-        parser.parse_args(["--size=0"])
+        parser.parse_args([f"--size={text}"])
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"received {text[:20]!r}" in message and len(message) < 150
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        (positive, 1, 2**31 - 1),
+        (natural, 0, 2**31 - 1),
+        (port, 0, 65535),
+        (int, -(2**63), 2**63 - 1),
+    ],
+)
+def test_whole_numbers(kind, least, most):
+    parser = Parser()
+    parser.add_argument_group("a group").add_argument("--size", type=kind)
+    for number in (least, most):
+        assert parser.parse_args([f"--size={number}"]).size == number
+    for number in (least - 1, most + 1):
+        with pytest.raises(SystemExit):
+            parser.parse_args([f"--size={number}"])
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "x", ""])
+def test_no_number_is_infinite_or_nan(text, capsys):
+    parser = Parser()
+    parser.add_argument("--rate", type=float)
+    assert parser.parse_args(["--rate=-1e-3"]).rate == -1e-3
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--rate={text}"])
+    assert f"expected a number, received {text!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(["--layers=-1,2"], ["--layers", "-1,2"], ["--layers", "-1", "2"]),
+        *(["--layers", "-1", "2", "--"], ["a text", "--layers", "-1", "2"]),
+    ],
+)
+def test_spellings_of_several_integers(given):
+    parser = Parser()
+    parser.add_argument("text", nargs="?")
+    parser.add_argument("--layers", type=integers)
+    text = [] if "a text" in given else ["a text"]
+    args = parser.parse_args([*given, *text])
+    assert (args.layers, args.text) == ([-1, 2], "a text")
+
+
+@pytest.mark.parametrize("given", [["--layers"], ["--layers=a"], ["--layers", "1,"]])
+def test_what_is_no_list_of_integers(given, capsys):
+    parser = Parser()
+    parser.add_argument("--layers", type=integers)
+    with pytest.raises(SystemExit):
+        parser.parse_args(given)
+    assert "argument --layers: expected" in capsys.readouterr().err
+
+
+# Numbers of things, of which none is no use.
+COUNTS = {
+    "predict": ["--batch-size", "--max-length", "--doc-stride", "--max-answer-length"],
+    "evaluate": ["--batch-size", "--max-length"],
+    "features": ["--batch-size", "--max-length"],
+    "finetune": ["--batch-size", "--max-length"],
+    "bench": ["--batch-size", "--rows", "--lengths", "--threads", "--max-length"],
+    "vocab": ["--vocab-size", "--limit-alphabet"],
+    "data": ["--workers"],
+    "pretrain": ["--batch-size", "--heldout-batches"],
+}
+
+
+@pytest.mark.parametrize("command", COUNTS)
+def test_counts_are_positive(command, capsys):
+    for flag in COUNTS[command]:
+        for text in ("0", "-1"):
+            with pytest.raises(SystemExit):
+                PARSERS[command].parse_args([f"{flag}={text}"])
+            assert f"argument {flag}: expected 1 or more" in capsys.readouterr().err

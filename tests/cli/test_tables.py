@@ -43,7 +43,8 @@ def test_a_head_keeps_its_classes_and_their_order(planned):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((), "bad, fair, good. Received: no, yes. If they are the same"),
+        ((), "single labels: bad, fair, good. Received in "),
+        ((), "single labels: no, yes. If they are the same, pass"),
         (("--ignore-mismatched-sizes",), "Examples of each class: no 1, yes 2."),
         (("--labels", "yes", "no", "so"), "each class: yes 2, no 1, so 0."),
         (("--labels", "yes", "so", "so"), "different names as --labels"),
@@ -66,7 +67,7 @@ def test_a_new_head_of_the_same_size_has_new_weights(planned, caplog):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("text,label\na,x\nb,x\n", "two classes in .*'x' in all 2 rows.*--regression"),
+        ("text,label\na,x\nb,x\n", "two classes in .*: x in all 2 rows.*--regression"),
         ("text,label\na,x\nb,\n", "a label in every row of .*train.csv.* in row 2"),
         ("text,label\na,x\nb,nan\n", "a label in every row"),
         ("text,label\na,x\n,y\n", "a text in every row"),
@@ -80,6 +81,14 @@ def test_what_cannot_be_trained_on(planned, rows, message):
     done = planned(rows)
     assert done.status == 2 and not done.out
     assert re.search(message, done.err.splitlines()[-1]), done.err
+
+
+def test_a_head_of_single_labels_is_not_taken_for_lists(planned):
+    lines = '{"text": "a", "label": ["good"]}\n{"text": "b", "label": ["bad"]}\n'
+    done = planned(lines, name="train.jsonl")
+    assert done.status == 2 and "lists of labels: bad, good. If" in done.err
+    done = planned(lines, "--ignore-mismatched-sizes", name="train.jsonl")
+    assert "Examples of each class: bad 1, good 1." in done.out
 
 
 def test_lists_of_labels_are_not_numbers(planned):
