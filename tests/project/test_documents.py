@@ -25,7 +25,7 @@ from tests.vocabulary import SPECIAL
 PAGES = ["README.md", *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md")))]
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 (TEN_LINES,) = (b for b in BLOCKS["README.md"] if b.language == "python")
-SLOW = ("docs/training.md", "docs/serving.md", "docs/runtimes.md")
+SLOW = ("docs/training.md", "docs/serving.md", "docs/runtimes.md", "docs/tables.md")
 SENTENCES = ["What a film.", "Not again.", "It rains.", "The street is wet."]
 
 # So that what takes hours on a corpus takes seconds on the files below.
@@ -74,6 +74,11 @@ def _tables(folder: Path) -> None:
     for name in ("train", "dev", "test"):
         table = "\n".join(["text\tlabel", *rows])
         (folder / f"{name}.tsv").write_text(table + "\n")
+    (folder / "CoLA").mkdir()
+    rows = [f"gj04\t{n % 2}\t*\t{text}\n" for n, text in enumerate(SENTENCES)]
+    (folder / "CoLA" / "train.tsv").write_text("".join(rows))
+    rows = [f'{n},"{text}"\n' for n, text in enumerate(SENTENCES)]
+    (folder / "reviews.csv").write_text("key,review\n" + "".join(rows))
     (folder / "reviews.txt").write_text("\n".join(SENTENCES) + "\n")
     lines = [f'{{"text": "{text}"}}' for text in SENTENCES]
     (folder / "reviews.jsonl").write_text("\n".join(lines) + "\n")
@@ -123,7 +128,12 @@ def _given(page: str, folder: Path) -> dict[str, Any]:
     _tables(folder)
     (folder / "tiny.json").write_text(_config(vocab_size=150).to_json_string())
     names = {"__name__": "page"}
-    if page in ("README.md", "docs/checkpoints.md", "docs/training.md"):
+    if page in (
+        "README.md",
+        "docs/checkpoints.md",
+        "docs/training.md",
+        "docs/tables.md",
+    ):
         _checkpoints(folder)
     if page == "docs/checkpoints.md":
         names |= {"model": keras_bert.BertModel(_config()), "Row": Row}
@@ -131,7 +141,7 @@ def _given(page: str, folder: Path) -> dict[str, Any]:
     if page == "docs/training.md":
         _records(folder)
         names |= {"config": BertConfig.from_json_file(folder / "tiny.json")}
-    if page in ("docs/serving.md", "docs/runtimes.md"):
+    if page in ("docs/serving.md", "docs/runtimes.md", "docs/tables.md"):
         names |= _classifier(folder)
     return names
 
