@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from keras_bert.errors import InputError, choose
+from keras_bert.errors import InputError, KerasBertError, choose
 from keras_bert.serving.clients.rest_client import RestTransport
 from keras_bert.serving.clients.transport import Columns, RequestError, Transport
 from keras_bert.strings import is_text
@@ -116,9 +116,17 @@ class Client:
             )
         if not inputs["text"]:
             return []
-        columns = self._retried(self.transport.predict, signature_name or "", inputs)
-        rows = zip(*columns.values(), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return self._retried(self._rows, signature_name or "", inputs)
+
+    def _rows(self, signature_name: str, inputs: Mapping[str, list]) -> list[dict]:
+        columns = self.transport.predict(signature_name, inputs)
+        rows = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
+        if len(rows) != len(inputs["text"]):
+            raise ValueError(f"{len(rows)} rows for {len(inputs['text'])} texts")
+        return rows
 
     def predict_ids(self, features: Mapping[str, Any]) -> Columns:
         """Returns the outputs of `serve_ids` by name, as nested lists.
@@ -156,12 +164,29 @@ class Client:
     def _retried(self, ask: Callable, *args: Any) -> Any:
         for attempt in range(self.retries):
             try:
-                return ask(*args)
+                return self._asked(ask, *args)
             except RequestError as error:
                 if not error.may_pass:
                     raise
             time.sleep(self.wait * 2**attempt)
-        return ask(*args)
+        return self._asked(ask, *args)
+
+    def _asked(self, ask: Callable, *args: Any) -> Any:
+        try:
+            return ask(*args)
+        except KerasBertError:
+            raise
+        except (
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as e:
+            raise RequestError(
+                f"Expected an answer as TF Serving gives it from {self.url}. Received "
+                f"another: {type(e).__name__}: {str(e)[:200]}."
+            ) from e
 
 
 # === What can be sent, the same over both protocols ===

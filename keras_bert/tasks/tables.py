@@ -279,11 +279,11 @@ def _not_text(table: Table, number: int, line: str) -> InputError:
         )
     likely = _likely_encoding(raw)
     advice = f"It may be {likely}: pass" if likely else "Pass its encoding, for example"
-    name = likely or "gb18030"
+    name = likely or ("gb18030" if utf8 else "utf-8")
+    found = "a NUL character" if "\0" in line else "other bytes"
     return InputError(
-        f"Expected text encoded as {table.encoding} in {table.name}. Received: bytes "
-        f"or characters that are not, in line {number}. {advice} "
-        f'encoding="{name}" (--encoding {name}).'
+        f"Expected text encoded as {table.encoding} in {table.name}. Received: {found} "
+        f'in line {number}. {advice} encoding="{name}" (--encoding {name}).'
     )
 
 
@@ -293,7 +293,7 @@ def _likely_encoding(raw: bytes) -> str | None:
     if marked:
         return marked[0]
     zeros = raw[0::2].count(0), raw[1::2].count(0)
-    if any(zeros):
+    if 4 * max(zeros) > len(raw):
         return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     high = [len(run) for run in re.findall(rb"[\x80-\xff]+", raw)]
     if not high:
@@ -501,8 +501,12 @@ def _text_rows(
     table: Table, columns: Mapping[str, Column], optional: Collection[str]
 ) -> _Places:
     if len(columns.keys() - set(optional)) > 1:
-        tables = [f".{name}" for name in FORMATS if name != "txt"]
-        choose("kind of file", ".txt", tables)
+        tables = ", ".join(f".{name}" for name in FORMATS if name != "txt")
+        raise UnknownNameError(
+            f"Expected {table.name} to have several columns, as {tables} files. "
+            "Received: '.txt', one text per line. If it is a table, pass its format: "
+            'format="csv" (--format csv).'
+        )
     places = _places(table, ["text"], columns, optional)
     for number, line in enumerate(_lines(table, newline="\n"), 1):
         text = line.removesuffix("\n").removesuffix("\r")

@@ -7,6 +7,7 @@ import pytest
 
 from keras_bert.errors import InputError
 from keras_bert.serving import Client
+from keras_bert.serving.client import RequestError
 
 pytest.importorskip("grpc")
 
@@ -119,6 +120,28 @@ def test_texts_in_arrays_and_tuples(sent):
     client, inputs = sent
     client.predict(np.array(["a", "b"]), (("c", "d"), ["e", "f"]))
     assert inputs == [{"text": ["a", "b"], "text_pair": [["c", "d"], ["e", "f"]]}]
+
+
+ANSWERS = {
+    "nothing": {},
+    "a list": [],
+    "a number": {"outputs": 3},
+    "rows of other lengths": {"outputs": {"label": ["x"], "score": [1, 2]}},
+    "other rows": {"outputs": {"label": ["x"]}},
+    "no name of the output": {"outputs": ["x", "y"]},
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_answers_of_other_servers(case):
+    client = Client("localhost:1", "m", wait=0)
+    client.transport.request = lambda *_: ANSWERS[case]
+    with pytest.raises(RequestError, match="as TF Serving gives it from http"):
+        client.predict(["a", "b"])
+    if case in ("nothing", "a list"):
+        for ask in (client.status, client.metadata):
+            with pytest.raises(RequestError, match="as TF Serving gives it"):
+                ask()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class RestTransport:
         except urllib.error.HTTPError as error:
             with error:
                 raise RequestError(_message(error), error.code) from error
-        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise RequestError(
                 f"Expected a response from {request.full_url}. Received: {error}. Is "
                 "the server running there?",
