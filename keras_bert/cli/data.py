@@ -209,6 +209,9 @@ def _source(args: argparse.Namespace) -> Source:
 # Report
 
 
+MOST_RANDOM = 0.65  # of the second texts; half are meant to be
+
+
 def _report(counts: Counter[str]) -> list[str]:
     lines = []
     if counts["documents"]:
@@ -224,7 +227,23 @@ def _report(counts: Counter[str]) -> list[str]:
             f"Masked {counts['predictions']:,} tokens: {masked:.1%} [MASK], "
             f"{kept:.1%} kept, {1 - masked - kept:.1%} random."
         )
+    if counts["random_or_swapped"]:
+        lines += _describe_second_texts(counts["random_or_swapped"] / counts["pieces"])
     return lines + describe_irregularities(counts)
+
+
+def _describe_second_texts(share: float) -> list[str]:
+    lines = [
+        f"Second texts: {1 - share:.1%} follow the first, {share:.1%} are random or "
+        "swapped."
+    ]
+    if share > MOST_RANDOM:
+        lines.append(
+            "That is not about half: most documents are too short to be divided. If "
+            "lines are wrapped, or blank lines separate paragraphs, use "
+            "--source=documents, with --per-file if each file is one document."
+        )
+    return lines
 
 
 # Flags

@@ -129,6 +129,17 @@ def test_vocab_and_data_say_what_they_wrote(folder, results):
     assert " records to " in results["data"].out
 
 
+def test_data_says_when_documents_are_too_short_for_pairs(folder, results, tmp_path):
+    assert "are random or swapped.\n" in results["data"].out
+    assert "That is not about half" not in results["data"].out
+    paragraphs = ["the sea is wide\nand blue", "waves\nare wide"] * 9
+    (tmp_path / "wrapped.txt").write_text("\n\n".join(paragraphs) + "\n")
+    arguments = ["--input-file", tmp_path / "wrapped.txt", "--vocab-file"]
+    arguments += [folder / "tokenizer", "--output-file", tmp_path / "records"]
+    out = call("data", *arguments, "--max-seq-length", 12).out
+    assert "That is not about half" in out and "--source=documents" in out
+
+
 def test_pretrain_keeps_a_run_and_a_model(folder, results):
     names = {path.name for path in (folder / "pretrained").iterdir()}
     expected = {"plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"}
