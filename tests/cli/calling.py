@@ -19,5 +19,8 @@ def call(*arguments) -> Result:
     """Runs `keras-bert` with arguments of any type."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # of argparse
+            status = int(ended.code or 0)
     return Result(status, out.getvalue(), err.getvalue())

@@ -20,7 +20,7 @@ _BLOCK = re.compile(
     r"(?:\n\n^```(?:json)?\n(?P<shown>.*?)^```$)?",
     re.S | re.M,
 )
-_NUMBER = r"-?\d[\d,]*(\.\d+)?(e[-+]\d+)?"
+_FRACTION = r"-?\d[\d,]*\.\d+(e[-+]\d+)?"
 
 
 class Block(NamedTuple):
@@ -159,19 +159,19 @@ def words(command: str) -> list[str]:
 
 
 def assert_shown(shown: str, printed: str, place: str) -> None:
-    """Asserts that a page shows what was printed, but for numbers and `…`."""
+    """Asserts that a page shows what was printed, but for fractions and `…`."""
     if shown.startswith("{"):
         assert _form(json.loads(printed)) == _form(json.loads(shown)), place
         return
-    pattern = re.escape(re.sub(_NUMBER, "#", shown.strip()))
-    pattern = pattern.replace(re.escape("#"), _NUMBER).replace("…", ".*")
+    pattern = re.escape(re.sub(_FRACTION, "#", shown.strip()))
+    pattern = pattern.replace(re.escape("#"), _FRACTION).replace("…", ".*")
     assert re.search(pattern, printed), (place, printed)
 
 
 def _form(value: Any) -> Any:
-    """Returns a JSON value with its numbers left out."""
+    """Returns a JSON value with its fractions left out."""
     if isinstance(value, dict):
         return {key: _form(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_form(item) for item in value]
-    return value if isinstance(value, str | None) else float
+    return float if isinstance(value, float) else value

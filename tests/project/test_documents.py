@@ -106,16 +106,25 @@ def _classifier(folder: Path) -> dict[str, Any]:
     return {"model": model, "tokenizer": _tokenizer(), "keras_bert": keras_bert}
 
 
+RECORDS = (
+    ("records/part@2", 32, 4),
+    ("heldout.tfrecord", 32, 4),
+    ("r128/part", 128, 20),
+    ("r512/part", 512, 77),
+)
+
+
 def _records(folder: Path) -> None:
     _tokenizer().save_pretrained(folder / "tokenizer")
     size = _tokenizer().vocab_size
     config = _config(vocab_size=size)
     (folder / "tiny.json").write_text(config.to_json_string())
-    for name in ("records/part@2", "heldout.tfrecord", "r128/part", "r512/part"):
+    for name, length, predictions in RECORDS:
         (folder / name).parent.mkdir(exist_ok=True)
         done = call(
             *("data", "--input-file", "corpus/*.txt", "--output-file", name),
-            *("--vocab-file", "tokenizer", "--max-seq-length", 32),
+            *("--vocab-file", "tokenizer", "--max-seq-length", length),
+            *("--max-predictions-per-seq", predictions),
         )
         assert not done.status, done.err
 
