@@ -1,6 +1,8 @@
 """The one family of errors: what was expected, what was received, what to do."""
 
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 
 class KerasBertError(Exception):
@@ -48,6 +50,24 @@ class DiskFullError(KerasBertError, OSError):
 
 class MissingExtraError(KerasBertError, ImportError):
     """An optional dependency is needed; the message names the extra."""
+
+
+def check_counts(**counts: Any) -> None:
+    """Raises an error if a number of things is not a whole number of 1 or more.
+
+    Args:
+        **counts: by the names of the arguments.
+
+    Raises:
+        ConfigError: naming the argument.
+
+    Example:
+        >>> check_counts(batch_size=32)
+    """
+    for name, value in counts.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not (whole and value >= 1):
+            raise ConfigError(f"Expected {name} of 1 or more. Received: {value!r}.")
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, check_counts
 
 LAST_FOUR = (-1, -2, -3, -4)
 
@@ -39,10 +39,12 @@ def extract_features(
 
     Raises:
         InputError: there is no such layer.
+        ConfigError: the batch size is below 1.
 
     Source: `extract_features.py` of google-research/bert, which also spells
     `linex_index` this way. Layers counted from the end have the same numbers there.
     """
+    check_counts(batch_size=batch_size)
     depth = model.config.num_hidden_layers
     layers = LAST_FOUR[:depth] if layers is None else layers
     outside = [layer for layer in layers if not -depth - 1 <= layer <= depth]

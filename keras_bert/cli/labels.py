@@ -1,6 +1,8 @@
 """Class names: those of a model's head, and those of a file."""
 
 import argparse
+import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ from keras_bert.tasks import Example
 
 SHOWN = 20  # classes whose examples are counted before "and N more"
 LISTS = "multi_label_classification"
+log = logging.getLogger(__name__)
 KINDS = {False: "single labels", True: "lists of labels"}
 
 
@@ -84,6 +87,7 @@ def labels_to_train(
     from keras_bert.tasks import label_names as names_in
 
     found, lists = names_in(examples), are_lists(examples)
+    _warn_of_similar(found, args.train)
     if len(found) < (1 if lists else 2):
         raise InputError(
             f"Expected {'a class' if lists else 'at least two classes'} in "
@@ -103,6 +107,24 @@ def labels_to_train(
         raise _other_classes(args, checkpoint.config, head, lists, found)
     _drop(checkpoint, part)
     return new
+
+
+def _warn_of_similar(names: Sequence[str], file: str) -> None:
+    """Says which classes may be one: of other case, form of characters or digits."""
+    first: dict[str, str] = {}
+    for name in names:
+        same = first.setdefault(_plain(name), name)
+        if same != name:
+            log.warning("%s: %a and %a are two classes", file, same, name)
+
+
+def _plain(name: str) -> str:
+    text = unicodedata.normalize("NFKC", name).casefold()
+    text = "".join(c for c in text if c.isprintable())
+    try:
+        return str(float(text))
+    except ValueError:
+        return text
 
 
 def _other_classes(

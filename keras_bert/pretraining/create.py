@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_bert.errors import ConfigError, InputError, choose
+from keras_bert.errors import ConfigError, InputError, check_counts, choose
 from keras_bert.features import record_fields
 from keras_bert.pretraining import google
 from keras_bert.pretraining.examples import encode_examples
@@ -79,6 +79,7 @@ def create_pretraining_data(
     """
     settings = settings or DataSettings()
     choose("policy", policy, POLICIES)
+    check_counts(workers=workers)
     outputs = output_names(output_files)
     tokenizer.mask_token_id  # noqa: B018  a vocabulary without [MASK] fails early
     options = {"overwrite": overwrite, "progress": progress}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_bert.errors import ConfigError, InputError
+from keras_bert.errors import InputError, check_counts
 from keras_bert.pretraining.examples import Column, Ragged, decode_examples
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.masking import MaskingSettings
@@ -65,10 +65,7 @@ class RecordBatches:
         tokenizer: BertTokenizer | None = None,
         masking: MaskingSettings | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ConfigError(
-                f"Expected a batch_size of 1 row or more. Received: {batch_size}."
-            )
+        check_counts(batch_size=batch_size)
         paths = record_files(pattern)
         self.batch_size, self.seed = batch_size, seed
         self.shuffle, self.repeat = shuffle, repeat

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_bert.errors import check_counts
 from keras_bert.pretraining.examples import Ragged
 from keras_bert.pretraining.hashed_random import mix
 from keras_bert.pretraining.interpreter_gate import GATE
@@ -77,6 +78,7 @@ def dataset(
     """
     import tensorflow as tf
 
+    check_counts(batch_size=batch_size)
     files = [str(file) for file in record_files(pattern)]
     form = record_form(files)
     data = _examples(files, seed, shuffle_buffer if shuffle else 0)

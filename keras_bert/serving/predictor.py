@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, check_counts
 from keras_bert.models import PreTrainedModel
 from keras_bert.serving.graph.servable import Servable
 from keras_bert.strings import is_text
@@ -50,6 +50,7 @@ class Predictor:
         batch_size: int = 32,
         **answers,
     ):
+        check_counts(batch_size=batch_size)
         servable = Servable(model, tokenizer, max_length, labels, **answers)
         self._task, self._takes_pairs = servable.task, servable.pairs
         self._function: Callable = servable.on_text

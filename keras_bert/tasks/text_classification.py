@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_bert.atomic_files import new_file
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, check_counts
 from keras_bert.tasks.examples import Example
 
 if TYPE_CHECKING:
@@ -166,7 +166,11 @@ def dataset(
 
     Returns:
         A `tf.data.Dataset` of `(features, labels)`, or of features if there are none.
+
+    Raises:
+        ConfigError: the batch size is below 1.
     """
+    check_counts(batch_size=batch_size)
     import tensorflow as tf
 
     rows = features if labels is None else (features, labels)

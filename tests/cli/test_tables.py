@@ -64,6 +64,16 @@ def test_a_new_head_of_the_same_size_has_new_weights(planned, caplog):
     assert "no sequence_classifier that fits: new weights" in caplog.text
 
 
+def test_classes_that_may_be_one_are_said(planned, caplog):
+    rows = "text,label\na,bad\nb,Good\nc,good\nd,1\ne,1.0\nf,\u00e9\ng,e\u0301\n"
+    done = planned(rows, "--ignore-mismatched-sizes")
+    assert "7 classes" in done.out
+    warned = [r.getMessage() for r in caplog.records if "two classes" in r.getMessage()]
+    assert [line.split(": ", 1)[1].split(" are")[0] for line in warned] == [
+        *("'1' and '1.0'", "'Good' and 'good'", r"'e\u0301' and '\xe9'")
+    ]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

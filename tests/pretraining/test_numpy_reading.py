@@ -259,7 +259,7 @@ def test_damaged_files_are_named(folder, tmp_path):
         RecordBatches(path.with_suffix(".gz"), 2)
     with pytest.raises(MissingFileError):
         RecordBatches(tmp_path / "none*", 2)
-    with pytest.raises(ConfigError, match="1 row or more"):
+    with pytest.raises(ConfigError, match="batch_size of 1 or more"):
         RecordBatches(folder / "static-*", 0)
 
 

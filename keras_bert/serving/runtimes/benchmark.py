@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from keras_bert.errors import KerasBertError
+from keras_bert.errors import KerasBertError, check_counts
 from keras_bert.extras import EXTRAS, installed
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
@@ -41,6 +41,7 @@ class Work(NamedTuple):
     @classmethod
     def of_rows(cls, rows: Sequence[Sequence[int]], batch_size: int) -> "Work":
         """Pads rows of ids into batches, each as wide as its longest row."""
+        check_counts(rows=len(rows), batch_size=batch_size)
         parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
         return cls([padded(part) for part in parts], max(map(len, rows)))
 
@@ -87,6 +88,7 @@ def random_rows(
         longest: maximum of the lengths.
         seed: of the draws.
     """
+    check_counts(count=count, median=median, longest=longest)
     rng = np.random.default_rng(seed)
     lengths = np.clip(np.round(rng.lognormal(np.log(median), 0.6, count)), 4, longest)
     return [
@@ -210,7 +212,11 @@ def benchmark(
         `p95_ms`, `p99_ms` of one row, `tokens_per_s`, `tokens_per_cpu_s`, `memory` in
         bytes at its peak, `size` in bytes on disk and `difference`, the largest to
         the Keras model; or `error`.
+
+    Raises:
+        ConfigError: the number of threads is below 1.
     """
+    check_counts(threads=threads)
     probes = work.rows(PROBES, work.longest)
     parts = {
         "batches": work.batches,

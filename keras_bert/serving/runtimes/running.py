@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.errors import MissingFileError, choose
+from keras_bert.errors import MissingFileError, check_counts, choose
 from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
 
@@ -48,6 +48,7 @@ def load(
             runtimes compute in the precision of the file.
 
     Raises:
+        ConfigError: the number of threads is below 1.
         MissingFileError: the directory holds no such file.
         UnknownNameError: the precision is unknown.
         MissingExtraError: the runtime is not installed.
@@ -56,6 +57,7 @@ def load(
         >>> load("saved/onnx")(tokenizer(["What a film."]))  # doctest: +SKIP
         {'logits': array([[-1.9,  2.1]], dtype=float32)}
     """
+    check_counts(threads=1 if threads is None else threads)
     for name, open_file in RUNTIMES.items():
         path = Path(directory) / name
         if path.exists():
