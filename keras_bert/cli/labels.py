@@ -24,9 +24,17 @@ def label_names(config: Any, given: Sequence[str] | None) -> list[str] | None:
     Args:
         config: of the model.
         given: names that replace them.
+
+    Raises:
+        InputError: there are more or fewer of these than classes, or two are the same.
     """
+    if given and len(given) != config.num_labels:
+        raise InputError(
+            f"Expected {config.num_labels} names as --labels, one for each class of "
+            f"the model. Received: {len(given)}."
+        )
     if given:
-        return list(given)
+        return _without_repeats(given)
     if config.num_labels == 1 and config.problem_type != LISTS:
         return None
     ids = [str(i) for i in range(config.num_labels)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Features = dict[str, np.ndarray]
+LARGEST = float(np.finfo("float32").max)
 
 # === Features ===
 
@@ -135,10 +136,10 @@ def _numbers(examples: Sequence[Example], source: str) -> np.ndarray:
 
 def _number(example: Example, source: str) -> float:
     try:
-        number = float(np.float32(str(example.label)))
-    except (TypeError, ValueError):
+        number = float(str(example.label))
+    except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:  # nor is NaN
         raise InputError(
             "Expected a finite number as the label of every example. Received: "
             f"{example.label!r}{_where(example, source)}."

@@ -156,8 +156,13 @@ def test_lists_of_labels_are_evaluated(tmp_path, tokenizer):
         found,
         *names,
     )
-    refused = call(*command, "--delimiter", ";", "--label", "id")
-    assert refused.status == 2 and "lists of labels in" in refused.err
+    for flags, message in [
+        (("--delimiter", ";", "--label", "id"), "lists of labels in"),
+        ((*SEPARATED, "--labels", "b", "a"), "3 names as --labels"),
+        ((*SEPARATED, "--labels", "b", "a", "a"), "'a' twice"),
+    ]:
+        refused = call(*command, *flags)
+        assert refused.status == 2 and message in refused.err, refused.err
     done = call(*command, *SEPARATED, "--id", "id")
     assert done.status == 0, done.err
     assert list(json.loads(done.out)) == [

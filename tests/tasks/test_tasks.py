@@ -118,7 +118,13 @@ def test_encode_hands_pairs_on():
 
 @pytest.mark.parametrize(
     ("label", "labels", "message"),
-    [("c", ["a", "b"], "'c'"), ("c", None, "number"), ("nan", None, "finite")],
+    [
+        ("c", ["a", "b"], "'c'"),
+        ("c", None, "number"),
+        ("nan", None, "finite"),
+        ("inf", None, "finite"),
+        ("2e99", None, "finite"),
+    ],
 )
 def test_encode_refuses_labels_it_cannot_use(label, labels, message):
     with pytest.raises(InputError, match=message):
