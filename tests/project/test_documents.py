@@ -114,7 +114,7 @@ RECORDS = (
 )
 
 
-def _records(folder: Path) -> None:
+def _records(folder: Path) -> dict[str, Any]:
     _tokenizer().save_pretrained(folder / "tokenizer")
     size = _tokenizer().vocab_size
     config = _config(vocab_size=size)
@@ -127,31 +127,32 @@ def _records(folder: Path) -> None:
             *("--max-predictions-per-seq", predictions),
         )
         assert not done.status, done.err
+    return {"config": config}
+
+
+def _model(folder: Path) -> dict[str, Any]:
+    model = keras_bert.BertModel(_config())
+    return {"model": model, "Row": Row, "Placement": Placement}
+
+
+GIVEN = {
+    "README.md": (_checkpoints,),
+    "docs/checkpoints.md": (_checkpoints, _model),
+    "docs/runtimes.md": (_classifier,),
+    "docs/serving.md": (_classifier,),
+    "docs/tables.md": (_checkpoints, _classifier),
+    "docs/training.md": (_checkpoints, _records),
+}
 
 
 def _given(page: str, folder: Path) -> dict[str, Any]:
     """Makes the files that a page takes as given; returns what Python has."""
     for name in ("converters", "benchmarks", "docs"):
         (folder / name).symlink_to(ROOT / name)
-    _corpus(folder)
-    _tables(folder)
     (folder / "tiny.json").write_text(_config(vocab_size=150).to_json_string())
-    names = {"__name__": "page"}
-    if page in (
-        "README.md",
-        "docs/checkpoints.md",
-        "docs/training.md",
-        "docs/tables.md",
-    ):
-        _checkpoints(folder)
-    if page == "docs/checkpoints.md":
-        names |= {"model": keras_bert.BertModel(_config()), "Row": Row}
-        names |= {"Placement": Placement}
-    if page == "docs/training.md":
-        _records(folder)
-        names |= {"config": BertConfig.from_json_file(folder / "tiny.json")}
-    if page in ("docs/serving.md", "docs/runtimes.md", "docs/tables.md"):
-        names |= _classifier(folder)
+    names: dict[str, Any] = {"__name__": "page"}
+    for make in (_corpus, _tables, *GIVEN.get(page, ())):
+        names |= make(folder) or {}
     return names
 
 

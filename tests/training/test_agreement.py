@@ -136,7 +136,12 @@ def _assert_agree(actual: Trained, expected: Trained) -> None:
 
 
 @pytest.mark.parametrize(
-    "train, kind", [(_by_run, "adamw"), (_by_run, "lamb"), (_by_fit, "adamw")]
+    "train, kind",
+    [
+        (_by_run, "adamw"),
+        pytest.param(_by_run, "lamb", marks=pytest.mark.slow),
+        (_by_fit, "adamw"),
+    ],
 )
 def test_two_devices_take_the_steps_of_one(
     train, kind, two_devices, one_device, tmp_path

@@ -114,9 +114,10 @@ def _wait_for(what, workers, folder, seconds=240):
     "place, name",
     [
         (tensorflow_place, "multi_worker"),
-        pytest.param(jax_place, "data_parallel", marks=pytest.mark.slow),
+        (jax_place, "data_parallel"),
     ],
 )
+@pytest.mark.slow
 def test_two_workers_one_of_them_killed_and_one_taken_away(place, name, one, tmp_path):
     with _started(tmp_path, place, name) as workers:
         _wait_for(lambda: max(_steps(tmp_path), default=0) >= 4, workers, tmp_path)

@@ -159,7 +159,9 @@ def _assert_same_run(actual, expected):
             7,
             {"step-4", "step-5", "step-7"},
         ),  # between two lines of the log
-        (_terminate, 8, {"step-5", "step-8"}),
+        pytest.param(  # tests/cli/test_training.py does it, too
+            _terminate, 8, {"step-5", "step-8"}, marks=pytest.mark.slow
+        ),
         (_press_ctrl_c_twice, 7, {"step-4", "step-5"}),
         # Steps 6 to 8 are in the log already, and are done and logged again.
         (_kill, 9, {"step-5", "step-8"}),
