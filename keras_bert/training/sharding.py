@@ -36,13 +36,11 @@ def partitions(
     family = families.of(config)
     sizes = family.sizes(config)
     return {
-        row.placements["keras"].name.format(i=i): tuple(
+        row.placements["keras"].name: tuple(
             "model" if _is_sharded(group, sizes, shards) else None
             for group in axes.groups(row.placements["keras"].axes)
         )
-        for part in parts
-        for row in family.parts[part]
-        for i in range(config.num_hidden_layers)
+        for row in family.rows_of(parts, config)
     }
 
 
