@@ -56,8 +56,9 @@ class Composite:
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
+        made: Any = cls  # takes a config, as a layer or a model
         config = dict(config)
-        return cls(families.read_config(config.pop("config")), **config)
+        return made(families.read_config(config.pop("config")), **config)
 
     def _built(
         self, kind: type, size: Any, name: str, shape: Any = None, **options: Any
