@@ -299,7 +299,9 @@ class Config:
                 f"Expected the config of a {cls.model_type!r} model. "
                 f"Received: model_type={family!r}."
             )
-        values.pop("label2id", None)  # derived from id2label
+        names = values.pop("label2id", None)
+        if not values.get("id2label") and isinstance(names, Mapping):
+            values["id2label"] = {str(i): name for name, i in names.items()} or None
         fields = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         known = _without_odd_labels({k: v for k, v in values.items() if k in fields})
         for name in ("pad_token_id", "position_embedding_type"):

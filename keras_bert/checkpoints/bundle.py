@@ -111,7 +111,8 @@ def read(prefix: Path) -> dict[str, Tensor]:
         prefix: the path without `.index`.
 
     Returns:
-        Tensors by name. Strings become object arrays of bytes.
+        Tensors by name. Strings become object arrays of bytes; other dtypes that NumPy
+        does not have are listed as objects, and an error when they are read.
 
     Raises:
         CheckpointError: the index is damaged or points outside its data files.
@@ -207,13 +208,12 @@ def _place(entry: Entry) -> tuple[int, int, int]:
 
 
 def _problem(entry: Entry, available: int | None, taken: int) -> str | None:
-    itemsize = _dtype(entry).itemsize if entry.dtype != STRING else None
-    end = entry.offset + entry.size
+    end, values = entry.offset + entry.size, math.prod(entry.shape)
     rules = {
-        f"shape {entry.shape} in {entry.size} bytes": itemsize is not None
-        and math.prod(entry.shape) * itemsize != entry.size,
-        f"{math.prod(entry.shape)} strings in {entry.size} bytes": itemsize is None
-        and math.prod(entry.shape) + 4 > entry.size,
+        f"shape {entry.shape} in {entry.size} bytes": entry.dtype in DTYPES
+        and values * _dtype(entry).itemsize != entry.size,
+        f"{values} strings in {entry.size} bytes": entry.dtype == STRING
+        and values + 4 > entry.size,
         f"bytes {entry.offset} to {end}, shared with another tensor": bool(entry.size)
         and entry.offset < taken,
         # A checkpoint without its data files can still be described.
@@ -224,20 +224,16 @@ def _problem(entry: Entry, available: int | None, taken: int) -> str | None:
 
 
 def _dtype(entry: Entry) -> np.dtype:
-    if entry.dtype == STRING:
-        return np.dtype(object)
-    if entry.dtype not in DTYPES:
-        raise CheckpointError(
-            f"Expected one of the dtypes {', '.join(NUMBERS)}. "
-            f"Received: TensorFlow's number {entry.dtype}."
-        )
-    return files.dtype(DTYPES[entry.dtype])
+    known = DTYPES.get(entry.dtype)
+    return np.dtype(object) if known is None else files.dtype(known)
 
 
 def _tensor(stored: "_Stored") -> Tensor:
     entry = stored.entry
-    if entry.dtype == STRING:
-        return Tensor(entry.shape, _dtype(entry), stored.strings)
+    if entry.dtype not in DTYPES:
+        is_text = entry.dtype == STRING
+        load = stored.strings if is_text else stored.refuse_dtype
+        return Tensor(entry.shape, stored.dtype, load)
     part = stored.part if entry.shape else None
     return Tensor(entry.shape, stored.dtype, stored.load, part)
 
@@ -302,6 +298,12 @@ class _Stored:
         for length in lengths:
             ends.append(ends[-1] + length)
         return [data[a:b] for a, b in itertools.pairwise(ends)]
+
+    def refuse_dtype(self) -> Any:
+        raise CheckpointError(
+            f"Expected {self.name} in {self.path} with one of the dtypes "
+            f"{', '.join(NUMBERS)}. Received: TensorFlow's number {self.entry.dtype}."
+        )
 
     def fail(self, what: str) -> Any:
         raise CheckpointError(

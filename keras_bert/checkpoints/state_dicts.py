@@ -60,8 +60,8 @@ def _load(torch: Any, path: Path, **options: Any) -> Any:
             raise
         raise CheckpointError(
             f"Expected a state dict in {path}. Received Python objects "
-            f"({objects[0]}), as torch.save(model) writes, which are never executed. "
-            "Load the file where their classes are installed, and save "
+            f"({objects[0]}), as torch.save(model) and some trainers write; they are "
+            "never executed. Load the file where their classes are installed, and save "
             "model.state_dict()."
         ) from error
 

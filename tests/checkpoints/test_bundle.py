@@ -205,7 +205,6 @@ def _rewrite(prefix: Path, name: str, **changes) -> None:
         ({"shape": (10**12,), "size": 4 * 10**12}, "bytes 24 to"),
         ({"offset": 20}, "shared with another tensor"),
         ({"size": 23}, "in 23 bytes"),
-        ({"dtype": 99}, "number 99"),
         ({"dtype": 7, "shape": (10**12,)}, "1000000000000 strings in 24 bytes"),
     ],
 )
@@ -214,6 +213,14 @@ def test_an_index_that_lies(changes, words, small):
     with pytest.raises(CheckpointError, match=re.escape(words)) as error:
         bundle.read(small)
     assert "Expected" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_dtype_that_is_not_known_is_an_error_where_it_is_read(small):
+    _rewrite(small, "bert/b", dtype=99)
+    tensors = bundle.read(small)
+    np.testing.assert_array_equal(tensors["bert/a"].load(), np.arange(6))
+    with pytest.raises(CheckpointError, match="number 99"):
+        tensors["bert/b"].load()
 
 
 def test_a_tensor_in_a_file_that_is_not_there(small):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import zipfile
 
 import h5py
@@ -133,7 +134,8 @@ def test_fewer_layers_are_the_first_ones(format, tmp_path, caplog):
 
 def test_what_is_no_float_is_no_weight(tmp_path):
     change = added(
-        bert__embeddings__position_ids=of(1, 11, dtype="int64"),
+        bert__embeddings__position_ids=of(1, 11, dtype="float16"),
+        bert__embeddings__token_type_ids=of(1, 11, dtype="int64"),
         bert__step=of(dtype="int32"),
     )
     path = write_fake(tmp_path / "first", "huggingface", change=change)
@@ -329,6 +331,21 @@ def test_ids_of_labels_that_are_not_counted_from_zero(tmp_path, caplog):
     assert named.config.labels == ["a", "b"]
 
 
+def test_names_of_labels_by_name():
+    config = keras_bert.BertConfig.from_dict({"label2id": {"no": 0, "yes": 1}})
+    assert config.labels == ["no", "yes"]
+    both = {"label2id": {"a": 0}, "id2label": {"0": "b"}}
+    assert keras_bert.BertConfig.from_dict(both).labels == ["b"]
+    assert keras_bert.BertConfig.from_dict({"label2id": {}}).id2label is None
+
+
+def test_an_adapter_is_named(tmp_path):
+    tensors = {"base_model.model.bert.pooler.dense.lora_A.weight": of(3, 15)}
+    path = hub_folder(tmp_path / "first", tiny_config().to_dict(), tensors)
+    with pytest.raises(CheckpointError, match="an adapter: merge it"):
+        formats.read(path)
+
+
 def test_a_config_without_model_type_is_that_of_its_class(tmp_path):
     config = keras_bert.DistilBertConfig(dim=8, n_heads=2, hidden_dim=9, n_layers=1)
     model = keras_bert.DistilBertModel(config)
@@ -404,6 +421,15 @@ def test_a_single_file_of_weights_is_found(ending, tmp_path):
     with pytest.raises(CheckpointError, match=rf"more\.pt.*my_weights\{ending}|my_w"):
         formats.read(path)
     assert_same_bits(expected, values(name))
+
+
+def test_shards_without_their_index_are_told_so(tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    for i in (1, 2):
+        shutil.copy(path / "model.safetensors", path / f"m-0000{i}-of-00002.bin")
+    (path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"index.* is missing"):
+        formats.read(path)
 
 
 @pytest.mark.parametrize("shards", [False, True])

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_bert.checkpoints import formats
+from keras_bert.checkpoints import bundle, formats
+from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.inspection import compare, inspect
 from keras_bert.cli import main
 from keras_bert.cli.convert import DIRECTORIES, KINDS
@@ -20,7 +21,9 @@ from tests.checkpoints.fakes import (
     tiny_config,
     values,
     write_fake,
+    write_trained,
 )
+from tests.cli.calling import call
 from tests.paths import ROOT
 
 SCRIPTS = ROOT / "converters"
@@ -217,3 +220,27 @@ def test_inspect_compares_across_formats(tmp_path, capsys):
     ]
     assert lines[2].startswith(f"only in {one}: masked_lm/dense/kernel")
     assert [line.split(":")[0] for line in lines[3:]] == ["pooler/dense/bias"]
+
+
+def test_the_commands_read_with_the_same_options(tmp_path):
+    source = write_trained(tmp_path / "ckpt")
+    opened = formats.read(source)
+    unknown = {"crf/transitions": opened.tensors["bert/pooler/dense/bias"]}
+    stored = {
+        n: Tensor.of(t.load())
+        for n, t in (opened.tensors | opened.optimizer | unknown).items()
+    }
+    bundle.write(source / "bert_model.ckpt", stored)
+    config = (source / "bert_config.json").rename(tmp_path / "it.json")
+    commands = {
+        "inspect": ["inspect", source],
+        "strip": ["strip", source, tmp_path / "out"],
+        "convert": ["convert", source, tmp_path / "out", "--to", "keras"],
+    }
+    for name, command in commands.items():
+        more = [] if name == "inspect" else ["--overwrite"]
+        assert "--config of keras-bert" in call(*command).err
+        assert call(*command, *more, "--config", config).status == 0
+        strict = [*command, *more, "--config", config, "--strict"]
+        assert "Unexpected: crf/transitions" in call(*strict).err
+        assert call(*strict, "--drop", "crf/transitions").status == 0

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_bert import families
 from keras_bert.checkpoints import files, matching, safetensors, state_dicts
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
@@ -27,12 +29,18 @@ OPTIONS = ("file_format", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 5 * 10**9
 SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # Files with such endings that a training program writes besides the weights.
+ADAPTER = (
+    " It is an adapter: merge it into its model first (merge_and_unload() of peft)."
+)
+NO_INDEX = "They are shards, and their index (….index.json) is missing."
+NAME_ONE = "Name one of them instead of the directory."
 BOOKKEEPING = re.compile(
     "training_args|optimizer|scheduler|scaler|rng_state|random_states|sampler"
 )
 FORMAT = "huggingface"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
+BUFFERS = (".position_ids", ".token_type_ids")
 FUSED, DENSE = ".dense_act", ".dense"  # NVIDIA's name of a layer with an activation
 DTYPE_KEYS = ("dtype", "torch_dtype")  # the current name, and the one until 2025
 
@@ -69,9 +77,9 @@ def main_file(path: Path) -> Path:
     others = [] if found else other_files(path)
     if len(others) > 1:
         names = ", ".join(p.name for p in others)
+        advice = NO_INDEX if "-of-" in names else NAME_ONE
         raise CheckpointError(
-            f"Expected one file of weights in {path}. Received: {names}. Name one of "
-            "them instead of the directory."
+            f"Expected one file of weights in {path}. Received: {names}. {advice}"
         )
     return found or next(iter(others), path / WEIGHTS[0])
 
@@ -90,11 +98,11 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     """Opens a state dict and its config.
 
     Args:
-        path: a directory, or a `.safetensors`, `.bin` or `.pt` file.
+        path: a directory, or a `.safetensors`, `.bin`, `.pt` or `.ckpt` file.
         config_file: the `config.json`, if it is elsewhere.
 
     Raises:
-        CheckpointError: it is damaged, or tied weights differ.
+        CheckpointError: it is damaged, or of another family than its config says.
         MissingExtraError: PyTorch, which a `.bin` file needs, is not installed.
     """
     main = main_file(path)
@@ -109,6 +117,9 @@ def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
     tensors = _current_names(stored, family, path)
     copies = _copies(tensors, config)
     config, ignored = _fold(tensors, config)
+    for name in [name for name in tensors if name.endswith(BUFFERS)]:
+        ignored[name] = "a buffer, not a weight"
+        del tensors[name]
     return Checkpoint(
         path=path,
         format=FORMAT,
@@ -165,10 +176,11 @@ def _current_names(
     """Renames weights as transformers now names them in a model with a head."""
     found = files.prefix_of(tensors, WORD_EMBEDDINGS, family.prefix, path)
     if found is None:
+        advice = ADAPTER if any("lora_" in name for name in tensors) else ""
         raise CheckpointError(
             f"Expected the state dict of a {family.model_type} model in {path}, with "
             f"{family.prefix}{WORD_EMBEDDINGS} or {WORD_EMBEDDINGS}. "
-            f"Received: {matching.listing([*tensors]) or 'nothing'}."
+            f"Received: {matching.listing([*tensors]) or 'nothing'}.{advice}"
         )
     wrapper, body = found, _body(family)
     if f".{found}".endswith(f".{family.prefix}"):
@@ -195,9 +207,9 @@ def _refuse_other_family(wrapper: str, family: Family, path: Path) -> None:
         types = " or ".join(repr(f.model_type) for f in others)
         raise CheckpointError(
             f"Expected the weights of a {family.model_type} model in {path}, as its "
-            f"config says. Received names with {others[0].prefix}. The two count "
-            "positions in other ways. If the model is of that family, use a config "
-            f"with the model_type {types}: {files.CONFIG_OPTION}."
+            f"config says. Received names with {others[0].prefix}, of a family that "
+            "computes other outputs. If the model is of that family, use a config with "
+            f"the model_type {types}: {files.CONFIG_OPTION}."
         )
 
 
@@ -241,15 +253,18 @@ def _fold(tensors: dict[str, Tensor], config: Config) -> tuple[Config, dict[str,
     extra = {k: v for k, v in config.extra.items() if k not in added[:2]}
     table, target = tensors.pop(added.table, None), tensors.get(added.target)
     if not config.extra[added.switch]:
-        return config.replace(extra=extra), {added.table: f"{added.switch} is false"}
+        unused = {added.table: f"{added.switch} is false"} if table else {}
+        return config.replace(extra=extra), unused
     if table is None or target is None or table.shape[1:] != target.shape[1:]:
         raise CheckpointError(
             f"Expected {added.table}, of the width of {added.target}. Received: "
             f"{table and table.shape}. The config says {added.switch}."
         )
-    tensors[added.target] = Tensor(
-        target.shape, target.dtype, lambda: target.load() + table.load()[:1]
-    )
+
+    def load() -> np.ndarray:
+        return (target.load() + table.load()[:1]).astype(target.dtype)
+
+    tensors[added.target] = Tensor(target.shape, target.dtype, load)
     reason = f"row 0 is added to {added.target}"
     return config.replace(extra=extra), {added.table: reason}
 
