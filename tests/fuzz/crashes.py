@@ -79,7 +79,7 @@ COMMANDS = {
     ),
     "export": Command(
         inputs.labeled,
-        "export {}/checkpoint --head sequence_classification --output {}/out "
+        "export --model {}/checkpoint --head sequence_classification --output {}/out "
         "--version 1",
         ("tensorflow", "keras_bert.serving.export"),
     ),
