@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_bert.errors import ConfigError
+
 
 def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
     """Expands output names, comma-separated lists and `name@count` to files.
+
+    Raises:
+        ConfigError: there is no name, or a file twice.
 
     Example:
         >>> [path.name for path in output_names("a.tfrecord,b@2,c@1.gz")]
@@ -13,7 +18,13 @@ def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     items = [output_files] if isinstance(output_files, str | Path) else output_files
     names = [name for item in items for name in str(item).split(",") if name]
-    return [Path(shard) for name in names for shard in _shards(name)]
+    paths = [Path(shard) for name in names for shard in _shards(name)]
+    if not paths or len(set(paths)) < len(paths):
+        raise ConfigError(
+            f"Expected names of files to write, each once. Received: "
+            f"{', '.join(names) or 'none'}."
+        )
+    return paths
 
 
 def split_shards(name: str) -> tuple[str, int | None, str]:

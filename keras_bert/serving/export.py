@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_bert.atomic_files import settle_all, whole_directory
+from keras_bert.atomic_files import locked_output, settle_all, whole_directory
 from keras_bert.errors import ConfigError, ExistingOutputError
 from keras_bert.serving.graph import model_card, warm_up
 from keras_bert.serving.graph.servable import Servable
@@ -51,6 +51,7 @@ def export(
         ConfigError: Keras runs on another backend, or an argument is out of range.
         InputError: the tokenizer or the labels do not match the model.
         ExistingOutputError: the version exists.
+        LockedOutputError: another process exports this model.
         MissingExtraError: a tokenizer is given and tensorflow-text is not installed.
 
     Example:
@@ -62,22 +63,25 @@ def export(
     """
     _require_tensorflow()
     directory = Path(directory)
-    settle_all(directory)
-    target = directory / str(_check_version(directory, version))
-    servable = Servable(
-        model, tokenizer, max_length, labels, pairs, round_weights=True, **answers
-    )
-    signatures = servable.functions
-    # TF Serving watches the directory and loads a version as soon as it appears; it
-    # ignores names that are not numbers.
-    with _taken_if_not_free(target), whole_directory(target) as new:
-        tf.saved_model.save(servable.state(), str(new), signatures=signatures)
-        warmed = warm_up.write(
-            new, directory.absolute().name, signatures, servable.settings.max_length
+    with locked_output(directory):
+        settle_all(directory)
+        target = directory / str(_check_version(directory, version))
+        servable = Servable(
+            model, tokenizer, max_length, labels, pairs, round_weights=True, **answers
         )
-        facts = {**model_card.describe(servable), "warm_up_requests": warmed}
-        model_card.write(new / model_card.PATH, facts)
+        # TF Serving watches the directory and loads a version as soon as it appears; it
+        # ignores names that are not numbers.
+        with _taken_if_not_free(target), whole_directory(target) as new:
+            _write(servable, new, directory.absolute().name)
     return target
+
+
+def _write(servable: Servable, new: Path, name: str) -> None:
+    signatures = servable.functions
+    tf.saved_model.save(servable.state(), str(new), signatures=signatures)
+    warmed = warm_up.write(new, name, signatures, servable.settings.max_length)
+    facts = {**model_card.describe(servable), "warm_up_requests": warmed}
+    model_card.write(new / model_card.PATH, facts)
 
 
 # === Checks before anything is written ===

@@ -61,7 +61,8 @@ def checkpoint_and_older(folder: Path) -> None:
 
 def labeled(folder: Path) -> None:
     """A checkpoint, and examples of two classes."""
-    config = tiny_config(num_hidden_layers=1, num_labels=2)
+    labels = dict(enumerate("ny"))
+    config = tiny_config(num_hidden_layers=1, num_labels=2, id2label=labels)
     write_fake(
         folder / "checkpoint",
         "keras",

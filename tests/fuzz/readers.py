@@ -10,6 +10,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -261,9 +262,21 @@ def _read_tokenizer(folder: Path) -> None:
     _each((folder, folder / "tokenizer.json", folder / "vocab.txt"), read)
 
 
+NAMES = ("text", "text_pair", "label")
+ROWS = [(f"a {word}, {word}", word, "yn"[i % 2]) for i, word in enumerate("abcdef")]
+
+
+def _parquet(folder: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = dict(zip(NAMES, map(list, zip(*ROWS, strict=True)), strict=True))
+    table = pyarrow.table({**columns, "labels": [[row[2]] for row in ROWS]})
+    parquet.write_table(table, folder / "a.parquet", write_page_checksum=True)
+
+
 def _tables(folder: Path) -> None:
-    rows = [(f"a {word}, {word}", word, "yn"[i % 2]) for i, word in enumerate("abcdef")]
-    names = ("text", "text_pair", "label")
+    names, rows = NAMES, ROWS
     lines = [names, *rows]
     (folder / "a.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
     quoted = ",".join('"{}"' for _ in names)
@@ -370,6 +383,7 @@ READERS = {
     "configs": Reader(_configs, _read_config, ("*.json",), JSON),
     "tokenizer files": Reader(_tokenizer_files, _read_tokenizer, ("*",), JSON),
     "tables": Reader(_tables, _read_tables, ("*",), {".jsonl": _in_lines}),
+    **({"Parquet": Reader(_parquet, _read_tables)} if find_spec("pyarrow") else {}),
     "records": Reader(
         _records("r.tfrecord"), _read_records, ("*",), {".tfrecord": in_records}
     ),

@@ -14,7 +14,6 @@ PENDING = (
     "KerasHub preset",
     "configs",
     "tokenizer files",
-    "tables",
 )
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from keras_bert import BertTokenizer
-from keras_bert.errors import DiskFullError, InputError
+from keras_bert.errors import ConfigError, DiskFullError, InputError
 from keras_bert.pretraining import tfrecords
 from keras_bert.pretraining.examples import Ragged, decode_examples, encode_examples
+from keras_bert.pretraining.names import output_names
 from keras_bert.pretraining.numpy_reading import RecordBatches
 from keras_bert.pretraining.tfrecords import RecordFile, write_records
 from tests.pretraining.cases import WORDS, compact_records
@@ -71,6 +72,12 @@ def test_empty_gzip(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(b""))
     assert len(RecordFile(path)) == 0
+
+
+@pytest.mark.parametrize("names", ["a,b,a", "a-00001-of-00002,a@2", ","])
+def test_an_output_twice_or_none(names):
+    with pytest.raises(ConfigError, match="each once"):
+        output_names(names)
 
 
 # === Compact records of something else ===

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_bert.atomic_files import settle_all, whole_directory
+from keras_bert.atomic_files import locked_output, settle_all, whole_directory
 from keras_bert.config import Config
 from keras_bert.errors import (
     CheckpointError,
@@ -125,15 +125,17 @@ def export(
             "few hundred typical rows, or choose a precision that needs no calibration."
         )
     config = _labeled(model.config, labels)
-    settle_all(Path(directory) if form.versioned else Path(directory).absolute().parent)
-    target = _target(Path(directory), form, overwrite)
-    with whole_directory(target, replace=overwrite) as partial:
-        form.write(model, partial, settings)
-        if precision == "float32":
-            check(model, partial, settings.length if form.fixed else None)
-        _write_config(model, config, partial / "config.json")
-        if tokenizer is not None:
-            tokenizer.save_pretrained(partial)
+    directory = Path(directory)
+    with locked_output(directory):
+        settle_all(directory)
+        target = _target(directory, form, overwrite)
+        with whole_directory(target, replace=overwrite) as partial:
+            form.write(model, partial, settings)
+            if precision == "float32":
+                check(model, partial, settings.length if form.fixed else None)
+            _write_config(model, config, partial / "config.json")
+            if tokenizer is not None:
+                tokenizer.save_pretrained(partial)
     return target
 
 
