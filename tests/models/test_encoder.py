@@ -99,6 +99,7 @@ def test_from_config_and_clone_keep_the_flags():
 
 def test_an_encoder_is_nested_and_saved(tmp_path):
     encoder = Encoder(CONFIG, seed=3)
+    encoder.blocks[0].trainable = False
     features = CASE.features()
     inputs = {
         key: keras.Input(x.shape[1:], dtype="int32", name=key)
@@ -111,6 +112,7 @@ def test_an_encoder_is_nested_and_saved(tmp_path):
     np.testing.assert_array_equal(
         *(ops.convert_to_numpy(m(features)) for m in (model, again))
     )
+    assert len(again.trainable_weights) == len(model.trainable_weights)
     encoder.trainable = False
     assert [v.path for v in model.trainable_weights] == ["mine/kernel", "mine/bias"]
 
