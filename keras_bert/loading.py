@@ -16,7 +16,6 @@ from keras_bert import families
 from keras_bert.checkpoints import files, formats
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.conversion import save
-from keras_bert.checkpoints.hub import local_path as local_path
 from keras_bert.checkpoints.matching import (
     PartMatch,
     check_match,
@@ -28,6 +27,7 @@ from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, InputError, choose
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.families.rows import Row
+from keras_bert.hub import local_path as local_path
 
 log = logging.getLogger(__name__)
 

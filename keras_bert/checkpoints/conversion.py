@@ -16,7 +16,6 @@ from keras_bert import families
 from keras_bert.checkpoints import files, formats, reference
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE
-from keras_bert.checkpoints.hub import local_path
 from keras_bert.checkpoints.matching import (
     OPTIMIZER,
     Contents,
@@ -29,6 +28,7 @@ from keras_bert.checkpoints.matching import (
 from keras_bert.checkpoints.translation import translate, translate_optimizer
 from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
 from keras_bert.errors import CheckpointError, choose
+from keras_bert.hub import local_path
 from keras_bert.version import __version__
 
 # Relative to an output's largest value. Float32 sums in another order differ far less;

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +23,22 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
+from keras_bert.tokenizer_files import folder_texts, vocabulary_text
+from keras_bert.tokenizer_folder import (
+    CONFIG_FILE,
+    DEFAULTS,
+    FAST_FILE,
+    VOCAB_FILE,
+    TokenizerFolder,
+    read_folder,
+)
 
-VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
+log = logging.getLogger(__name__)
+
+VOCABULARY, SETTINGS, FAST = VOCAB_FILE, CONFIG_FILE, FAST_FILE
 TOKENIZER_FILES = (
     VOCABULARY,
-    "tokenizer.json",
+    FAST,
     SETTINGS,
     "special_tokens_map.json",
     "added_tokens.json",
@@ -449,23 +461,30 @@ def tokenizer_name(file: Path) -> str:
     return VOCABULARY if is_vocabulary else file.name
 
 
-def tokenizer_settings(
-    files: Iterable[Path], given: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Returns how a tokenizer treats case and accents.
+def read_tokenizer(
+    files: Iterable[Path], config: Config, given: Mapping[str, Any] | None = None
+) -> TokenizerFolder | None:
+    """Returns what tokenizer files say.
 
     Args:
-        files: its files; the vocabulary decides what the settings leave open.
-        given: what is known already: `do_lower_case`, `strip_accents`.
+        files: a source's tokenizer files.
+        config: the model's config.
+        given: what other files of the source say about its tokenizer.
+
+    Returns:
+        None if it is not a WordPiece tokenizer, or one that this package cannot read,
+        which is said.
     """
     named = {tokenizer_name(file): file for file in files}
-    described = named.get(SETTINGS)
-    known = read_json(described) if described is not None else {}
-    settings = {k: known[k] for k in ("do_lower_case", "strip_accents") if k in known}
-    settings |= given or {}
-    if "do_lower_case" not in settings and VOCABULARY in named:
-        settings["do_lower_case"] = not _is_cased(named[VOCABULARY])
-    return settings
+    found = named.get(FAST) or named.get(VOCABULARY)
+    if found is None or families.of(config).tokenizer != "wordpiece":
+        return None
+    try:
+        read = read_folder(found.parent if found.name in TOKENIZER_FILES else found)
+    except InputError as error:
+        log.warning("The tokenizer is copied as it is. %s", error)
+        return None
+    return read._replace(settings=read.settings | (given or {}))
 
 
 def copy_tokenizer(
@@ -476,29 +495,43 @@ def copy_tokenizer(
     describe: bool,
     given: Mapping[str, Any] | None = None,
 ) -> None:
-    """Copies tokenizer files, and adds settings to a vocabulary without any.
+    """Copies tokenizer files, and writes those that are missing.
 
     Args:
         files: the source's tokenizer files.
         folder: the directory to copy them to.
         config: gives the maximum length.
-        describe: write a `tokenizer_config.json` if the source has none.
+        describe: write a `tokenizer_config.json` if the source has none; otherwise the
+            vocabulary alone must have all tokens.
         given: what other files of the source say about its tokenizer.
     """
     named = {tokenizer_name(file): file for file in files}
     for name, file in named.items():
         shutil.copyfile(file, folder / name)
-    if describe and VOCABULARY in named and SETTINGS not in named:
+    found = read_tokenizer(named.values(), config, given)
+    if found is None:
+        return
+    if VOCABULARY not in named or not describe:
+        text = vocabulary_text(found.all_tokens)
+        (folder / VOCABULARY).write_text(text, "utf-8", newline="\n")
+    if describe and SETTINGS not in named:
+        names = ("do_lower_case", "strip_accents")
         settings = {
-            **tokenizer_settings(named.values(), given),
+            **{name: found.settings[name] for name in names if name in found.settings},
             "model_max_length": config.max_length,
             "tokenizer_class": f"{families.of(config).class_prefix}Tokenizer",
         }
         write_json(folder / SETTINGS, settings)
+    if describe and not _is_same(read_folder(folder), found):
+        # The files mean something else next to those of this format.
+        for name, text in folder_texts(found).items():
+            (folder / name).write_text(text, "utf-8", newline="\n")
 
 
-def _is_cased(vocabulary: Path) -> bool:
-    """Whether any entry has a capital letter, apart from the special ones."""
-    text = vocabulary.read_text(encoding="utf-8")
-    tokens = (line for line in text.split("\n") if not line.startswith("["))
-    return any(token != token.lower() for token in tokens)
+def _is_same(first: TokenizerFolder, second: TokenizerFolder) -> bool:
+    def essence(folder: TokenizerFolder) -> tuple:
+        others = {"model_max_length": 0, "added_tokens": ()}
+        settings = DEFAULTS | folder.settings | others
+        return folder.all_tokens, folder.added_tokens, settings
+
+    return essence(first) == essence(second)

@@ -99,7 +99,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Creates the records and prints statistics, or inspects existing records."""
     lower = {} if args.do_lower_case is None else {"do_lower_case": args.do_lower_case}
-    tokenizer = BertTokenizer.from_pretrained(args.vocab_file, **lower)
+    tokenizer = BertTokenizer.from_pretrained(
+        args.vocab_file, google_rules=True, max_word_length=None, **lower
+    )
     if args.inspect:
         _inspect(args, tokenizer)
         return

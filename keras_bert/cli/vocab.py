@@ -15,7 +15,8 @@ from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.coverage import coverage
 from keras_bert.tokenization.files import expand, read_lines
 from keras_bert.tokenization.rules import WordRules
-from keras_bert.tokenization.vocab import VOCAB_FILE, count_words, train_vocab
+from keras_bert.tokenization.vocab import count_words, train_vocab
+from keras_bert.tokenizer_folder import VOCAB_FILE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +73,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace, output: Path, target: Path) -> None:
     held_out = expand(args.held_out)
-    rules = WordRules(
-        args.do_lower_case, args.strip_accents, args.tokenize_chinese_chars
-    )
+    options = args.do_lower_case, args.strip_accents, args.tokenize_chinese_chars
+    rules = WordRules(*options, google_rules=True)
     if args.unused >= args.vocab_size:
         raise ConfigError(
             f"Expected --unused below --vocab-size {args.vocab_size}. Received: "
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace, output: Path, target: Path) -> None:
         limit_alphabet=args.limit_alphabet,
         unused=args.unused,
     )
-    tokenizer = BertTokenizer(tokens, **rules._asdict())
+    tokenizer = BertTokenizer(tokens, **WordRules(*options)._asdict())
     if output.suffix:
         tokenizer.save_vocabulary(output, overwrite=args.overwrite)
     else:

@@ -114,7 +114,7 @@ class RecordPipeline:
 
     def _plan(self) -> dict[str, Any]:
         """Everything the records depend on, as read back from JSON."""
-        rules = json.dumps([self.tokenizer.tokens, self.tokenizer.rules])
+        rules = json.dumps([self.tokenizer.tokens, self.tokenizer.settings()])
         plan = {
             "layout": _LAYOUT,
             "settings": asdict(self.settings),

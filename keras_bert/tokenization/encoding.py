@@ -1,6 +1,7 @@
 """Tokens of texts to the arrays of a batch, on the host."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from keras_bert.errors import InputError, choose
 from keras_bert.tokenization.truncation import TokenRow
 
 _NO_WORD = -1
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CURE = "replace missing values by '', and decode bytes"
 
 
 class Special(NamedTuple):
@@ -44,19 +47,46 @@ def as_lists(texts: Any, pairs: Any, words: bool) -> tuple[list, list]:
 
 
 def _as_list(texts: Any, words: bool) -> list:
-    single = isinstance(texts, str)
-    texts = [texts] if single else list(texts)
-    is_string = {isinstance(text, str) for text in texts}
+    if isinstance(texts, str):
+        if words:
+            raise InputError("is_split_into_words=True expects lists of words.")
+        return [texts]
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise InputError(f"Expected a string or a list of them. {_received(texts)}")
+    texts = list(texts)
     if not words:
-        if is_string - {True}:
-            raise InputError(
-                f"Expected strings, received {texts[0]!r:.60}; lists of words need "
-                "is_split_into_words=True."
-            )
+        _check_texts(texts)
         return texts
-    if single or len(is_string) > 1:
-        raise InputError("is_split_into_words=True expects lists of words.")
-    return [texts] if is_string == {True} else texts
+    if texts and all(isinstance(text, str) for text in texts):
+        texts = [texts]
+    for index, text in enumerate(texts):
+        if isinstance(text, str | bytes) or not isinstance(text, Iterable):
+            raise InputError(
+                "is_split_into_words=True expects lists of words. "
+                f"{_received(text)}, at index {index}."
+            )
+        _check_texts(text, f"text {index}, word ")
+    return texts
+
+
+def _check_texts(texts: Iterable[Any], where: str = "index ") -> None:
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            words = isinstance(text, list | tuple)
+            way = "lists of words need is_split_into_words=True" if words else _CURE
+            raise InputError(
+                f"Expected strings. {_received(text)}, at {where}{index}; {way}."
+            )
+        if not text.isascii() and (half := _SURROGATE.search(text)):
+            raise InputError(
+                f"Expected text. Received: {half[0]!a}, half of a surrogate pair, at "
+                f"character {half.start()} of {where}{index}; decode bytes with "
+                "errors='replace', or drop it."
+            )
+
+
+def _received(value: Any) -> str:
+    return f"Received: {type(value).__name__} {value!r:.60}"
 
 
 def width_of(rows: Sequence[TokenRow], padding: bool | str, max_length: int) -> int:

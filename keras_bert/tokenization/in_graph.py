@@ -15,12 +15,22 @@ import tensorflow as tf
 
 from keras_bert.errors import InputError
 from keras_bert.extras import require
-from keras_bert.tokenization.normalizer import characters, normalizer_model
-from keras_bert.tokenization.patterns import final_sigma_pattern, ordinary_text
+from keras_bert.tokenization.added_in_graph import GraphSearch, merged
+from keras_bert.tokenization.added_tokens import Searched, in_normal, in_text
+from keras_bert.tokenization.normalizer import (
+    all_expansions,
+    ideographs_apart,
+    normalizer_model,
+)
+from keras_bert.tokenization.patterns import (
+    char_class,
+    final_sigma_pattern,
+    has_sigmas,
+    ordinary_text,
+)
 from keras_bert.tokenization.rows import RaggedTokens, layout, rows_of
-from keras_bert.tokenization.rules import WordRules, expand, is_chinese, is_removed
+from keras_bert.tokenization.rules import IDEOGRAPHS, WordRules, is_removed
 from keras_bert.tokenization.tokenizer import BertTokenizer
-from keras_bert.tokenization.wordpiece import MAX_WORD_LENGTH
 
 tf_text = require("tensorflow_text")
 
@@ -43,10 +53,11 @@ class InGraphTokenizer(tf.Module):
         max_length: the most tokens per row, special tokens included.
         strip_accents: None follows `do_lower_case`.
         tokenize_chinese_chars: make every CJK ideograph a separate word.
-        **special_tokens: other spellings, as in `BertTokenizer`.
+        **options: other arguments of `BertTokenizer`.
 
     Raises:
-        InputError: tensorflow-text does not accept the vocabulary.
+        InputError: tensorflow-text does not accept the vocabulary, or the text's
+            control characters are to be kept.
 
     Example:
         >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "##ning"]
@@ -62,29 +73,34 @@ class InGraphTokenizer(tf.Module):
         *,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
-        **special_tokens: str,
+        **options: Any,
     ) -> None:
         super().__init__()
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
-        options: dict[str, Any] = {**rules._asdict(), **special_tokens}
-        host = BertTokenizer(vocab, **options)
+        host = BertTokenizer(vocab, **rules._asdict() | options)
+        rules = host.rules
+        _refuse_what_is_not_there(host)
         self.max_length = max_length
+        self._max_word_length = host.max_word_length
         self._special_ids = host.pad_token_id, host.cls_token_id, host.sep_token_id
         self._unknown_id = host.unk_token_id
-        self._ordinary = ordinary_text(rules)
-        self._sigmas = final_sigma_pattern() if do_lower_case else None
+        self._ordinary = ordinary_text(rules, host.max_word_length)
+        self._sigmas = final_sigma_pattern() if has_sigmas(rules) else None
         apart = _separated_anyway(rules)
-        stand_ins = _stand_ins(host.tokens, apart)
-        lengths, inside = _sizes(host.tokens)
+        stand_ins = _stand_ins(host.base_tokens, apart)
+        lengths, inside = _sizes(host)
         with (
             tf.init_scope()
         ):  # the constants must not belong to a graph under construction
-            table = normalizer_model(rules, _changes(apart, stand_ins))
+            table = normalizer_model(rules, _changes(apart, stand_ins, rules))
             self._normalizer = tf_text.FastBertNormalizer(
                 model_buffer=tf.constant(table)
             )
             self._wordpiece = _wordpiece(host, stand_ins)
             self._lengths, self._inside = tf.constant(lengths), tf.constant(inside)
+            tokens = host.tokens_in_text
+            self._in_text = _search(in_text(tokens), None)
+            self._in_normal = _search(in_normal(tokens, self._normal_form), rules)
         texts = tf.TensorSpec([None], tf.string, name="texts")
         # Traced once, instead of again in every function that encodes text.
         self._ids = tf.function(self._ids_of, [texts], autograph=False)
@@ -101,8 +117,9 @@ class InGraphTokenizer(tf.Module):
             max_length: None takes the tokenizer's `model_max_length`.
         """
         max_length = tokenizer.model_max_length if max_length is None else max_length
-        options = tokenizer.rules._asdict() | tokenizer.special_tokens
-        return cls(tokenizer.tokens, max_length=max_length, **options)
+        options = tokenizer.settings()
+        del options["model_max_length"]
+        return cls(tokenizer.base_tokens, max_length=max_length, **options)
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of texts, without special tokens.
@@ -127,20 +144,30 @@ class InGraphTokenizer(tf.Module):
         return self._tokens(tf.convert_to_tensor(texts, tf.string))
 
     def _ids_of(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        ordinary = self._is_ordinary(texts)
-        every = tf.reduce_all(ordinary)
-        texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
-        ids = self._wordpiece.tokenize(self._normalizer.normalize(texts))
-        return tf.cond(
-            every, lambda: ids, lambda: self._unknown_if_too_long(RaggedTokens(ids)).ids
-        )
+        return self._read(texts, False).ids
 
     def _tokens_of(self, texts: tf.Tensor) -> RaggedTokens:
+        return self._read(texts, True)
+
+    def _read(self, texts: tf.Tensor, places: bool) -> RaggedTokens:
         ordinary = self._is_ordinary(texts)
         every = tf.reduce_all(ordinary)
         texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
+        if self._in_text is None:
+            return self._read_text(texts, every, places)
+        pieces, found = self._in_text.split(texts)
+        others = tf.where(found.values < 0, pieces.values, "")
+        inner = self._read_text(others, every, places)
+        return merged(pieces, found, inner, "UTF8_CHAR")
+
+    def _read_text(
+        self, texts: tf.Tensor, every: tf.Tensor, places: bool
+    ) -> RaggedTokens:
+        if not places:
+            return self._read_normal(self._normalizer.normalize(texts), every, places)
         normal, origins = self._normalizer.normalize_with_offsets(texts)
-        ids, begins, ends = self._wordpiece.tokenize_with_offsets(normal)
+        tokens = self._read_normal(normal, every, places)
+        ids, begins, ends = tokens
         rows = ids.value_rowids()
         # From bytes of normalized texts to bytes of the texts, and of all texts joined.
         starts = tf.gather(origins.row_starts(), rows)
@@ -153,12 +180,34 @@ class InGraphTokenizer(tf.Module):
             source = tf.gather(origins.values, starts + values)
             return tf.gather(chars, before + source) - first
 
-        tokens = RaggedTokens(
+        return RaggedTokens(
             ids,
             ids.with_values(place(begins.values)),
             ids.with_values(place(ends.values - 1) + 1),
         )
+
+    def _read_normal(
+        self, normal: tf.Tensor, every: tf.Tensor, places: bool
+    ) -> RaggedTokens:
+        """Returns the tokens of normalized texts, with places in bytes."""
+        if self._in_normal is None:
+            return self._read_words(normal, every, places)
+        pieces, found = self._in_normal.split(normal)
+        others = tf.where(found.values < 0, pieces.values, "")
+        inner = self._read_words(others, every, places)
+        return merged(pieces, found, inner, "BYTE")
+
+    def _read_words(
+        self, normal: tf.Tensor, every: tf.Tensor, places: bool
+    ) -> RaggedTokens:
+        if places:
+            tokens = RaggedTokens(*self._wordpiece.tokenize_with_offsets(normal))
+        else:
+            tokens = RaggedTokens(self._wordpiece.tokenize(normal))
         return tf.cond(every, lambda: tokens, lambda: self._unknown_if_too_long(tokens))
+
+    def _normal_form(self, text: str) -> str:
+        return self._normalizer.normalize(tf.constant([text]))[0].numpy().decode()
 
     def _is_ordinary(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.strings.regex_full_match(texts, self._ordinary)
@@ -173,13 +222,13 @@ class InGraphTokenizer(tf.Module):
         return tf.tensor_scatter_nd_update(texts, rows, some)
 
     def _unknown_if_too_long(self, tokens: RaggedTokens) -> RaggedTokens:
-        """Replaces each word of more than 200 characters by a single [UNK]."""
+        """Replaces each word of too many characters by a single [UNK]."""
         ids = tokens.ids.values
         rows = tokens.ids.value_rowids()
         begins_word = ~self.continues_word(ids)
         word = tf.cumsum(tf.cast(begins_word, tf.int32)) - 1
         length = tf.math.segment_sum(tf.gather(self._lengths, ids), word)
-        too_long = tf.gather(length > MAX_WORD_LENGTH, word)
+        too_long = tf.gather(length > self._max_word_length, word)
         kept = begins_word | ~too_long
         count = tokens.ids.nrows()
 
@@ -295,17 +344,38 @@ class InGraphTokenizer(tf.Module):
 # === Constants made from the vocabulary and the rules ===
 
 
+def _refuse_what_is_not_there(host: BertTokenizer) -> None:
+    if not (host.rules.clean_text and host.continuing_subword_prefix):
+        raise InputError(
+            "Expected a tokenizer with clean_text and a continuing_subword_prefix, as "
+            f"the one in the graph has them. Received: clean_text="
+            f"{host.rules.clean_text}, continuing_subword_prefix="
+            f"{host.continuing_subword_prefix!r}. Tokenize outside of the graph, and "
+            "give the model ids (--ids-only)."
+        )
+
+
+def _search(tokens: Searched, rules: WordRules | None) -> GraphSearch | None:
+    """Returns what finds tokens, in text normalized by the rules if there are any."""
+    if not tokens:
+        return None
+    apart = None if rules is None else char_class(map(ord, ideographs_apart(rules)))
+    return GraphSearch(tokens, apart)
+
+
 def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:
     unknown = host.special_tokens["unk_token"]
     renamed = str.maketrans(dict(stand_ins))
-    tokens = _reachable_once([token.translate(renamed) for token in host.tokens])
-    tokens[host.unk_token_id] = unknown
+    base = host.base_tokens
+    tokens = _reachable_once([token.translate(renamed) for token in base])
+    if host.unk_token_id < len(tokens):
+        tokens[host.unk_token_id] = unknown
     try:
         return tf_text.FastWordpieceTokenizer(
             vocab=tokens,
-            suffix_indicator="##",
+            suffix_indicator=host.continuing_subword_prefix,
             # The actual limit is in characters, and applied afterwards.
-            max_bytes_per_word=4 * MAX_WORD_LENGTH,
+            max_bytes_per_word=4 * host.max_word_length,
             token_out_type=tf.int32,
             unknown_token=unknown,
             support_detokenization=False,
@@ -332,11 +402,14 @@ def _in_no_word(char: str) -> bool:
     return char.isspace() or is_removed(char)
 
 
-def _sizes(tokens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _sizes(host: BertTokenizer) -> tuple[np.ndarray, np.ndarray]:
     """Returns the characters of each token, and whether it continues a word."""
-    inside = np.array([token.startswith("##") and token != "##" for token in tokens])
-    lengths = np.array([len(token) for token in tokens], np.int32)
-    return lengths - 2 * inside.astype(np.int32), inside
+    prefix = host.continuing_subword_prefix
+    inside = np.zeros(len(host.tokens), bool)
+    base = host.base_tokens
+    inside[: len(base)] = [t.startswith(prefix) and t != prefix for t in base]
+    lengths = np.array([len(token) for token in host.tokens], np.int32)
+    return lengths - len(prefix) * inside.astype(np.int32), inside
 
 
 @cache
@@ -346,9 +419,9 @@ def _separated_anyway(rules: WordRules) -> frozenset[str]:
     They are punctuation of a later Unicode version than Python's, and ideographs if
     the rules keep them in words.
     """
-    codes = range(1, _LETTERS_AND_SIGNS)
-    chars = [char for char in map(chr, codes) if expand(rules, char) == char != " "]
-    chars = [char for char in chars if not "\ud800" <= char <= "\udfff"]
+    table = all_expansions(rules)
+    codes = [*range(1, 0xD800), *range(0xE000, _LETTERS_AND_SIGNS)]
+    chars = [char for char in map(chr, codes) if table.get(char, char) == char != " "]
     asked = tf_text.FastWordpieceTokenizer(
         ["[UNK]", "a", "##a"], token_out_type=tf.int32
     )
@@ -356,8 +429,7 @@ def _separated_anyway(rules: WordRules) -> frozenset[str]:
         ids = asked.tokenize(tf.constant([f"0{char}0" for char in chars]))
         several = ids.row_lengths().numpy() > 1
     apart = {char for char, found in zip(chars, several, strict=True) if found}
-    ideographs = () if rules.tokenize_chinese_chars else characters()
-    return frozenset(apart.union(filter(is_chinese, ideographs)))
+    return frozenset(apart.union(c for c in IDEOGRAPHS if " " not in table[c]))
 
 
 def _stand_ins(tokens: Iterable[str], apart: frozenset[str]) -> dict[str, str]:
@@ -370,10 +442,18 @@ def _stand_ins(tokens: Iterable[str], apart: frozenset[str]) -> dict[str, str]:
     return dict(zip(held, map(chr, _PRIVATE), strict=False))
 
 
-def _changes(apart: frozenset[str], stand_ins: Mapping[str, str]) -> dict[str, str]:
+def _changes(
+    apart: frozenset[str], stand_ins: Mapping[str, str], rules: WordRules
+) -> dict[str, str]:
     """Returns the exceptions to the rules for the normalizer."""
-    private = map(chr, _PRIVATE if stand_ins else ())
-    return {char: stand_ins.get(char, _NO_CHARACTER) for char in (*apart, *private)}
+    # Private characters of the text are kept by Google's rules alone.
+    private = map(chr, _PRIVATE if stand_ins and rules.google_rules else ())
+    table = all_expansions(rules)
+    forms = {char: table.get(char, char) for char in (*apart, *private)}
+    return {
+        char: "".join(stand_ins.get(part, _NO_CHARACTER) for part in text)
+        for char, text in forms.items()
+    }
 
 
 # === Offsets ===

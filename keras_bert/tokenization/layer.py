@@ -29,7 +29,7 @@ class BertTokenizerLayer(keras.layers.Layer):
         padding: True pads to the longest row of a batch, "max_length" to `max_length`.
         strip_accents: None follows `do_lower_case`.
         tokenize_chinese_chars: make every CJK ideograph a separate word.
-        special_tokens: other spellings, as in `BertTokenizer`.
+        special_tokens: other spellings, and any other arguments of `BertTokenizer`.
         **kwargs: `name` and others of `keras.layers.Layer`.
 
     Example:
@@ -47,7 +47,7 @@ class BertTokenizerLayer(keras.layers.Layer):
         padding: bool | str = True,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
-        special_tokens: dict[str, str] | None = None,
+        special_tokens: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,13 +79,8 @@ class BertTokenizerLayer(keras.layers.Layer):
             **kwargs: further arguments of the constructor.
         """
         max_length = tokenizer.model_max_length if max_length is None else max_length
-        return cls(
-            tokenizer.tokens,
-            max_length=max_length,
-            special_tokens=tokenizer.special_tokens,
-            **tokenizer.rules._asdict(),
-            **kwargs,
-        )
+        options = _options(tokenizer) | {"max_length": max_length}
+        return cls(tokenizer.base_tokens, **options, **kwargs)
 
     def call(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Encodes a batch.
@@ -108,15 +103,23 @@ class BertTokenizerLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, the vocabulary included."""
-        host = self.tokenizer
         return {
             **super().get_config(),
-            "vocabulary": host.tokens,
+            "vocabulary": self.tokenizer.base_tokens,
             "max_length": self.max_length,
             "padding": self.padding,
-            "special_tokens": host.special_tokens,
-            **host.rules._asdict(),
+            **_options(self.tokenizer),
         }
+
+
+def _options(host: BertTokenizer) -> dict[str, Any]:
+    """Returns a tokenizer's settings as arguments of the layer."""
+    settings = host.settings()
+    named = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+    return {
+        **{name: settings.pop(name) for name in named},
+        "special_tokens": settings,
+    }
 
 
 def _is_pair(inputs: Any) -> bool:

@@ -2,7 +2,7 @@
 
 `FastBertNormalizer` rewrites text code point by code point with a table: a trie of
 UTF-8 sequences whose values are places in a pool of strings. Its own tables deviate
-from Google's rules; this one is made from `rules.expand`.
+from Google's rules and from transformers; this one is made from `rules.expand`.
 
 Sources: fast_bert_normalizer_model.fbs and darts_clone_trie_wrapper.h in
 tensorflow/text, which define the format.
@@ -15,7 +15,7 @@ from unicodedata import category
 import numpy as np
 
 from keras_bert.extras import require
-from keras_bert.tokenization.rules import WordRules, expand, is_chinese
+from keras_bert.tokenization.rules import IDEOGRAPHS, WordRules, expand_all
 
 _CHANGED = 1 << 30
 _LENGTH_BITS = 6
@@ -37,7 +37,7 @@ def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray
     Returns:
         uint8 `(bytes,)`, for `tensorflow_text.FastBertNormalizer`.
     """
-    table = {char: text.encode() for char, text in _expansions(rules).items()}
+    table = {char: text.encode() for char, text in _changed(rules).items()}
     table |= {char: text.encode() for char, text in changes.items()}
     pool, values = bytearray(), {}
     places: dict[bytes, int] = {}
@@ -51,24 +51,49 @@ def normalizer_model(rules: WordRules, changes: Mapping[str, str]) -> np.ndarray
     return _serialize(_double_array(values), nul, bytes(pool))
 
 
-@cache
-def _expansions(rules: WordRules) -> dict[str, str]:
-    found = ((char, expand(rules, char)) for char in characters())
-    return {c: text for c, text in found if text != c and not _separate(c, text)}
+# Where the rules separate a character, but tensorflow-text might not. It is no space:
+# added tokens are looked for in the result, and may have spaces next to them.
+BOUNDARY = "\x0b"
+
+
+def _changed(rules: WordRules) -> dict[str, str]:
+    found = all_expansions(rules).items()
+    return {
+        char: _with_boundaries(char, text)
+        for char, text in found
+        if text != char and not _separate(char, text)
+    }
 
 
 def _separate(char: str, text: str) -> bool:
-    known = char.isascii() or is_chinese(char)
+    known = char.isascii() or char in IDEOGRAPHS
     return known and text == (" " if char.isspace() else f" {char} ")
 
 
+def _with_boundaries(char: str, text: str) -> str:
+    return text if char.isspace() else text.replace(" ", BOUNDARY)
+
+
 @cache
-def characters() -> list[str]:
-    """The characters that rules may change: assigned ones, and the CJK blocks."""
+def all_expansions(rules: WordRules) -> dict[str, str]:
+    """Returns what becomes of each character that rules may change.
+
+    For Google's rules they are those that Python knows, and the CJK blocks.
+    """
     # Planes 4 to 13 are empty, 15 and 16 for private use.
-    chars = map(chr, [*range(0x40000), *range(0xE0000, 0xF0000)])
-    unused = ("Cn", "Co", "Cs")
-    return [c for c in chars if category(c) not in unused or is_chinese(c)]
+    planes = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0x110000)]
+    kinds = {char: category(char) for char in map(chr, planes)}
+    private = [char for char, kind in kinds.items() if kind == "Co"]
+    unused = ("Cn", "Co") if rules.google_rules else ("Co",)
+    chars = [c for c, kind in kinds.items() if kind not in unused or c in IDEOGRAPHS]
+    removed = {} if rules.google_rules else dict.fromkeys(private, "")
+    return removed | dict(zip(chars, expand_all(rules, chars), strict=True))
+
+
+def ideographs_apart(rules: WordRules) -> list[str]:
+    """Returns the ideographs that are words of their own."""
+    table = all_expansions(rules)
+    return [char for char in sorted(IDEOGRAPHS) if " " in table[char]]
 
 
 def _double_array(values: Mapping[bytes, int]) -> np.ndarray:

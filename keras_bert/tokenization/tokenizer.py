@@ -1,7 +1,7 @@
 """The host tokenizer: text to model inputs and back."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -9,35 +9,35 @@ from typing import Any, overload
 import numpy as np
 
 from keras_bert.errors import InputError, UnknownNameError, choose
+from keras_bert.hub import local_path
+from keras_bert.tokenization.added_tokens import AddedTokens
 from keras_bert.tokenization.encoding import Special, as_lists, assemble, width_of
 from keras_bert.tokenization.files import lines_of
 from keras_bert.tokenization.rules import WordRules
-from keras_bert.tokenization.tokenizer_files import (
-    CONFIG_FILE,
-    FAST_FILE,
-    config_text,
-    fast_text,
-    find_vocab,
-    read_settings,
-    vocabulary_text,
-    write_files,
-)
 from keras_bert.tokenization.truncation import Cutter
-from keras_bert.tokenization.vocab import (
+from keras_bert.tokenization.vocab import count_words, load_vocab, train_vocab
+from keras_bert.tokenization.wordpiece import GOOGLE_WORD_LENGTH, WordPiece
+from keras_bert.tokenizer_files import folder_texts, vocabulary_text, write_files
+from keras_bert.tokenizer_folder import (
+    NO_LIMIT,
+    PREFIX,
     SPECIAL_TOKENS,
-    VOCAB_FILE,
-    count_words,
-    load_vocab,
-    train_vocab,
+    WORD_LENGTH,
+    AddedToken,
+    TokenizerFolder,
+    read_folder,
 )
-from keras_bert.tokenization.wordpiece import WordPiece
+
+_HUB_FILES = ("*.json", "*.txt")
+_EXTRA = ("additional_special_tokens", "extra_special_tokens")
 
 
 class BertTokenizer:
-    """Turns text into BERT's inputs, exactly by Google's rules.
+    """Turns text into BERT's inputs, as transformers 5 does.
 
-    Special tokens in text are not recognized: a literal "[MASK]" is the words "[",
-    "mask", "]". Words longer than 200 characters are unknown.
+    Special and other added tokens are found in text: "[MASK]" is one token. With
+    `google_rules`, as pretraining data are made, the five tokens named below are not,
+    and characters and long words are treated as in Google's Python code.
 
     Args:
         vocab_file: path of a `vocab.txt`, or the tokens in the order of their ids.
@@ -45,7 +45,16 @@ class BertTokenizer:
             vocabularies.
         strip_accents: None follows `do_lower_case`.
         tokenize_chinese_chars: make every CJK ideograph a separate word.
+        clean_text: drop control characters.
+        google_rules: follow Google's code where transformers differs from it.
+        split_special_tokens: do not look for special tokens in text.
+        continuing_subword_prefix: begins the tokens that continue a word.
+        max_word_length: longer words, in characters, are unknown. None is 100, or 200
+            with `google_rules`.
         model_max_length: positions of the model; the default of `max_length`.
+        added_tokens: tokens to look for in text before it is split into words; those
+            not in the vocabulary get the next ids. Strings, mappings or `AddedToken`s
+            of transformers. None are those below, as far as the vocabulary has them.
         **special_tokens: other spellings of `pad_token`, `unk_token`, `cls_token`,
             `sep_token` and `mask_token`.
 
@@ -59,7 +68,8 @@ class BertTokenizer:
         >>> tokenizer("Running")["input_ids"]
         array([[2, 5, 6, 3]], dtype=int32)
 
-    Source: `FullTokenizer` in google-research/bert, tokenization.py.
+    Sources: `BertTokenizer` in huggingface/transformers; `FullTokenizer` in
+    google-research/bert, tokenization.py.
     """
 
     def __init__(
@@ -69,21 +79,84 @@ class BertTokenizer:
         *,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
+        clean_text: bool = True,
+        google_rules: bool = False,
+        split_special_tokens: bool = False,
+        continuing_subword_prefix: str = PREFIX,
+        max_word_length: int | None = None,
         model_max_length: int = 512,
+        added_tokens: Iterable[Any] | None = None,
         **special_tokens: str,
     ) -> None:
         for name in special_tokens:
             choose("special token", name, SPECIAL_TOKENS)
         if isinstance(vocab_file, str | os.PathLike):
-            self.tokens = load_vocab(vocab_file)
-        else:
-            self.tokens = list(vocab_file)
+            vocab_file = load_vocab(vocab_file)
+        self.tokens = list(vocab_file)
+        self._base = len(self.tokens)  # without added tokens
         self.vocab = {token: index for index, token in enumerate(self.tokens)}
-        self.rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
+        self._words = dict(self.vocab)
+        self.rules = WordRules(
+            do_lower_case,
+            strip_accents,
+            tokenize_chinese_chars,
+            clean_text,
+            google_rules,
+        )
+        self.split_special_tokens = split_special_tokens
+        self.continuing_subword_prefix = continuing_subword_prefix
+        default = GOOGLE_WORD_LENGTH if google_rules else WORD_LENGTH
+        self.max_word_length = max_word_length or default
         self.model_max_length = model_max_length
         self.special_tokens = SPECIAL_TOKENS | special_tokens
+        if added_tokens is None:
+            found = TokenizerFolder(self.tokens, self.special_tokens)
+            added_tokens = found.added_tokens
+        self._added: dict[str, AddedToken] = {}
+        self._add(map(AddedToken.of, added_tokens))
         self._require("pad_token", "unk_token", "cls_token", "sep_token")
-        self._wordpiece = WordPiece(self.vocab, self.rules, self.unk_token_id)
+
+    def _add(self, tokens: Iterable[AddedToken]) -> int:
+        """Adds tokens; returns how many were not added already, as they are."""
+        tokens = [t for t in tokens if t.content]
+        changed = 0
+        for token in tokens:
+            changed += self._added.get(token.content) != token
+            self._added[token.content] = token
+            if token.content not in self.vocab:
+                self.vocab[token.content] = len(self.tokens)
+                self.tokens.append(token.content)
+        self._wordpiece = WordPiece(
+            self._words,
+            self.rules,
+            self.vocab.get(self.special_tokens["unk_token"], 0),
+            AddedTokens(self.tokens_in_text, self.rules),
+            self.continuing_subword_prefix,
+            self.max_word_length,
+        )
+        return changed
+
+    @property
+    def base_tokens(self) -> list[str]:
+        """The vocabulary without the tokens that were added to it."""
+        return self.tokens[: self._base]
+
+    @property
+    def added_tokens(self) -> dict[AddedToken, int]:
+        """The added tokens and their ids, in the order of ids."""
+        found = {token: self.vocab[token.content] for token in self._added.values()}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    @property
+    def tokens_in_text(self) -> dict[AddedToken, int]:
+        """The added tokens that are looked for in text."""
+        named = self.special_tokens.values() if self.rules.google_rules else ()
+        return {
+            token: index
+            for token, index in self.added_tokens.items()
+            if token.content not in named
+            and not (token.special and self.split_special_tokens)
+        }
 
     def _require(self, *names: str) -> None:
         tokens = [self.special_tokens[name] for name in names]
@@ -97,12 +170,12 @@ class BertTokenizer:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **overrides: Any) -> "BertTokenizer":
-        """Loads a tokenizer from a directory.
+        """Loads a tokenizer: the one that transformers' `AutoTokenizer` loads.
 
         Args:
-            path: a directory with `vocab.txt` (or `tokenizer.json`) and optionally
-                `tokenizer_config.json`, saved by this package, by Hugging Face or by
-                Google; or a vocabulary file.
+            path: a directory with `tokenizer.json` or `vocab.txt` and what belongs to
+                them (`tokenizer_config.json`, `special_tokens_map.json`,
+                `added_tokens.json`), or a vocabulary file; or `hf://org/name`.
             **overrides: arguments of the constructor, instead of the stored ones.
 
         Returns:
@@ -110,11 +183,11 @@ class BertTokenizer:
 
         Raises:
             MissingFileError: no such directory, or no vocabulary in it.
-            InputError: a file in it is invalid.
+            InputError: a file in it is invalid, or asks for what this package does
+                not have.
         """
-        path = Path(path)
-        folder = path.parent if path.is_file() else path
-        return cls(find_vocab(path), **read_settings(folder) | overrides)
+        found = read_folder(local_path(path, _HUB_FILES))
+        return cls(found.tokens, **found.settings | overrides)
 
     @classmethod
     def train(
@@ -152,13 +225,80 @@ class BertTokenizer:
             ['lower']
         """
         rules = WordRules(do_lower_case, strip_accents, tokenize_chinese_chars)
-        counts = count_words(lines_of(source), rules)
+        counts = count_words(lines_of(source), rules._replace(google_rules=True))
         tokens = train_vocab(counts, vocab_size, **trainer)
         return cls(tokens, **rules._asdict(), model_max_length=model_max_length)
 
     def __reduce__(self) -> tuple:
         # Without the caches, which another process fills again.
-        return partial(type(self), self.tokens, **self._settings()), ()
+        return partial(type(self), self.base_tokens, **self.settings()), ()
+
+    # === Added tokens ===
+
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Adds tokens, which are found in text as a whole.
+
+        Those that the vocabulary lacks get the next ids: resize the model's embeddings
+        with `model.resize_token_embeddings(len(tokenizer))`.
+
+        Args:
+            new_tokens: a token or a list of them: strings, or `AddedToken`s of
+                transformers (or mappings with their fields), which say how the token is
+                looked for.
+            special_tokens: the tokens are special: `decode` drops them.
+
+        Returns:
+            The number of tokens added, or changed.
+
+        Raises:
+            InputError: a token is none of these.
+
+        Example:
+            >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"]
+            >>> tokenizer = BertTokenizer(vocab)
+            >>> tokenizer.add_tokens(["<e1>", "<e2>"])
+            2
+            >>> tokenizer.tokenize("a<e1>b"), len(tokenizer)
+            (['a', '<e1>', 'b'], 8)
+        """
+        several = isinstance(new_tokens, list | tuple)
+        several = several and not isinstance(new_tokens, AddedToken)
+        tokens = [
+            AddedToken.of(token, special=special_tokens)
+            for token in (new_tokens if several else [new_tokens])
+        ]
+        if special_tokens:
+            tokens = [token._replace(special=True) for token in tokens]
+        return self._add(tokens)
+
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """Adds special tokens, and gives them their names.
+
+        Args:
+            special_tokens_dict: tokens by name, `pad_token` and so on, and a list as
+                `additional_special_tokens`.
+
+        Returns:
+            The number of tokens added, or changed.
+
+        Raises:
+            UnknownNameError: there is no such name.
+
+        Example:
+            >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]
+            >>> tokenizer = BertTokenizer(vocab)
+            >>> tokenizer.add_special_tokens({"mask_token": "<mask>"})
+            1
+            >>> tokenizer.mask_token_id
+            5
+        """
+        values = dict(special_tokens_dict)
+        for name in values:
+            choose("special token", name, (*SPECIAL_TOKENS, *_EXTRA))
+        extra = [token for name in _EXTRA for token in values.pop(name, ())]
+        named = {k: AddedToken.of(v, special=True) for k, v in values.items()}
+        self.special_tokens |= {k: token.content for k, token in named.items()}
+        return self.add_tokens([*named.values(), *extra], special_tokens=True)
 
     # === Special tokens ===
 
@@ -194,12 +334,13 @@ class BertTokenizer:
     @property
     def all_special_ids(self) -> list[int]:
         """The ids of all special tokens in the vocabulary."""
-        present = (self.vocab.get(t) for t in self.special_tokens.values())
-        return [index for index in present if index is not None]
+        added = (token.content for token in self._added.values() if token.special)
+        names = dict.fromkeys((*self.special_tokens.values(), *added))
+        return [self.vocab[name] for name in names if name in self.vocab]
 
     @property
     def vocab_size(self) -> int:
-        """The number of ids."""
+        """The number of ids, those of added tokens included."""
         return len(self.tokens)
 
     def __len__(self) -> int:
@@ -274,14 +415,16 @@ class BertTokenizer:
 
     def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
         """Joins tokens: `##` pieces to the token before them, others by spaces."""
-        return " ".join(tokens).replace(" ##", "").strip()
+        inside = f" {self.continuing_subword_prefix}"
+        return " ".join(tokens).replace(inside, "").strip()
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Returns the text of ids, normalized like the vocabulary.
 
         Args:
             ids: ids of one sequence.
-            skip_special_tokens: drop [CLS], [SEP], [PAD], [MASK] and [UNK].
+            skip_special_tokens: drop [CLS], [SEP], [PAD], [MASK], [UNK] and other
+                special tokens.
         """
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
         kept = [int(index) for index in ids if int(index) not in skipped]
@@ -364,6 +507,11 @@ class BertTokenizer:
             array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=int32)
         """
         max_length = self.model_max_length if max_length is None else max_length
+        if padding == "max_length" and max_length >= NO_LIMIT:
+            raise InputError(
+                "Expected max_length with padding='max_length': the tokenizer has no "
+                "model_max_length."
+            )
         cut = Cutter(truncation, max_length, stride, text_pairs is not None)
         columns = 4 if return_offsets_mapping or is_split_into_words else 1
         pairs = zip(*as_lists(texts, text_pairs, is_split_into_words), strict=True)
@@ -393,15 +541,10 @@ class BertTokenizer:
 
     def _read(self, text: str | Sequence[str], columns: int) -> np.ndarray:
         """Returns tokens as rows of numbers: id, begin, end, word; or the id alone."""
-        parts = [text] if isinstance(text, str) else text
-        for part in parts:
-            if not isinstance(part, str):
-                raise InputError(
-                    f"Expected a string, received {type(part).__name__}: {part!r:.60}."
-                )
         if columns > 1:
-            return self._wordpiece.spans(parts)
-        return np.array(self.text_to_ids(parts[0]), np.int32).reshape(-1, 1)
+            return self._wordpiece.spans([text] if isinstance(text, str) else text)
+        ids = self.text_to_ids(text if isinstance(text, str) else text[0])
+        return np.array(ids, np.int32).reshape(-1, 1)
 
     # === Files ===
 
@@ -420,12 +563,7 @@ class BertTokenizer:
         Raises:
             ExistingOutputError: a file exists and `overwrite` is False.
         """
-        fast = fast_text(self.vocab, self.rules, self.special_tokens)
-        texts = {
-            CONFIG_FILE: config_text(self._settings()),
-            FAST_FILE: fast,
-            VOCAB_FILE: vocabulary_text(self.tokens),
-        }
+        texts = folder_texts(TokenizerFolder(self.base_tokens, self.settings()))
         return write_files(Path(path), texts, overwrite)
 
     def save_vocabulary(self, file: str | Path, overwrite: bool = False) -> Path:
@@ -438,7 +576,14 @@ class BertTokenizer:
         (written,) = write_files(file.parent, {file.name: text}, overwrite)
         return written
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, except for the vocabulary."""
-        settings = self.rules._asdict() | self.special_tokens
-        return settings | {"model_max_length": self.model_max_length}
+        return {
+            **self.rules._asdict(),
+            "split_special_tokens": self.split_special_tokens,
+            "continuing_subword_prefix": self.continuing_subword_prefix,
+            "max_word_length": self.max_word_length,
+            "model_max_length": self.model_max_length,
+            "added_tokens": [token._asdict() for token in self.added_tokens],
+            **self.special_tokens,
+        }

@@ -1,21 +1,17 @@
 """Vocabularies: their files, and learning them from counted words."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_bert.errors import ConfigError, InputError, MissingFileError
-from keras_bert.tokenization.rules import WordRules, chunks
-
-VOCAB_FILE = "vocab.txt"
-SPECIAL_TOKENS = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
+from keras_bert.tokenization.rules import WordRules
+from keras_bert.tokenizer_folder import (
+    SPECIAL_TOKENS,
+    read_object,
+    read_vocabulary,
+    tokens_by_id,
+)
 
 
 def load_vocab(path: str | Path) -> list[str]:
@@ -37,33 +33,9 @@ def load_vocab(path: str | Path) -> list[str]:
             f"Expected a vocabulary file at {path}, found none. "
             "Give the path of a vocab.txt, one token per line."
         )
-    try:
-        text = path.read_bytes().decode("utf-8")
-        tokens = _json_tokens(text) if path.suffix == ".json" else _lines(text)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"Expected a WordPiece vocabulary in UTF-8 in {path}: {error}."
-        ) from error
-    if not tokens:
-        raise InputError(
-            f"The vocabulary {path} is empty; expected one token per line."
-        )
-    return tokens
-
-
-def _lines(text: str) -> list[str]:
-    # Only "\n" ends a line: two tokens of the Chinese vocabulary are other
-    # line breaks of Unicode.
-    lines = text.split("\n")
-    return [line.strip() for line in lines[: -1 if lines[-1] == "" else None]]
-
-
-def _json_tokens(text: str) -> list[str]:
-    ids = json.loads(text)["model"]["vocab"]
-    tokens = [""] * (max(ids.values()) + 1)
-    for token, index in ids.items():
-        tokens[index] = token
-    return tokens
+    if path.suffix == ".json":
+        return tokens_by_id(read_object(path).get("model"), path)
+    return read_vocabulary(path)
 
 
 def count_words(lines: Iterable[str], rules: WordRules) -> Counter[str]:
@@ -81,6 +53,7 @@ def count_words(lines: Iterable[str], rules: WordRules) -> Counter[str]:
         [('a', 2)]
     """
     seen: Counter[str] = Counter()
+    chunks = rules.chunks
     for line in lines:
         seen.update(chunks(line))
     counts: Counter[str] = Counter()

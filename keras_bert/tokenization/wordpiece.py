@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.tokenization.rules import WordRules, chunk_spans, chunks
+from keras_bert.tokenization.added_tokens import AddedTokens
+from keras_bert.tokenization.rules import WordRules
+from keras_bert.tokenizer_folder import PREFIX, WORD_LENGTH
 
-MAX_WORD_LENGTH = 200  # characters; Google's limit, a longer word is unknown
+GOOGLE_WORD_LENGTH = 200  # characters; a longer word is unknown to Google's code
 _CACHED = 1 << 17
 
 
@@ -46,30 +48,48 @@ class WordPiece:
         vocab: token to id.
         rules: how text is normalized and split into words.
         unk_id: the id of unknown words.
+        added: tokens to look for before.
+        prefix: of tokens that continue a word.
+        max_word_length: in characters; a longer word is unknown.
     """
 
-    def __init__(self, vocab: Mapping[str, int], rules: WordRules, unk_id: int) -> None:
+    def __init__(
+        self,
+        vocab: Mapping[str, int],
+        rules: WordRules,
+        unk_id: int,
+        added: AddedTokens | None = None,
+        prefix: str = PREFIX,
+        max_word_length: int = WORD_LENGTH,
+    ) -> None:
         self._rules = rules
         self._unk_id = unk_id
         self._longest = max(map(len, vocab), default=0)
+        self._max_word_length = max_word_length
         self._first = vocab
-        self._inside = {t[2:]: i for t, i in vocab.items() if t.startswith("##")}
+        begin = len(prefix)
+        self._inside = {t[begin:]: i for t, i in vocab.items() if t.startswith(prefix)}
         self._word_ids = _Cache(self._split_word_to_ids)
-        self._chunk_ids = _Cache(self._split_chunk_to_ids)
-        self._chunk = _Cache(self._split_chunk)
+        self._added = added or AddedTokens({}, rules)
+        # Text is cut where no token can reach across, and what is between is cached.
+        cut = self._added.within_chunks
+        self._units = rules.chunks if cut else _whole
+        self._unit_ids = _remembered(self._split_to_ids, cut)
+        cut = cut and self._added.keep_spaces
+        self._unit_spans = rules.chunk_spans if cut else _whole_span
+        self._unit = _remembered(self._split_to_spans, cut)
 
     def ids(self, text: str) -> list[int]:
         """Returns the ids of a text."""
-        found = map(self._chunk_ids.__getitem__, chunks(text))
-        return list(chain.from_iterable(found))
+        return list(chain.from_iterable(map(self._unit_ids, self._units(text))))
 
     def ragged_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ids of all texts in one array, and where each text begins."""
         ids: list[int] = []
         splits = [0]
-        recall = self._chunk_ids.__getitem__
+        recall, units = self._unit_ids, self._units
         for text in texts:
-            ids.extend(chain.from_iterable(map(recall, chunks(text))))
+            ids.extend(chain.from_iterable(map(recall, units(text))))
             splits.append(len(ids))
         return np.array(ids, np.int32), np.array(splits, np.int64)
 
@@ -83,11 +103,11 @@ class WordPiece:
             int32 `(tokens, 4)`: the id, begin and end in code points of its part, and
             the index of its part.
         """
-        found = [list(chunk_spans(text)) for text in texts]
+        found = [list(self._unit_spans(text)) for text in texts]
         counts = [len(chunks) for chunks in found]
         parts = np.repeat(np.arange(len(found), dtype=np.int32), counts)
         begins = np.array([begin for _, begin in chain(*found)], np.int32)
-        pieces = [self._chunk[chunk] for chunk, _ in chain(*found)]
+        pieces = [self._unit(unit) for unit, _ in chain(*found)]
         sizes = np.array([len(piece) // 3 for piece in pieces], np.int64)
         table = np.empty((sizes.sum(), 4), np.int32)
         flat = np.fromiter(chain.from_iterable(pieces), np.int32, 3 * len(table))
@@ -96,28 +116,47 @@ class WordPiece:
         table[:, 3] = np.repeat(parts, sizes)
         return table
 
-    def _split_chunk_to_ids(self, chunk: str) -> tuple[int, ...]:
-        words = self._rules.words(chunk)
+    def _split_to_ids(self, text: str) -> tuple[int, ...]:
+        if not self._added:
+            return self._ids_of_words(text)
+        found: list[int] = []
+        for piece in self._added.split(text):
+            special = piece.token is not None
+            found += (piece.token,) if special else self._ids_of_words(piece.text)
+        return tuple(found)
+
+    def _ids_of_words(self, text: str) -> tuple[int, ...]:
+        words = self._rules.words(text)
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
 
-    def _split_chunk(self, chunk: str) -> tuple[int, ...]:
-        """Returns the ids of a chunk, each followed by its begin and end."""
-        return tuple(
-            number
-            for text, origins in self._rules.split(chunk)
-            for piece in _located(*self._split_word(text), origins)
-            for number in piece
-        )
+    def _split_to_spans(self, text: str) -> tuple[int, ...]:
+        """Returns the ids of a text, each followed by its begin and end."""
+        if not self._added:
+            return tuple(self._spans_of_words(text, range(len(text))))
+        found: list[int] = []
+        for part, origins, token in self._added.split(text):
+            if token is None:
+                found += self._spans_of_words(part, origins)
+            else:
+                found += token, origins[0], origins[-1] + 1
+        return tuple(found)
+
+    def _spans_of_words(self, text: str, places: Sequence[int]) -> Iterator[int]:
+        for word, origins in self._rules.split(text):
+            for piece in _located(*self._split_word(word), origins):
+                index, begin, last = piece
+                yield from (index, places[begin], places[last] + 1)
 
     def _split_word_to_ids(self, word: str) -> tuple[int, ...]:
         return tuple(self._split_word(word)[0])
 
     def _split_word(self, word: str) -> tuple[Sequence[int], Sequence[int]]:
         """Returns the ids of a word and where each piece ends in it."""
-        if word in self._first and len(word) <= MAX_WORD_LENGTH:
+        limit = self._max_word_length
+        if word in self._first and len(word) <= limit:
             return (self._first[word],), (len(word),)  # most words of running text
         ids, ends, start, vocab = [], [], 0, self._first
-        while start < len(word) <= MAX_WORD_LENGTH:
+        while start < len(word) <= limit:
             end = self._longest_match(word, start, vocab)
             if end == start:
                 break
@@ -137,6 +176,18 @@ class WordPiece:
 def _located(
     ids: Sequence[int], ends: Sequence[int], origins: Sequence[int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Yields (id, begin, end), in the text that the word came from."""
+    """Yields (id, first, last character), in the text that the word came from."""
     for index, start, end in zip(ids, [0, *ends], ends, strict=False):
-        yield index, origins[start], origins[end - 1] + 1
+        yield index, origins[start], origins[end - 1]
+
+
+def _whole(text: str) -> tuple[str, ...]:
+    return (text,)
+
+
+def _whole_span(text: str) -> tuple[tuple[str, int], ...]:
+    return ((text, 0),)
+
+
+def _remembered(function: Callable[[str], Any], cache: bool) -> Callable[[str], Any]:
+    return _Cache(function).__getitem__ if cache else function

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from keras_bert import BertConfig, BertForSequenceClassification, BertTokenizer
 from keras_bert.errors import InputError, UnknownNameError
 from keras_bert.tokenization import BertTokenizerLayer, InGraphTokenizer
-from keras_bert.tokenization.rules import WordRules, expand
+from keras_bert.tokenization.normalizer import all_expansions
+from keras_bert.tokenization.rules import WordRules
 from tests.bounds import assert_close
 from tests.paths import shared
 
@@ -86,9 +87,14 @@ def same(got: dict[str, tf.Tensor], expected: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
+@pytest.fixture(
+    scope="module",
+    params=[(True, False), (False, False), (True, True)],
+    ids=["uncased", "cased", "google"],
+)
 def both(request) -> Tokenizers:
-    return Tokenizers(BertTokenizer(VOCAB, request.param))
+    lower, google = request.param
+    return Tokenizers(BertTokenizer(VOCAB, lower, google_rules=google))
 
 
 def test_hostile_text_alone_and_together(both):
@@ -243,10 +249,12 @@ def test_saved_model_holds_the_vocabulary(tmp_path, both):
         np.testing.assert_array_equal(got["input_ids"], expected["input_ids"])
 
 
+@pytest.mark.parametrize("google", [False, True])
 @pytest.mark.parametrize("rules", [(True, False, True), (False, True, False)])
-def test_other_rules(rules):
+def test_other_rules(rules, google):
     lower, strip, chinese = rules
     settings = {"strip_accents": strip, "tokenize_chinese_chars": chinese}
+    settings["google_rules"] = google
     vocab = [*VOCAB, "é", "##中", "中文", "##文", "##\U00020001"]
     both = Tokenizers(BertTokenizer(vocab, lower, **settings))
     strings = [*HOSTILE, "a中文a 中文 文 É中\U00020001 \U00100000中 x\U00100001"]
@@ -299,8 +307,9 @@ def test_long_words_among_others(both):
 
 def test_no_character_becomes_more_than_three():
     for rules in map(WordRules, (True, False, True), (None, True, False)):
-        parts = (expand(rules, chr(code)) for code in range(0x30000))
-        assert max(len(text.replace(" ", "")) for text in parts) <= 3
+        for google in (False, True):
+            parts = all_expansions(rules._replace(google_rules=google)).values()
+            assert max(len(text.replace(" ", "")) for text in parts) <= 3
 
 
 def test_in_a_data_pipeline(both):

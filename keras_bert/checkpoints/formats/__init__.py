@@ -15,9 +15,9 @@ from typing import Any
 from keras_bert import families
 from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Checkpoint
-from keras_bert.checkpoints.hub import HUB, is_name, local_path
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
+from keras_bert.hub import HUB, is_name, local_path
 
 FORMATS = ("google", "huggingface", "keras", "model_garden", "keras_hub")
 READ_ONLY = ("huggingface_tf",)
@@ -109,8 +109,9 @@ def copy_tokenizer(
     """
     own = getattr(module(to), "copy_tokenizer", None)
     if own is not None:
-        settings = files.tokenizer_settings(tokenizer_files, given)
-        own(tokenizer_files, folder, config, settings)
+        found = files.read_tokenizer(tokenizer_files, config, given)
+        if found is not None:
+            own(found, folder, config)
         return
     describe = to not in BARE
     files.copy_tokenizer(

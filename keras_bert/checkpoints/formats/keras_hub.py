@@ -8,8 +8,8 @@ classes are named after the family and the task.
 Source: keras_hub `models/*/*.py`, `utils/preset_utils.py`.
 """
 
+import logging
 import math
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,17 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families.family import Family
+from keras_bert.tokenizer_files import vocabulary_text
+from keras_bert.tokenizer_folder import DEFAULTS, SPECIAL_TOKENS, TokenizerFolder
+
+log = logging.getLogger(__name__)
 
 FORMAT = "keras_hub"
 LIBRARY = "KerasHub"
 CONFIG, TASK, METADATA = "config.json", "task.json", "metadata.json"
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor.json"
 WEIGHTS, TASK_WEIGHTS = "model.weights.h5", "task.weights.h5"
-VOCABULARY, VOCAB = "assets/tokenizer/vocabulary.txt", "vocab.txt"
+VOCABULARY = "assets/tokenizer/vocabulary.txt"
 OURS = "keras_bert"  # our key in metadata.json
 
 GELU_ADVICE = (
@@ -382,26 +386,25 @@ def _unplaced(config: Config) -> dict[str, Any]:
 # === Tokenizer ===
 
 
-def copy_tokenizer(
-    tokenizer_files: Iterable[Path],
-    folder: Path,
-    config: Config,
-    settings: Mapping[str, Any],
-) -> None:
+def copy_tokenizer(found: TokenizerFolder, folder: Path, config: Config) -> None:
     """Writes the vocabulary and KerasHub's tokenizer and preprocessor.
 
     Args:
-        tokenizer_files: the source's, of which the vocabulary is used.
+        found: the source's tokenizer.
         folder: a preset that `write` wrote.
         config: gives the maximum length.
-        settings: `do_lower_case` and `strip_accents` of the source's tokenizer.
     """
-    found = (file for file in tokenizer_files if files.tokenizer_name(file) == VOCAB)
-    vocabulary = next(found, None)
-    if vocabulary is None:
-        return
     (folder / VOCABULARY).parent.mkdir(parents=True)
-    shutil.copyfile(vocabulary, folder / VOCABULARY)
+    text = vocabulary_text(found.all_tokens)
+    (folder / VOCABULARY).write_text(text, "utf-8", newline="\n")
+    settings = DEFAULTS | found.settings
+    named = {settings[name] for name in SPECIAL_TOKENS}
+    others = [t.content for t in found.added_tokens if t.content not in named]
+    if others:
+        log.warning(
+            "KerasHub's tokenizer does not look for added tokens in text: %s.",
+            ", ".join(others[:9]),
+        )
     family = families.of(config)
     tokenizer = _tokenizer(family, settings)
     files.write_json(folder / TOKENIZER, tokenizer)

@@ -63,7 +63,7 @@ def read(version: Path) -> dict[str, Any]:
 
 def _tokenizer(tokenizer: BertTokenizer) -> dict[str, Any]:
     facts = {"vocab_size": len(tokenizer)}
-    return facts | tokenizer.rules._asdict() | tokenizer.special_tokens
+    return facts | tokenizer.settings()
 
 
 def _signature(function: Callable) -> dict[str, dict]:

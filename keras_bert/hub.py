@@ -1,6 +1,7 @@
-"""Checkpoints of the Hugging Face Hub: `hf://org/name`."""
+"""Checkpoints and tokenizers of the Hugging Face Hub: `hf://org/name`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_bert.errors import CheckpointError, MissingExtraError
@@ -21,11 +22,12 @@ def is_name(text: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", text) is not None
 
 
-def local_path(path: str | Path) -> Path:
+def local_path(path: str | Path, patterns: Sequence[str] = HUB_FILES) -> Path:
     """Returns a local path, downloading `hf://org/name` first.
 
     Args:
         path: a local path, or `hf://org/name`.
+        patterns: of the files to download; by default those of a model.
 
     Raises:
         MissingExtraError: `huggingface_hub` is not installed.
@@ -42,8 +44,9 @@ def local_path(path: str | Path) -> Path:
             "pip install huggingface_hub, or give a local directory."
         ) from error
     try:
-        folder = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
-        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))):
+        folder = Path(snapshot_download(name, allow_patterns=list(patterns)))
+        weights = any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))
+        if patterns == HUB_FILES and not weights:
             snapshot_download(name, allow_patterns=list(HUB_OTHERS))
         return folder
     except Exception as error:  # of the network, of the hub, of the name
