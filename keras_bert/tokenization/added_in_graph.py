@@ -55,6 +55,11 @@ class GraphSearch(tf.Module):
         self._word = f"[{_WORD}{_STAND_IN if is_normal else ''}]"
         self._apart = apart
 
+    def occurs(self, texts: tf.Tensor) -> tf.Tensor:
+        """Tells whether any text has any of the tokens."""
+        pattern = f"(?s).*{self._pattern}.*"
+        return tf.reduce_any(tf.strings.regex_full_match(texts, pattern))
+
     def split(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Cuts texts.
 

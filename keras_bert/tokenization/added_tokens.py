@@ -63,6 +63,10 @@ class _Search:
     def __bool__(self) -> bool:
         return bool(self._tokens)
 
+    def occurs(self, text: str) -> bool:
+        """Whether a text has any of the tokens."""
+        return bool(self._tokens) and self._pattern.search(text) is not None
+
     def __call__(self, text: str) -> Iterator[tuple[int, int, int]]:
         """Yields begin, end and id of each token."""
         done = 0
@@ -120,8 +124,12 @@ class AddedTokens:
         self.within_chunks = not any(set(t.content) & set(SPACES) for t in tokens)
         self.keep_spaces = not any(t.lstrip or t.rstrip for t in tokens)
 
-    def __bool__(self) -> bool:
-        return bool(self._in_text) or bool(self._in_normal)
+    def occur_in(self, text: str) -> bool:
+        """Whether there may be any in a text."""
+        if self._in_text.occurs(text):
+            return True
+        normal = self._rules.normalize(text)[0] if self._in_normal else ""
+        return self._in_normal.occurs(normal)
 
     def split(self, text: str) -> list[Piece]:
         """Returns the added tokens of a text, and the text between them."""

@@ -6,8 +6,8 @@ tokenizer, except for text with two spacing combining marks in non-canonical ord
 which no known language uses.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -153,12 +153,8 @@ class InGraphTokenizer(tf.Module):
         ordinary = self._is_ordinary(texts)
         every = tf.reduce_all(ordinary)
         texts = tf.cond(every, lambda: texts, lambda: self._clean(texts, ordinary))
-        if self._in_text is None:
-            return self._read_text(texts, every, places)
-        pieces, found = self._in_text.split(texts)
-        others = tf.where(found.values < 0, pieces.values, "")
-        inner = self._read_text(others, every, places)
-        return merged(pieces, found, inner, "UTF8_CHAR")
+        read = partial(self._read_text, every=every, places=places)
+        return _around(self._in_text, texts, read, "UTF8_CHAR")
 
     def _read_text(
         self, texts: tf.Tensor, every: tf.Tensor, places: bool
@@ -190,12 +186,8 @@ class InGraphTokenizer(tf.Module):
         self, normal: tf.Tensor, every: tf.Tensor, places: bool
     ) -> RaggedTokens:
         """Returns the tokens of normalized texts, with places in bytes."""
-        if self._in_normal is None:
-            return self._read_words(normal, every, places)
-        pieces, found = self._in_normal.split(normal)
-        others = tf.where(found.values < 0, pieces.values, "")
-        inner = self._read_words(others, every, places)
-        return merged(pieces, found, inner, "BYTE")
+        read = partial(self._read_words, every=every, places=places)
+        return _around(self._in_normal, normal, read, "BYTE")
 
     def _read_words(
         self, normal: tf.Tensor, every: tf.Tensor, places: bool
@@ -361,6 +353,25 @@ def _search(tokens: Searched, rules: WordRules | None) -> GraphSearch | None:
         return None
     apart = None if rules is None else char_class(map(ord, ideographs_apart(rules)))
     return GraphSearch(tokens, apart)
+
+
+def _around(
+    search: GraphSearch | None,
+    texts: tf.Tensor,
+    read: Callable[[tf.Tensor], RaggedTokens],
+    unit: str,
+) -> RaggedTokens:
+    """Returns the added tokens of texts, and what is read between them."""
+    if search is None:
+        return read(texts)
+
+    def split() -> RaggedTokens:
+        pieces, found = search.split(texts)
+        others = tf.where(found.values < 0, pieces.values, "")
+        return merged(pieces, found, read(others), unit)
+
+    # Most texts have none.
+    return tf.cond(search.occurs(texts), split, lambda: read(texts))
 
 
 def _wordpiece(host: BertTokenizer, stand_ins: Mapping[str, str]) -> Any:

@@ -137,7 +137,7 @@ class WordRules(NamedTuple):
         # What Python takes for whitespace is in words if control characters are kept.
         return expanded.split() if self.clean_text else _WORD.findall(expanded)
 
-    def normalize(self, text: str) -> tuple[str, list[int]]:
+    def normalize(self, text: str) -> tuple[str, Sequence[int]]:
         """Returns a text after normalization, and the origin of each character.
 
         Words are not split yet, apart from ideographs.
@@ -146,6 +146,8 @@ class WordRules(NamedTuple):
             >>> WordRules().normalize("É?中")
             ('e? 中 ', [0, 1, 2, 2, 2])
         """
+        if text.isascii() and text.isprintable():
+            return self._cased(text), range(len(text))
         chars, origins = self._in_context(text)
         table = normal_forms(self)
         parts = [table[ord(char)] for char in chars]

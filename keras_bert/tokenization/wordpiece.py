@@ -117,7 +117,7 @@ class WordPiece:
         return table
 
     def _split_to_ids(self, text: str) -> tuple[int, ...]:
-        if not self._added:
+        if not self._added.occur_in(text):
             return self._ids_of_words(text)
         found: list[int] = []
         for piece in self._added.split(text):
@@ -131,7 +131,7 @@ class WordPiece:
 
     def _split_to_spans(self, text: str) -> tuple[int, ...]:
         """Returns the ids of a text, each followed by its begin and end."""
-        if not self._added:
+        if not self._added.occur_in(text):
             return tuple(self._spans_of_words(text, range(len(text))))
         found: list[int] = []
         for part, origins, token in self._added.split(text):
