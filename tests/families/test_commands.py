@@ -29,7 +29,6 @@ SIZES = dict(
 )
 IDS = ("input_ids", "attention_mask", "token_type_ids")
 WITHOUT_TEXT = {"Roberta": "byte_level_bpe", "XLMRoberta": "sentencepiece"}
-SLOW = pytest.param("XLMRoberta", marks=pytest.mark.slow)
 
 
 def _model(name: str):
@@ -95,7 +94,7 @@ def test_distilbert_is_tuned_and_evaluated(distilbert, tmp_path):
     assert json.loads(scored.out)["examples"] == len(TEXTS)
 
 
-@pytest.mark.parametrize("prefix", ["Roberta", SLOW])
+@pytest.mark.parametrize("prefix", WITHOUT_TEXT)
 def test_without_their_tokenizer_others_are_served_on_ids(prefix, tmp_path):
     kind, model = WITHOUT_TEXT[prefix], _model(f"{prefix}ForSequenceClassification")
     model.save_pretrained(tmp_path / "it")
