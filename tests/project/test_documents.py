@@ -5,6 +5,7 @@ reason -->`; it is skipped here, with that reason.
 """
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -213,3 +214,11 @@ def test_the_ten_lines_run_twice(tmp_path, monkeypatch):
 def test_every_replacement_is_of_something():
     code = "".join(block.text for blocks in BLOCKS.values() for block in blocks)
     assert [text for text in SMALLER if text not in code] == []
+
+
+def test_no_block_goes_unseen():
+    text = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+    languages = set(re.findall(r"^ *```(\w+)", text, re.M))
+    assert languages <= {"bash", "python", "json", "diff"}
+    seen = sum(len(blocks) for blocks in BLOCKS.values())
+    assert len(re.findall(r"^ *```(?:bash|python)$", text, re.M)) == seen
