@@ -150,18 +150,8 @@ def filled(
         log.warning("%s: left out %d blank row%s", name, blank, "s" * (blank > 1))
     if not found:
         raise InputError(f"Expected at least one example in {name}; it has none.")
-    without = {
-        "text": [e for e in found if e.text is None],
-        "label": [e for e in found if labeled and e.label is None],
-    }
-    for what, bare in without.items():
-        if bare:
-            raise InputError(
-                f"Expected a {what} in every row of {name}. Received: none in row "
-                f"{_some([str(e.row) for e in bare])}. Fill them in, or remove these "
-                "rows. A second text, if there is that column, is needed too; nan is "
-                "no label."
-            )
+    _refuse("text", [e for e in found if e.text is None], name)
+    _refuse("label", [e for e in found if labeled and e.label is None], name)
     lists = [e for e in found if isinstance(e.label, tuple)]
     if len(lists) not in (0, len(found)):
         raise InputError(
@@ -169,6 +159,16 @@ def filled(
             f"lists in {len(lists)} of {len(found)} rows, first in row {lists[0].row}."
         )
     return found
+
+
+def _refuse(missing: str, examples: Sequence[Example], name: str) -> None:
+    if examples:
+        raise InputError(
+            f"Expected a {missing} in every row of {name}. Received: none in row "
+            f"{_some([str(e.row) for e in examples])}. Fill them in, or remove these "
+            "rows. A second text, if there is that column, is needed too; nan is no "
+            "label."
+        )
 
 
 def _some(items: Sequence[str]) -> str:

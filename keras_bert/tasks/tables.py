@@ -4,7 +4,6 @@ The one reader of all commands that take texts or labeled data. It reads comma- 
 tab-separated values, JSON lines, Parquet, and plain text with one text per line.
 """
 
-import codecs
 import csv
 import io
 import json
@@ -21,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from keras_bert.errors import InputError, MissingFileError, UnknownNameError, choose
 from keras_bert.extras import require
-from keras_bert.strings import is_text
+from keras_bert.tasks.text_lines import check_encoding, text_lines
 
 STDIN = "-"
 # Of characters in one field; that of the csv module, 131,072, is for no text at all.
@@ -91,7 +90,7 @@ class Table:
             )
         if self.delimiter is not None:
             self._check_delimiter(DELIMITERS.get(self.delimiter, self.delimiter))
-        _check_encoding(self.encoding)
+        check_encoding(self.encoding)
         path = Path(self.path)
         if self.path != STDIN and (path.is_dir() or not path.exists()):
             raise MissingFileError(f"Expected a file at {path}; none is there.")
@@ -203,19 +202,9 @@ def _listed(names: Sequence[str]) -> str:
     return f"{printable}{more}" if names else "nothing"
 
 
-# === Lines of text ===
+# === Formats ===
 
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        b"a".decode(encoding)
-    except UnicodeDecodeError:
-        pass  # of several bytes per character
-    except (LookupError, ValueError) as error:
-        raise InputError(
-            "Expected the name of an encoding, such as utf-8, utf-16, gb18030 or "
-            f"cp1252. Received: {encoding!r}."
-        ) from error
+_Places = Iterator[tuple[str, Cells]]
 
 
 @contextmanager
@@ -234,83 +223,8 @@ def _opened(table: Table) -> Iterator[BinaryIO]:
 
 
 def _lines(table: Table, newline: str) -> Iterator[str]:
-    """Yields the lines of a file with their line ends, all of them text."""
     with _opened(table) as file:
-        # Undecodable bytes become surrogates, so that their line is known.
-        text = io.TextIOWrapper(file, table.encoding, "surrogateescape", newline)
-        number = 0
-        try:
-            for number, line in enumerate(text, 1):
-                if "\0" in line or not is_text(line):
-                    raise _not_text(table, number, line)
-                yield line.removeprefix("\ufeff") if number == 1 else line
-        except UnicodeError as error:
-            raise _not_text(table, number + 1, "") from error
-        finally:
-            text.detach()  # standard input stays open
-
-
-# What a file begins with that is no text in UTF-8: its encoding, or what it is.
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-_BINARY = {
-    b"\x1f\x8b": "compressed by gzip",
-    b"BZh": "compressed by bzip2",
-    b"\xfd7zXZ": "compressed by xz",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd",
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"PAR1": "a Parquet file",
-}
-
-
-def _not_text(table: Table, number: int, line: str) -> InputError:
-    utf8 = codecs.lookup(table.encoding).name in ("utf-8", "utf-8-sig")
-    raw = line.encode("utf-8", "surrogateescape") if utf8 else b""
-    binary = [what for mark, what in _BINARY.items() if raw.startswith(mark)]
-    if binary and number == 1:
-        return InputError(
-            f"Expected text in {table.name}. Received: a file that is {binary[0]}. "
-            "Unpack it or save it as text first."
-        )
-    likely = _likely_encoding(raw)
-    advice = f"It may be {likely}: pass" if likely else "Pass its encoding, for example"
-    name = likely or ("gb18030" if utf8 else "utf-8")
-    found = "a NUL character" if "\0" in line else "other bytes"
-    return InputError(
-        f"Expected text encoded as {table.encoding} in {table.name}. Received: {found} "
-        f'in line {number}. {advice} encoding="{name}" (--encoding {name}).'
-    )
-
-
-def _likely_encoding(raw: bytes) -> str | None:
-    """Returns the encoding of bytes that are not text in UTF-8, if it shows."""
-    marked = [name for mark, name in _MARKS.items() if raw.startswith(mark)]
-    if marked:
-        return marked[0]
-    zeros = raw[0::2].count(0), raw[1::2].count(0)
-    if 4 * max(zeros) > len(raw):
-        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
-    high = [len(run) for run in re.findall(rb"[\x80-\xff]+", raw)]
-    if not high:
-        return None
-    # Letters with accents mostly stand alone; Chinese characters have two bytes.
-    if max(high) == 1:
-        return "cp1252"
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return None
-    return "gb18030"
-
-
-# === Formats ===
-
-_Places = Iterator[tuple[str, Cells]]
+        yield from text_lines(file, table.encoding, newline, name=table.name)
 
 
 def _delimited_rows(
@@ -399,12 +313,12 @@ def _other_form(
     if table.kind == "tsv" and first.lstrip().startswith('"') and fits(delimiter):
         return f" {_QUOTED}"
     others = [mark for mark in "\t;|," if mark != delimiter and fits(mark)]
-    shown = repr(others[0])[1:-1] if others else ""
+    if not others:
+        return ""
+    shown = others[0].replace("\t", "\\t")
     return (
-        f" Its fields seem to be separated by {shown!r}: pass "
-        f"delimiter={shown!r} (--delimiter '{shown}')."
-        if others
-        else ""
+        f" Its fields seem to be separated by '{shown}': pass delimiter='{shown}' "
+        f"(--delimiter '{shown}')."
     )
 
 
