@@ -290,7 +290,7 @@ def save_pretrained(
     """Writes a model as a directory; see `PreTrainedModel.save_pretrained`.
 
     Args:
-        model: has `config`, `parts_held` and `weights`.
+        model: has `config`, `parts_held` and `merged_weights`.
         path: the directory; it appears whole or not at all.
         format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         tokenizer: has `save_pretrained`; written next to the weights.
@@ -309,8 +309,8 @@ def save_pretrained(
     limit = files.parse_size(max_shard_size)
     body = families.of(model.config).body(model.config)
     rows = _rows(model.config, dict.fromkeys((*body, *model.parts_held)))
-    variables = {v.path: _tensor(v) for v in model.weights}
-    tensors = translate(variables, rows, "keras", format, model.config)
+    weights = {path: _tensor(x) for path, x in model.merged_weights().items()}
+    tensors = translate(weights, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:
         name = type(model).__name__
         options = {"file_format": file_format, "max_shard_size": limit}
@@ -320,13 +320,12 @@ def save_pretrained(
     return Path(path)
 
 
-def _tensor(variable: Any) -> Tensor:
-    from keras import ops
+def _tensor(weight: Any) -> Tensor:
+    from keras import backend, ops
 
-    dtype = np.dtype(variable.dtype) if variable.dtype != "bfloat16" else _bfloat16()
-    return Tensor(
-        tuple(variable.shape), dtype, lambda: ops.convert_to_numpy(variable.value)
-    )
+    name = backend.standardize_dtype(weight.dtype)
+    dtype = np.dtype(name) if name != "bfloat16" else _bfloat16()
+    return Tensor(tuple(weight.shape), dtype, lambda: ops.convert_to_numpy(weight))
 
 
 def _bfloat16() -> np.dtype:

@@ -6,11 +6,12 @@ by the sum of weights over all replicas, so the number means the same whatever
 the padding and the number of devices.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
 
+from keras_bert.errors import InputError
 from keras_bert.layers.fused import crossentropy
 from keras_bert.layers.replicas import sum_over_replicas
 
@@ -31,10 +32,24 @@ def spread(weights: Tensor, values: Tensor) -> Tensor:
 class WeightedMean(keras.losses.Loss):
     """A loss that is `sum(weights * values) / sum(weights)` over all replicas.
 
-    Subclasses define `each(labels, outputs)`, the values, and `counts(labels,
-    shape)`, which of them count: it follows from the labels and the shape of the
-    outputs alone, so that a batch can be counted before the model has seen it.
+    Subclasses define `each(labels, outputs)`, the values, `counts(labels, shape)`,
+    which of them count, and `valid(labels, classes)`, which labels there are. A label
+    that is not valid makes the loss NaN. Counts follow from the labels and the shape of
+    the outputs alone, so that a batch can be counted before the model has seen it.
+
+    Attributes:
+        takes: which labels are valid, in words; `last` is the largest class.
     """
+
+    takes: ClassVar[str]
+
+    def kind(self, labels: Tensor, shape: Shape) -> "WeightedMean":
+        """Returns the loss of these labels, given the shape of the outputs."""
+        return self
+
+    def label_shape(self, shape: Shape) -> Shape:
+        """Returns the shape of labels, given that of the outputs."""
+        return shape
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -56,6 +71,10 @@ class WeightedMean(keras.losses.Loss):
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         raise NotImplementedError
 
+    def valid(self, labels: Tensor, classes: Any) -> Tensor:
+        """Returns which labels are valid, by operators that NumPy has too."""
+        raise NotImplementedError
+
     def get_config(self) -> dict:
         return {"name": self.name}
 
@@ -65,9 +84,56 @@ def _as_wide(labels: Tensor, shape: Shape) -> bool:
     return len(labels.shape) == len(shape) and labels.shape[-1] == shape[-1]
 
 
-def _classes(labels: Tensor, shape: Shape) -> Tensor:
-    """Gives integer labels the shape of the logits without their last axis."""
-    return ops.reshape(ops.cast(labels, "int32"), shape[:-1])
+def _signed(labels: Tensor) -> Tensor:
+    """Gives labels a dtype that holds -100 and all they held before."""
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    small = dtype in ("bool", "int8", "int16", "uint8", "uint16")
+    return ops.cast(labels, "int32") if small else labels
+
+
+def _shaped(labels: Tensor, shape: Shape) -> Tensor:
+    """Gives labels the shape of what is learned.
+
+    Raises:
+        InputError: the shapes differ, other than by a last axis of one.
+    """
+    if not fits(labels.shape, shape):
+        raise InputError(
+            f"Expected labels of shape {tuple(shape)}. Received: "
+            f"{tuple(labels.shape)}. Give one label for each output that learns."
+        )
+    return ops.reshape(_signed(labels), shape)
+
+
+def fits(given: Shape, wanted: Shape) -> bool:
+    """Whether labels have a shape, where it is known; a last axis of one may differ.
+
+    Example:
+        >>> fits((4, 1), (4,)), fits((4,), (None, 1)), fits((4, 2), (4,))
+        (True, True, False)
+    """
+    if getattr(given, "rank", 0) is None:
+        return True  # a graph knows no better
+    *shorter, longer = sorted((list(given), list(wanted)), key=len)
+    extra = longer[len(shorter[0]) :]
+    known = (
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(*shorter, longer, strict=False)
+    )
+    return extra in ([], [1], [None]) and not any(known)
+
+
+def _is_class(labels: Tensor, classes: Any) -> Tensor:
+    """Returns which labels number one of some classes, by operators alone."""
+    if not isinstance(classes, int):
+        classes = ops.cast(classes, labels.dtype)
+    known = (labels >= 0) & (labels < classes)
+    is_float = "float" in keras.backend.standardize_dtype(labels.dtype)
+    return known & (labels % 1 == 0) if is_float else known
+
+
+def _nan_unless(valid: Tensor, values: Tensor) -> Tensor:
+    return ops.where(valid, values, float("nan"))
 
 
 def _next_tokens(labels: Tensor) -> Tensor:
@@ -75,7 +141,7 @@ def _next_tokens(labels: Tensor) -> Tensor:
 
     Labels keep their places, so that weights stay theirs.
     """
-    labels = ops.cast(labels, "int32")
+    labels = _signed(labels)
     none = ops.full_like(labels[:, :1], IGNORED)
     return ops.concatenate([none, labels[:, 1:]], axis=1)
 
@@ -99,17 +165,28 @@ class Crossentropy(WeightedMean):
         0.6931471824645996
     """
 
+    takes = "from 0 to {last}, or -100 to ignore one"
+
     def __init__(self, name: str = "crossentropy"):
         super().__init__(name=name)
 
+    def label_shape(self, shape: Shape) -> Shape:
+        return tuple(shape[:-1])
+
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        labels = ops.maximum(_classes(labels, ops.shape(outputs)), 0)
-        rows = ops.reshape(outputs, (-1, ops.shape(outputs)[-1]))
-        values = crossentropy(rows, ops.reshape(labels, (-1,)))
-        return ops.reshape(values, ops.shape(labels))
+        shape = ops.shape(outputs)
+        labels, classes = _shaped(labels, self.label_shape(shape)), shape[-1]
+        known = ops.where(_is_class(labels, classes), labels, 0)
+        rows = ops.reshape(outputs, (-1, classes))
+        values = crossentropy(rows, ops.reshape(ops.cast(known, "int32"), (-1,)))
+        values = ops.reshape(values, self.label_shape(shape))
+        return _nan_unless(self.valid(labels, classes), values)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
-        return ops.cast(_classes(labels, shape) != IGNORED, "float32")
+        return ops.cast(_shaped(labels, self.label_shape(shape)) != IGNORED, "float32")
+
+    def valid(self, labels: Tensor, classes: Any) -> Tensor:
+        return _is_class(labels, classes) | (labels == IGNORED)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -135,32 +212,47 @@ class NextTokenCrossentropy(Crossentropy):
 class SquaredError(WeightedMean):
     """Squared error of a regression; labels `(batch,)` or `(batch, labels)`."""
 
+    takes = "that are finite numbers"
+
     def __init__(self, name: str = "squared_error"):
         super().__init__(name=name)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        labels = ops.reshape(ops.cast(labels, "float32"), ops.shape(outputs))
+        labels = ops.cast(_shaped(labels, ops.shape(outputs)), "float32")
         return ops.square(labels - outputs)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return ops.ones(shape, "float32")
 
+    def valid(self, labels: Tensor, classes: Any) -> Tensor:
+        return labels * 0 == 0
+
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class BinaryCrossentropy(WeightedMean):
-    """Cross-entropy of labels that are each on or off; both `(batch, labels)`."""
+    """Cross-entropy of labels that are each on or off; both `(batch, labels)`.
+
+    Labels are 0, 1, or a probability between; -100 is ignored.
+    """
+
+    takes = "from 0 to 1, or -100 to ignore one"
 
     def __init__(self, name: str = "binary_crossentropy"):
         super().__init__(name=name)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        labels = ops.cast(labels, "float32")
+        labels = ops.cast(_shaped(labels, ops.shape(outputs)), "float32")
+        known = ops.where(labels == IGNORED, 0.0, labels)
         # max(x, 0) - x z + log(1 + exp(-|x|)): no overflow for any logit.
-        values = ops.relu(outputs) - outputs * labels
-        return values + ops.softplus(-ops.abs(outputs))
+        values = ops.relu(outputs) - outputs * known
+        values = values + ops.softplus(-ops.abs(outputs))
+        return _nan_unless(self.valid(labels, None), values)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
-        return ops.ones(shape, "float32")
+        return ops.cast(_shaped(labels, shape) != IGNORED, "float32")
+
+    def valid(self, labels: Tensor, classes: Any) -> Tensor:
+        return ((labels >= 0) & (labels <= 1)) | (labels == IGNORED)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -174,12 +266,12 @@ class ClassificationLoss(WeightedMean):
         super().__init__(name=name)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        return self._kind(labels, outputs.shape).each(labels, outputs)
+        return self.kind(labels, outputs.shape).each(labels, outputs)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
-        return self._kind(labels, shape).counts(labels, shape)
+        return self.kind(labels, shape).counts(labels, shape)
 
-    def _kind(self, labels: Tensor, shape: Shape) -> WeightedMean:
+    def kind(self, labels: Tensor, shape: Shape) -> WeightedMean:
         return (BinaryCrossentropy if _as_wide(labels, shape) else Crossentropy)()
 
 
@@ -188,24 +280,29 @@ class Accuracy(keras.metrics.Mean):
     """Share of labels that the largest logit names; -100 is ignored.
 
     Labels as wide as the logits are each on or off, and right when the logit has
-    their sign.
+    their sign. A label out of range, or a logit that is NaN, makes it NaN.
     """
 
     def __init__(self, name: str = "accuracy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
+        self._direction = "up"  # for callbacks that monitor it
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Returns which answers are right, and which count."""
         logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
+        shape = ops.shape(logits)
         if _as_wide(labels, logits.shape):
-            right = ops.cast((logits > 0) == (labels > 0), "float32")
-            return right, ops.ones_like(right)
-        labels = _classes(labels, ops.shape(logits))
-        best = ops.cast(ops.argmax(logits, axis=-1), "int32")
-        return (
-            ops.cast(best == labels, "float32"),
-            ops.cast(labels != IGNORED, "float32"),
-        )
+            loss, first = BinaryCrossentropy(), logits
+            labels = _shaped(labels, shape)
+            right = (logits > 0) == (ops.cast(labels, "float32") > 0.5)
+        else:
+            loss, first = Crossentropy(), logits[..., 0]
+            labels = _shaped(labels, shape[:-1])
+            best = ops.argmax(logits, axis=-1)
+            right = ops.cast(best, "int32") == ops.cast(labels, "int32")
+        valid = loss.valid(labels, shape[-1]) & ~ops.isnan(first)
+        values = _nan_unless(valid, ops.cast(right, "float32"))
+        return values, loss.counts(labels, shape)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None

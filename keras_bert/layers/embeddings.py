@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_bert.layers.base import Layer
 from keras_bert.layers.fused import project
+from keras_bert.layers.lookup import sum_of_rows
 from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
@@ -44,7 +45,7 @@ class Embeddings(Layer):
         dropout_seed: see `DropoutSeed`.
 
     Returns:
-        `(batch, seq, embedding)`.
+        `(batch, seq, embedding)`; NaN for a token with a number out of range.
 
     Source: Devlin et al. 2018 (arXiv:1810.04805) figure 2; `embedding_postprocessor`
     in Google's `modeling.py`.
@@ -75,8 +76,9 @@ class Embeddings(Layer):
         dropout_seed: Tensor,
         training: bool = False,
     ) -> Tensor:
-        hidden = self.word_embeddings(input_ids)  # (batch, seq, embedding)
-        if self.token_type_embeddings:
-            hidden = hidden + self.token_type_embeddings(token_type_ids)
-        hidden = self.layer_norm(hidden + self.position_embeddings(position_ids))
-        return self.dropout(hidden, dropout_seed, training=training)
+        hidden = sum_of_rows(  # (batch, seq, embedding)
+            (self.word_embeddings, input_ids),
+            (self.token_type_embeddings, token_type_ids),
+            (self.position_embeddings, position_ids),
+        )
+        return self.dropout(self.layer_norm(hidden), dropout_seed, training=training)

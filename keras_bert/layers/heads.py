@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_bert.layers import activations
 from keras_bert.layers.base import Layer
+from keras_bert.layers.lookup import inside, kept_inside, nan_unless
 from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
@@ -24,14 +25,15 @@ def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
         positions: integers `(batch, predictions)`.
 
     Returns:
-        `(batch, predictions, hidden)`.
+        `(batch, predictions, hidden)`; NaN for a position that is not in its row.
 
     Source: `gather_indexes` in Google's `run_pretraining.py`.
     """
     batch, seq, width = ops.shape(hidden)
     start = ops.arange(batch, dtype=positions.dtype)[:, None] * seq
     rows = ops.reshape(hidden, (batch * seq, width))  # (batch seq) hidden
-    return ops.take(rows, positions + start, axis=0)
+    taken = ops.take(rows, kept_inside(positions, seq) + start, axis=0)
+    return nan_unless(inside(positions, seq), taken)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

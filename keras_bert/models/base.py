@@ -25,6 +25,7 @@ class BaseModel(Composite, keras.Model):
         name: name of the model.
     """
 
+    choices: ClassVar[bool] = False  # inputs have an axis of choices
     input_names: ClassVar[tuple[str, ...]] = (*ENCODER_INPUTS, "cls_positions")
 
     def __init__(
@@ -46,14 +47,13 @@ class BaseModel(Composite, keras.Model):
         return super().__call__(self.check(inputs), *args, **kwargs)
 
     def check(self, inputs: Any) -> dict[str, Any]:
-        """Returns inputs by name; refuses rows too long, and ids out of range.
+        """Returns inputs by name; refuses what cannot be used, where it can be seen.
 
         Raises:
-            InputError: naming the input, what it holds and what it may hold.
+            InputError: naming the input, row, column, value and what it may hold.
         """
-        inputs = model_inputs.named(inputs)
-        model_inputs.check(inputs, self.config)
-        return inputs
+        rank = 2 + self.choices
+        return model_inputs.check(model_inputs.named(inputs, rank), self.config, rank)
 
     def complete(
         self, inputs: Any, names: Iterable[str] | None = None
@@ -64,7 +64,7 @@ class BaseModel(Composite, keras.Model):
             inputs: see `PreTrainedModel`.
             names: which of them; None takes all.
         """
-        inputs, names = model_inputs.named(inputs), names or self.input_names
+        inputs, names = self.check(inputs), names or self.input_names
         return model_inputs.complete(inputs, self.config, names)
 
     # === Files ===

@@ -1,13 +1,16 @@
-"""Keras files of flat models, as versions before 0.2 wrote them.
+"""What Keras files hold: the layers of a model, or of a flat one.
 
-There a model was one list of layers, which Keras' files hold by class and number; now
-the encoder is a model of its own and layers are held by name.
+Before version 0.2 a model was one list of layers, which Keras' files hold by class and
+number; now the encoder is a model of its own and layers are held by name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
+
+from keras_bert.errors import CheckpointError
 
 
 def is_flat(store: Any) -> bool:
@@ -20,6 +23,47 @@ def is_flat(store: Any) -> bool:
     if path is None:
         return False
     return store.has_path(f"{path}/layers/embeddings".lstrip("/"))
+
+
+def refuse_other_layers(model: Any, path: str | Path) -> None:
+    """Refuses a file of another model, of which Keras would read what fits.
+
+    Args:
+        model: a model of this package that is to read the file.
+        path: a `.weights.h5` file; others are left to Keras.
+
+    Raises:
+        CheckpointError: the file and the model do not have the same layers.
+    """
+    import h5py
+
+    if not str(path).endswith(".weights.h5") or not h5py.is_hdf5(path):
+        return
+    with h5py.File(path) as file:
+        if "layers/embeddings" in file:
+            return  # of a flat model
+        differences = [
+            *_differences(model, file),
+            *_differences(model.encoder, file.get("encoder", {})),
+        ]
+    if differences:
+        raise CheckpointError(
+            f"Expected a file of the layers of a {type(model).__name__}. Received: "
+            f"{path}, {', '.join(differences)}. Load it into a model of the class that "
+            "wrote it, or pass skip_mismatch=True to read what fits."
+        )
+
+
+def _differences(model: keras.Model, group: Mapping[str, Any]) -> list[str]:
+    """Lists layers that only a group of the file has, or only the model."""
+    found = set(group) - {"vars", "optimizer"}
+    layers = {
+        name for name, x in vars(model).items() if isinstance(x, keras.layers.Layer)
+    }
+    surplus = {name for name in found if getattr(model, name, None) is None}
+    return [f"with {name}" for name in sorted(surplus)] + [
+        f"without {name}" for name in sorted(layers - found)
+    ]
 
 
 def flat_layers(model: Any) -> list[keras.layers.Layer]:

@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Self
 import keras
 
 from keras_bert.config import Config
-from keras_bert.errors import ConfigError
 from keras_bert.families.family import Family
 from keras_bert.models import quantization, resizing
 from keras_bert.models.base import BaseModel
 from keras_bert.models.encoder import Encoded, Encoder
-from keras_bert.models.flat_files import flat_layers, is_flat
+from keras_bert.models.flat_files import flat_layers, is_flat, refuse_other_layers
 from keras_bert.models.training import Trainable
 
 Tensor = Any
@@ -49,7 +48,6 @@ class PreTrainedModel(BaseModel, Trainable):
 
     family: ClassVar[Family]
     kind: ClassVar[str]  # of head, a key of `Family.heads`
-    choices: ClassVar[bool] = False  # inputs have an axis of choices
     # Outputs are computed token by token, of tokens in any order.
     per_token: ClassVar[bool] = False
     _reads_flat_file = False
@@ -64,6 +62,7 @@ class PreTrainedModel(BaseModel, Trainable):
         **options: Any,
     ):
         super().__init__(config, dtype=dtype, seed=seed, name=name)
+        del self.quantize  # Keras' wrapper, which knows other modes
         self._options = options
         pooler = "pooler" in self.parts_held
         self.encoder = Encoder(config, pooler, dtype=dtype, seed=seed)
@@ -134,6 +133,7 @@ class PreTrainedModel(BaseModel, Trainable):
 
     resize_token_embeddings = resizing.resize_token_embeddings
     quantize = quantization.quantize
+    merged_weights = quantization.merged_weights
 
     # === Files ===
 
@@ -158,6 +158,23 @@ class PreTrainedModel(BaseModel, Trainable):
             self._reads_flat_file = False
             return flat_layers(self)
         return super().layers
+
+    def load_weights(
+        self, filepath: str | Path, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Loads a `.weights.h5` file of a model of this class; see `keras.Model`.
+
+        Args:
+            filepath: the file.
+            skip_mismatch: read what fits, of a file of another model too.
+            **kwargs: further arguments of Keras' method.
+
+        Raises:
+            CheckpointError: the file is of another model; nothing is loaded.
+        """
+        if not skip_mismatch:
+            refuse_other_layers(self, filepath)
+        super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def load_own_variables(self, store: Any) -> None:
         """Prepares for what Keras then does: reading the file layer by layer."""
@@ -244,13 +261,6 @@ class PreTrainedModel(BaseModel, Trainable):
             ConfigError: the model is quantized.
         """
         from keras_bert.loading import save_pretrained
-
-        mode = quantization.mode_of(self)
-        if mode:
-            raise ConfigError(
-                f"Expected weights in floats for a checkpoint. Received: {mode}. "
-                "Save it before it is quantized, or use .keras."
-            )
 
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options

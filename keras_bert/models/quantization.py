@@ -1,8 +1,9 @@
-"""Weights in eight or four bits, by Keras' own quantized layers."""
+"""Weights in other forms: in eight or four bits, or with adapters (LoRA)."""
 
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_bert.errors import ConfigError, choose
 
@@ -10,7 +11,7 @@ MODES = ("int8", "int4")
 _KINDS = (keras.layers.Dense, keras.layers.Embedding)
 
 
-def quantize(model: keras.Model, mode: str = "int8", **_: Any) -> None:
+def quantize(model: keras.Model, mode: str = "int8") -> None:
     """Stores dense kernels and embedding tables in fewer bits, in place.
 
     For inference; `.keras` files, `save_weights` and SavedModels keep it, and
@@ -50,6 +51,45 @@ def mode_of(model: keras.Model) -> str | None:
     """
     modes = (layer.quantization_mode for layer in _layers(model))
     return next((mode for mode in modes if mode), None)
+
+
+def merged_weights(model: keras.Model) -> dict[str, Any]:
+    """Returns every weight as the model applies it, by path.
+
+    Args:
+        model: a model of this package. A kernel or table and its adapter
+            (`enable_lora`) are one weight, as in checkpoints.
+
+    Raises:
+        ConfigError: the model is quantized.
+    """
+    if mode_of(model):
+        raise ConfigError(
+            f"Expected a model with weights in floats. Received: one in "
+            f"{mode_of(model)}. Do this before it is quantized."
+        )
+    weights = {weight.path: weight.value for weight in model.weights}
+    for layer in _layers(model):
+        if layer.lora_enabled:
+            weights |= _merged(layer)
+    return {path: x for path, x in weights.items() if "/lora_" not in path}
+
+
+def _merged(layer: Any) -> dict[str, Any]:
+    is_table = isinstance(layer, keras.layers.Embedding)
+    kind = "embeddings" if is_table else "kernel"
+    weight, a, b = (
+        getattr(layer, name)
+        for name in (f"_{kind}", f"lora_{kind}_a", f"lora_{kind}_b")
+    )
+    # In float32, where the layer's own sum would be in its compute dtype.
+    adapter = ops.matmul(a, b) * (layer.lora_alpha / layer.lora_rank)
+    return {weight.path: ops.cast(weight + adapter, weight.dtype)}
+
+
+def has_adapters(model: keras.Model) -> bool:
+    """Whether a layer of the model has an adapter."""
+    return any(layer.lora_enabled for layer in _layers(model))
 
 
 def _layers(model: keras.Model) -> list[Any]:

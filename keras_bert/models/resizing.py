@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from keras import ops
 
 from keras_bert.errors import InputError
+from keras_bert.models.quantization import merged_weights
 
 Model = TypeVar("Model", bound=Any)
 
@@ -34,7 +35,7 @@ def resize_token_embeddings(
 
     Raises:
         InputError: a size below one.
-        ConfigError: the pad token would be cut off.
+        ConfigError: the pad token would be cut off, or the model is quantized.
 
     Example:
         >>> from keras_bert import BertConfig, BertModel
@@ -49,7 +50,7 @@ def resize_token_embeddings(
         model.config.replace(vocab_size=size), model.seed if seed is None else seed
     )
     kept = min(size, model.config.vocab_size)
-    old = {variable.path: variable for variable in model.weights}
+    old = merged_weights(model)
     for variable in resized.weights:
         variable.assign(_filled(variable, old[variable.path], kept))
     return resized
@@ -66,6 +67,6 @@ def _rounded(size: int, multiple: int | None) -> int:
 
 def _filled(variable: Any, old: Any, kept: int) -> Any:
     """The old values, followed by what a new model has where there were none."""
-    if variable.shape == old.shape:
-        return old.value
-    return ops.concatenate([old.value[:kept], variable.value[kept:]])
+    if tuple(variable.shape) == tuple(old.shape):
+        return old
+    return ops.concatenate([old[:kept], variable.value[kept:]])

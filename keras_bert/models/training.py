@@ -1,18 +1,24 @@
 """Training by `compile()` and `fit()`: complete without arguments, inputs checked."""
 
-from collections.abc import Mapping
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_bert.axes import names
 from keras_bert.config import Config
-from keras_bert.losses import Objective
-from keras_bert.models.compilation import jit_compile_by_default
+from keras_bert.errors import InputError
+from keras_bert.losses import ClassificationLoss, Crossentropy, Objective, WeightedMean
+from keras_bert.models import compilation, labels
 from keras_bert.models.flat_files import flat_order
 from keras_bert.optimizers import AdamW, scale_float16
 
 Tensor = Any
+BATCH = ("x", "y", "sample_weight")
 
 
 class Trainable(keras.Model):
@@ -23,20 +29,171 @@ class Trainable(keras.Model):
         """Returns, by output, what is learned."""
         return {}
 
-    # Keras turns the arrays given to these into tensors before it calls the model, and
-    # an id out of range is then undefined on most devices.
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return super().fit(self._checked(x), *args, **kwargs)
+    # === Data ===
 
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return super().evaluate(self._checked(x), *args, **kwargs)
+    # Keras makes tensors of arrays before it calls the model. What is wrong with arrays
+    # is said before.
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        return super().fit(**self._checked(super().fit, args, kwargs))
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(self._checked(x), *args, **kwargs)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        return super().evaluate(**self._checked(super().evaluate, args, kwargs))
 
-    def _checked(self, x: Any) -> Any:
-        is_data = isinstance(x, Mapping | np.ndarray | list | tuple)
-        return self.check(x) if is_data else x
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(**self._checked(super().predict, args, kwargs))
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        given = self._checked(super().train_on_batch, args, kwargs)
+        return super().train_on_batch(**given)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        given = self._checked(super().test_on_batch, args, kwargs)
+        return super().test_on_batch(**given)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        given = self._checked(super().predict_on_batch, args, kwargs)
+        return super().predict_on_batch(**given)
+
+    def _outputs(self) -> list[str]:
+        """Returns the outputs that learn."""
+        return list(self.objectives(self.config))
+
+    def _checked(self, method: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+        """Returns the arguments of a method by name, its data checked."""
+        takes = inspect.signature(method)
+        given = dict(takes.bind(*args, **kwargs).arguments)
+        given.update(given.pop("kwargs", {}))
+        if given.get("_use_cached_eval_dataset"):
+            return given  # fit() has checked it
+        if "class_weight" in takes.parameters:
+            self._weigh_classes(given.pop("class_weight", None))
+        data = [given.get(name) for name in BATCH]
+        if "y" not in takes.parameters:  # labels among the inputs are not looked at
+            data = [labels.split(data, self._outputs())[0], None, None]
+        batch = self.checked_batch(*data)
+        given |= {k: v for k, v in zip(BATCH, batch, strict=True) if v is not None}
+        if given.get("validation_data") is not None:
+            data = keras.utils.unpack_x_y_sample_weight(given["validation_data"])
+            given["validation_data"] = self.checked_batch(*data)
+        return {name: x for name, x in given.items() if name in _names(takes)}
+
+    def checked_batch(
+        self, x: Any, y: Any = None, weights: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Returns inputs, labels and weights; refuses what is wrong with them.
+
+        Args:
+            x: inputs of the model, also with labels by the names of `transformers`;
+                what is no array, list or dict is returned as it is.
+            y, weights: as for `fit`.
+
+        Raises:
+            InputError: naming the input, row, column, value and what it may be.
+        """
+        if not (isinstance(x, str | Mapping | list | tuple) or hasattr(x, "shape")):
+            return x, y, weights  # a dataset, whose values come later
+        x, y, weights = labels.split((x, y, weights), self._outputs())
+        x = self.check(x)
+        rows = x["input_ids"].shape[0]
+        if rows == 0:
+            raise InputError("Expected at least one row. Received: none.")
+        return x, self._checked_labels(y, x), self._checked_weights(weights, y, rows)
+
+    def _checked_labels(self, y: Any, x: Mapping[str, Any]) -> Any:
+        learned = self._learned_outputs()
+        if y is None or not learned:
+            return y
+        if not isinstance(y, Mapping) and len(learned) == 1:
+            return next(iter(learned.values())).check(y, x)
+        if not isinstance(y, Mapping) or learned.keys() - y.keys():
+            raise InputError(
+                f"Expected labels of {', '.join(learned)}: a dict, or a list in this "
+                f"order. Received: {list(y) if isinstance(y, Mapping) else type(y)}."
+            )
+        checked = {name: value.check(y[name], x) for name, value in learned.items()}
+        return {**y, **checked}
+
+    def _checked_weights(self, weights: Any, y: Any, rows: int) -> Any:
+        check = partial(labels.check_weights, rows=rows)
+        if not isinstance(weights, Mapping):
+            return weights if weights is None else check(weights)
+        weights = {name: check(value) for name, value in weights.items()}
+        # Keras wants one for every output that has labels.
+        missing = y.keys() - weights.keys() if isinstance(y, Mapping) else ()
+        return {**dict.fromkeys(missing, np.ones(rows, "float32")), **weights}
+
+    def _learned_outputs(self) -> dict[str, labels.Learned]:
+        """Returns what the losses of this package learn, by output."""
+        objectives = self.objectives(self.config)
+        loss = self.loss if self.compiled else _by_output(objectives, "new_loss")
+        losses = loss if isinstance(loss, Mapping) else dict.fromkeys(objectives, loss)
+        sizes = self.family.sizes(self.config)
+        return {
+            output: labels.Learned(
+                "labels" if len(objectives) == 1 else f"labels of {output}",
+                objectives[output].axes,
+                losses[output],
+                sizes,
+            )
+            for output in objectives
+            if isinstance(losses.get(output), WeightedMean)
+        }
+
+    # === Weights of classes ===
+
+    _class_weights: np.ndarray | None = None
+
+    def _weigh_classes(self, class_weight: Mapping[int, float] | None) -> None:
+        """Prepares for steps that weigh labels by their class."""
+        table = None
+        if class_weight is not None:
+            table = labels.class_table(class_weight, self._classes_to_weigh())
+        if not np.array_equal(table, self._class_weights):
+            self._class_weights, self.train_function = table, None
+
+    def _classes_to_weigh(self) -> int:
+        learned = list(self._learned_outputs().values())
+        last = names(learned[0].axes)[-1] if learned else None
+        sizes = self.family.sizes(self.config)
+        numbered = Crossentropy | ClassificationLoss
+        if len(learned) != 1 or not isinstance(learned[0].loss, numbered):
+            raise InputError(
+                "Expected class_weight for one output that learns classes by the loss "
+                f"of this package. Received: {type(self).__name__} with "
+                f"{[type(x.loss).__name__ for x in learned]}. Pass sample_weight."
+            )
+        return sizes.get(last) or sys.maxsize
+
+    # === Steps ===
+
+    # On JAX the state comes first.
+    def train_step(self, *args: Any) -> Any:
+        *state, data = args
+        x, y, weights = labels.split(data, self._outputs())
+        if self._class_weights is not None:
+            weights = labels.weighed_by_class(self._class_weights, y, weights)
+        return super().train_step(*state, (x, y, weights))
+
+    def test_step(self, *args: Any) -> Any:
+        *state, data = args
+        return super().test_step(*state, labels.split(data, self._outputs()))
+
+    def predict_step(self, *args: Any) -> Any:
+        *state, data = args
+        return super().predict_step(*state, labels.split(data, self._outputs()))
+
+    def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        if data_batch is not None:
+            data_batch = labels.split(data_batch, self._outputs())
+        batches = self._labeled_batches(iterator)
+        super()._symbolic_build(iterator=batches, data_batch=data_batch)
+
+    def _labeled_batches(self, iterator: Any) -> Iterator[tuple[Any, Any, list]]:
+        for begin, end, data in iterator:
+            batch = data[0] if isinstance(data, list | tuple) else next(data)
+            yield begin, end, [labels.split(batch, self._outputs())]
+
+    # === Losses and metrics ===
 
     def compile(
         self,
@@ -54,8 +211,14 @@ class Trainable(keras.Model):
 
         Args:
             optimizer: a Keras optimizer, or its name.
-            loss, metrics, weighted_metrics: as for Keras; None takes the head's.
+            loss, metrics, weighted_metrics: as for Keras; None takes the head's. Names
+                mean the head's own, which know what to ignore:
+                "sparse_categorical_crossentropy", "accuracy", "mse" and others.
             **kwargs: further arguments of Keras' `compile`.
+
+        Raises:
+            UnknownNameError: a name means nothing for this head.
+            ConfigError: a loss or a metric takes probabilities; outputs are logits.
         """
         if optimizer is None:
             optimizer = AdamW(learning_rate=5e-5)
@@ -64,16 +227,18 @@ class Trainable(keras.Model):
                 keras.optimizers.get(optimizer), self.dtype_policy
             )
         kwargs["auto_scale_loss"] = False  # Keras asks for the global policy alone
-        kwargs.setdefault("jit_compile", jit_compile_by_default())
+        kwargs.setdefault("jit_compile", compilation.jit_compile_by_default())
         objectives = self.objectives(self.config)
-        if loss is None and metrics is None and weighted_metrics is None:
+        if loss is None:
             kwargs.setdefault("loss_weights", _by_output(objectives, "loss_weight"))
-            weighted_metrics = _by_output(objectives, "new_metrics")
+            if metrics is None and weighted_metrics is None:
+                weighted_metrics = _by_output(objectives, "new_metrics")
+            loss = _by_output(objectives, "new_loss")
         super().compile(
             optimizer=optimizer,
-            loss=_by_output(objectives, "new_loss") if loss is None else loss,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            loss=compilation.resolve_losses(loss, objectives),
+            metrics=compilation.resolve_metrics(metrics, objectives),
+            weighted_metrics=compilation.resolve_metrics(weighted_metrics, objectives),
             **kwargs,
         )
 
@@ -100,6 +265,8 @@ class Trainable(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Computes the loss of the outputs that are learned; see `keras.Model`."""
+        if x is not None:
+            y = self._checked_labels(y, self.check(x))
         rest = map(self._learned, (y, y_pred, sample_weight))
         return super().compute_loss(x, *rest, training=training)
 
@@ -120,9 +287,10 @@ class Trainable(keras.Model):
 
     def get_compile_config(self) -> dict | None:
         config = super().get_compile_config()
-        if config and self.optimizer is not None and self.optimizer.built:
+        if config and self.optimizer is not None:
             # Not always the trainable ones: a layer may have been frozen meanwhile.
-            trained = self.optimizer._trainable_variables
+            built = self.optimizer.built
+            trained = self.optimizer._trainable_variables if built else []
             config = {**config, "optimizer_variables": [v.path for v in trained]}
         return config
 
@@ -131,8 +299,8 @@ class Trainable(keras.Model):
         config = dict(config)
         paths = config.pop("optimizer_variables", None)
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is None:
-            return
+        if self.optimizer is None or paths == []:
+            return  # it was not built when it was saved
         by_path = {v.path: v for v in flat_order(self.trainable_variables)}
         if paths:
             by_path = {v.path: v for v in self.variables}
@@ -150,3 +318,8 @@ def _by_output(objectives: Mapping[str, Objective], attribute: str) -> Any:
 def _traces_on_one_device(model: keras.Model) -> bool:
     on_tensorflow = keras.backend.backend() == "tensorflow"
     return on_tensorflow and model._distribute_strategy is None
+
+
+def _names(takes: inspect.Signature) -> set[str]:
+    """Names of the arguments of a method; further ones are Keras' own."""
+    return {*takes.parameters, "_use_cached_eval_dataset"}

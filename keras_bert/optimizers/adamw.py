@@ -81,7 +81,9 @@ class AdamW(SummedGradientOptimizer):
     def update_variable(
         self, variable: keras.Variable, gradient: Tensor, index: int, update: Update
     ) -> None:
-        if keras.backend.backend() == "tensorflow":
+        # The fused operations keep their numbers in float32.
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        if on_tensorflow and variable.dtype == "float32":
             self._update_fused(variable, gradient, index, update)
         else:
             direction = self.direction(variable, gradient, index, update)

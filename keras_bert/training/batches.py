@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import keras
+
 from keras_bert.errors import InputError
 
 T = TypeVar("T")
@@ -26,6 +28,41 @@ class Batches(Protocol):
 
     def __len__(self) -> int:
         """Returns the number of batches; an evaluation takes all of them."""
+
+
+class CheckedBatches:
+    """Batches by number, refused where an id, position or label is out of range.
+
+    Args:
+        source: the batches.
+        check: raises InputError for inputs, labels and weights.
+    """
+
+    def __init__(self, source: Batches, check: Callable[..., Any]):
+        self.source, self.check = source, check
+        self.batch_size = source.batch_size
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __call__(self, step: int, rows: slice = slice(None)) -> tuple:
+        batch = self.source(step, rows)
+        try:
+            self.check(*batch)
+        except InputError as error:
+            place = self._record(step, rows.start or 0, batch)
+            raise InputError(f"{error} This is batch {step}{place}.") from error
+        return batch
+
+    def _record(self, step: int, start: int, batch: tuple) -> str:
+        """Returns the words for the first record of a batch that is refused."""
+        for row, record in enumerate(records(self.source, step)[start:]):
+            one = keras.tree.map_structure(lambda x, i=row: x[i : i + 1], batch)
+            try:
+                self.check(*one)
+            except InputError:
+                return f", record {record}"
+        return ""
 
 
 def is_dataset(source: Any) -> bool:

@@ -22,7 +22,12 @@ from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
 from keras_bert.output_locks import writer_lock
 from keras_bert.training.averaging import averaged_weights
-from keras_bert.training.batches import next_batch, records
+from keras_bert.training.batches import (
+    CheckedBatches,
+    is_dataset,
+    next_batch,
+    records,
+)
 from keras_bert.training.checkpointing import Checkpoints, hand_over
 from keras_bert.training.distribution import distribution
 from keras_bert.training.early_stopping import BestEvaluation
@@ -158,9 +163,15 @@ class Run:
             self._wait_for_others()
         self._restore()
         self.history = kept_lines(self.directory / "metrics.jsonl", self._start)
-        self._batches = self._steps.feed(self.train, self._start, plan.steps)
+        train = self._checked(self.train)
+        self._batches = self._steps.feed(train, self._start, plan.steps)
         self._began = time.monotonic()
         self._time_before = self.history[-1]["time"] if self.history else 0.0
+
+    def _checked(self, source: Any) -> Any:
+        if is_dataset(source):
+            return source
+        return CheckedBatches(source, self.model.checked_batch)
 
     def _restore(self) -> None:
         """Restores the newest checkpoint, or sets the state of step 0."""
@@ -257,7 +268,7 @@ class Run:
         self._pending = [as_floats(sums) for sums in self._pending]  # waits for steps
         began = time.monotonic()
         with self._steps.averaged() if self._averages else nullcontext():
-            batches = self._steps.heldout(self.heldout)
+            batches = self._steps.heldout(self._checked(self.heldout))
             sums = add_up([self._steps.evaluate(batch) for batch in batches])
         del sums["tokens"]
         line = averages(sums)
@@ -340,7 +351,8 @@ class Run:
             f"{step} of the data{shown}"
             f"{' … (all in not_finite.json)' if found[3:] else ''}. The last good "
             f"checkpoint is {checkpoint}. Use a lower learning rate than "
-            f"{self.plan.learning_rate} or a longer warm-up."
+            f"{self.plan.learning_rate} or a longer warm-up; in a dataset, also look "
+            "for ids, positions and labels out of range, which make the loss NaN."
         )
 
     @property

@@ -1,10 +1,13 @@
-"""How steps are compiled: by XLA where it is faster, and traced once."""
+"""What `compile()` makes of losses, metrics and XLA, and how often it traces."""
 
 import logging
 
 import keras
+import numpy as np
 import pytest
 
+from keras_bert import losses
+from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import MODELS, BertForSequenceClassification, compilation
 from tests.cases import CASES, CONFIG
 
@@ -42,3 +45,138 @@ def test_a_training_step_is_traced_once(name, monkeypatch):
     model.compile()
     model.fit(CASES[name].features(), CASES[name].labels, verbose=0)
     assert len(traced) == 1
+
+
+# === Losses and metrics ===
+
+IDS = np.random.default_rng(0).integers(1, 99, (4, 6)).astype("int32")
+TINY = CONFIG.replace(num_hidden_layers=1)
+REGRESSION = TINY.replace(problem_type="regression", num_labels=1)
+SIDES = TINY.replace(problem_type="multi_label_classification")
+CLASSIFIER, TAGGER = "SequenceClassification", "TokenClassification"
+
+
+def _model(head=CLASSIFIER, config=TINY, **options):
+    model = MODELS[f"BertFor{head}"](config, seed=1)
+    model.compile(run_eagerly=True, **options)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("head", "config", "name", "kind"),
+    [
+        (CLASSIFIER, TINY, "sparse_categorical_crossentropy", "Crossentropy"),
+        (CLASSIFIER, TINY, "SparseCategoricalCrossentropy", "Crossentropy"),
+        (CLASSIFIER, TINY, "binary_crossentropy", "BinaryCrossentropy"),
+        (CLASSIFIER, TINY, "crossentropy", "ClassificationLoss"),
+        (CLASSIFIER, SIDES, "binary_crossentropy", "BinaryCrossentropy"),
+        (CLASSIFIER, REGRESSION, "mse", "SquaredError"),
+        (CLASSIFIER, REGRESSION, "MeanSquaredError", "SquaredError"),
+        (TAGGER, TINY, "sparse_categorical_crossentropy", "Crossentropy"),
+        ("MultipleChoice", TINY, "ce", "Crossentropy"),
+    ],
+)
+def test_names_of_losses_are_those_of_the_head(head, config, name, kind):
+    assert type(_model(head, config, loss=name).loss).__name__ == kind
+    assert _model(head, config, loss=name).loss.name == name
+
+
+def test_a_loss_for_all_outputs_and_one_for_each():
+    outputs = ["start_logits", "end_logits"]
+    for loss in ("ce", ["ce", "ce"], dict.fromkeys(outputs, "ce")):
+        found = _model("QuestionAnswering", loss=loss).loss
+        assert list(found) == outputs
+        assert {type(x) for x in found.values()} == {losses.Crossentropy}
+
+
+KL = keras.losses.KLDivergence()
+REFUSED = [
+    ({"loss": "hinge"}, UnknownNameError, "Unknown loss of this head 'hinge'"),
+    ({"loss": "mse"}, UnknownNameError, "sparse_categorical_crossentropy"),
+    ({"loss": "categorical_crossentropy"}, UnknownNameError, "binary_crossentropy"),
+    ({"metrics": ["AUC"]}, UnknownNameError, "Unknown metric of this head"),
+    ({"metrics": ["mse"]}, UnknownNameError, "expected one of accuracy"),
+    ({"weighted_metrics": ["f1_score"]}, UnknownNameError, "accuracy"),
+    ({"loss": keras.losses.SparseCategoricalCrossentropy()}, ConfigError, "logits"),
+    ({"loss": keras.losses.sparse_categorical_crossentropy}, ConfigError, "logits"),
+    ({"loss": keras.losses.BinaryFocalCrossentropy()}, ConfigError, "logits"),
+    ({"loss": KL}, ConfigError, "of probabilities. Pass from_logits=True"),
+    ({"metrics": [keras.metrics.Precision()]}, ConfigError, "precision"),
+    ({"metrics": [keras.metrics.AUC()]}, ConfigError, "auc"),
+    ({"metrics": [keras.metrics.BinaryAccuracy()]}, ConfigError, "binary_accuracy"),
+    ({"metrics": [keras.metrics.Accuracy()]}, ConfigError, "accuracy"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), REFUSED)
+def test_what_would_misread_logits_is_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        _model(**options)
+
+
+def test_names_are_refused_where_outputs_are_numbers():
+    for options in ({"metrics": ["accuracy"]}, {"loss": "binary_crossentropy"}):
+        with pytest.raises(UnknownNameError, match="mean_squared_error"):
+            _model(config=REGRESSION, **options)
+    model = _model(config=REGRESSION, loss="mae", metrics=["mae", "mse"])
+    found = model.evaluate(IDS, np.arange(4.0), verbose=0, return_dict=True)
+    apart = np.abs(model.predict(IDS, verbose=0)[:, 0] - np.arange(4.0))
+    assert found["loss"] == pytest.approx(apart.mean(), 1e-5)
+    assert found["mae"] == pytest.approx(apart.mean(), 1e-5)
+    assert found["mse"] == pytest.approx((apart**2).mean(), 1e-5)
+
+
+def test_what_takes_logits_is_left_alone():
+    own = lambda labels, logits: keras.ops.mean(logits)  # noqa: E731
+    focal = keras.losses.CategoricalFocalCrossentropy(from_logits=True)
+    for loss in (own, focal):
+        assert _model(loss=loss).loss is loss
+    kept = [
+        keras.metrics.AUC(from_logits=True),
+        keras.metrics.BinaryAccuracy(threshold=0),
+    ]
+    assert compilation.resolve_metrics(kept, _model().objectives(TINY)) == kept
+
+
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "acc", keras.metrics.SparseCategoricalAccuracy("right")]
+)
+def test_accuracies_ignore_what_the_loss_ignores(metric):
+    labels = IDS % 5
+    labels[:, 3:] = -100
+    model = _model(TAGGER, loss="sparse_categorical_crossentropy", metrics=[metric])
+    found = model.evaluate(IDS, labels, verbose=0, return_dict=True)
+    own = _model(TAGGER).evaluate(IDS, labels, verbose=0, return_dict=True)
+    name = metric if isinstance(metric, str) else metric.name
+    assert found == {name: own["accuracy"], "loss": own["loss"]}
+
+
+def test_metrics_alone_leave_the_losses_as_they_are():
+    labels = [np.arange(4), np.arange(4) + 1]
+    options = dict(verbose=0, return_dict=True)
+    expected = _model("QuestionAnswering").evaluate(IDS, labels, **options)
+    model = _model("QuestionAnswering", metrics=["accuracy"])
+    assert model.evaluate(IDS, labels, **options) == expected
+    half = (expected["start_logits_loss"] + expected["end_logits_loss"]) / 2
+    assert expected["loss"] == pytest.approx(half)
+    one = {"end_logits": "accuracy"}
+    found = _model("QuestionAnswering", metrics=one).evaluate(IDS, labels, **options)
+    assert "end_logits_accuracy" in found and "start_logits_accuracy" not in found
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "acc"])
+def test_callbacks_know_that_more_accuracy_is_better(metric):
+    model = _model(metrics=[metric])
+    stopping = keras.callbacks.EarlyStopping(monitor=f"val_{metric}", patience=9)
+    held = IDS, np.arange(4)
+    model.fit(*held, validation_data=held, callbacks=[stopping], verbose=0)
+    assert stopping.monitor_op is keras.ops.greater
+
+
+def test_resolved_losses_come_back_from_a_file(tmp_path):
+    model = _model(loss="sparse_categorical_crossentropy", metrics=["acc"])
+    expected = model.evaluate(IDS, np.arange(4), verbose=0, return_dict=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    found = again.evaluate(IDS, np.arange(4), verbose=0, return_dict=True)
+    assert found == pytest.approx(expected)

@@ -145,7 +145,7 @@ class Servable:
 
     def _forward_function(self) -> tf.function:
         """Returns the model as a function of ids, which every signature calls."""
-        limit = self.model.config.max_length
+        config, limit = self.model.config, self.model.config.max_length
         message = f"input_ids are longer than max_position_embeddings={limit}"
         chunk = self._chunk_function()
 
@@ -156,6 +156,10 @@ class Servable:
             shape, *others = map(tf.shape, given)
             checks = [tf.debugging.assert_less_equal(shape[-1], limit, message)]
             checks += [tf.debugging.assert_equal(x, shape, UNEQUAL) for x in others]
+            checks += [_in_range(given[0], "input_ids", config.vocab_size)]
+            if config.type_vocab_size:
+                types = config.type_vocab_size
+                checks += [_in_range(given[2], "token_type_ids", types)]
             with tf.control_dependencies(checks):
                 ids = [tf.identity(x) for x in given]
             return in_chunks(chunk.get_concrete_function(), ids)
@@ -211,6 +215,13 @@ def named_outputs(outputs) -> Tensors:
         parts = {f"{name}_{i}": v for i, v in enumerate(value)} if several else {}
         flat.update(parts or {name: value})
     return {name: tf.cast(value, tf.float32) for name, value in flat.items()}
+
+
+def _in_range(ids: tf.Tensor, name: str, size: int) -> tf.Operation:
+    inside = tf.reduce_all((ids >= 0) & (ids < size))
+    return tf.debugging.assert_equal(
+        inside, True, f"{name} are not from 0 to {size - 1}"
+    )
 
 
 def _padded(model: keras.Model, features: Tensors):

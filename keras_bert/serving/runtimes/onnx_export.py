@@ -18,7 +18,7 @@ from keras_bert.axes import names
 from keras_bert.errors import ConfigError
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
-from keras_bert.models.quantization import mode_of
+from keras_bert.models.quantization import has_adapters, mode_of
 from keras_bert.serving.graph import unpadded
 from keras_bert.serving.runtimes import onnx_patterns
 from keras_bert.serving.runtimes.onnx_graph import (
@@ -67,7 +67,7 @@ def onnx_model(model: PreTrainedModel) -> "onnx.ModelProto":
             f"Expected weights in floats for ONNX. Received: {mode_of(model)}. Export "
             "the model before it is quantized, and quantize for the runtime."
         )
-    if model.compute_dtype != "float32":
+    if model.compute_dtype != "float32" or has_adapters(model):
         model = in_policy(model, "float32")
     axes = names("batch choices seq" if model.choices else "batch seq")
     metadata = {

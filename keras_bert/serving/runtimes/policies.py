@@ -1,6 +1,7 @@
 """A model once more, in another dtype policy."""
 
 from keras_bert.models import PreTrainedModel
+from keras_bert.models.quantization import merged_weights
 
 
 def in_policy(model: PreTrainedModel, policy: str) -> PreTrainedModel:
@@ -11,5 +12,7 @@ def in_policy(model: PreTrainedModel, policy: str) -> PreTrainedModel:
         policy: its name, such as "mixed_bfloat16".
     """
     again = type(model).from_config({**model.get_config(), "dtype": policy})
-    again.set_weights(model.get_weights())
+    weights = merged_weights(model)
+    for weight in again.weights:
+        weight.assign(weights[weight.path])
     return again

@@ -1,0 +1,56 @@
+"""Numbers out of range in tensors: NaN on every backend, never another row."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_bert import DistilBertConfig, layers
+from tests.cases import CONFIG
+
+SEED = np.array([3, 5], "uint32")
+OUT = {
+    "input_ids": (-1, 99, 2**31 - 1),
+    "token_type_ids": (-1, 3),
+    "position_ids": (-2, 19),
+}
+
+
+def _embedded(layer, **changes):
+    numbers = {name: np.ones((2, 4), "int32") for name in OUT} | changes
+    tensors = [ops.convert_to_tensor(numbers[name]) for name in OUT]
+    return ops.convert_to_numpy(layer(*tensors, ops.convert_to_tensor(SEED)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_embeddings_of_numbers_out_of_range_are_nan(policy):
+    layer = layers.Embeddings(CONFIG, seed=1, dtype=policy)
+    expected = _embedded(layer)
+    assert np.isfinite(expected).all()
+    for name, values in OUT.items():
+        for value in values:
+            numbers = np.ones((2, 4), "int32")
+            numbers[1, 2] = value
+            found = _embedded(layer, **{name: numbers})
+            assert np.isnan(found[1, 2]).all(), (name, value)
+            found[1, 2] = expected[1, 2]
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("value", [-1, 4, 5])
+def test_positions_outside_of_their_row_are_nan(value):
+    hidden = np.arange(2 * 4 * 3, dtype="float32").reshape(2, 4, 3)
+    positions = np.array([[3, value], [0, 2]], "int32")
+    found = ops.convert_to_numpy(
+        layers.gather_positions(*map(ops.convert_to_tensor, (hidden, positions)))
+    )
+    assert np.isnan(found[0, 1]).all()
+    np.testing.assert_array_equal(found[0, 0], hidden[0, 3])
+    np.testing.assert_array_equal(found[1], hidden[1, [0, 2]])
+
+
+def test_tables_that_are_not_there_are_left_out():
+    sizes = ("vocab_size", "hidden_size", "num_attention_heads")
+    config = DistilBertConfig(**{name: getattr(CONFIG, name) for name in sizes})
+    types = np.full((2, 4), 7, "int32")
+    found = _embedded(layers.Embeddings(config, seed=1), token_type_ids=types)
+    assert np.isfinite(found).all()
