@@ -95,6 +95,8 @@ def resolve_losses(loss: Any, objectives: Mapping[str, Objective]) -> Any:
     if isinstance(loss, Mapping):
         return {k: _resolved("loss", v, objectives.get(k)) for k, v in loss.items()}
     if len(objectives) <= 1:
+        if isinstance(loss, list | tuple) and len(loss) == 1:
+            (loss,) = loss
         return _resolved("loss", loss, next(iter(objectives.values()), None))
     if isinstance(loss, list | tuple) and len(loss) == len(objectives):
         loss = dict(zip(objectives, loss, strict=True))
@@ -190,7 +192,7 @@ def _takes_logits(given: Any) -> bool:
         return parameter is None or bool(parameter.default)
     if isinstance(given, _OF_PROBABILITIES):
         return False
-    options = vars(given)
+    options = getattr(given, "__dict__", {})
     from_logits = options.get("from_logits", options.get("_from_logits"))
     if from_logits is not None:
         return bool(from_logits)

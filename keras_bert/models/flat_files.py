@@ -58,7 +58,9 @@ def _differences(model: keras.Model, group: Mapping[str, Any]) -> list[str]:
     """Lists layers that only a group of the file has, or only the model."""
     found = set(group) - {"vars", "optimizer"}
     layers = {
-        name for name, x in vars(model).items() if isinstance(x, keras.layers.Layer)
+        name
+        for name, x in vars(model).items()
+        if isinstance(x, keras.layers.Layer) and x.weights
     }
     surplus = {name for name in found if getattr(model, name, None) is None}
     return [f"with {name}" for name in sorted(surplus)] + [

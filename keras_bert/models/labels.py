@@ -12,7 +12,13 @@ from keras import ops
 from keras_bert.axes import names
 from keras_bert.errors import InputError
 from keras_bert.layers.lookup import kept_inside
-from keras_bert.losses import WeightedMean, fits, spread
+from keras_bert.losses import (
+    ClassificationLoss,
+    Crossentropy,
+    WeightedMean,
+    fits,
+    spread,
+)
 from keras_bert.models.inputs import as_numbers, refuse_first, visible
 
 Tensor = Any
@@ -117,6 +123,15 @@ class Learned(NamedTuple):
         takes = f"{self.name} {loss.takes.format(last=classes - 1)}"
         refuse_first(wrong, values, takes, "Classes are counted from 0.")
         return labels if ops.is_tensor(labels) else values
+
+    def numbers_classes(self, labels: Any = None) -> bool:
+        """Whether labels are numbers of classes, as many as the model says."""
+        *outer, last = names(self.axes)
+        kind = self.loss
+        if labels is not None and last in self.sizes:
+            kind = kind.kind(labels, (*[None] * len(outer), self.sizes[last]))
+        numbered = Crossentropy | ClassificationLoss
+        return isinstance(kind, numbered) and last in self.sizes
 
     def _shape(self, inputs: Mapping[str, Any]) -> tuple:
         """Returns the shape of the output; None for sizes that are not known."""

@@ -1,7 +1,6 @@
 """Training by `compile()` and `fit()`: complete without arguments, inputs checked."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from keras_bert.axes import names
 from keras_bert.config import Config
 from keras_bert.errors import InputError
-from keras_bert.losses import ClassificationLoss, Crossentropy, Objective, WeightedMean
+from keras_bert.losses import Objective, WeightedMean
 from keras_bert.models import compilation, labels
 from keras_bert.models.flat_files import flat_order
 from keras_bert.optimizers import AdamW, scale_float16
@@ -147,22 +146,22 @@ class Trainable(keras.Model):
         """Prepares for steps that weigh labels by their class."""
         table = None
         if class_weight is not None:
-            table = labels.class_table(class_weight, self._classes_to_weigh())
+            sizes, learned = self.family.sizes(self.config), self._learned_classes()
+            classes = sizes[names(learned.axes)[-1]]
+            table = labels.class_table(class_weight, classes)
         if not np.array_equal(table, self._class_weights):
             self._class_weights, self.train_function = table, None
 
-    def _classes_to_weigh(self) -> int:
-        learned = list(self._learned_outputs().values())
-        last = names(learned[0].axes)[-1] if learned else None
-        sizes = self.family.sizes(self.config)
-        numbered = Crossentropy | ClassificationLoss
-        if len(learned) != 1 or not isinstance(learned[0].loss, numbered):
+    def _learned_classes(self, y: Any = None) -> labels.Learned:
+        """Returns what is learned, if that is classes of one output."""
+        learned = [x for x in self._learned_outputs().values() if x.numbers_classes(y)]
+        if len(self._outputs()) != 1 or not learned:
             raise InputError(
-                "Expected class_weight for one output that learns classes by the loss "
-                f"of this package. Received: {type(self).__name__} with "
-                f"{[type(x.loss).__name__ for x in learned]}. Pass sample_weight."
+                "Expected class_weight for one output that learns numbers of classes. "
+                f"Received: {type(self).__name__}, which has other labels. Pass "
+                "sample_weight."
             )
-        return sizes.get(last) or sys.maxsize
+        return learned[0]
 
     # === Steps ===
 
@@ -171,6 +170,7 @@ class Trainable(keras.Model):
         *state, data = args
         x, y, weights = labels.split(data, self._outputs())
         if self._class_weights is not None:
+            self._learned_classes(y)
             weights = labels.weighed_by_class(self._class_weights, y, weights)
         return super().train_step(*state, (x, y, weights))
 

@@ -35,7 +35,7 @@ class CheckedBatches:
 
     Args:
         source: the batches.
-        check: raises InputError for inputs, labels and weights.
+        check: raises InputError for inputs and labels.
     """
 
     def __init__(self, source: Batches, check: Callable[..., Any]):
@@ -48,7 +48,7 @@ class CheckedBatches:
     def __call__(self, step: int, rows: slice = slice(None)) -> tuple:
         batch = self.source(step, rows)
         try:
-            self.check(*batch)
+            self.check(*batch[:2])
         except InputError as error:
             place = self._record(step, rows.start or 0, batch)
             raise InputError(f"{error} This is batch {step}{place}.") from error
@@ -57,7 +57,7 @@ class CheckedBatches:
     def _record(self, step: int, start: int, batch: tuple) -> str:
         """Returns the words for the first record of a batch that is refused."""
         for row, record in enumerate(records(self.source, step)[start:]):
-            one = keras.tree.map_structure(lambda x, i=row: x[i : i + 1], batch)
+            one = keras.tree.map_structure(lambda x, i=row: x[i : i + 1], batch[:2])
             try:
                 self.check(*one)
             except InputError:

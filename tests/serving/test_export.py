@@ -320,6 +320,20 @@ def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
         loaded.signatures["serve_ids"](**{k: tf.constant(v) for k, v in given.items()})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "last"),
+    [("input_ids", -1, 36), ("input_ids", 37, 36), ("token_type_ids", 2, 1)],
+)
+def test_ids_out_of_range_are_an_error_that_says_so(exported, name, value, last):
+    given = {k: np.array(v) for k, v in features("classes", 2, 7).items()}
+    given[name][1, 2] = value
+    message = f"{name} are not from 0 to {last}"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        exported("classes")[2].signatures["serve_ids"](
+            **{k: tf.constant(v) for k, v in given.items()}
+        )
+
+
 def test_inputs_of_unequal_shapes_are_an_error_that_says_so(exported):
     given = {k: tf.constant(v) for k, v in features("classes", 2, 7).items()}
     for name in ("attention_mask", "token_type_ids"):

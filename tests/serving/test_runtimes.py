@@ -331,15 +331,16 @@ def test_openvino_reports_nothing_to_its_makers():
     assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
 
 
-def test_ids_out_of_range_are_errors(tmp_path):
+def test_answers_of_ids_out_of_range_are_nan(tmp_path):
     needs(*NEEDED["onnx"])
     run = load(export(make_model("classes"), tmp_path / "onnx", "onnx"))
-    inputs = inputs_of("classes")
-    inputs["input_ids"][0, 0] = CONFIG.vocab_size
-    with pytest.raises(Exception, match=r"out of (data )?bounds"):
-        run(inputs)
-    with pytest.raises(Exception, match=r"out of (data )?bounds"):
-        run(inputs_of("classes", 2, CONFIG.max_position_embeddings + 1))
+    for value in (CONFIG.vocab_size, -1):
+        inputs = inputs_of("classes")
+        inputs["input_ids"][0, 0] = value
+        assert np.isnan(run(inputs)["logits"][0]).all()
+    longer = np.ones((2, CONFIG.max_position_embeddings + 1), "int32")
+    answers = run(dict.fromkeys(inputs, longer))["logits"]
+    assert np.isnan(answers).all()
 
 
 def test_from_text_to_answer(tmp_path):
@@ -408,10 +409,9 @@ def test_quantized_keras_models_are_saved_loaded_and_served(mode, near, tmp_path
 
 def test_what_quantized_models_refuse(tmp_path):
     model = make_model("masked_lm")
-    with pytest.raises(ValueError, match="int9"):  # Keras' own check
-        model.quantize("int9")
-    with pytest.raises(UnknownNameError, match="float8"):
-        model.quantize("float8")
+    for mode in ("int9", "float8"):
+        with pytest.raises(UnknownNameError, match=mode):
+            model.quantize(mode)
     model.quantize("int8")
     with pytest.raises(ConfigError, match="Load it again"):
         model.quantize("int4")

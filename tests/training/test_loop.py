@@ -15,6 +15,7 @@ from keras_bert.pretraining.numpy_reading import RecordBatches
 from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.training import loop
+from keras_bert.training.batches import CheckedBatches
 from keras_bert.training.loop import Plan, Run, TrainingStopped
 from tests.pretraining.cases import WORDS, compact_records
 from tests.training.cases import (
@@ -227,6 +228,55 @@ def test_everything_at_once_goes_on_to_the_same_bits(
     assert {n for n in wanted if n.endswith(("_average", "loss_scale", "moving"))}
     for name, value in wanted.items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
+
+
+class _Batches:
+    """Batches by number, of records with names; the labels of one are spoiled."""
+
+    batch_size = 4
+
+    def __init__(self, output, value):
+        self.output, self.value = output, value
+
+    def __len__(self):
+        return 3
+
+    def __call__(self, step, rows=slice(None)):
+        features, labels, weights = arrays(self.batch_size)
+        batch = {**features, **labels}
+        if step == 2:
+            batch[self.output][3] = self.value
+        parts = features, labels, weights
+        return tuple({k: x[rows] for k, x in part.items()} for part in parts)
+
+    def describe(self, step):
+        return [f"shard.tfrecord#{row + 10 * step}" for row in range(self.batch_size)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "range_"),
+    [
+        ("input_ids", 99, "input_ids from 0 to 98"),
+        ("masked_lm_positions", 11, "masked_lm_positions from 0 to 10"),
+        ("prediction_logits", -1, "labels of prediction_logits from 0 to 98"),
+        ("seq_relationship_logits", 2, "labels of seq_relationship_logits from 0 to 1"),
+    ],
+)
+def test_a_record_out_of_range_is_named(field, value, range_, tmp_path):
+    source = CheckedBatches(
+        _Batches(field, value), BertForPreTraining(TINY).checked_batch
+    )
+    assert len(source) == 3
+    for step in (1, 3):
+        source(step)
+    message = (
+        rf"{range_}.*Received: {value} in row 3.*batch 2, record shard.tfrecord#23"
+    )
+    with pytest.raises(InputError, match=message):
+        source(2)
+    source(2, slice(0, 3))
+    with pytest.raises(InputError, match=r"in row 1.*shard.tfrecord#23"):
+        source(2, slice(2, 4))
 
 
 def test_a_run_that_ended_is_only_read(whole):
