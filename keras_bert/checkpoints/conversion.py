@@ -292,9 +292,9 @@ def _refuse_unplaced(contents: Contents, to: str, config: Config) -> None:
     if lost:
         names = "; ".join(f"{listing(names)} ({part})" for part, names in lost.items())
         raise CheckpointError(
-            f"Expected a format that can hold the model. Received: {to!r}, which has "
-            f"no place for {names}. Choose another, or leave {', '.join(lost)} behind "
-            "(drop=, --drop)."
+            f"Expected a format that can hold the model. Received: the format {to!r}, "
+            f"which has no place for {names}. Choose another, or leave "
+            f"{', '.join(lost)} behind (drop=, --drop)."
         )
 
 

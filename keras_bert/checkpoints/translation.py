@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Tensor
+from keras_bert.checkpoints.matching import listing
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families.rows import Placement, Row
@@ -42,9 +43,9 @@ def translate(
     unplaced = [r.placements[source].name for r in rows if target not in r.placements]
     if unplaced:
         raise CheckpointError(
-            f"Expected a format that can hold the model. Received: {target!r}, which "
-            f"has no place for {', '.join(unplaced)}. Choose another; keras-bert "
-            "convert --drop leaves parts of a saved model behind."
+            f"Expected a format that can hold the model. Received: the format "
+            f"{target!r}, which has no place for {listing(unplaced)}. Choose another; "
+            "keras-bert convert --drop leaves parts of a saved model behind."
         )
     places = [(row.placements[source], row.placements[target]) for row in rows]
     return {to.name: _rearranged(tensors[at.name], at, to, sizes) for at, to in places}
