@@ -82,7 +82,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _tensor(path: Path, name: str, header: Any) -> Tensor:
-    """Returns a tensor that maps the file anew for each read.
+    """Returns a tensor that maps the file again for each read.
 
     Pages of a mapping that stays open would count as memory in use until the end.
     """

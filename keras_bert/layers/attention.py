@@ -98,7 +98,7 @@ class SelfAttention(Layer):
         hidden: `(batch, seq, hidden)`.
         attention_bias: float32 `(batch, 1, seq, seq)`, see `attention_bias`.
         dropout_seed: see `DropoutSeed`.
-        attend: computes the context, where the tokens do not lie in padded rows.
+        attend: computes the context of tokens that are not in padded rows.
 
     Returns:
         What `attend` returns, the context projected.

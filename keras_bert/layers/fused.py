@@ -54,7 +54,7 @@ def gelu_new(x: Tensor) -> tuple[Tensor, Callable]:
 def project(hidden: Tensor, table: Tensor) -> tuple[Tensor, Callable]:
     """Multiplies rows with a transposed table: the tied masked-LM projection.
 
-    The gradient by the table comes out as the table lies, not transposed.
+    The gradient of the table has the layout of the table, not the transposed one.
 
     Args:
         hidden: `(rows, width)`.

@@ -86,7 +86,7 @@ class Encoder(BaseModel):
         Args:
             inputs: `input_ids`, `attention_mask`, `token_type_ids`, `position_ids`,
                 each `(batch, seq)`.
-            attend: attention of tokens that do not lie in padded rows, see
+            attend: attention of tokens that are not in padded rows, see
                 `keras_bert.layers.attention.attend`; their shape may then be another.
             training: with dropout.
         """

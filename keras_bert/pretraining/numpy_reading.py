@@ -100,7 +100,7 @@ class RecordBatches:
             `(features, labels, weights)` as from `keras_bert.pretraining.reading`.
 
         Raises:
-            InputError: the step lies beyond the last batch.
+            InputError: the step is beyond the last batch.
         """
         passes, numbers, real = self._places(step, rows)
         records = [self._read(number) for number in numbers.tolist()]
