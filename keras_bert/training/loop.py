@@ -37,6 +37,7 @@ from keras_bert.training.monitoring import (
     Progress,
     kept_lines,
     matmul_limit,
+    matmul_share,
     training_operations,
 )
 from keras_bert.training.plan import Plan, claim
@@ -244,7 +245,7 @@ class Run:
         line |= {
             "learning_rate": float(self._schedule(step - 1)),
             "tokens_per_second": tokens / seconds,
-            "matmul_share": operations / seconds / self._limit / self._steps.devices,
+            **matmul_share(operations / seconds / self._steps.devices, self._limit),
         }
         self._write(step, "train", line | self._scaling(count))
         self._progress.show(self.history[-1])

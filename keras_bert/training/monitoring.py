@@ -253,6 +253,25 @@ def matmul_limit(dtype: str, seconds: float = 0.02) -> float:
         size *= 2
 
 
+def matmul_share(speed: float, limit: float) -> dict[str, float]:
+    """Returns the share of the measured limit that a step reaches, for a log line.
+
+    Args:
+        speed: operations per second of one device.
+        limit: what `matmul_limit` returned.
+
+    Returns:
+        `matmul_share`, at most 1. More than that says that the limit was measured while
+        the device was busy: then there is no share.
+
+    Example:
+        >>> matmul_share(3e9, 4e9), matmul_share(5e9, 4e9)
+        ({'matmul_share': 0.75}, {})
+    """
+    share = speed / limit
+    return {"matmul_share": share} if share <= 1 else {}
+
+
 def _time(matrix: Any) -> float:
     began = time.perf_counter()
     corner = ops.matmul(matrix, matrix)[:1, :1]

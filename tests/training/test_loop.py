@@ -14,7 +14,7 @@ from keras_bert.models import BertForPreTraining, BertForSequenceClassification
 from keras_bert.pretraining.numpy_reading import RecordBatches
 from keras_bert.pretraining.tfrecords import write_records
 from keras_bert.tokenization import BertTokenizer
-from keras_bert.training import loop
+from keras_bert.training import loop, monitoring
 from keras_bert.training.batches import CheckedBatches
 from keras_bert.training.loop import Plan, Run, TrainingStopped
 from tests.pretraining.cases import WORDS, compact_records
@@ -89,6 +89,13 @@ def test_lines_of_the_log(whole):
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
     for line in lines:
         assert line["loss"] == pytest.approx(line["mlm_loss"] + line["nsp_loss"], 0.05)
+
+
+@pytest.mark.parametrize("limit, shown", [(4e9, "75%"), (3e9, "100%"), (2e9, None)])
+def test_a_share_is_at_most_all_or_not_shown(limit, shown):
+    line = {"tokens_per_second": 7.0, **monitoring.matmul_share(3e9, limit)}
+    expected = "7 tokens/s" + (f", {shown} of matmul" if shown else "")
+    assert monitoring.progress(line, monitoring._SPEED) == expected
 
 
 def test_tensorboard_shows_the_same_numbers(whole):
