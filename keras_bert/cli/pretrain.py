@@ -285,11 +285,13 @@ def _checks(
 def _tokenizer(args: argparse.Namespace) -> Any:
     """Returns the tokenizer of `--vocab` or of the checkpoint, or None."""
     from keras_bert.tokenization import BertTokenizer
+    from keras_bert.tokenizer_folder import FAST_FILE, VOCAB_FILE
 
     if args.vocab:
         return BertTokenizer.from_pretrained(args.vocab)
-    if args.init and (Path(args.init) / "vocab.txt").exists():
-        return BertTokenizer.from_pretrained(args.init)
+    folder = Path(args.init or "")
+    if args.init and any((folder / name).is_file() for name in (VOCAB_FILE, FAST_FILE)):
+        return BertTokenizer.from_pretrained(folder)
     return None
 
 

@@ -175,8 +175,11 @@ class WordRules(NamedTuple):
             return chars, origins
         if self.google_rules and self.do_lower_case and "Σ" in text:
             chars = _with_final_sigmas(text)
-        if self.strips_accents and len(_SPACING_MARK.findall(text)) > 1:
-            chars, origins = _in_canonical_order(chars)
+        marks = len(_SPACING_MARK.findall(text)) if self.strips_accents else 0
+        if marks > 1 or (marks and not self.google_rules):
+            chars, moved = _in_canonical_order(chars)
+            # The tokenizers library gives the places of marks in their old order.
+            origins = moved if self.google_rules else sorted(moved)
         return chars, origins
 
 
