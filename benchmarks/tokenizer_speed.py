@@ -118,7 +118,7 @@ def _size(*found) -> tf.Tensor:
 
 def variants(vocab: str, google: Path | None) -> dict[str, OnHost | InPipeline]:
     """Returns the variants by name."""
-    host = BertTokenizer(vocab)
+    host = BertTokenizer(vocab, google_rules=True)
     graph = InGraphTokenizer.from_tokenizer(host)
     fast = tf_text.FastBertTokenizer(
         host.tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=True
@@ -130,10 +130,10 @@ def variants(vocab: str, google: Path | None) -> dict[str, OnHost | InPipeline]:
         return [line.ids for line in found]
 
     def batch() -> Callable:
-        return BertTokenizer(host.tokens).texts_to_ids
+        return BertTokenizer(host.tokens, google_rules=True).texts_to_ids
 
     def single() -> Callable:
-        tokenizer = BertTokenizer(host.tokens)
+        tokenizer = BertTokenizer(host.tokens, google_rules=True)
         return lambda lines: [tokenizer.text_to_ids(line) for line in lines]
 
     found = {
@@ -226,7 +226,7 @@ def main() -> None:
         title = f"{Path(file).stem} {size(lines):.1f} MB"
         columns[title] = rounds(found, lines, args.rounds, args.batch_size)
     sample = lines[:5000]
-    host = BertTokenizer(args.vocab)
+    host = BertTokenizer(args.vocab, google_rules=True)
     expected = [host.text_to_ids(line) for line in sample]
     differences = list(differing(found, sample, expected))
     report(columns, differences, len(sample), args)

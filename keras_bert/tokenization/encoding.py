@@ -1,7 +1,7 @@
 """Tokens of texts to the arrays of a batch, on the host."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ def _as_list(texts: Any, words: bool) -> list:
         if words:
             raise InputError("is_split_into_words=True expects lists of words.")
         return [texts]
-    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
         raise InputError(f"Expected a string or a list of them. {_received(texts)}")
     texts = list(texts)
     if not words:

@@ -81,13 +81,19 @@ def all_expansions(rules: WordRules) -> dict[str, str]:
     For Google's rules they are those that Python knows, and the CJK blocks.
     """
     # Planes 4 to 13 are empty, 15 and 16 for private use.
-    planes = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0x110000)]
-    kinds = {char: category(char) for char in map(chr, planes)}
-    private = [char for char, kind in kinds.items() if kind == "Co"]
-    unused = ("Cn", "Co") if rules.google_rules else ("Co",)
-    chars = [c for c, kind in kinds.items() if kind not in unused or c in IDEOGRAPHS]
-    removed = {} if rules.google_rules else dict.fromkeys(private, "")
-    return removed | dict(zip(chars, expand_all(rules, chars), strict=True))
+    codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0x110000)]
+    kinds = {char: category(char) for char in map(chr, codes)}
+    if rules.google_rules:
+        known, private = "\0", []
+    else:  # there may be letters below that Python does not know yet
+        known, private = "\U00020000", [c for c in kinds if kinds[c] == "Co"]
+    chars = [
+        char
+        for char, kind in kinds.items()
+        if char in IDEOGRAPHS or (kind != "Co" and (kind != "Cn" or char < known))
+    ]
+    found = zip(chars, expand_all(rules, chars), strict=True)
+    return dict.fromkeys(private, "") | dict(found)
 
 
 def ideographs_apart(rules: WordRules) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert.errors import InputError
 from keras_bert.tokenization.added_tokens import AddedTokens
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenizer_folder import PREFIX, WORD_LENGTH
@@ -81,16 +82,24 @@ class WordPiece:
 
     def ids(self, text: str) -> list[int]:
         """Returns the ids of a text."""
-        return list(chain.from_iterable(map(self._unit_ids, self._units(text))))
+        try:
+            return list(chain.from_iterable(map(self._unit_ids, self._units(text))))
+        except (AttributeError, TypeError) as error:
+            raise _no_text(text) from error
 
     def ragged_ids(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ids of all texts in one array, and where each text begins."""
         ids: list[int] = []
         splits = [0]
         recall, units = self._unit_ids, self._units
-        for text in texts:
-            ids.extend(chain.from_iterable(map(recall, units(text))))
-            splits.append(len(ids))
+        try:
+            for text in texts:
+                ids.extend(chain.from_iterable(map(recall, units(text))))
+                splits.append(len(ids))
+        except (AttributeError, TypeError) as error:
+            raise _no_text(text, f", at index {len(splits) - 1}") from error
+        except InputError as error:
+            raise InputError(f"{error} It is at index {len(splits) - 1}.") from error
         return np.array(ids, np.int32), np.array(splits, np.int64)
 
     def spans(self, texts: Sequence[str]) -> np.ndarray:
@@ -179,6 +188,13 @@ def _located(
     """Yields (id, first, last character), in the text that the word came from."""
     for index, start, end in zip(ids, [0, *ends], ends, strict=False):
         yield index, origins[start], origins[end - 1]
+
+
+def _no_text(value: Any, where: str = "") -> InputError:
+    return InputError(
+        f"Expected a string. Received: {type(value).__name__} {value!r:.60}{where}; "
+        "replace missing values by '', and decode bytes."
+    )
 
 
 def _whole(text: str) -> tuple[str, ...]:

@@ -321,6 +321,16 @@ def test_arguments_that_do_not_fit(tokenizer, arguments, message):
         tokenizer(**arguments)
 
 
+@pytest.mark.parametrize("item", [None, float("nan"), 3, b"the", ["the"], "a\ud800"])
+def test_what_is_no_text(tokenizer, item):
+    with pytest.raises(InputError, match="at index 1"):
+        tokenizer.texts_to_ids(iter(["the", item]))
+    with pytest.raises(InputError, match="Expected"):
+        tokenizer.tokenize(item)
+    with pytest.raises(InputError, match=r"list of them\. Received: dict"):
+        tokenizer({"text": "the"})
+
+
 def test_unknown_names(tokenizer):
     with pytest.raises(UnknownNameError, match="longest_first"):
         tokenizer("a", truncation="longest_frist")
