@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,7 @@ def claim(folder: Path, plan: Plan, config: Config) -> None:
         with new_file(file) as partial:
             text = json.dumps(mine, indent=2, sort_keys=True) + "\n"
             partial.write_text(text, encoding="utf-8")
-    elif changes := _changes(_read(file), json.loads(json.dumps(mine))):
+    elif changes := _changes(_read(file), json.loads(json.dumps(mine)), type(config)):
         raise ConfigError(
             f"{folder} holds a run with another plan or model ({', '.join(changes)}). "
             "Choose another output directory, or remove this one to start again."
@@ -235,14 +235,12 @@ def _read(file: Path) -> dict:
         raise ConfigError(f"{file} is corrupt: {error}. Remove it.") from error
 
 
-# For plans that were written before a field existed.
-_DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
-
-
-def _changes(before: Mapping, now: Mapping) -> list[str]:
+def _changes(before: Mapping, now: Mapping, config: type[Config]) -> list[str]:
     changes = []
-    for part, defaults in (("plan", _DEFAULTS), ("config", {})):
-        old, new = defaults | before[part], now[part]
+    for part, kind in (("plan", Plan), ("config", config)):
+        new, defaults = now[part], {f.name: f.default for f in fields(kind)}
+        # Before a field existed, it had its default.
+        old = {k: v for k, v in defaults.items() if k in new} | before[part]
         names = sorted((old.keys() | new.keys()) - {*_RUNTIME_OPTIONS})
         changes += [
             f"{name} {old.get(name)!r}, now {new.get(name)!r}"
