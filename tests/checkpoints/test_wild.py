@@ -494,8 +494,9 @@ def test_what_is_there_in_place_of_weights_is_named(name, content, what, tmp_pat
 )
 def test_other_files_are_named(name, what, tmp_path):
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(CheckpointError, match=what):
-        formats.read(tmp_path / name)
+    for path in (tmp_path / name, tmp_path):
+        with pytest.raises(CheckpointError, match=what):
+            formats.read(path)
 
 
 def test_the_name_of_a_model_of_the_hub_is_told_how_to_be_written(monkeypatch):

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from keras_bert import families
-from keras_bert.checkpoints import files
+from keras_bert.checkpoints import files, matching
 from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
@@ -167,7 +167,10 @@ def detect(path: str | Path) -> str:
         files.refuse_other_kinds(path)
         received = OTHER_FILES.get(path.suffix, f"a file {path.name}")
         raise CheckpointError(f"Expected {EXPECTED}. Received: {received}, at {path}.")
-    raise CheckpointError(f"Expected {EXPECTED} in {path}. Received: none of them.")
+    inside = sorted(p.name for p in path.iterdir())
+    kinds = {OTHER_FILES[s] for s in OTHER_FILES if any(n.endswith(s) for n in inside)}
+    received = "; ".join(sorted(kinds)) or matching.listing(inside) or "nothing"
+    raise CheckpointError(f"Expected {EXPECTED} in {path}. Received: {received}.")
 
 
 def read(
@@ -195,8 +198,6 @@ def read(
     Raises:
         KerasBertError: it does not exist, is damaged, or has no known format.
     """
-    from keras_bert.checkpoints import matching
-
     path = local_path(path)
     name = detect(path)
     if gelu is not None and name not in GELU_IN_DOUBT:
