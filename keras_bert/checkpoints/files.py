@@ -341,7 +341,8 @@ def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
         raise CheckpointError(
             f"Expected plain file names in {index}. Received: {', '.join(outside)}."
         )
-    absent = [name for name in found if not (index.parent / name).is_file()]
+    present = {path.name for path in index.parent.iterdir() if path.is_file()}
+    absent = [name[:80] for name in found if name not in present]
     if absent:
         raise CheckpointError(
             f"Expected the shards that {index} names. Missing: {', '.join(absent)}."

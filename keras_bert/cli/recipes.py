@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_bert.atomic_files import new_file
+from keras_bert.atomic_files import new_file, settle_all
 from keras_bert.errors import (
     ConfigError,
     ExistingOutputError,
@@ -129,6 +129,7 @@ def write_settings(folder: Path, name: str | None, values: Mapping[str, Any]) ->
         name: of the recipe.
         values: all settings.
     """
+    settle_all(folder)
     if folder.exists() and any(p.name[0] != "." for p in folder.iterdir()):
         return
     text = json.dumps({"recipe": name, **values} if name else values, indent=2)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert.atomic_files import settle_all
 from keras_bert.errors import ConfigError, KerasBertError, choose
 from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
@@ -114,6 +115,7 @@ class Run:
             return self._run()
         self.directory.mkdir(parents=True, exist_ok=True)
         with writer_lock(self.directory, self.directory / ".lock"):
+            settle_all(self.directory)
             return self._run()
 
     def _run(self) -> list[dict]:
