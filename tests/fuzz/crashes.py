@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fuzz import inputs
-from tests.fuzz.tables import made_by, write_between
+from tests.fuzz.tables import head, row, write_rows
 
 KILLED = 97
 EVENTS = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "fsync")
@@ -251,16 +251,7 @@ def _timeless(value: Any) -> Any:
     return value
 
 
-HEAD = (
-    "| command | write events | ended at | other result afterwards |",
-    "|---|---:|---:|---:|",
-)
-
-
-def row(result: Result) -> str:
-    """Returns a row of the table."""
-    cells = (result.command, result.events, result.tried, len(result.failures))
-    return f"| {' | '.join(map(str, cells))} |"
+HEAD = head("command", "write events", "ended at", "other result afterwards")
 
 
 def main() -> None:
@@ -270,19 +261,17 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="events of each command to try")
     parser.add_argument("--write", type=Path, help="document to write the table into")
     args = parser.parse_args()
-    lines, failed = list(HEAD), False
-    print("\n".join(lines))
+    rows, failed = [], False
+    print("\n".join(HEAD))
     for name in args.command:
         result = crash(name, args.most)
-        lines.append(row(result))
-        print(lines[-1], flush=True)
+        rows.append(row(*result[:3], len(result.failures)))
+        print(rows[-1], flush=True)
         failed |= bool(result.failures)
         for failure in result.failures:
             print(f"{name}: {failure}", file=sys.stderr, flush=True)
     if args.write:
-        write_between(
-            args.write, "crashes", [*lines, "", made_by("tests.fuzz.crashes")]
-        )
+        write_rows(args.write, "crashes", HEAD, rows, COMMANDS)
     sys.exit(failed)
 
 

@@ -29,13 +29,13 @@ from typing import NamedTuple
 
 from keras_bert.errors import KerasBertError
 from tests.fuzz.readers import READERS, Reader
-from tests.fuzz.tables import made_by, write_between
+from tests.fuzz.tables import head, row, write_rows
 from tests.paths import ROOT
 
 SECONDS = 10
 MEMORY = 512 << 20
 FAULTS = ("foreign", "crash", "hang", "memory")
-HEADERS = ("foreign exceptions", "crashes", "hangs over 10 s", "memory")
+HEADERS = ("foreign exceptions", "crashes", "hangs over 10 s", "memory over the limit")
 
 
 class Outcome(NamedTuple):
@@ -173,17 +173,12 @@ def _work(name: str, start: int, stop: int) -> None:
 
 # === The table ===
 
-
-def row(name: str, kinds: Counter[str]) -> str:
-    """Returns a row of the table."""
-    cells = (name, sum(kinds.values()), kinds["refused"], *(kinds[k] for k in FAULTS))
-    return f"| {' | '.join(map(str, cells))} |"
+HEAD = head("reader", "mutants", "refused", *HEADERS)
 
 
-def head() -> list[str]:
-    """Returns the first two rows of the table."""
-    names = ("reader", "mutants", "refused", *HEADERS)
-    return [f"| {' | '.join(names)} |", f"|---{'|---:' * (len(names) - 1)}|"]
+def _row(name: str, kinds: Counter[str]) -> str:
+    faults = (kinds[kind] for kind in FAULTS)
+    return row(name, sum(kinds.values()), kinds["refused"], *faults)
 
 
 def main() -> None:
@@ -206,19 +201,17 @@ def main() -> None:
             for outcome in outcomes(*args.reader, range(*args.numbers), Path(place)):
                 print(*outcome)
         return
-    lines, failed = head(), False
-    print("\n".join(lines))
+    rows, failed = [], False
+    print("\n".join(HEAD))
     for name in args.reader:
         kinds, faults = count(name, args.count)
-        lines.append(row(name, kinds))
-        print(lines[-1], flush=True)
+        rows.append(_row(name, kinds))
+        print(rows[-1], flush=True)
         failed |= bool(faults)
         for fault in faults[:20]:
             print(name, *fault, file=sys.stderr, flush=True)
     if args.write:
-        write_between(
-            args.write, "mutants", [*lines, "", made_by("tests.fuzz.mutants")]
-        )
+        write_rows(args.write, "mutants", HEAD, rows, READERS)
     sys.exit(failed)
 
 
