@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_bert.errors import InputError, MissingFileError
+from keras_bert.errors import InputError, KerasBertError, MissingFileError
 from keras_bert.hub import HUB, is_name
 
 VOCAB_FILE, FAST_FILE = "vocab.txt", "tokenizer.json"
@@ -178,6 +178,25 @@ def read_folder(path: Path) -> TokenizerFolder:
         MissingFileError: there is no vocabulary.
         InputError: a file is invalid, or asks for what this package does not have.
     """
+    try:
+        return _read_folder(path)
+    except KerasBertError:
+        raise
+    # What is checked below is what has a meaning; anything may have another type.
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
+        raise InputError(
+            f"Expected the files of a tokenizer of transformers at {path}. "
+            f"Received something else: {' '.join(str(error).split())[:200]}."
+        ) from error
+
+
+def _read_folder(path: Path) -> TokenizerFolder:
     folder = path.parent if path.is_file() else path
     if (folder / KERAS_HUB_VOCAB).is_file():
         return _keras_hub(folder)

@@ -8,16 +8,7 @@ from tests.fuzz.readers import READERS
 COUNT = 300
 
 
-# Their readers are being rebuilt.
-PENDING = (
-    "pytorch_model.bin",
-    "KerasHub preset",
-    "configs",
-    "tokenizer files",
-)
-
-
-@pytest.mark.parametrize("name", [name for name in READERS if name not in PENDING])
+@pytest.mark.parametrize("name", READERS)
 def test_mutants(name, tmp_path):
     found = list(outcomes(name, range(COUNT), tmp_path))
     faults = [outcome for outcome in found if outcome.kind in FAULTS]
