@@ -40,13 +40,13 @@ class Reader(NamedTuple):
     files: tuple[str, ...] = ("*",)
     further: dict[str, Mutation] = {}  # noqa: RUF012
 
-    def mutant(self, files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
-        """Returns the one file that is changed."""
+    def mutant(self, files: dict[str, bytes], rng: random.Random) -> tuple[str, bytes]:
+        """Returns the name and the contents of the one file that is changed."""
         name = rng.choice(sorted(files))
         kinds = [mutated]
         if (special := self.further.get(Path(name).suffix)) is not None:
             kinds = [mutated, special, special]
-        return {name: rng.choice(kinds)(files[name], rng)}
+        return name, rng.choice(kinds)(files[name], rng)
 
 
 # === Changes that leave checksums right ===
