@@ -13,7 +13,7 @@ from keras_bert.errors import LockedOutputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 _holders: dict[Path, int] = {}  # the thread of each lock file of this process
@@ -110,7 +110,7 @@ def _take(number: int) -> None:
     import msvcrt
 
     os.lseek(number, 1 << 30, os.SEEK_SET)  # bytes that are locked cannot be read
-    msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+    msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     os.lseek(number, 0, os.SEEK_SET)
 
 

@@ -148,7 +148,9 @@ class Family:
     def class_read(self, name: str | None) -> str | None:
         """Returns this family's class for one of a family that is read as it."""
         others = [p for p in self.read_as.values() if name and name.startswith(p)]
-        return self.class_prefix + name.removeprefix(others[0]) if others else name
+        if not name or not others:
+            return name
+        return self.class_prefix + name.removeprefix(others[0])
 
     def parts_of(self, model_class: str | None) -> tuple[str, ...]:
         """Returns the parts of a model class; none of one that is not the family's."""

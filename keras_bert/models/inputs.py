@@ -120,14 +120,15 @@ class Limit(NamedTuple):
 
     def check(self, name: str, values: np.ndarray) -> None:
         """Raises InputError for a value out of range."""
-        if not values.size or (values.min() >= 0 and values.max() < self.size):
+        size = np.inf if self.size is None else self.size
+        if not values.size or (values.min() >= 0 and values.max() < size):
             return
-        end = " on" if self.size == np.inf else f" to {self.size - 1}"
-        wrong = (values < 0) | (values >= self.size)
+        end = " on" if size == np.inf else f" to {size - 1}"
+        wrong = (values < 0) | (values >= size)
         refuse_first(wrong, values, f"{name} from 0{end}", self.advice)
 
 
-def _limits(config: Config, shape: Shape) -> dict[str, Limit]:
+def _limits(config: Config, shape: Shape | None) -> dict[str, Limit]:
     length = shape[-1] if shape else None
     in_row = "Positions count the tokens of a row from 0."
     return {

@@ -125,7 +125,8 @@ class Trainable(keras.Model):
         """Returns what the losses of this package learn, by output."""
         objectives = self.objectives(self.config)
         loss = self.loss if self.compiled else _by_output(objectives, "new_loss")
-        losses = loss if isinstance(loss, Mapping) else dict.fromkeys(objectives, loss)
+        several = isinstance(loss, Mapping)
+        losses: dict = loss if several else dict.fromkeys(objectives, loss)
         sizes = self.family.sizes(self.config)
         return {
             output: labels.Learned(
@@ -140,11 +141,11 @@ class Trainable(keras.Model):
 
     # === Weights of classes ===
 
-    _class_weights: np.ndarray | None = None
+    _class_weights: Any = None
 
     def _weigh_classes(self, class_weight: Mapping[int, float] | None) -> None:
         """Prepares for steps that weigh labels by their class."""
-        table = None
+        table: Any = None
         if class_weight is not None:
             sizes, learned = self.family.sizes(self.config), self._learned_classes()
             classes = sizes[names(learned.axes)[-1]]

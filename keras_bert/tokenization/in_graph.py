@@ -162,7 +162,7 @@ class InGraphTokenizer(tf.Module):
         if not places:
             return self._read_normal(self._normalizer.normalize(texts), every, places)
         normal, origins = self._normalizer.normalize_with_offsets(texts)
-        tokens = self._read_normal(normal, every, places)
+        tokens: Any = self._read_normal(normal, every, places)
         ids, begins, ends = tokens
         rows = ids.value_rowids()
         # From bytes of normalized texts to bytes of the texts, and of all texts joined.

@@ -130,8 +130,8 @@ class WordPiece:
             return self._ids_of_words(text)
         found: list[int] = []
         for piece in self._added.split(text):
-            special = piece.token is not None
-            found += (piece.token,) if special else self._ids_of_words(piece.text)
+            token = piece.token
+            found += self._ids_of_words(piece.text) if token is None else (token,)
         return tuple(found)
 
     def _ids_of_words(self, text: str) -> tuple[int, ...]:
