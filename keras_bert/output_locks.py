@@ -4,16 +4,12 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from keras_bert.errors import LockedOutputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 _holders: dict[Path, int] = {}  # the thread of each lock file of this process
@@ -104,14 +100,16 @@ def _lock(number: int, file: Path, output: Path) -> bool:
 
 
 def _take(number: int) -> None:
-    if fcntl:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    import msvcrt
+    if sys.platform == "win32":
+        import msvcrt
 
-    os.lseek(number, 1 << 30, os.SEEK_SET)  # bytes that are locked cannot be read
-    msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    os.lseek(number, 0, os.SEEK_SET)
+        os.lseek(number, 1 << 30, os.SEEK_SET)  # bytes that are locked cannot be read
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        os.lseek(number, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(number: int, file: Path) -> bool:
