@@ -85,7 +85,7 @@ def new_files(
 ) -> Iterator[Path]:
     """Yields a temporary directory for files, and moves them to `folder` together.
 
-    If the process is killed while it moves them, no file is there beside an older one,
+    If the process is killed while it moves them, no file is there next to an older one,
     and the next writer of the same files moves the rest.
 
     Args:

@@ -17,7 +17,7 @@ from tests.paths import ROOT
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?"
     r"^```(?P<language>bash|python)\n(?P<text>.*?)^```$"
-    r"(?:\n\n^```(?:json)?\n(?P<shown>.*?)^```$)?",
+    r"(?:\n\n^```(?:json|text)?\n(?P<shown>.*?)^```$)?",
     re.S | re.M,
 )
 _FRACTION = r"-?\d[\d,]*\.\d+(e[-+]\d+)?"

@@ -219,6 +219,6 @@ def test_every_replacement_is_of_something():
 def test_no_block_goes_unseen():
     text = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
     languages = set(re.findall(r"^ *```(\w+)", text, re.M))
-    assert languages <= {"bash", "python", "json", "diff"}
+    assert languages <= {"bash", "python", "json", "text", "diff"}
     seen = sum(len(blocks) for blocks in BLOCKS.values())
     assert len(re.findall(r"^ *```(?:bash|python)$", text, re.M)) == seen
