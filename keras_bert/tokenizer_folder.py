@@ -201,7 +201,7 @@ def _read_folder(path: Path) -> TokenizerFolder:
     if (folder / KERAS_HUB_VOCAB).is_file():
         return _keras_hub(folder)
     vocabulary = path if path.is_file() else _vocabulary_file(path)
-    config, fast = read_object(folder / CONFIG_FILE), read_object(folder / FAST_FILE)
+    config, fast = read_object(folder / CONFIG_FILE), _read_fast(folder / FAST_FILE)
     decides = _fast_file_decides(folder, config) and bool(fast)
     reader = _from_fast_file if decides else _from_settings
     tokens, settings = reader(vocabulary, fast, config, folder)
@@ -240,6 +240,34 @@ def read_object(file: Path) -> dict[str, Any]:
     return values
 
 
+# What the parts of a tokenizer.json are, where they are there.
+_PARTS = {
+    "model": dict,
+    "normalizer": dict,
+    "pre_tokenizer": dict,
+    "post_processor": dict,
+    "padding": dict,
+    "truncation": dict,
+    "added_tokens": list,
+    "config": dict,  # of KerasHub's file of this name
+}
+
+
+def _read_fast(file: Path) -> dict[str, Any]:
+    """Returns a `tokenizer.json`, whose parts are of the right types or absent."""
+    values = read_object(file)
+    for name, kind in _PARTS.items():
+        part = values.get(name)
+        if part is None:
+            values.pop(name, None)
+        elif not isinstance(part, kind):
+            raise InputError(
+                f"Expected {'a list' if kind is list else 'an object'} as {name} in "
+                f"{file}. Received: {part!r:.60}."
+            )
+    return values
+
+
 # === Which files decide ===
 
 
@@ -264,10 +292,11 @@ def _fast_file_decides(folder: Path, config: Mapping) -> bool:
     model = read_object(folder / MODEL_FILE)
     name = config.get("tokenizer_class") or model.get("tokenizer_class")
     if name is None:
-        return model.get("model_type") not in _BERT_MODELS
+        return str(model.get("model_type")) not in _BERT_MODELS
+    name = str(name)
     if name in _GENERIC_CLASSES:
         return True
-    if str(name).removesuffix("Fast") in _BERT_CLASSES:
+    if name.removesuffix("Fast") in _BERT_CLASSES:
         return False
     raise InputError(
         f"Expected a WordPiece tokenizer in {folder}: tokenizer_class BertTokenizer, "
@@ -282,7 +311,7 @@ def _from_settings(
     """Reads what `BertTokenizer` of transformers takes."""
     if vocabulary.suffix == ".json":
         tokens = tokens_by_id(_model(fast, vocabulary), vocabulary)
-        _compare(tokens, fast, folder)
+        _compare(tokens, _added_in(fast, vocabulary).values(), folder)
     else:
         tokens = read_vocabulary(vocabulary)
     settings = _switches(config, _SWITCHES, folder)
@@ -312,7 +341,7 @@ def _bare(tokens: Sequence[str], vocabulary: Path) -> dict[str, Any]:
 
 def _keras_hub(folder: Path) -> TokenizerFolder:
     """Reads the tokenizer of a preset of KerasHub."""
-    options = read_object(folder / FAST_FILE).get("config", {})
+    options = _read_fast(folder / FAST_FILE).get("config", {})
     names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
     settings = {ours: bool(options.get(name)) for name, ours in names.items()}
     return TokenizerFolder(read_vocabulary(folder / KERAS_HUB_VOCAB), settings)
@@ -356,8 +385,8 @@ def _from_fast_file(
             f"max_input_chars_per_word in {file}. Received: {prefix!r} and {length!r}."
         )
     settings |= {"continuing_subword_prefix": prefix, "max_word_length": length}
-    framing = _framing(fast.get("post_processor"), file)
-    padding = (fast.get("padding") or {}).get("pad_token")
+    framing = _framing(fast, model, file)
+    padding = fast.get("padding", {}).get("pad_token")
     if isinstance(padding, str) and not config.get("pad_token"):
         framing["pad_token"] = padding
     if isinstance(model.get("unk_token"), str):
@@ -367,7 +396,7 @@ def _from_fast_file(
 
 def _model(fast: Mapping, file: Path) -> Mapping:
     model = fast.get("model")
-    if not isinstance(model, dict):
+    if model is None:
         raise InputError(f"Expected a tokenizer with a model in {file}; found none.")
     kind = model.get("type", "BPE" if "merges" in model else "WordPiece")
     if kind != "WordPiece" or not isinstance(model.get("vocab"), dict):
@@ -381,9 +410,9 @@ def _model(fast: Mapping, file: Path) -> Mapping:
 def _only(fast: Mapping, part: str, kind: str, file: Path) -> Mapping:
     """Returns a part of a `tokenizer.json`, which must be of one kind."""
     value = fast.get(part)
-    inner = value.get("normalizers", value.get("pretokenizers")) if value else None
+    inner = value and value.get("normalizers", value.get("pretokenizers"))
     if isinstance(inner, list) and len(inner) == 1:
-        value = inner[0]
+        (value,) = inner
     if not isinstance(value, dict) or value.get("type") != kind:
         shown = value.get("type") if isinstance(value, dict) else value
         raise InputError(
@@ -393,25 +422,37 @@ def _only(fast: Mapping, part: str, kind: str, file: Path) -> Mapping:
     return value
 
 
-def _framing(processor: Any, file: Path) -> dict[str, str]:
+def _framing(fast: Mapping, model: Mapping, file: Path) -> dict[str, str]:
     """Returns the tokens around texts, if they are placed as BERT has them."""
-    kind = processor.get("type") if isinstance(processor, dict) else None
+    processor = fast.get("post_processor")
+    added = {token.content: i for i, token in _added_in(fast, file).items()}
     try:
-        if kind == "BertProcessing":
-            return {"cls_token": processor["cls"][0], "sep_token": processor["sep"][0]}
-        if kind == "TemplateProcessing":
-            single, pair = _template(processor["single"]), _template(processor["pair"])
-            cls, sep = single[0][0], single[-1][0]
-            first = [(cls, 0), ("A", 0), (sep, 0)]
-            if (single, pair) == (first, [*first, ("B", 1), (sep, 1)]):
-                return {"cls_token": cls, "sep_token": sep}
-    except (KeyError, TypeError, IndexError, ValueError):
+        (cls, cls_id), (sep, sep_id) = _placed(processor)
+        ids = {name: {**added, **model["vocab"]}[name] for name in (cls, sep)}
+        if ids == {cls: cls_id, sep: sep_id}:
+            return {"cls_token": cls, "sep_token": sep}
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError):
         pass
     raise InputError(
         f"Expected a post_processor in {file} that makes [CLS] A [SEP] of a text and "
-        "[CLS] A [SEP] B [SEP] of a pair, with types 0 and 1. Received: "
-        f"{json.dumps(processor)[:200]}. {_ELSEWHERE}"
+        "[CLS] A [SEP] B [SEP] of a pair, with types 0 and 1 and the ids of the "
+        f"vocabulary. Received: {json.dumps(processor)[:200]}. {_ELSEWHERE}"
     )
+
+
+def _placed(processor: Any) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Returns the tokens before and after a text with their ids; raises if others."""
+    if processor["type"] == "BertProcessing":
+        return processor["cls"], processor["sep"]
+    if processor["type"] != "TemplateProcessing":
+        raise ValueError
+    single, pair = _template(processor["single"]), _template(processor["pair"])
+    cls, sep = single[0][0], single[-1][0]
+    first = [(cls, 0), ("A", 0), (sep, 0)]
+    if (single, pair) != (first, [*first, ("B", 1), (sep, 1)]):
+        raise ValueError
+    (cls_id,), (sep_id,) = (processor["special_tokens"][t]["ids"] for t in (cls, sep))
+    return (cls, cls_id), (sep, sep_id)
 
 
 def _template(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -479,14 +520,14 @@ def tokens_by_id(model: Mapping, file: Path) -> list[str]:
     return [names.get(index, "") for index in range(max(names) + 1)]
 
 
-def _compare(tokens: Sequence[str], fast: Mapping, folder: Path) -> None:
+def _compare(tokens: Sequence[str], added: Iterable[AddedToken], folder: Path) -> None:
     """Says so if `vocab.txt` has another vocabulary than `tokenizer.json`."""
     if not (folder / VOCAB_FILE).is_file():
         return
     listed = read_vocabulary(folder / VOCAB_FILE)
     known = set(tokens)
-    added = [token.get("content") for token in fast.get("added_tokens") or ()]
-    if listed not in (list(tokens), [*tokens, *(t for t in added if t not in known)]):
+    others = [t.content for t in added if t.content not in known]
+    if listed not in (list(tokens), [*tokens, *others]):
         log.warning(
             "%s and %s have different tokens (%d and %d): taking those of %s, as "
             "transformers does. Delete the one that is out of date.",
@@ -531,7 +572,7 @@ def _length(value: Any, file: Path) -> int:
 
 def _refuse_left_side(fast: Mapping, config: Mapping, folder: Path) -> None:
     for name in ("padding", "truncation"):
-        stored = (fast.get(name) or {}).get("direction", "right")
+        stored = fast.get(name, {}).get("direction", "right")
         side = config.get(f"{name}_side") or stored
         if str(side).lower() != "right":
             raise InputError(
@@ -553,8 +594,8 @@ def _say_what_is_unused(config: Mapping, folder: Path) -> None:
 def _say_what_normalizer_is_not_used(
     settings: Mapping, fast: Mapping, folder: Path
 ) -> None:
-    normalizer = fast.get("normalizer")
-    if not isinstance(normalizer, dict) or "lowercase" not in normalizer:
+    normalizer = fast.get("normalizer", {})
+    if "lowercase" not in normalizer:
         return
     lower = settings.get("do_lower_case", True)
     if normalizer["lowercase"] != lower or normalizer.get(
@@ -657,17 +698,21 @@ def _stored_tokens(
     # transformers' BERT tokenizer reads those of tokenizer.json only if no settings
     # list any.
     file = folder / FAST_FILE
-    values = fast.get("added_tokens") if decides or not found.lists else None
-    in_fast = {}
-    for value in values or ():
+    in_fast = _added_in(fast, file) if decides or not found.lists else {}
+    both = {**in_fast, **listed} if found.lists else {**listed, **in_fast}
+    return dict(sorted(both.items()))
+
+
+def _added_in(fast: Mapping, file: Path) -> dict[int, AddedToken]:
+    found: dict[int, AddedToken] = {}
+    for value in fast.get("added_tokens", ()):
         index = _id(value.get("id") if isinstance(value, dict) else None, file)
-        if index in in_fast:
+        if index in found:
             raise InputError(
                 f"Expected each id once in {file}: {index} is there twice."
             )
-        in_fast[index] = _token(value, str(file))
-    both = {**in_fast, **listed} if found.lists else {**listed, **in_fast}
-    return dict(sorted(both.items()))
+        found[index] = _token(value, f"in {file}")
+    return found
 
 
 def _listed_tokens(found: _SpecialTokens, folder: Path) -> dict[int, AddedToken]:

@@ -159,8 +159,10 @@ class BertTokenizer:
         }
 
     def _require(self, *names: str) -> None:
-        tokens = [self.special_tokens[name] for name in names]
-        missing = [token for token in tokens if token not in self.vocab]
+        # Unknown words get their token from the vocabulary, as others do.
+        places = {name: self.vocab for name in names} | {"unk_token": self._words}
+        tokens = {name: self.special_tokens[name] for name in names}
+        missing = [t for name, t in tokens.items() if t not in places[name]]
         if missing:
             raise InputError(
                 f"Expected {', '.join(missing)} in the vocabulary of "
@@ -297,6 +299,11 @@ class BertTokenizer:
             choose("special token", name, (*SPECIAL_TOKENS, *_EXTRA))
         extra = [token for name in _EXTRA for token in values.pop(name, ())]
         named = {k: AddedToken.of(v, special=True) for k, v in values.items()}
+        if "unk_token" in named and named["unk_token"].content not in self._words:
+            raise InputError(
+                "Expected a token of the vocabulary as unk_token: it stands for the "
+                f"words it lacks. Received: {named['unk_token'].content!r}."
+            )
         self.special_tokens |= {k: token.content for k, token in named.items()}
         return self.add_tokens([*named.values(), *extra], special_tokens=True)
 

@@ -212,6 +212,14 @@ REFUSED = {
     "post-processor": (json_file(post_processor={"type": "RobertaProcessing"}),
                        "post_processor .*RobertaProcessing"),
     "no post-processor": (json_file(post_processor=None), "null"),
+    "ids around texts": (json_file(post_processor={"type": "BertProcessing",
+                         "cls": ["[CLS]", 3], "sep": ["[SEP]", 3]}),
+                         "the ids of the vocabulary"),
+    "parts": (json_file(normalizer="Bert"), "an object as normalizer .* 'Bert'"),
+    "a list": (json_file(added_tokens={"a": 1}), "a list as added_tokens"),
+    "a token without id": (json_file(added_tokens=["a"]), "integers as ids"),
+    "no unknown token": ({"vocab.txt": LOWER, CONFIG: {"unk_token": "<unk>"}},
+                         "<unk> in the vocabulary"),
     "template": (json_file(post_processor=fast(LOWER, template=True)["post_processor"]
                            | {"single": []}), "TemplateProcessing"),
     "case as a string": ({"vocab.txt": LOWER, CONFIG: {"do_lower_case": "False"}},
@@ -388,6 +396,8 @@ def test_what_cannot_be_added():
             tokenizer.add_tokens(value)
     with pytest.raises(UnknownNameError, match="mask_token"):
         tokenizer.add_special_tokens({"mask": "<mask>"})
+    with pytest.raises(InputError, match="token of the vocabulary as unk_token"):
+        tokenizer.add_special_tokens({"unk_token": "<unk>"})
     assert tokenizer.tokens == LOWER
 
 
