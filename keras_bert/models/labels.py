@@ -59,7 +59,6 @@ def split(data: Any, outputs: Iterable[str]) -> tuple[Any, Any, Any]:
         )
     if found:
         y = {output: x[name] for name, output in found.items()}
-        y = y.get("logits", y)
         x = {name: value for name, value in x.items() if name not in found}
     return x, _by_output(y, outputs), _by_output(weights, outputs)
 
@@ -74,6 +73,8 @@ def _labels_among(inputs: Mapping[str, Any], outputs: list[str]) -> dict[str, st
 
 
 def _by_output(values: Any, outputs: list[str]) -> Any:
+    if isinstance(values, Mapping):
+        return values.get("logits", values)  # the one output
     listed = isinstance(values, list | tuple) and len(outputs) > 1
     if not listed or len(values) != len(outputs):
         return values

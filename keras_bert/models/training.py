@@ -70,6 +70,8 @@ class Trainable(keras.Model):
         if "y" not in takes.parameters:  # labels among the inputs are not looked at
             data = [labels.split(data, self._outputs())[0], None, None]
         batch = self.checked_batch(*data)
+        if self._class_weights is not None and batch[1] is not None:
+            self._learned_classes(batch[1])
         given |= {k: v for k, v in zip(BATCH, batch, strict=True) if v is not None}
         if given.get("validation_data") is not None:
             data = keras.utils.unpack_x_y_sample_weight(given["validation_data"])

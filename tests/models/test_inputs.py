@@ -375,11 +375,15 @@ def test_weights_that_mean_nothing_are_refused(classifier, reader):
         with pytest.raises(InputError, match=r"class_weight by class from 0 to 4"):
             classifier.fit(IDS, np.arange(4), class_weight=weights, verbose=0)
     two, wide = [ZEROS[:, 0]] * 2, np.ones((4, 5))
-    for model, labels in ((reader, two), (classifier, wide), (chooser, ZEROS[:2, 0])):
-        inputs = IDS.reshape(2, 2, 6) if model is chooser else IDS
-        for given in ((inputs, labels), (Batches((inputs, labels)),)):
-            with pytest.raises(InputError, match=r"class_weight for one output"):
-                model.fit(*given, class_weight={0: 2.0}, verbose=0)
+    choices = IDS.reshape(2, 2, 6)
+    for model, *given in (
+        (reader, IDS, two),
+        (classifier, IDS, wide),
+        (chooser, choices, ZEROS[:2, 0]),
+        (_model("SequenceClassification"), Batches((IDS, wide))),
+    ):
+        with pytest.raises(InputError, match=r"class_weight for one output"):
+            model.fit(*given, class_weight={0: 2.0}, verbose=0)
     for weights in ([1, 2, -1, 0], [1, np.nan, 1, 1], [1, 2, 3], ["a"] * 4):
         with pytest.raises(InputError, match=r"sample_weight"):
             classifier.fit(IDS, np.arange(4), sample_weight=weights, verbose=0)
