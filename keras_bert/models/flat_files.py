@@ -56,15 +56,13 @@ def refuse_other_layers(model: Any, path: str | Path) -> None:
 
 def _differences(model: keras.Model, group: Mapping[str, Any]) -> list[str]:
     """Lists layers that only a group of the file has, or only the model."""
-    found = set(group) - {"vars", "optimizer"}
-    layers = {
-        name
-        for name, x in vars(model).items()
-        if isinstance(x, keras.layers.Layer) and x.weights
-    }
-    surplus = {name for name in found if getattr(model, name, None) is None}
-    return [f"with {name}" for name in sorted(surplus)] + [
-        f"without {name}" for name in sorted(layers - found)
+    found = sorted(set(group) - {"vars", "optimizer"})
+    held = {name: getattr(model, name, None) for name in found}
+    read = {id(layer) for layer in held.values()}
+    missing = [x.name for x in model.layers if x.weights and id(x) not in read]
+    return [
+        *(f"with {name}" for name, layer in held.items() if layer is None),
+        *(f"without {name}" for name in missing),
     ]
 
 
