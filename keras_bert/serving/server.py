@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from keras_bert.errors import MissingExtraError
+from keras_bert.errors import ConfigError, MissingExtraError
 
 try:
     from keras_bert.serving.local_server.grpc_server import GrpcServer, Services
@@ -34,6 +34,8 @@ from keras_bert.serving.local_server.settings import (
 
 BATCHING = BatchingParameters()
 LIMITS = Limits()
+HIGHEST_PORT = 65535
+LONGEST_WAIT = 2_147_483  # seconds, which milliseconds in 32 bits can hold
 
 
 class Server:
@@ -55,6 +57,7 @@ class Server:
             served, and their labels.
 
     Raises:
+        ConfigError: a port or the interval is out of range.
         MissingFileError: a directory holds no version.
         CheckpointError: a version cannot be loaded.
         AddressError: a port is taken.
@@ -79,6 +82,10 @@ class Server:
         file_system_poll_wait_seconds: float = 1.0,
         allow_reload: bool = False,
     ):
+        _check_number("port", port, HIGHEST_PORT)
+        _check_number("grpc_port", 0 if grpc_port is None else grpc_port, HIGHEST_PORT)
+        seconds = file_system_poll_wait_seconds
+        _check_number("file_system_poll_wait_seconds", seconds, LONGEST_WAIT)
         directories = {name: Path(path) for name, path in model_dirs.items()}
         configs = [
             ModelConfig(name, path, versions, (labels or {}).get(name, {}))
@@ -160,3 +167,8 @@ class Server:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _check_number(name: str, value: float, most: int) -> None:
+    if not 0 <= value <= most:  # nor is NaN
+        raise ConfigError(f"Expected {name} from 0 to {most}. Received: {value!r}.")

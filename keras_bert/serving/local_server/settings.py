@@ -1,5 +1,6 @@
 """What a server is told: models and their versions, batching, limits."""
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from keras_bert.errors import ConfigError
 from keras_bert.serving.local_server.errors import invalid
 
 POLICY = re.compile(r"all|latest(:[1-9][0-9]{0,8})?|[0-9]+(,[0-9]+)*")
+MOST = 2**31 - 1  # for longer than that nobody waits
 HIGHEST = 2**63 - 1  # that a message over gRPC holds
 
 
@@ -80,7 +82,7 @@ class BatchingParameters:
         num_batch_threads: batches computed at once; 0 takes the number of CPUs.
 
     Raises:
-        ConfigError: a number is too small.
+        ConfigError: a number is out of range.
     """
 
     max_batch_size: int = 64
@@ -91,9 +93,10 @@ class BatchingParameters:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             lowest = int(name.startswith("max_"))
-            if value < lowest:
+            if not lowest <= value <= MOST:
                 raise ConfigError(
-                    f"Expected {name} of at least {lowest}. Received: {value}."
+                    f"Expected {name} of at least {lowest}, and at most {MOST}. "
+                    f"Received: {value}."
                 )
 
     @property
@@ -125,7 +128,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ConfigError(f"Expected {name} above 0. Received: {value}.")
 
     def check(self, inputs: Mapping[str, np.ndarray]) -> None:
