@@ -2,13 +2,19 @@
 
 import json
 import logging
+import resource
 
 import h5py
 import numpy as np
 import pytest
 
 from keras_bert.checkpoints.conversion import convert
-from keras_bert.errors import CheckpointError, ConfigError, MissingFileError
+from keras_bert.errors import (
+    CheckpointError,
+    ConfigError,
+    DiskFullError,
+    MissingFileError,
+)
 from keras_bert.models import BertForPreTraining
 from keras_bert.training.checkpointing import NOTES, STATE, Checkpoints
 from keras_bert.training.loop import Plan, Run
@@ -114,6 +120,39 @@ def test_an_error_in_the_background_is_raised(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         checkpoints.save(2, _arrays(2), {})
     assert checkpoints.steps() == []
+
+
+def test_a_full_disk_leaves_those_before(tmp_path):
+    checkpoints = _saved(tmp_path, [4], keep=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        with pytest.raises(DiskFullError, match=r"room on the disk for .*step-9"):
+            _saved(tmp_path, [9], keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoints.newest().step == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["step-4"]
+
+
+def test_one_that_is_there_is_not_written_again(tmp_path):
+    """A run that is stopped after a checkpoint must not lose it meanwhile."""
+    _saved(tmp_path, [4])
+    written = (tmp_path / "step-4" / STATE).stat().st_ino
+    assert _saved(tmp_path, [4]).newest().step == 4
+    assert (tmp_path / "step-4" / STATE).stat().st_ino == written
+
+
+def test_other_damage_is_said(tmp_path, caplog):
+    (tmp_path / "step-4").mkdir()
+    np.savez(tmp_path / "step-4" / STATE, weight=np.ones(3))
+    (tmp_path / "step-4" / NOTES).write_text("[" * 10**5)
+    _saved(tmp_path, [2])
+    assert Checkpoints(tmp_path, 2).newest().step == 2
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(b'{"step": 1}\n[1]\n\xff\n{"step": 2}\n{"step": 3}\n{"st')
+    assert kept_lines(log, 2) == [{"step": 1}, {"step": 2}]
+    assert "metrics.jsonl is damaged" in caplog.text
 
 
 def test_one_process_of_several_writes(tmp_path):
