@@ -374,7 +374,7 @@ def check_match(
             f"{head or 'known model class'} of the sizes in its config. "
             f"{' '.join(lines)} {''.join(why)}{WAY_OUT}"
         )
-    _leave_behind(checkpoint, [n for n in unexpected if n not in refused], head)
+    _leave_behind(checkpoint, sorted({*unexpected} - {*refused}), head)
 
 
 def _inside(
@@ -387,12 +387,11 @@ def _inside(
     encoder = families.of(config).parts["encoder"]
     names = (row.placements[at].name for row in encoder if at in row.placements)
     before = {re.escape(n.split("{i}")[0]) for n in names if "{i}" in n}
-    layer = re.compile(rf"(?:{'|'.join(sorted(before))})(\d+)")
+    layer = re.compile(rf"(?:{'|'.join(sorted(before))})(\d{{1,9}})")
 
     def inside(name: str) -> bool:
-        found = layer.match(
-            name
-        )  # further layers are left behind, as transformers does
+        found = layer.match(name)
+        # Layers beyond the model's are left behind, as transformers does.
         further = found is not None and int(found[1]) >= config.num_hidden_layers
         return _scope(name) in scopes and not further
 
@@ -407,9 +406,8 @@ def _leave_behind(checkpoint: Checkpoint, names: list[str], head: str | None) ->
     if not names:
         return
     log.warning(
-        "%s: %d tensors that belong to no part of a %s are left behind: %s.",
+        "%s: tensors that belong to no part of a %s are left behind: %s.",
         checkpoint.path,
-        len(names),
         head or "known model class",
         listing(names),
     )

@@ -124,7 +124,7 @@ def test_fewer_layers_are_the_first_ones(format, tmp_path, caplog):
     path = write_fake(tmp_path / "first", format, "BertModel", config)
     with caplog.at_level(logging.WARNING):
         short = keras_bert.BertModel.from_pretrained(path, num_hidden_layers=2)
-    assert "16 tensors" in caplog.text
+    assert "and 6 more" in caplog.text
     whole = keras_bert.BertModel.from_pretrained(path, output_hidden_states=True)
     expected = outputs(whole)["hidden_states"][2]
     assert_close(outputs(short)["last_hidden_state"], expected)
