@@ -61,6 +61,7 @@ OTHER_KINDS = {
     ),
     b"\x1f\x8b": "a gzip archive. Unpack it first.",
 }
+LONGEST_NAME = 255  # bytes of a file's name
 LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
@@ -336,10 +337,11 @@ def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
         CheckpointError: a name is not that of a file in the directory.
     """
     found = sorted({str(name) for name in names})
-    outside = [name for name in found if Path(name).name != name or name == ".."]
+    outside = [name for name in found if not _is_file_name(name)]
     if outside:
+        received = ", ".join(name[:80] for name in outside[:5])
         raise CheckpointError(
-            f"Expected plain file names in {index}. Received: {', '.join(outside)}."
+            f"Expected plain file names in {index}. Received: {received}."
         )
     present = {path.name for path in index.parent.iterdir() if path.is_file()}
     absent = [name[:80] for name in found if name not in present]
@@ -348,6 +350,10 @@ def shard_paths(index: Path, names: Iterable[Any]) -> list[Path]:
             f"Expected the shards that {index} names. Missing: {', '.join(absent)}."
         )
     return [index.parent / name for name in found]
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).name == name != ".." and len(name.encode()) <= LONGEST_NAME
 
 
 def read_shards(

@@ -126,7 +126,7 @@ def test_a_header_of_absurd_length(whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.safetensors", "/etc/passwd", "..", "a/b.safetensors"]
+    "name", ["../secret.safetensors", "/etc/passwd", "..", "a/b.safetensors", "n" * 256]
 )
 def test_an_index_stays_in_its_directory(name, whole, tmp_path):
     source = shutil.copytree(whole["huggingface"], tmp_path / "index")
