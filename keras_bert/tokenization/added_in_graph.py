@@ -17,7 +17,7 @@ _NONE = -1
 _SPACE = f"[{SPACES}]"
 # The vertical tab stands for a boundary in normalized text.
 _NORMAL_SPACE = f"[{SPACES.replace(BOUNDARY, '')}]"
-# `added_tokens.is_word`, and the characters that may be ideographs.
+# What `added_tokens.is_word` takes for letters.
 _WORD = (
     r"\pL\pM\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}"
     r"\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"

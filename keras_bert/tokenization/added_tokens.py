@@ -6,9 +6,9 @@ text as given, then, in what is left and after normalization, those that are
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenizer_folder import AddedToken
@@ -18,20 +18,30 @@ SPACES = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
-_WORD_CATEGORIES = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"}
-# Joiners, and circled letters, which count as letters.
-_WORD_CHARACTERS = re.compile(
-    "[\u200c\u200d\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169"
-    "\U0001f170-\U0001f189]"
-)
 
 
+@cache
 def is_word(char: str) -> bool:
-    r"""Whether a character is part of a word, as `\w` in Rust; "" is not."""
-    return bool(char) and (
-        unicodedata.category(char) in _WORD_CATEGORIES
-        or _WORD_CHARACTERS.match(char) is not None
-    )
+    r"""Whether a character is part of a word, as `\w` in Rust; "" is not.
+
+    Example:
+        >>> [is_word(char) for char in ("a", "\u0301", "_", "-", "")]
+        [True, True, True, False, False]
+    """
+    if not char or "\ud800" <= char <= "\udfff":
+        return False
+    return 1 not in _library().encode(f"{char}#").ids
+
+
+@cache
+def _library() -> Any:
+    """Returns a tokenizer that finds "#", with id 1, unless a word is next to it."""
+    from tokenizers import AddedToken, Tokenizer
+    from tokenizers.models import WordPiece
+
+    library = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    library.add_tokens([AddedToken("#", single_word=True, normalized=False)])
+    return library
 
 
 class Piece(NamedTuple):

@@ -4,7 +4,6 @@ import json
 import logging
 import pickle
 import re
-import unicodedata
 from functools import cache
 
 import numpy as np
@@ -103,23 +102,19 @@ def test_transformers_reads_what_is_saved(read, tmp_path):
             file.unlink()
 
 
-def test_letters_of_words_are_those_of_the_library(read):
-    """Around a token with `single_word` every character of the first planes."""
-    tokenizers = pytest.importorskip("tokenizers")
-    model = tokenizers.models.WordPiece({"[UNK]": 0}, unk_token="[UNK]")
-    library = tokenizers.Tokenizer(model)
-    library.add_tokens([tokenizers.AddedToken("#", single_word=True, normalized=False)])
-    chars = [chr(c) for c in range(0x20000) if not 0xD800 <= c < 0xE000]
-    chars.remove("#")
-    found = library.encode("".join(f" {char}# " for char in chars))
-    apart = {
-        begin
-        for index, (begin, _) in zip(found.ids, found.offsets, strict=True)
-        if index == 1
-    }
-    differing = [c for i, c in enumerate(chars) if (4 * i + 2 in apart) == is_word(c)]
-    # What Python's version of Unicode does not know yet may differ.
-    assert [c for c in differing if unicodedata.category(c) != "Cn"] == []
+@pytest.mark.parametrize("char", "aé\u0301_1中ⅷⓐ\u200d\u20dd\U0001360d")
+def test_letters_next_to_a_word(read, char):
+    tokenizer = read(VARIANTS["added, all flags"])
+    assert is_word(char)
+    for text in (f"{char}<word>", f"<word>{char}", f"<word>{char}<word>"):
+        assert "<word>" not in tokenizer.tokenize(text)
+
+
+@pytest.mark.parametrize("char", " -,²½😀\u3000。\x00")
+def test_what_is_no_letter_next_to_a_word(read, char):
+    tokenizer = read(VARIANTS["added, all flags"])
+    assert not is_word(char)
+    assert tokenizer.tokenize(f"<word>{char}<word>").count("<word>") == 2
 
 
 # In the graph
