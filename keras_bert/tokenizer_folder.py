@@ -201,7 +201,7 @@ def _read_folder(path: Path) -> TokenizerFolder:
     if (folder / KERAS_HUB_VOCAB).is_file():
         return _keras_hub(folder)
     vocabulary = path if path.is_file() else _vocabulary_file(path)
-    config, fast = read_object(folder / CONFIG_FILE), _read_fast(folder / FAST_FILE)
+    config, fast = read_object(folder / CONFIG_FILE), read_fast(folder / FAST_FILE)
     decides = _fast_file_decides(folder, config) and bool(fast)
     reader = _from_fast_file if decides else _from_settings
     tokens, settings = reader(vocabulary, fast, config, folder)
@@ -253,7 +253,7 @@ _PARTS = {
 }
 
 
-def _read_fast(file: Path) -> dict[str, Any]:
+def read_fast(file: Path) -> dict[str, Any]:
     """Returns a `tokenizer.json`, whose parts are of the right types or absent."""
     values = read_object(file)
     for name, kind in _PARTS.items():
@@ -310,7 +310,7 @@ def _from_settings(
 ) -> tuple[list[str], dict[str, Any]]:
     """Reads what `BertTokenizer` of transformers takes."""
     if vocabulary.suffix == ".json":
-        tokens = tokens_by_id(_model(fast, vocabulary), vocabulary)
+        tokens = tokens_by_id(wordpiece_model(fast, vocabulary), vocabulary)
         _compare(tokens, _added_in(fast, vocabulary).values(), folder)
     else:
         tokens = read_vocabulary(vocabulary)
@@ -341,7 +341,7 @@ def _bare(tokens: Sequence[str], vocabulary: Path) -> dict[str, Any]:
 
 def _keras_hub(folder: Path) -> TokenizerFolder:
     """Reads the tokenizer of a preset of KerasHub."""
-    options = _read_fast(folder / FAST_FILE).get("config", {})
+    options = read_fast(folder / FAST_FILE).get("config", {})
     names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
     settings = {ours: bool(options.get(name)) for name, ours in names.items()}
     return TokenizerFolder(read_vocabulary(folder / KERAS_HUB_VOCAB), settings)
@@ -362,7 +362,7 @@ def _from_fast_file(
 ) -> tuple[list[str], dict[str, Any]]:
     """Reads everything from `tokenizer.json`."""
     file = folder / FAST_FILE
-    model = _model(fast, file)
+    model = wordpiece_model(fast, file)
     if vocabulary.suffix == ".json":
         tokens = tokens_by_id(model, file)
     else:
@@ -394,7 +394,12 @@ def _from_fast_file(
     return tokens, settings | framing
 
 
-def _model(fast: Mapping, file: Path) -> Mapping:
+def wordpiece_model(fast: Mapping, file: Path) -> Mapping:
+    """Returns the model in a `tokenizer.json`.
+
+    Raises:
+        InputError: there is none, or one of another kind.
+    """
     model = fast.get("model")
     if model is None:
         raise InputError(f"Expected a tokenizer with a model in {file}; found none.")

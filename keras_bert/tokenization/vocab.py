@@ -8,9 +8,10 @@ from keras_bert.errors import ConfigError, InputError, MissingFileError
 from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenizer_folder import (
     SPECIAL_TOKENS,
-    read_object,
+    read_fast,
     read_vocabulary,
     tokens_by_id,
+    wordpiece_model,
 )
 
 
@@ -34,7 +35,7 @@ def load_vocab(path: str | Path) -> list[str]:
             "Give the path of a vocab.txt, one token per line."
         )
     if path.suffix == ".json":
-        return tokens_by_id(read_object(path).get("model"), path)
+        return tokens_by_id(wordpiece_model(read_fast(path), path), path)
     return read_vocabulary(path)
 
 
