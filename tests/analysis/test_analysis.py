@@ -83,7 +83,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(ZeroDivisionError), new_file(path) as partial:
         partial.write_text("half")
         raise ZeroDivisionError
-    assert list(path.parent.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     with new_file(path) as partial:
         partial.write_text("whole")
     with pytest.raises(ExistingOutputError), new_file(path):
