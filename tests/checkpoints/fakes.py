@@ -102,7 +102,7 @@ def write_trained(
     config = tiny_config(**changes)
     tensors = fake_tensors(config, head, to)
     slots = {
-        f"{name}/{slot}": Tensor.of(tensor.load() * factor)
+        f"{name}/{slot}": Tensor.of(np.abs(tensor.load()) * factor)  # a mean of squares
         for name, tensor in tensors.items()
         for factor, slot in enumerate(SLOTS[kind], start=2)
     }

@@ -47,7 +47,7 @@ def test_slots_lie_as_their_weights_do(tmp_path):
     there = formats.read(tmp_path / "there")
     for name, tensor in there.tensors.items():
         moment = there.optimizer[f"{name}/adam_v"].load()
-        np.testing.assert_array_equal(moment, tensor.load() * 3)
+        np.testing.assert_array_equal(moment, np.abs(tensor.load()) * 3)
     assert there.optimizer["next_sentence/kernel/adam_m"].shape == (15, 2)
     assert there.optimizer["global_step"].load() == 20
 
