@@ -177,7 +177,7 @@ class WordRules(NamedTuple):
             chars = _with_final_sigmas(text)
         marks = len(_SPACING_MARK.findall(text)) if self.strips_accents else 0
         if marks > 1 or (marks and not self.google_rules):
-            chars, moved = _in_canonical_order(chars)
+            chars, moved = _in_canonical_order(chars, self.clean_text)
             # The tokenizers library gives the places of marks in their old order.
             origins = moved if self.google_rules else sorted(moved)
         return chars, origins
@@ -302,9 +302,11 @@ def _with_final_sigmas(text: str) -> str:
     return "".join(chars)
 
 
-def _in_canonical_order(text: Sequence[str]) -> tuple[list[str], list[int]]:
+def _in_canonical_order(
+    text: Sequence[str], clean: bool
+) -> tuple[list[str], list[int]]:
     """Sorts the marks after a character by combining class, as NFD does."""
-    kept = [(c, i) for i, c in enumerate(text) if not is_removed(c)]
+    kept = [(c, i) for i, c in enumerate(text) if not (clean and is_removed(c))]
     ordered: list[tuple[str, int]] = []
     for is_mark, group in groupby(kept, lambda item: _mark_class(item) > 0):
         run = list(group)
