@@ -295,7 +295,7 @@ def test_a_size_that_differs_names_the_number_it_comes_from(field, tmp_path):
     first = write_fake(tmp_path / "first", "huggingface", head)
     weight, value = SIZES[field]
     config = json.loads((first / "config.json").read_text())
-    config |= {field: value, "id2label": None}
+    config |= {field: value, "id2label": None, "label2id": None}
     (first / "config.json").write_text(json.dumps(config))
     expected = rf"{weight}\.weight: expected \([^:]*\b{field}={value}\b"
     with pytest.raises(CheckpointError, match=expected):

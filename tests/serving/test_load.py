@@ -99,7 +99,7 @@ WRONG = [
         b'{"signature_name": "serve_ids", "inputs": {"input_ids": [[99]], '
         b'"attention_mask": [[1]], "token_type_ids": [[0]]}}',
         400,
-        "99 is not in [0, 37)",
+        "Expected input_ids from 0 to 36. Received: from] [99]",
     ),
     (f"/v1/models/{NAME}/versions/9:predict", b"{}", 404, "Servable not found"),
     (f"/v1/models/{NAME}:guess", b"{}", 400, "Malformed request: POST"),

@@ -218,10 +218,9 @@ def named_outputs(outputs) -> Tensors:
 
 
 def _in_range(ids: tf.Tensor, name: str, size: int) -> tf.Operation:
-    inside = tf.reduce_all((ids >= 0) & (ids < size))
-    return tf.debugging.assert_equal(
-        inside, True, f"{name} are not from 0 to {size - 1}"
-    )
+    expected = f"Expected {name} from 0 to {size - 1}. Received: from"
+    found = [expected, tf.reduce_min(ids), "to", tf.reduce_max(ids)]
+    return tf.debugging.Assert(tf.reduce_all((ids >= 0) & (ids < size)), found)
 
 
 def _padded(model: keras.Model, features: Tensors):
