@@ -23,14 +23,15 @@ from keras_bert.errors import (
     InputError,
     KerasBertError,
 )
-from keras_bert.tokenizer_files import folder_texts, vocabulary_text
 from keras_bert.tokenizer_folder import (
     CONFIG_FILE,
     DEFAULTS,
     FAST_FILE,
     VOCAB_FILE,
     TokenizerFolder,
+    folder_texts,
     read_folder,
+    vocabulary_text,
 )
 
 log = logging.getLogger(__name__)

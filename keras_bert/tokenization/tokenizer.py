@@ -17,7 +17,6 @@ from keras_bert.tokenization.rules import WordRules
 from keras_bert.tokenization.truncation import Cutter
 from keras_bert.tokenization.vocab import count_words, load_vocab, train_vocab
 from keras_bert.tokenization.wordpiece import GOOGLE_WORD_LENGTH, WordPiece
-from keras_bert.tokenizer_files import folder_texts, vocabulary_text, write_files
 from keras_bert.tokenizer_folder import (
     NO_LIMIT,
     PREFIX,
@@ -25,7 +24,10 @@ from keras_bert.tokenizer_folder import (
     WORD_LENGTH,
     AddedToken,
     TokenizerFolder,
+    folder_texts,
     read_folder,
+    vocabulary_text,
+    write_files,
 )
 
 _HUB_FILES = ("*.json", "*.txt")

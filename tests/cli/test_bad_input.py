@@ -307,7 +307,8 @@ def test_ids_out_of_range_are_named(good):
     model = keras_bert.BertForSequenceClassification.from_pretrained(
         good / "classifier"
     )
-    with pytest.raises(errors.InputError, match=r"0 to 36.*Received: 37 in row 0, column 1"):
+    place = "0 to 36.*Received: 37 in row 0, column 1"
+    with pytest.raises(errors.InputError, match=place):
         model(np.array([[5, 37]]))
 
 

@@ -346,7 +346,10 @@ def test_refusals(stub, case):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"input_ids": np.array([[99]], np.int32)}, "Expected input_ids from 0 to 36. Received: from] [99]"),
+        (
+            {"input_ids": np.array([[99]], np.int32)},
+            "Expected input_ids from 0 to 36. Received: from] [99]",
+        ),
         ({"input_ids": np.array([[1]], np.int64)}, "to be int32 but int64 is provided"),
     ],
 )

@@ -20,8 +20,12 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
 from keras_bert.errors import CheckpointError
 from keras_bert.families.family import Family
-from keras_bert.tokenizer_files import vocabulary_text
-from keras_bert.tokenizer_folder import DEFAULTS, SPECIAL_TOKENS, TokenizerFolder
+from keras_bert.tokenizer_folder import (
+    DEFAULTS,
+    SPECIAL_TOKENS,
+    TokenizerFolder,
+    vocabulary_text,
+)
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.atomic_files import new_files, whole_directory
-from keras_bert.tokenizer_folder import (
+from keras_bert.tokenizer_folder.added import AddedToken
+from keras_bert.tokenizer_folder.names import (
     CONFIG_FILE,
     DEFAULTS,
     FAST_FILE,
@@ -14,9 +15,8 @@ from keras_bert.tokenizer_folder import (
     SPECIAL_TOKENS,
     VOCAB_FILE,
     WORD_LENGTH,
-    AddedToken,
-    TokenizerFolder,
 )
+from keras_bert.tokenizer_folder.reading import TokenizerFolder
 
 _ALWAYS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 _IF_TRUE = ("google_rules", "split_special_tokens")
