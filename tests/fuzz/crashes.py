@@ -225,7 +225,13 @@ class _Events:
 
 # Of a run: its clock, and what follows from that.
 TIMES = ("time", "seconds", "tokens_per_second", "matmul_share")
-NOT_COMPARED = ("tensorboard/", "curves.png", "saved_model.pb", "fingerprint.pb")
+NOT_COMPARED = (
+    "tensorboard/",
+    "curves.png",
+    "saved_model.pb",
+    "fingerprint.pb",
+    "/iterator.",
+)
 
 
 def contents(folder: Path) -> dict[str, Any]:
