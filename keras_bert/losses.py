@@ -80,7 +80,17 @@ class WeightedMean(keras.losses.Loss):
 
 
 def _as_wide(labels: Tensor, shape: Shape) -> bool:
-    """Tells labels that are each on or off from numbers of classes."""
+    """Tells labels that are each on or off from numbers of classes.
+
+    Raises:
+        InputError: a graph does not know how many axes labels have.
+    """
+    if getattr(labels.shape, "rank", 0) is None:
+        raise InputError(
+            "Expected labels whose number of axes is known. Received: labels without "
+            "a shape in a graph. Give them one (tf.ensure_shape), or call compile() "
+            "again if the model has learned from labels of another shape."
+        )
     return len(labels.shape) == len(shape) and labels.shape[-1] == shape[-1]
 
 

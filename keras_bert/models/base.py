@@ -9,6 +9,7 @@ import keras
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers.base import Composite
+from keras_bert.layers.transformer_block import TransformerBlock
 from keras_bert.models import inputs as model_inputs
 
 Tensor = Any
@@ -80,17 +81,36 @@ class BaseModel(Composite, keras.Model):
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "seed": self.seed,
             "name": self.name,
-            "frozen": [_place(x) for x in self._flatten_layers() if not x.trainable],
+            **self.layer_settings(),
         }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
         config = dict(config)
-        frozen = config.pop("frozen", ())
+        settings = {name: config.pop(name, ()) for name in ("frozen", "recomputed")}
         model = super().from_config(config)
-        for layer in model._flatten_layers() if frozen else ():
-            layer.trainable = _place(layer) not in frozen
+        model.set_layers(**settings)
         return model
+
+    def layer_settings(self) -> dict[str, list[str]]:
+        """Returns what was set on layers: those that are frozen, or computed twice."""
+        return {
+            "frozen": [_place(x) for x in self._flatten_layers() if not x.trainable],
+            "recomputed": [
+                _place(x) for x in self._blocks() if x.activation_checkpointing
+            ],
+        }
+
+    def set_layers(self, frozen: Iterable[str], recomputed: Iterable[str]) -> None:
+        """Sets on layers what `layer_settings` returned of a model like this one."""
+        for layer in self._flatten_layers() if frozen else ():
+            layer.trainable = _place(layer) not in frozen
+        for block in self._blocks() if recomputed else ():
+            block.activation_checkpointing = _place(block) in recomputed
+
+    def _blocks(self) -> list[TransformerBlock]:
+        layers = self._flatten_layers()
+        return [layer for layer in layers if isinstance(layer, TransformerBlock)]
 
 
 def _place(layer: keras.layers.Layer) -> str:

@@ -183,7 +183,7 @@ def as_numbers(values: np.ndarray, error: Callable[[str, str], Exception]) -> An
     if values.dtype.kind in "iufb":
         return values
     for place, item in np.ndenumerate(values):
-        if not isinstance(item, int | float | np.number | np.bool_):
+        if not isinstance(item, int | float | np.integer | np.floating | np.bool_):
             shown = str(item) if isinstance(item, str) else item
             raise error(repr(shown)[:60], where(place))
     return values.astype("float64")

@@ -97,7 +97,10 @@ class Learned(NamedTuple):
     sizes: Mapping[str, int]
 
     def check(self, labels: Any, inputs: Mapping[str, Any]) -> Any:
-        """Returns labels, as an array if they were a list.
+        """Returns labels, as an array if they were a list, without an axis of one.
+
+        With it, TensorFlow would trace for labels of any shape where some came before
+        that have none.
 
         Args:
             labels: of this output.
@@ -123,7 +126,10 @@ class Learned(NamedTuple):
             wrong = ~loss.valid(values, classes)
         takes = f"{self.name} {loss.takes.format(last=classes - 1)}"
         refuse_first(wrong, values, takes, "Classes are counted from 0.")
-        return labels if ops.is_tensor(labels) else values
+        checked = labels if ops.is_tensor(labels) else values
+        return (
+            checked[..., 0] if values.ndim > len(loss.label_shape(shape)) else checked
+        )
 
     def numbers_classes(self, labels: Any = None) -> bool:
         """Whether labels are numbers of classes, as many as the model says."""

@@ -20,9 +20,9 @@ def resize_token_embeddings(
     """Returns a model with another size of vocabulary.
 
     The word embeddings, the masked-LM output matrix that is tied to them and the
-    masked-LM bias change together; everything else is copied. This model stays as it
-    is, and the new one is not compiled. Add the tokens to the tokenizer, at the end,
-    too.
+    masked-LM bias change together; everything else is copied, and what is frozen stays
+    so. This model stays as it is, and the new one is not compiled. Add the tokens to
+    the tokenizer, at the end, too.
 
     Args:
         model: a model of this package.
@@ -53,6 +53,7 @@ def resize_token_embeddings(
     old = merged_weights(model)
     for variable in resized.weights:
         variable.assign(_filled(variable, old[variable.path], kept))
+    resized.set_layers(**model.layer_settings())
     return resized
 
 

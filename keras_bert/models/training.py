@@ -64,7 +64,8 @@ class Trainable(keras.Model):
         given.update(given.pop("kwargs", {}))
         if given.get("_use_cached_eval_dataset"):
             return given  # fit() has checked it
-        if "class_weight" in takes.parameters:
+        if "class_weight" in takes.parameters:  # a method that trains
+            self._refuse_other_layers()
             self._weigh_classes(given.pop("class_weight", None))
         data = [given.get(name) for name in BATCH]
         if "y" not in takes.parameters:  # labels among the inputs are not looked at
@@ -140,6 +141,24 @@ class Trainable(keras.Model):
             for output in objectives
             if isinstance(losses.get(output), WeightedMean)
         }
+
+    # === Frozen layers ===
+
+    _traced_variables: Any = None  # those of the training step
+
+    def _refuse_other_layers(self) -> None:
+        """Refuses layers frozen or thawed since the training step was made.
+
+        That step would go on training what it did before, without a word.
+        """
+        now = tuple(v.path for v in self.trainable_variables)
+        if self.train_function is None or now == self._traced_variables:
+            return
+        raise InputError(
+            f"Expected the {len(self._traced_variables)} trainable variables that the "
+            f"training step was made for. Received: {len(now)}, other ones. Call "
+            "compile() again after layers were frozen or thawed."
+        )
 
     # === Weights of classes ===
 
@@ -257,6 +276,7 @@ class Trainable(keras.Model):
             if isinstance(self.loss, Mapping) and not self._compile_loss.built:
                 outputs = dict.fromkeys(self.loss, 0.0)  # their names alone matter
                 self._compile_loss.build(outputs, outputs)
+        self._traced_variables = tuple(v.path for v in self.trainable_variables)
         return super().make_train_function(force)
 
     def compute_loss(
@@ -268,6 +288,11 @@ class Trainable(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Computes the loss of the outputs that are learned; see `keras.Model`."""
+        if y is None and self.loss is not None:
+            raise InputError(
+                f"Expected labels of {', '.join(self._outputs())}. Received: none. "
+                "Pass y, or batches of (inputs, labels)."
+            )
         if x is not None:
             y = self._checked_labels(y, self.check(x))
         rest = map(self._learned, (y, y_pred, sample_weight))

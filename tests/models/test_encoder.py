@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_bert.errors import InputError
 from keras_bert.models import MODELS, BertForSequenceClassification, Encoder
 from tests.bounds import assert_close
 from tests.cases import CASES, CONFIG
@@ -159,3 +160,32 @@ def test_inputs_are_completed_once_a_call(monkeypatch):
     )
     _model()(CASE.features())
     assert len(calls) == 1
+
+
+def test_layers_frozen_after_training_are_not_trained_without_a_word():
+    ids, labels = np.array([[1, 2], [3, 4]]), np.array([0, 1])
+    model = _model()
+    model.compile(run_eagerly=True)
+    model.fit(ids, labels, verbose=0)
+    model.fit(ids, labels, verbose=0)
+    model.encoder.trainable = False
+    with pytest.raises(InputError, match=r"Received: 2, other ones. Call compile\(\)"):
+        model.fit(ids, labels, verbose=0)
+    model.evaluate(ids, labels, verbose=0)  # trains nothing
+    model.compile(run_eagerly=True)
+    before = model.encoder.get_weights()
+    model.fit(ids, labels, verbose=0)
+    for old, new in zip(before, model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_what_is_set_on_layers_is_kept_in_copies():
+    model = _model()
+    model.encoder.pooler.trainable = False
+    model.encoder.blocks[0].activation_checkpointing = True
+    settings = model.layer_settings()
+    assert len(settings["frozen"]) > 0
+    assert len(settings["recomputed"]) == 1
+    again = type(model).from_config(model.get_config())
+    assert again.layer_settings() == settings
+    assert model.resize_token_embeddings(200).layer_settings() == settings

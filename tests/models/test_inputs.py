@@ -185,6 +185,27 @@ def test_labels_out_of_range_are_refused(classifier, value):
         classifier.evaluate(IDS, labels, verbose=0)
 
 
+def test_labels_may_change_their_shape():
+    model = _model("SequenceClassification", eagerly=False)
+    labels = np.array([0, 4, 2, 3])
+    for given in (labels[:, None], labels):
+        model.evaluate(IDS, given, verbose=0)
+    if keras.backend.backend() == "tensorflow":
+        with pytest.raises(InputError, match=r"axes is known.*ensure_shape.*compile"):
+            model.evaluate(IDS, np.eye(5, dtype=int)[labels], verbose=0)
+
+
+def test_labels_have_no_imaginary_part(classifier):
+    with pytest.raises(InputError, match=r"labels.*Received: .*j.* in row 0"):
+        classifier.evaluate(IDS, np.array([0, 1, 1j, 3]), verbose=0)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_labels_are_asked_for(classifier, method):
+    with pytest.raises(InputError, match=r"Expected labels of logits.*Received: none"):
+        getattr(classifier, method)(IDS)
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "float32", "float64", "object"])
 def test_labels_may_have_any_type_of_number(classifier, dtype):
     labels = np.array([0, 4, 2, 3])
