@@ -299,9 +299,7 @@ class Config:
                 f"Expected the config of a {cls.model_type!r} model. "
                 f"Received: model_type={family!r}."
             )
-        names = values.pop("label2id", None)
-        if not values.get("id2label") and isinstance(names, Mapping):
-            values["id2label"] = {str(i): name for name, i in names.items()} or None
+        values = _with_labels(values, values.pop("label2id", None))
         fields = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         known = _without_odd_labels({k: v for k, v in values.items() if k in fields})
         for name in ("pad_token_id", "position_embedding_type"):
@@ -316,7 +314,8 @@ class Config:
         named: dict[str, Any] = {}
         for key, value in values.items():
             name = cls.aliases.get(key, key)
-            if named.setdefault(name, value) != value:
+            known = named.setdefault(name, value)
+            if known is not value and known != value:  # NaN differs from itself
                 raise ConfigError(
                     f"Expected {name} once. Received: {named[name]!r}, and {value!r} "
                     f"under the name {key}. Remove one of them."
@@ -352,6 +351,28 @@ class Config:
     def to_json_string(self) -> str:
         """Returns `to_dict()` as JSON with sorted keys and a final newline."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def _with_labels(values: dict[str, Any], ids: Any) -> dict[str, Any]:
+    """Takes the names of classes from `label2id` if `id2label` has none."""
+    if not isinstance(ids, Mapping) or not ids:
+        return values
+    names = {str(i): str(name) for name, i in ids.items()}
+    labels = values.get("id2label")
+    if not labels and len(names) < len(ids):
+        raise ConfigError(
+            "Expected label2id to name each id once, or an id2label. "
+            f"Received: label2id={ids}."
+        )
+    if not labels:
+        return {**values, "id2label": names}
+    given = labels.items() if isinstance(labels, Mapping) else ()
+    if {str(i): str(name) for i, name in given} != names:
+        log.warning(
+            "label2id is not the inverse of id2label: taking id2label, as transformers "
+            "does. Correct one of them."
+        )
+    return values
 
 
 def _without_odd_labels(values: dict[str, Any]) -> dict[str, Any]:

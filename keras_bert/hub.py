@@ -1,10 +1,11 @@
 """Checkpoints and tokenizers of the Hugging Face Hub: `hf://org/name`."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_bert.errors import CheckpointError, MissingExtraError
+from keras_bert.errors import CheckpointError, InputError, MissingExtraError
 
 HUB = "hf://"
 # The hub holds the same weights in several forms: the others only where needed.
@@ -30,9 +31,11 @@ def local_path(path: str | Path, patterns: Sequence[str] = HUB_FILES) -> Path:
         patterns: of the files to download; by default those of a model.
 
     Raises:
+        InputError: the path is empty, or the address of something else.
         MissingExtraError: `huggingface_hub` is not installed.
         CheckpointError: the repository cannot be reached.
     """
+    _check(path)
     if not str(path).startswith(HUB):
         return Path(path).expanduser()
     name = str(path).removeprefix(HUB)
@@ -55,3 +58,14 @@ def local_path(path: str | Path, patterns: Sequence[str] = HUB_FILES) -> Path:
             f"Expected to download {name!r}. Received: {reason}. Check the name and "
             "the connection, or give a local directory."
         ) from error
+
+
+def _check(path: str | Path) -> None:
+    """Raises for what `Path` would take for another path, or not take at all."""
+    is_path = isinstance(path, str | os.PathLike)
+    scheme = re.match(r"\w+://", str(path))
+    if not is_path or not str(path) or (scheme and scheme[0] != HUB):
+        raise InputError(
+            f"Expected a local path, or {HUB}org/name for a model of the Hugging Face "
+            f"Hub. Received: {path!r}."
+        )

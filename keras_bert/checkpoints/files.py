@@ -323,7 +323,10 @@ def weight_map(index: Path) -> dict[str, Any]:
     """
     found = read_json(index).get("weight_map")
     if not isinstance(found, dict) or not found:
-        raise CheckpointError(f"Expected a weight_map in {index}; none is there.")
+        raise CheckpointError(
+            f"Expected a weight_map in {index}; none is there. Name the directory, or "
+            "its file of weights."
+        )
     return found
 
 

@@ -19,10 +19,14 @@ SHOWN = 10  # names listed in a message before "and N more"
 OPTIMIZER = "optimizer"  # in `drop`: all of its state
 DROPPED = "dropped by request"
 MASKED_LM = "masked_lm"  # the part with the output matrix
-# What explains a missing weight, by a part of its name.
+ADAPTER = (
+    "It has an adapter: merge it into its model first (merge_and_unload() of peft). "
+)
+# What explains a missing or unexpected weight, by a part of its name.
 EXPLANATIONS = {
-    "position_embeddings": "NEZHA, RoFormer and other models with relative or rotary "
-    "positions have no position embeddings and cannot be read. ",
+    ("Missing", "position_embeddings"): "NEZHA, RoFormer and other models with "
+    "relative or rotary positions have no position embeddings and cannot be read. ",
+    ("Unexpected", "lora_"): ADAPTER,
 }
 WAY_OUT = (
     "Correct the file or the config, or leave tensors or parts out by name: "
@@ -368,7 +372,8 @@ def check_match(
     }
     lines = [f"{kind}: {listing(names)}." for kind, names in problems.items() if names]
     if lines:
-        why = (x for k, x in EXPLANATIONS.items() if k in str(problems["Missing"]))
+        explained = EXPLANATIONS.items()
+        why = (x for (kind, name), x in explained if name in str(problems[kind]))
         raise CheckpointError(
             f"Expected {checkpoint.path} to hold the weights of a "
             f"{head or 'known model class'} of the sizes in its config. "

@@ -1,7 +1,7 @@
 """The host tokenizer: text to model inputs and back."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -62,7 +62,8 @@ class BertTokenizer:
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: the vocabulary is empty or lacks [PAD], [UNK], [CLS] or [SEP].
+        InputError: the vocabulary is empty, has no order (a dict or set), or lacks
+            [PAD], [UNK], [CLS] or [SEP].
 
     Example:
         >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "##ning"]
@@ -92,9 +93,7 @@ class BertTokenizer:
     ) -> None:
         for name in special_tokens:
             choose("special token", name, SPECIAL_TOKENS)
-        if isinstance(vocab_file, str | os.PathLike):
-            vocab_file = load_vocab(vocab_file)
-        self.tokens = list(vocab_file)
+        self.tokens = _tokens_of(vocab_file)
         self._base = len(self.tokens)  # without added tokens
         self.vocab = {token: index for index, token in enumerate(self.tokens)}
         self._words = dict(self.vocab)
@@ -596,3 +595,20 @@ class BertTokenizer:
             "added_tokens": [token._asdict() for token in self.added_tokens],
             **self.special_tokens,
         }
+
+
+def _tokens_of(vocabulary: str | Path | Sequence[str]) -> list[str]:
+    """Returns the tokens in the order of their ids."""
+    if isinstance(vocabulary, str | os.PathLike):
+        return load_vocab(vocabulary)
+    # The order of a dict or a set need not be that of the ids.
+    ordered = isinstance(vocabulary, Iterable)
+    ordered = ordered and not isinstance(vocabulary, Mapping | Set | bytes)
+    tokens = list(vocabulary) if ordered else [None]
+    if not all(isinstance(token, str) for token in tokens):
+        raise InputError(
+            "Expected the path of a vocab.txt, or a list of tokens in the order of "
+            f"their ids, such as sorted(vocab, key=vocab.get) of a dict. Received: "
+            f"{type(vocabulary).__name__} {str(vocabulary)[:40]!r}."
+        )
+    return tokens

@@ -203,9 +203,10 @@ def _from_settings(
         settings |= _bare(tokens, vocabulary)
     elif "do_lower_case" not in settings and is_cased(tokens):
         log.warning(
-            "%s has tokens with capital letters, but no do_lower_case: false: text is "
-            "lower-cased, as transformers does.",
-            folder / CONFIG_FILE,
+            "%s has tokens with capital letters, but no do_lower_case: false in a %s: "
+            "text is lower-cased, as transformers does.",
+            folder,
+            CONFIG_FILE,
         )
     _say_what_normalizer_is_not_used(settings, fast, folder)
     return tokens, settings

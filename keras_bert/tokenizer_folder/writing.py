@@ -1,7 +1,7 @@
 """The files of a tokenizer, written in the formats of Hugging Face."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +76,17 @@ def config_text(settings: Mapping[str, Any], added: Mapping[AddedToken, int]) ->
             **named,
             "model_max_length": settings["model_max_length"],
             "added_tokens_decoder": {str(i): t._asdict() for t, i in added.items()},
-            "tokenizer_class": _class_for(settings),
+            "tokenizer_class": _class_for(settings, contents),
         }
     )
 
 
-def _class_for(settings: Mapping[str, Any]) -> str:
+def _class_for(settings: Mapping[str, Any], added: Container[str]) -> str:
     """Returns the class of transformers that has all of these settings."""
     plain = settings["clean_text"] and settings["continuing_subword_prefix"] == PREFIX
+    # BertTokenizer finds its special tokens in text, whatever the files say.
+    found = [name for name in SPECIAL_TOKENS if name != "mask_token"]
+    plain = plain and all(settings[name] in added for name in found)
     plain = plain and settings["max_word_length"] == WORD_LENGTH
     # Google's rules no class has; the nearest is enough.
     return (

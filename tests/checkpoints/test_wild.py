@@ -171,7 +171,8 @@ def test_what_training_with_tensorflow_1_leaves_is_no_weight(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrapper", ["_orig_mod.", "model.", "encoder.", "0.auto_model.", "a.module.b."]
+    "wrapper",
+    ["_orig_mod.", "model.", "encoder.", "bert.", "0.auto_model.", "a.module.b."],
 )
 @pytest.mark.parametrize("base", ["bert.", ""])
 def test_whatever_precedes_the_weights_is_a_prefix(wrapper, base, tmp_path):
@@ -185,6 +186,23 @@ def test_whatever_precedes_the_weights_is_a_prefix(wrapper, base, tmp_path):
     checkpoint = formats.read(path)
     resolve_contents(checkpoint)
     assert_same_bits(expected, {n: t.load() for n, t in checkpoint.tensors.items()})
+
+
+def test_weights_of_an_adapter_are_to_be_merged(tmp_path):
+    name = "bert.encoder.layer.0.attention.self.query.lora_A.default.weight"
+    tensors = renamed(str, head="BertModel") | {name: of(2, 4)}
+    path = hub_folder(tmp_path / "first", tiny_config().to_dict(), tensors)
+    with pytest.raises(CheckpointError, match=r"merge_and_unload\(\) of peft"):
+        resolve_contents(formats.read(path))
+
+
+@pytest.mark.parametrize("path", ["", None, b"x", "https://huggingface.co/org/name"])
+@pytest.mark.parametrize(
+    "read", [formats.read, keras_bert.BertTokenizer.from_pretrained]
+)
+def test_what_is_no_local_path(read, path):
+    with pytest.raises(InputError, match="hf://org/name"):
+        read(path)
 
 
 def test_a_prefix_in_a_tensorflow_checkpoint(tmp_path):

@@ -304,3 +304,20 @@ def test_replace_drops_names_of_another_number_of_labels():
     assert FULL.replace(num_labels=3).labels == FULL.labels
     assert FULL.replace(num_labels=5).labels == [f"LABEL_{i}" for i in range(5)]
     assert FULL.replace(id2label={0: "x", 1: "y"}).num_labels == 2
+
+
+def test_ids_of_labels_that_contradict_their_names(caplog):
+    values = FULL.to_dict()
+    names = FULL.id2label
+    assert BertConfig.from_dict(values).id2label == names
+    assert not caplog.records
+    other = values | {"label2id": {"nein": 1, "ja": 0, "vielleicht": 2}}
+    assert BertConfig.from_dict(other).id2label == names
+    assert "not the inverse of id2label" in caplog.text
+    with pytest.raises(ConfigError, match="each id once"):
+        BertConfig.from_dict(other | {"id2label": None, "label2id": {"a": 0, "b": 0}})
+
+
+def test_nan_is_refused_for_what_it_is():
+    with pytest.raises(ConfigError, match="layer_norm_eps to be a number above 0"):
+        BertConfig.from_dict({"layer_norm_eps": float("nan")})

@@ -144,6 +144,15 @@ def test_the_graph_gives_the_same(read, name):
             assert ends[i] == row[1:-1, 2].tolist(), ascii(some[i])
 
 
+def test_special_tokens_that_text_cannot_name_are_saved(tmp_path):
+    names = {"unk_token": "a", "cls_token": "b"}
+    ours = BertTokenizer([*SPECIAL, "a", "b"], added_tokens=[], **names)
+    ours.save_pretrained(tmp_path / "saved")
+    again = BertTokenizer.from_pretrained(tmp_path / "saved")
+    text = "[MASK] b x [UNK]"
+    np.testing.assert_array_equal(again(text)["input_ids"], ours(text)["input_ids"])
+
+
 def test_a_saved_graph_finds_added_tokens(read, tmp_path):
     import tensorflow as tf
 

@@ -331,6 +331,14 @@ def test_what_is_no_text(tokenizer, item):
         tokenizer({"text": "the"})
 
 
+@pytest.mark.parametrize(
+    "vocabulary", [{"[UNK]": 1, "[PAD]": 0}, {"a"}, b"a", None, [1]]
+)
+def test_a_vocabulary_has_an_order(vocabulary):
+    with pytest.raises(InputError, match="order of their ids"):
+        BertTokenizer(vocabulary)
+
+
 def test_unknown_names(tokenizer):
     with pytest.raises(UnknownNameError, match="longest_first"):
         tokenizer("a", truncation="longest_frist")

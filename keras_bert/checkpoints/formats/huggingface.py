@@ -29,9 +29,6 @@ OPTIONS = ("file_format", "max_shard_size")  # of `write`
 MAX_SHARD_SIZE = 5 * 10**9
 SINGLE_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # Files with such endings that a training program writes besides the weights.
-ADAPTER = (
-    " It is an adapter: merge it into its model first (merge_and_unload() of peft)."
-)
 NO_INDEX = "They are shards, and their index (….index.json) is missing."
 NAME_ONE = "Name one of them instead of the directory."
 BOOKKEEPING = re.compile(
@@ -176,7 +173,8 @@ def _current_names(
     """Renames weights as transformers now names them in a model with a head."""
     found = files.prefix_of(tensors, WORD_EMBEDDINGS, family.prefix, path)
     if found is None:
-        advice = ADAPTER if any("lora_" in name for name in tensors) else ""
+        adapter = any("lora_" in name for name in tensors)
+        advice = f" {matching.ADAPTER.rstrip()}" if adapter else ""
         raise CheckpointError(
             f"Expected the state dict of a {family.model_type} model in {path}, with "
             f"{family.prefix}{WORD_EMBEDDINGS} or {WORD_EMBEDDINGS}. "
@@ -201,7 +199,7 @@ def _current_names(
 
 def _refuse_other_family(wrapper: str, family: Family, path: Path) -> None:
     """Raises if what is before the names is the prefix of another family."""
-    known = families.FAMILIES.values()
+    known = [f for f in families.FAMILIES.values() if f.prefix != family.prefix]
     others = [f for f in known if f".{wrapper}".endswith(f".{f.prefix}")]
     if others:
         types = " or ".join(repr(f.model_type) for f in others)
