@@ -226,7 +226,7 @@ def leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
                 f"of {', '.join(families.of(checkpoint.config).parts)}, {OPTIMIZER}."
             )
         reason = OPTIMIZER_STATE if name == OPTIMIZER else DROPPED
-        checkpoint.ignored |= dict.fromkeys(gone, reason)
+        checkpoint.ignored |= dict.fromkeys(sorted(gone), reason)
         for held in _held(checkpoint):
             for key in gone & held.keys():
                 del held[key]

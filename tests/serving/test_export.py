@@ -327,7 +327,7 @@ def test_ids_beyond_the_position_table_are_an_error_that_says_so(exported):
 def test_ids_out_of_range_are_an_error_that_says_so(exported, name, value, last):
     given = {k: np.array(v) for k, v in features("classes", 2, 7).items()}
     given[name][1, 2] = value
-    message = f"{name} are not from 0 to {last}"
+    message = f"Expected {name} from 0 to {last}"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         exported("classes")[2].signatures["serve_ids"](
             **{k: tf.constant(v) for k, v in given.items()}

@@ -270,7 +270,7 @@ REFUSED = {
     ),
     "ids out of range": (
         {**IDS, "inputs": {**ids_of(1, 1), "input_ids": [[99]]}},
-        "input_ids are not from 0 to 36",
+        "Expected input_ids from 0 to 36",
     ),
     "row too long": (
         {**IDS, "inputs": ids_of(24, 1)},
