@@ -76,11 +76,14 @@ def run(args: argparse.Namespace) -> None:
             multi_label=several,
             overwrite=args.overwrite,
         )
-    _report(scores, args)
+    report(scores, args)
 
 
-def _report(scores: dict[str, float], args: argparse.Namespace) -> None:
-    text = json.dumps(scores, indent=2)
+def report(scores: dict[str, float], args: argparse.Namespace) -> None:
+    """Prints scores as JSON, and writes them to `--output`."""
+    # An undefined correlation is NaN, which JSON does not have.
+    known = {name: None if v != v else v for name, v in scores.items()}
+    text = json.dumps(known, indent=2)
     print(text)
     if args.output:
         from keras_bert.atomic_files import new_file

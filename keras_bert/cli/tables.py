@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm.auto import tqdm
@@ -92,7 +93,15 @@ def add_text_arguments(parser: argparse.ArgumentParser, lines: str) -> None:
 
 
 def table_of(args: argparse.Namespace, path: str) -> Table:
-    """Returns a file as the arguments say it is written."""
+    """Returns a file as the arguments say it is written.
+
+    Raises:
+        InputError: an output of the command would replace it.
+    """
+    given = vars(args)
+    outputs = (given.get(name) for name in ("output", "predictions"))
+    if any(name and Path(name).resolve() == Path(path).resolve() for name in outputs):
+        raise InputError(f"Expected another output than the input {path}.")
     return Table(path, args.format, args.header, args.delimiter, args.encoding)
 
 

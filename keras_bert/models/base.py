@@ -42,9 +42,11 @@ class BaseModel(Composite, keras.Model):
 
     # === Inputs ===
 
-    def __call__(self, inputs: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
-        # Before Keras makes tensors of arrays, whose values cannot be checked. Graphs
-        # of flat models hold a `mask` that says nothing.
+    def __call__(
+        self, inputs: Any = None, *args: Any, mask: Any = None, **kwargs: Any
+    ) -> Any:
+        # Before Keras makes tensors of arrays, whose values cannot be checked.
+        model_inputs.check_arguments(args, kwargs, mask)
         return super().__call__(self.check(inputs), *args, **kwargs)
 
     def check(self, inputs: Any) -> dict[str, Any]:

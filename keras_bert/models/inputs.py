@@ -48,6 +48,27 @@ def named(inputs: Any, rank: int = 2) -> dict[str, Any]:
     return found
 
 
+def check_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], mask: Any) -> None:
+    """Refuses inputs that are arguments of their own, and masks of Keras.
+
+    Raises:
+        InputError: saying how inputs are given.
+    """
+    other = [f"a second argument {type(x).__name__}" for x in args if not _is_flag(x)]
+    other += [name for name in kwargs if name in (*INPUTS, *ALIASES)]
+    # Graphs of flat models hold a mask of None.
+    other += ["mask"] if any(x is not None for x in keras.tree.flatten(mask)) else []
+    if other:
+        raise InputError(
+            "Expected all inputs in one argument: model({'input_ids': …, "
+            f"'attention_mask': …}}). Received: {', '.join(other)}."
+        )
+
+
+def _is_flag(value: Any) -> bool:
+    return value is None or isinstance(value, bool | np.bool_)
+
+
 def _by_position(inputs: Any, rank: int) -> dict[str, Any]:
     several = isinstance(inputs, list | tuple) and len(inputs) > 0
     if not several or _rank(inputs[0]) < rank:
@@ -78,14 +99,21 @@ def visible(values: Any) -> np.ndarray | None:
         InputError: rows are not of one length.
     """
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
     except Exception as error:  # each backend has its own
         if isinstance(values, list | tuple):
-            raise InputError(
-                "Expected rows of one length. Received: rows of several. Pad them, for "
-                "instance with tokenizer(texts)."
-            ) from error
+            raise _uneven() from error
         return None
+    if array.dtype == object and isinstance(next(array.flat, None), np.ndarray | list):
+        raise _uneven()
+    return array
+
+
+def _uneven() -> InputError:
+    return InputError(
+        "Expected rows of one length. Received: rows of several. Pad them, for "
+        "instance with tokenizer(texts), or to_tensor() of a ragged tensor."
+    )
 
 
 def check(inputs: Mapping[str, Any], config: Config, rank: int = 2) -> dict[str, Any]:

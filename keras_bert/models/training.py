@@ -65,7 +65,7 @@ class Trainable(keras.Model):
         if given.get("_use_cached_eval_dataset"):
             return given  # fit() has checked it
         if "class_weight" in takes.parameters:  # a method that trains
-            self._refuse_other_layers()
+            self._follow_frozen_layers()
             self._weigh_classes(given.pop("class_weight", None))
         data = [given.get(name) for name in BATCH]
         if "y" not in takes.parameters:  # labels among the inputs are not looked at
@@ -146,19 +146,25 @@ class Trainable(keras.Model):
 
     _traced_variables: Any = None  # those of the training step
 
-    def _refuse_other_layers(self) -> None:
-        """Refuses layers frozen or thawed since the training step was made.
+    def _follow_frozen_layers(self) -> None:
+        """Makes a new training step if layers were frozen or thawed since the last.
 
-        That step would go on training what it did before, without a word.
+        The old one would go on training what it did before, without a word.
+
+        Raises:
+            InputError: the optimizer has no state for what is trained now.
         """
         now = tuple(v.path for v in self.trainable_variables)
         if self.train_function is None or now == self._traced_variables:
             return
-        raise InputError(
-            f"Expected the {len(self._traced_variables)} trainable variables that the "
-            f"training step was made for. Received: {len(now)}, other ones. Call "
-            "compile() again after layers were frozen or thawed."
-        )
+        known = {v.path for v in self.optimizer._trainable_variables}
+        if keras.backend.backend() == "jax" or not known.issuperset(now):
+            raise InputError(
+                f"Expected to train the {len(self._traced_variables)} variables that "
+                f"the optimizer was made for. Received: {len(now)}, other ones. Call "
+                "compile() again after layers were frozen or thawed."
+            )
+        self.train_function = None
 
     # === Weights of classes ===
 

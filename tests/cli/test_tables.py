@@ -1,9 +1,12 @@
 """Commands on tables: classes and their order, rows and answers that line up."""
 
+import argparse
 import json
+import math
 
 import pytest
 
+from keras_bert.cli.evaluate import report
 from tests.cli.calling import call
 from tests.serving.cases import make_model
 
@@ -207,3 +210,19 @@ def test_features_of_rows_lines_and_layers(checkpoint, tmp_path):
     # One layer has no last four.
     (one,) = features("a")
     assert [layer["index"] for layer in one["features"][0]["layers"]] == [-1]
+
+
+@pytest.mark.parametrize("command", [("predict", "--input"), ("evaluate", "--data")])
+def test_an_output_never_replaces_the_input(command, checkpoint, tmp_path):
+    (table := tmp_path / "t.csv").write_text(ROWS)
+    name, flag = command
+    files = (flag, table, "--output", table, "--overwrite")
+    done = call(name, "--model", checkpoint, *files)
+    assert done.status == 2 and "another output than the input" in done.err
+    assert table.read_text() == ROWS
+
+
+def test_undefined_scores_are_null(tmp_path):
+    output = tmp_path / "scores.json"
+    report({"pearson": math.nan}, argparse.Namespace(output=output, overwrite=False))
+    assert json.loads(output.read_text()) == {"pearson": None}

@@ -408,3 +408,17 @@ def test_weights_that_mean_nothing_are_refused(classifier, reader):
     for weights in ([1, 2, -1, 0], [1, np.nan, 1, 1], [1, 2, 3], ["a"] * 4):
         with pytest.raises(InputError, match=r"sample_weight"):
             classifier.fit(IDS, np.arange(4), sample_weight=weights, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "received"),
+    [
+        ((), {"input_ids": IDS, "attention_mask": ONES}, "input_ids, attention_mask"),
+        ((IDS,), {"mask": ONES}, "mask"),
+        ((IDS, ONES), {}, "a second argument ndarray"),
+    ],
+    ids=["by keyword", "a mask of Keras", "by position"],
+)
+def test_inputs_are_one_argument(classifier, args, kwargs, received):
+    with pytest.raises(InputError, match=f"in one argument.*Received: {received}"):
+        classifier(*args, **kwargs)
