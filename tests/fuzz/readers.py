@@ -21,6 +21,7 @@ from keras_bert.errors import KerasBertError
 from keras_bert.protobuf import message_classes
 from tests.fuzz import inputs
 from tests.fuzz.mutations import mutated, mutated_json, with_json_header
+from tests.paths import SHARED
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -186,10 +187,12 @@ def _old_torch(folder: Path) -> None:
     torch.save(state, file, _use_new_zipfile_serialization=False)
 
 
-def _transformers_h5(folder: Path) -> None:
-    from tests.paths import SHARED
+# Good files that only the original can write, by reader.
+GOLDENS = {"tf_model.h5": SHARED / "goldens/hf457_tf_seqcls_h5"}
 
-    for file in (SHARED / "goldens/hf457_tf_seqcls_h5").glob("*"):
+
+def _transformers_h5(folder: Path) -> None:
+    for file in GOLDENS["tf_model.h5"].glob("*"):
         (folder / file.name).write_bytes(file.read_bytes())
 
 
