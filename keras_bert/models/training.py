@@ -71,6 +71,8 @@ class Trainable(keras.Model):
         if "y" not in takes.parameters:  # labels among the inputs are not looked at
             data = [labels.split(data, self._outputs())[0], None, None]
         batch = self.checked_batch(*data)
+        if "y" in takes.parameters and isinstance(batch[0], Mapping):
+            self._require_labels(batch[1])  # on JAX an error in a step ends the model
         if self._class_weights is not None and batch[1] is not None:
             self._learned_classes(batch[1])
         given |= {k: v for k, v in zip(BATCH, batch, strict=True) if v is not None}
@@ -100,6 +102,13 @@ class Trainable(keras.Model):
         if rows == 0:
             raise InputError("Expected at least one row. Received: none.")
         return x, self._checked_labels(y, x), self._checked_weights(weights, y, rows)
+
+    def _require_labels(self, y: Any) -> None:
+        if y is None and self.loss is not None:
+            raise InputError(
+                f"Expected labels of {', '.join(self._outputs())}. Received: none. "
+                "Pass y, or batches of (inputs, labels)."
+            )
 
     def _checked_labels(self, y: Any, x: Mapping[str, Any]) -> Any:
         learned = self._learned_outputs()
@@ -294,11 +303,7 @@ class Trainable(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Computes the loss of the outputs that are learned; see `keras.Model`."""
-        if y is None and self.loss is not None:
-            raise InputError(
-                f"Expected labels of {', '.join(self._outputs())}. Received: none. "
-                "Pass y, or batches of (inputs, labels)."
-            )
+        self._require_labels(y)
         if x is not None:
             y = self._checked_labels(y, self.check(x))
         rest = map(self._learned, (y, y_pred, sample_weight))
