@@ -19,6 +19,7 @@ from keras_bert.checkpoints.conversion import save
 from keras_bert.checkpoints.matching import (
     PartMatch,
     check_match,
+    listing,
     match_weights,
     resolve_ties,
 )
@@ -269,8 +270,12 @@ def assign(variables: Iterable[Any], loaded: Loaded) -> None:
             f"Expected model and weights to have the same names. Received: {lost[:5]}. "
             "This is an error in the model or in its table of weights."
         )
-    for path in loaded.weights:
-        variables[path].assign(loaded.weights[path])
+    odd = []
+    for path, weight in loaded.weights.items():
+        variables[path].assign(weight)
+        odd += [] if np.isfinite(weight).all() else [path]
+    if odd:
+        log.warning("Weights that are NaN or infinite: %s.", listing(odd))
 
 
 def _rows(config: Config, parts: Iterable[str]) -> list[Row]:

@@ -219,6 +219,11 @@ def leave_out(checkpoint: Checkpoint, drop: Collection[str]) -> None:
     """
     for name in drop:
         gone = _named(checkpoint, name)
+        if not gone and name == OPTIMIZER:
+            raise CheckpointError(
+                f"Expected the state of an optimizer in {checkpoint.path}. "
+                "Received: none; the checkpoint holds weights alone."
+            )
         if not gone:
             raise CheckpointError(
                 f"Expected a tensor or a part {name!r} in {checkpoint.path} to drop. "

@@ -165,7 +165,8 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     if missing:
         raise InputError(
             f"Expected weights of {', '.join(missing)} for {name} in {args.model}. "
-            "Received: none. Train the head first, or choose another with --head."
+            f"Received: {checkpoint.head or 'a checkpoint without them'}. Train the "
+            "head first, or choose another with --head."
         )
     return load_pretrained(MODELS[name], checkpoint, **options)
 

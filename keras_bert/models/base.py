@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import keras
 
 from keras_bert.config import Config
+from keras_bert.errors import ConfigError
 from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers.base import Composite
 from keras_bert.layers.transformer_block import TransformerBlock
@@ -37,7 +38,7 @@ class BaseModel(Composite, keras.Model):
         seed: int | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=_floating(dtype))
         self.config, self.seed = config, seed
 
     # === Inputs ===
@@ -113,6 +114,22 @@ class BaseModel(Composite, keras.Model):
     def _blocks(self) -> list[TransformerBlock]:
         layers = self._flatten_layers()
         return [layer for layer in layers if isinstance(layer, TransformerBlock)]
+
+
+def _floating(dtype: Any) -> keras.DTypePolicy:
+    """Returns a dtype policy, which must compute in floats."""
+    try:
+        policy = keras.dtype_policies.get(dtype)
+    except (TypeError, ValueError):
+        policy = None
+    few_bits = getattr(policy, "quantization_mode", None)
+    if policy is None or few_bits or "float" not in str(policy.compute_dtype):
+        raise ConfigError(
+            "Expected a dtype policy of floats, such as 'float32', 'bfloat16' or "
+            f"'mixed_bfloat16'. Received: {dtype!r}. For fewer bits, make the model in "
+            "float32 and call quantize('int8')."
+        )
+    return policy
 
 
 def _place(layer: keras.layers.Layer) -> str:

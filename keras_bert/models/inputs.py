@@ -96,8 +96,13 @@ def visible(values: Any) -> np.ndarray | None:
     That is in a graph, while it is traced, and on some accelerators.
 
     Raises:
-        InputError: rows are not of one length.
+        InputError: rows are not of one length, or values are masked.
     """
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        raise InputError(
+            "Expected arrays without masked values. Received: a masked array. Fill it: "
+            "ids with the pad id, labels to ignore with -100."
+        )
     try:
         array = np.asarray(values)
     except Exception as error:  # each backend has its own

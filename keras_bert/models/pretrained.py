@@ -245,6 +245,9 @@ class PreTrainedModel(BaseModel, Trainable):
     ) -> Path:
         """Writes a directory that `from_pretrained` and the format's own library read.
 
+        It holds weights and config. Frozen layers, activation checkpointing and the
+        optimizer are kept by `.keras` files (`model.save`).
+
         Args:
             path: the directory; it appears whole or not at all.
             format: "keras" (our own), "huggingface", "google", "model_garden" or

@@ -45,7 +45,8 @@ def resize_token_embeddings(
 
     Source: Hugging Face's method of this name.
     """
-    size = _rounded(new_size or model.config.vocab_size, pad_to_multiple_of)
+    size = model.config.vocab_size if new_size is None else new_size
+    size = _rounded(size, pad_to_multiple_of)
     resized = model.like(
         model.config.replace(vocab_size=size), model.seed if seed is None else seed
     )

@@ -64,7 +64,8 @@ class Trainable(keras.Model):
         given.update(given.pop("kwargs", {}))
         if given.get("_use_cached_eval_dataset"):
             return given  # fit() has checked it
-        if "class_weight" in takes.parameters:  # a method that trains
+        trains = "class_weight" in takes.parameters
+        if trains:
             self._follow_frozen_layers()
             self._weigh_classes(given.pop("class_weight", None))
         data = [given.get(name) for name in BATCH]
@@ -73,7 +74,7 @@ class Trainable(keras.Model):
         batch = self.checked_batch(*data)
         if "y" in takes.parameters and isinstance(batch[0], Mapping):
             self._require_labels(batch[1])  # on JAX an error in a step ends the model
-        if self._class_weights is not None and batch[1] is not None:
+        if trains and self._class_weights is not None and batch[1] is not None:
             self._learned_classes(batch[1])
         given |= {k: v for k, v in zip(BATCH, batch, strict=True) if v is not None}
         if given.get("validation_data") is not None:

@@ -371,7 +371,10 @@ def test_a_config_without_model_type_is_that_of_its_class(tmp_path):
     stored = json.loads((path / "config.json").read_text())
     del stored["model_type"]
     (path / "config.json").write_text(json.dumps(stored))
-    keras_bert.DistilBertModel.from_pretrained(path)
+    again = keras_bert.DistilBertModel.from_pretrained(path)
+    ids = np.array([[1, 2, 3]])
+    (one, other) = (m(ids)["last_hidden_state"] for m in (model, again))
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("act", ["gelu", "relu"])
@@ -726,3 +729,21 @@ def test_the_form_of_gelu_can_be_changed_and_is_measured(tmp_path):
     )
     with pytest.raises(CheckpointError, match="a model with gelu"):
         convert(other, tmp_path / "no", "google", gelu="tanh")
+
+
+def test_weights_that_are_no_numbers_are_said(tmp_path, caplog):
+    bias = "bert.pooler.dense.bias"
+    nan = Tensor.of(np.full(15, np.nan, "float32"))
+    path = write_fake(
+        tmp_path / "first",
+        "huggingface",
+        change=lambda found: found.update({bias: nan}),
+    )
+    keras_bert.BertModel.from_pretrained(path)
+    assert "NaN or infinite: pooler/dense/bias" in caplog.text
+
+
+def test_there_may_be_no_state_to_strip(tmp_path):
+    path = write_fake(tmp_path / "first", "huggingface")
+    with pytest.raises(CheckpointError, match="holds weights alone"):
+        strip(path, tmp_path / "out")

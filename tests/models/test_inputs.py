@@ -422,3 +422,15 @@ def test_weights_that_mean_nothing_are_refused(classifier, reader):
 def test_inputs_are_one_argument(classifier, args, kwargs, received):
     with pytest.raises(InputError, match=f"in one argument.*Received: {received}"):
         classifier(*args, **kwargs)
+
+
+def test_masked_values_are_refused(classifier):
+    labels = np.ma.masked_equal([0, 1, 0, 1], 1)
+    with pytest.raises(InputError, match="without masked values"):
+        classifier.fit(IDS, labels, verbose=0)
+
+
+def test_an_evaluation_has_no_weights_of_classes():
+    model = _model("SequenceClassification", config=TINY.replace(num_labels=2))
+    model.fit(IDS, np.zeros(4, "int32"), class_weight={0: 2.0}, verbose=0)
+    model.evaluate(IDS, np.eye(2)[[0, 1, 0, 1]], verbose=0)

@@ -41,6 +41,7 @@ def adapted(request):
 
 
 def _near(model, actual, expected):
+    # bfloat16 keeps 16 bits fewer, and rounds kernel and adapter apart: 2 bits more.
     ulps = {} if model.compute_dtype == "float32" else {"ulps": 2.0**18}
     assert_close(_numpy(actual), _numpy(expected), **ulps)
 
@@ -175,3 +176,9 @@ def test_models_of_one_precision_train(dtype):
     kinds = {w.dtype for w in model.trainable_weights}
     assert kinds <= {dtype, "float32"}  # logits are float32 under every policy
     assert sum(np.any(a != b) for a, b in zip(before, after, strict=True)) > 5
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int8_from_float32", "float33", "auto", 7])
+def test_models_compute_in_floats(dtype):
+    with pytest.raises(ConfigError, match="dtype policy of floats"):
+        _model(dtype=dtype)
