@@ -344,6 +344,8 @@ class Trainable(keras.Model):
         by_path = {v.path: v for v in flat_order(self.trainable_variables)}
         if paths:
             by_path = {v.path: v for v in self.variables}
+        if not by_path.keys() >= {*(paths or ())}:
+            return  # adapters, which files hold merged; Keras warns of the state
         self.optimizer.build([by_path[path] for path in paths or by_path])
 
 

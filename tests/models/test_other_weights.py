@@ -56,6 +56,18 @@ def test_checkpoints_hold_kernels_with_their_adapters(adapted, tmp_path):
     assert {str(w.dtype).split("'")[-1] for w in again.weights} == {"float32"}
 
 
+def test_keras_files_hold_trained_adapters_merged(tmp_path):
+    model = _model()
+    model.encoder.blocks[0].attention.query.enable_lora(2)
+    model.compile()
+    model.fit(IDS, np.array([0, 1, 0, 1]), verbose=0)
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+        again = keras.saving.load_model(tmp_path / "model.keras")
+    _near(model, again(IDS), model(IDS))
+    again.fit(IDS, np.array([0, 1, 0, 1]), verbose=0)
+
+
 def test_resized_models_keep_what_adapters_learned(adapted):
     _near(adapted, adapted.resize_token_embeddings(120)(IDS), adapted(IDS))
 
