@@ -57,7 +57,8 @@ class WeightedMean(keras.losses.Loss):
         outputs = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         values, weights = self.values(ops.convert_to_tensor(y_true), outputs)
         if sample_weight is not None:
-            weights = weights * spread(ops.convert_to_tensor(sample_weight), values)
+            given = spread(ops.convert_to_tensor(sample_weight), values)
+            weights = weights * _nan_unless(given >= 0, given)
         total = sum_over_replicas(ops.sum(weights))
         return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)
 

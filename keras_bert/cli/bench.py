@@ -10,6 +10,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from keras_bert.cli.models import (
+    add_encoding_argument,
     add_model_arguments,
     load_model,
     load_tokenizer,
@@ -40,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="texts to compute, one per line; by default random ids",
     )
+    add_encoding_argument(parser)
     parser.add_argument("--rows", type=positive, default=256, help="number of rows")
     parser.add_argument(
         "--batch-size", type=positive, default=32, help="rows per batch"
@@ -120,7 +122,7 @@ def _work(model: Any, args: argparse.Namespace) -> Any:
 
 
 def _encoded(args: argparse.Namespace, config: Any, longest: int) -> list[list[int]]:
-    texts = read_texts(args.text, args.rows)
+    texts = read_texts(args.text, args.rows, args.encoding)
     batch = load_tokenizer(args, config)(
         texts, max_length=longest, padding=True, truncation=True
     )

@@ -184,16 +184,23 @@ def _head_of(checkpoint: Any) -> str:
     return max(complete, key=lambda name: len(complete[name]), default="encoder")
 
 
-def read_texts(path: str, limit: int) -> list[str]:
+def add_encoding_argument(parser: Any) -> None:
+    """Adds the argument for the encoding of text files."""
+    parser.add_argument(
+        "--encoding", default="utf-8", metavar="NAME", help="of text files"
+    )
+
+
+def read_texts(path: str, limit: int, encoding: str) -> list[str]:
     """Returns the first texts of a file with one text per line.
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: the file has no texts, or is not text in UTF-8.
+        InputError: the file has no texts, or is not text in this encoding.
     """
     from keras_bert.tasks import Table
 
-    rows = Table(path, format="txt").rows({"text": "text"})
+    rows = Table(path, format="txt", encoding=encoding).rows({"text": "text"})
     found = (row.cells["text"] for row in rows if row.cells["text"] is not None)
     texts = list(islice(found, limit))
     if not texts:

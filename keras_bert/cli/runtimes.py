@@ -3,6 +3,7 @@
 import argparse
 
 from keras_bert.cli.models import (
+    add_encoding_argument,
     load_model,
     load_served_tokenizer,
     read_texts,
@@ -37,6 +38,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibrate", metavar="FILE", help="typical texts for int8, one per line"
     )
+    add_encoding_argument(group)
     group.add_argument(
         "--overwrite", action="store_true", help="replace an ONNX or LiteRT directory"
     )
@@ -105,7 +107,7 @@ def _check_length(args: argparse.Namespace) -> None:
 def _calibration(args: argparse.Namespace, tokenizer: object) -> list[dict]:
     if tokenizer is None:
         raise InputError("Expected a tokenizer with --calibrate. Received: none.")
-    texts = read_texts(args.calibrate, CALIBRATION_ROWS)
+    texts = read_texts(args.calibrate, CALIBRATION_ROWS, args.encoding)
     return [
         tokenizer(
             texts[i : i + BATCH_SIZE],

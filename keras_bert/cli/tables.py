@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 
+from keras_bert.cli.models import add_encoding_argument
 from keras_bert.cli.parsing import add_switch, positive
 from keras_bert.errors import InputError
 from keras_bert.strings import is_text
@@ -66,7 +67,7 @@ def add_table_arguments(
         metavar="TEXT",
         help="between the fields of .csv or .tsv, if not a comma or a tab",
     )
-    add("--encoding", default="utf-8", metavar="NAME", help="of text files")
+    add_encoding_argument(parser)
 
 
 def add_text_arguments(parser: argparse.ArgumentParser, lines: str) -> None:

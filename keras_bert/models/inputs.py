@@ -78,7 +78,22 @@ def _by_position(inputs: Any, rank: int) -> dict[str, Any]:
             f"Expected at most {len(ENCODER_INPUTS)} inputs by position: "
             f"{', '.join(ENCODER_INPUTS)}. Received: {len(inputs)}. Give them by name."
         )
+    _refuse_segments(inputs)
     return dict(zip(ENCODER_INPUTS, inputs, strict=False))
+
+
+def _refuse_segments(inputs: Sequence[Any]) -> None:
+    """Refuses `[ids, token types]`, the order of other libraries.
+
+    Types begin with 0 in every row, and a mask with 1 in every row that has a token.
+    """
+    second = visible(inputs[1]) if len(inputs) == 2 else None
+    if second is not None and second.size and not np.any(second[..., 0]):
+        raise InputError(
+            "Expected attention_mask as the second of two inputs. Received: 0 for the "
+            "first token of every row, as token types have it. Give inputs by name: "
+            "{'input_ids': …, 'token_type_ids': …}."
+        )
 
 
 def _rank(value: Any) -> int:

@@ -167,27 +167,30 @@ def _no_number(name: str, item: str, place: str) -> InputError:
 # === Weights ===
 
 
-def check_weights(weights: Any, rows: int, name: str = "sample_weight") -> Any:
+def check_weights(weights: Any, rows: int, of: Any = None) -> Any:
     """Returns weights, as an array if they were a list.
 
     Args:
         weights: of examples, or of labels.
         rows: examples.
-        name: for messages.
+        of: the labels.
 
     Raises:
-        InputError: a weight is no number, negative or not finite; or there are not as
-            many as rows.
+        InputError: a weight is no number, negative or not finite; or there is not one
+            for each row, or for each label.
     """
+    name = "sample_weight"
     values = visible(weights)
     if values is None:
         return weights
     values = as_numbers(
         values, lambda item, at: InputError(f"Expected {name} in numbers: {item} {at}.")
     )
-    if not values.ndim or len(values) != rows:
+    shape = (rows, *(of.shape if hasattr(of, "shape") else np.shape(of))[1:])
+    if not values.ndim or values.shape != tuple(shape[: values.ndim]):
         raise InputError(
-            f"Expected {name} for each of {rows} rows. Received: shape {values.shape}."
+            f"Expected {name} for each of {rows} rows, or for each label. "
+            f"Received: shape {values.shape}."
         )
     wrong = ~((values >= 0) & (values < np.inf))
     refuse_first(wrong, values, f"{name} of 0 or more", "A row of weight 0 is ignored.")
@@ -208,6 +211,11 @@ def class_table(class_weight: Mapping[int, float], classes: int) -> np.ndarray:
         >>> class_table({1: 2.5}, 3).tolist()
         [1.0, 2.5, 1.0]
     """
+    if not isinstance(class_weight, Mapping):
+        raise InputError(
+            "Expected class_weight as a dict, such as {0: 1.0, 1: 2.5}. "
+            f"Received: {class_weight!r:.60}."
+        )
     unknown = [c for c in class_weight if c not in range(classes)]
     wrong = [c for c in class_weight if not 0 <= class_weight[c] < np.inf]
     if unknown or wrong:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import keras
@@ -102,7 +101,8 @@ class Trainable(keras.Model):
         rows = x["input_ids"].shape[0]
         if rows == 0:
             raise InputError("Expected at least one row. Received: none.")
-        return x, self._checked_labels(y, x), self._checked_weights(weights, y, rows)
+        y = self._checked_labels(y, x)
+        return x, y, self._checked_weights(weights, y, rows)
 
     def _require_labels(self, y: Any) -> None:
         if y is None and self.loss is not None:
@@ -126,12 +126,12 @@ class Trainable(keras.Model):
         return {**y, **checked}
 
     def _checked_weights(self, weights: Any, y: Any, rows: int) -> Any:
-        check = partial(labels.check_weights, rows=rows)
+        check, given = labels.check_weights, y if isinstance(y, Mapping) else {}
         if not isinstance(weights, Mapping):
-            return weights if weights is None else check(weights)
-        weights = {name: check(value) for name, value in weights.items()}
+            return weights if weights is None else check(weights, rows, y)
+        weights = {k: check(value, rows, given.get(k)) for k, value in weights.items()}
         # Keras wants one for every output that has labels.
-        missing = y.keys() - weights.keys() if isinstance(y, Mapping) else ()
+        missing = given.keys() - weights.keys()
         return {**dict.fromkeys(missing, np.ones(rows, "float32")), **weights}
 
     def _learned_outputs(self) -> dict[str, labels.Learned]:

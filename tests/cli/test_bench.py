@@ -62,10 +62,12 @@ def test_missing_runtimes_are_told_with_their_extra(checkpoint, capsys, monkeypa
 
 def test_wrong_arguments(checkpoint, capsys, tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "gbk.txt").write_bytes("今天天气".encode("gb18030"))
     for arguments, said in (
         (["--only", "ORT"], "ONNX Runtime float32"),
         (["--text", str(tmp_path / "none.txt")], "none is there"),
         (["--text", str(tmp_path / "empty.txt")], "empty lines"),
+        (["--text", str(tmp_path / "gbk.txt")], "(--encoding gb18030)"),
     ):
         assert main(["bench", "--model", checkpoint, *arguments]) == 2
         assert said in capsys.readouterr().err

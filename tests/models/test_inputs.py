@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_bert.errors import InputError, UnknownNameError
 from keras_bert.models import MODELS
+from tests.bounds import assert_close
 from tests.cases import CASES, CONFIG
 
 TINY = CONFIG.replace(
@@ -405,7 +406,11 @@ def test_weights_that_mean_nothing_are_refused(classifier, reader):
     ):
         with pytest.raises(InputError, match=r"class_weight for one output"):
             model.fit(*given, class_weight={0: 2.0}, verbose=0)
-    for weights in ([1, 2, -1, 0], [1, np.nan, 1, 1], [1, 2, 3], ["a"] * 4):
+    for table in ("balanced", [1.0, 2.0]):
+        with pytest.raises(InputError, match="class_weight as a dict"):
+            classifier.fit(IDS, np.arange(4), class_weight=table, verbose=0)
+    wide = np.ones((4, 6))
+    for weights in ([1, 2, -1, 0], [1, np.nan, 1, 1], [1, 2, 3], ["a"] * 4, wide):
         with pytest.raises(InputError, match=r"sample_weight"):
             classifier.fit(IDS, np.arange(4), sample_weight=weights, verbose=0)
 
@@ -434,3 +439,16 @@ def test_an_evaluation_has_no_weights_of_classes():
     model = _model("SequenceClassification", config=TINY.replace(num_labels=2))
     model.fit(IDS, np.zeros(4, "int32"), class_weight={0: 2.0}, verbose=0)
     model.evaluate(IDS, np.eye(2)[[0, 1, 0, 1]], verbose=0)
+
+
+def test_token_types_are_not_taken_for_a_mask(classifier):
+    with pytest.raises(InputError, match="as token types have it"):
+        classifier([IDS, np.repeat([[0, 0, 0, 1, 1, 1]], 4, axis=0)])
+    same = classifier({"input_ids": IDS, "attention_mask": ONES})
+    assert_close(classifier([IDS, ONES]), same)
+
+
+def test_negative_weights_make_the_loss_nan():
+    model = _model("SequenceClassification", eagerly=False)
+    data = Batches((IDS, np.zeros(4, "int32"), np.array([1.0, -1.0, 1.0, 1.0])))
+    assert np.isnan(model.fit(data, verbose=0).history["loss"])
