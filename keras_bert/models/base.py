@@ -47,8 +47,10 @@ class BaseModel(Composite, keras.Model):
         self, inputs: Any = None, *args: Any, mask: Any = None, **kwargs: Any
     ) -> Any:
         # Before Keras makes tensors of arrays, whose values cannot be checked.
-        model_inputs.check_arguments(args, kwargs, mask)
-        return super().__call__(self.check(inputs), *args, **kwargs)
+        model_inputs.refuse_mask(mask)
+        rank = 2 + self.choices
+        inputs, options = model_inputs.joined(inputs, args, kwargs, rank)
+        return super().__call__(self.check(inputs), **options)
 
     def check(self, inputs: Any) -> dict[str, Any]:
         """Returns inputs by name; refuses what cannot be used, where it can be seen.

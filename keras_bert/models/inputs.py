@@ -48,35 +48,86 @@ def named(inputs: Any, rank: int = 2) -> dict[str, Any]:
     return found
 
 
-def check_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], mask: Any) -> None:
-    """Refuses inputs that are arguments of their own, and masks of Keras.
+def joined(
+    inputs: Any, args: Sequence[Any], kwargs: Mapping[str, Any], rank: int = 2
+) -> tuple[Any, dict[str, Any]]:
+    """Joins the inputs of a call into one argument.
+
+    Args:
+        inputs: the first argument, see `named`; None where all are keywords.
+        args: further positional arguments, in the order of `ENCODER_INPUTS`.
+        kwargs: keyword arguments, inputs by any name among them.
+        rank: axes of `input_ids`.
+
+    Returns:
+        The inputs, and the keyword arguments that are none.
 
     Raises:
-        InputError: saying how inputs are given.
+        InputError: an input is given twice, or cannot be told apart.
+
+    Example:
+        >>> joined([[1, 2]], (), {"attention_mask": [[1, 1]], "training": True})
+        ({'input_ids': [[1, 2]], 'attention_mask': [[1, 1]]}, {'training': True})
     """
-    other = [f"a second argument {type(x).__name__}" for x in args if not _is_flag(x)]
-    other += [name for name in kwargs if name in (*INPUTS, *ALIASES)]
-    # Graphs of flat models hold a mask of None.
-    other += ["mask"] if any(x is not None for x in keras.tree.flatten(mask)) else []
-    if other:
+    names = [name for name in kwargs if name in INPUTS or name in ALIASES]
+    by_name = {name: kwargs[name] for name in names if kwargs[name] is not None}
+    others = {k: v for k, v in kwargs.items() if k not in names}
+    if not by_name and not args:
+        return inputs, others
+    first = _in_order([inputs, *args]) if args else _parts(inputs, rank)
+    twice = {_own_name(n) for n in first} & {_own_name(n) for n in by_name}
+    if twice:
         raise InputError(
-            "Expected all inputs in one argument: model({'input_ids': …, "
-            f"'attention_mask': …}}). Received: {', '.join(other)}."
+            f"Expected each input once. Received: {', '.join(sorted(twice))} twice, by "
+            "position or in a dict, and by name."
+        )
+    return {**first, **by_name}, others
+
+
+def refuse_mask(mask: Any) -> None:
+    """Refuses masks of Keras.
+
+    Raises:
+        InputError: saying how a mask is given.
+    """
+    # Graphs of flat models hold a mask of None.
+    if any(x is not None for x in keras.tree.flatten(mask)):
+        raise InputError(
+            "Expected the mask of a batch as attention_mask=, 1 for tokens and 0 for "
+            "padding. Received: mask=."
         )
 
 
-def _is_flag(value: Any) -> bool:
-    return value is None or isinstance(value, bool | np.bool_)
+def _parts(inputs: Any, rank: int) -> Mapping[str, Any]:
+    """Returns the first argument of a call as a dict."""
+    if inputs is None:
+        return {}
+    return inputs if isinstance(inputs, Mapping) else _by_position(inputs, rank)
+
+
+def _own_name(name: str) -> str:
+    return ALIASES.get(name, name)
 
 
 def _by_position(inputs: Any, rank: int) -> dict[str, Any]:
     several = isinstance(inputs, list | tuple) and len(inputs) > 0
     if not several or _rank(inputs[0]) < rank:
         return {"input_ids": inputs}
+    return _in_order(inputs)
+
+
+def _in_order(inputs: Sequence[Any]) -> dict[str, Any]:
+    """Returns inputs by position by their names."""
     if len(inputs) > len(ENCODER_INPUTS):
         raise InputError(
             f"Expected at most {len(ENCODER_INPUTS)} inputs by position: "
             f"{', '.join(ENCODER_INPUTS)}. Received: {len(inputs)}. Give them by name."
+        )
+    odd = [x for x in inputs if isinstance(x, bool | np.bool_ | Mapping)]
+    if odd:
+        raise InputError(
+            f"Expected inputs by position: {', '.join(ENCODER_INPUTS)}. Received: "
+            f"{type(odd[0]).__name__} among them. Give it by name, or all in a dict."
         )
     _refuse_segments(inputs)
     return dict(zip(ENCODER_INPUTS, inputs, strict=False))
@@ -87,7 +138,8 @@ def _refuse_segments(inputs: Sequence[Any]) -> None:
 
     Types begin with 0 in every row, and a mask with 1 in every row that has a token.
     """
-    second = visible(inputs[1]) if len(inputs) == 2 else None
+    given = len(inputs) == 2 and inputs[1] is not None
+    second = visible(inputs[1]) if given else None
     if second is not None and second.size and not np.any(second[..., 0]):
         raise InputError(
             "Expected attention_mask as the second of two inputs. Received: 0 for the "

@@ -36,10 +36,10 @@ class PreTrainedModel(BaseModel, Trainable):
     Call arguments:
         inputs: a dict with `input_ids` `(batch, seq)` and, optionally,
             `attention_mask` (derived from the pad id), `token_type_ids` (zeros),
-            `position_ids` (0, 1, 2 …); a list of these; or `input_ids` alone. The names
-            of Google, the Model Garden and KerasHub are understood. For rows packed
-            with several pieces, `cls_positions` `(batch, pieces)`, see
-            `keras_bert.layers.attention_bias`.
+            `position_ids` (0, 1, 2 …); a list of these; or `input_ids` alone, the
+            others following by position or by name. The names of Google, the Model
+            Garden and KerasHub are understood. For rows packed with several pieces,
+            `cls_positions` `(batch, pieces)`, see `keras_bert.layers.attention_bias`.
 
     Raises:
         InputError: an input is missing, too long, or holds an id out of range.

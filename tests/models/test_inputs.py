@@ -415,18 +415,64 @@ def test_weights_that_mean_nothing_are_refused(classifier, reader):
             classifier.fit(IDS, np.arange(4), sample_weight=weights, verbose=0)
 
 
+MASK = _with((1, slice(4, 6)), 0, ONES)
+CALLS = {
+    "by name": ((), {"input_ids": IDS, "attention_mask": MASK}),
+    "by other names": ((), {"token_ids": IDS, "padding_mask": MASK}),
+    "the first by position": ((IDS,), {"attention_mask": MASK}),
+    "by position": ((IDS, MASK), {}),
+    "by position, one left out": ((IDS, MASK, None, np.arange(6)[None]), {}),
+    "a list and a name": (([IDS, MASK],), {"token_type_ids": ZEROS}),
+    "a dict and a name": (({"input_ids": IDS},), {"input_mask": MASK}),
+    "lists": ((IDS.tolist(), MASK.tolist()), {"training": False}),
+    "a None by name": (([IDS, MASK],), {"attention_mask": None}),
+}
+
+
+@pytest.mark.parametrize("form", CALLS)
+def test_inputs_may_be_arguments(classifier, form):
+    args, kwargs = CALLS[form]
+    expected = _numpy(classifier({"input_ids": IDS, "attention_mask": MASK}))
+    np.testing.assert_array_equal(_numpy(classifier(*args, **kwargs)), expected)
+    hidden = _numpy(classifier.encoder(*args, **kwargs)["last_hidden_state"])
+    assert hidden.shape == (4, 6, TINY.hidden_size)
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "received"),
     [
-        ((), {"input_ids": IDS, "attention_mask": ONES}, "input_ids, attention_mask"),
-        ((IDS,), {"mask": ONES}, "mask"),
-        ((IDS, ONES), {}, "a second argument ndarray"),
+        ((IDS,), {"mask": ONES}, "attention_mask=.*Received: mask="),
+        ((IDS, ONES), {"input_mask": ONES}, "attention_mask twice"),
+        (({"token_ids": IDS},), {"input_ids": IDS}, "input_ids twice"),
+        ((IDS, ONES, True), {}, "Received: bool among them"),
+        ((IDS, False), {}, "Received: bool among them"),
+        ((IDS, ZEROS), {}, "attention_mask as the second"),
+        ((), {"attention_mask": ONES}, "dict with 'input_ids'"),
+        ((IDS, [[1]]), {}, r"shape of input_ids, \(4, 6\)"),
     ],
-    ids=["by keyword", "a mask of Keras", "by position"],
 )
-def test_inputs_are_one_argument(classifier, args, kwargs, received):
-    with pytest.raises(InputError, match=f"in one argument.*Received: {received}"):
+def test_arguments_that_are_no_inputs(classifier, args, kwargs, received):
+    with pytest.raises(InputError, match=received):
         classifier(*args, **kwargs)
+
+
+def test_inputs_by_name_in_functional_models(tmp_path):
+    model = MODELS["BertModel"](TINY, seed=1)
+    ids, mask = (keras.Input((None,), dtype="int32", name=n) for n in ("ids", "mask"))
+    pooled = model(input_ids=ids, attention_mask=mask)["pooler_output"]
+    functional = keras.Model([ids, mask], pooled)
+    functional.save(tmp_path / "model.keras")
+    expected = _numpy(model([IDS, MASK])["pooler_output"])
+    for one in (functional, keras.saving.load_model(tmp_path / "model.keras")):
+        assert_close(one.predict([IDS, MASK], verbose=0), expected)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function")
+def test_inputs_by_name_in_a_graph(classifier):
+    import tensorflow as tf
+
+    call = tf.function(lambda ids, mask: classifier(ids, attention_mask=mask))
+    assert_close(_numpy(call(IDS, MASK)), _numpy(classifier([IDS, MASK])))
 
 
 def test_masked_values_are_refused(classifier):
