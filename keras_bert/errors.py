@@ -52,6 +52,10 @@ class MissingExtraError(KerasBertError, ImportError):
     """An optional dependency is needed; the message names the extra."""
 
 
+class UnavailableNameError(KerasBertError, ImportError):
+    """A name of another library has nothing to stand for it in this package."""
+
+
 def check_counts(**counts: Any) -> None:
     """Raises an error if a number of things is not a whole number of 1 or more.
 

@@ -3,7 +3,9 @@
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from keras_bert.errors import CheckpointError, InputError, MissingExtraError
 
@@ -23,12 +25,16 @@ def is_name(text: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", text) is not None
 
 
-def local_path(path: str | Path, patterns: Sequence[str] = HUB_FILES) -> Path:
+def local_path(
+    path: str | Path, patterns: Sequence[str] = HUB_FILES, **options: Any
+) -> Path:
     """Returns a local path, downloading `hf://org/name` first.
 
     Args:
         path: a local path, or `hf://org/name`.
         patterns: of the files to download; by default those of a model.
+        **options: of `huggingface_hub.snapshot_download`: `revision`, `cache_dir`,
+            `token`, `local_files_only`, `force_download`.
 
     Raises:
         InputError: the path is empty, or the address of something else.
@@ -46,11 +52,12 @@ def local_path(path: str | Path, patterns: Sequence[str] = HUB_FILES) -> Path:
             f"huggingface_hub is needed for {path}. Install it with "
             "pip install huggingface_hub, or give a local directory."
         ) from error
+    download = partial(snapshot_download, name, **options)
     try:
-        folder = Path(snapshot_download(name, allow_patterns=list(patterns)))
+        folder = Path(download(allow_patterns=list(patterns)))
         weights = any(folder.glob("*.safetensors")) or any(folder.glob("*.weights.h5"))
         if patterns == HUB_FILES and not weights:
-            snapshot_download(name, allow_patterns=list(HUB_OTHERS))
+            download(allow_patterns=list(HUB_OTHERS))
         return folder
     except Exception as error:  # of the network, of the hub, of the name
         reason = str(error).strip().split("\n")[0]

@@ -54,7 +54,7 @@ def attention_maps(
     """
     from keras import ops
 
-    batch = tokenizer(
+    batch = tokenizer.encode_batch(
         [text],
         text_pairs=None if text_pair is None else [text_pair],
         max_length=max_length or model.config.max_length,

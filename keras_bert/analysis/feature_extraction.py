@@ -55,7 +55,7 @@ def extract_features(
         )
     for start in range(0, len(texts), batch_size):
         rows = slice(start, start + batch_size)
-        batch = tokenizer(
+        batch = tokenizer.encode_batch(
             list(texts[rows]),
             text_pairs=None if text_pairs is None else list(text_pairs[rows]),
             max_length=max_length or model.config.max_length,

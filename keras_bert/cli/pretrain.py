@@ -301,7 +301,7 @@ def _config(recipe: Any, tokenizer: Any) -> Any:
 
     if Path(recipe.model).suffix == ".json":
         return families.read_config(read_json_file(recipe.model))
-    sizes = {"vocab_size": tokenizer.vocab_size} if tokenizer else {}
+    sizes = {"vocab_size": len(tokenizer)} if tokenizer else {}
     return families.preset(recipe.model, **sizes)
 
 

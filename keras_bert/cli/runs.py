@@ -193,10 +193,10 @@ def check_vocabulary(tokenizer: Any, model: Any) -> None:
         InputError: naming both sizes.
     """
     rows = model.config.vocab_size
-    if tokenizer.vocab_size > rows:
+    if len(tokenizer) > rows:
         raise InputError(
             f"Expected a vocabulary of at most {rows:,} tokens, the model's "
-            f"vocab_size. Received: {tokenizer.vocab_size:,} tokens. Use the "
+            f"vocab_size. Received: {len(tokenizer):,} tokens. Use the "
             "vocabulary of the model."
         )
 

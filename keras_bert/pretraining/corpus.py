@@ -102,7 +102,7 @@ def _continues(
 
 def _inside_words(line: str, tokenizer: BertTokenizer, words: Words) -> Iterator[bool]:
     """Tells for each token whether it is a Chinese character inside a word."""
-    row = tokenizer(line, truncation=False, return_offsets_mapping=True)
+    row = tokenizer.encode_batch(line, truncation=False, return_offsets_mapping=True)
     begins = set(np.cumsum([0, *map(len, words(line))]).tolist())
     for begin, _ in row["offset_mapping"][0, 1:-1].tolist():  # without [CLS] and [SEP]
         yield is_chinese(line[begin]) and begin not in begins

@@ -109,7 +109,7 @@ class RecordPipeline:
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir()
             _write_json(self.work / "plan.json", plan)
-        self.store = BlockStore(self.work / "blocks", self.tokenizer.vocab_size)
+        self.store = BlockStore(self.work / "blocks", len(self.tokenizer))
         (self.work / "shards").mkdir(exist_ok=True)
 
     def _plan(self) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def encode(
             have a second text.
     """
     texts = [e.text for e in examples]
-    features = tokenizer(texts, text_pairs=_pairs(examples), max_length=max_length)
+    pairs = _pairs(examples)
+    features = tokenizer.encode_batch(texts, text_pairs=pairs, max_length=max_length)
     if any(e.label is None for e in examples):
         return features, None
     if labels is None:

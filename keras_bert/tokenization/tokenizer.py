@@ -167,7 +167,7 @@ class BertTokenizer:
         if missing:
             raise InputError(
                 f"Expected {', '.join(missing)} in the vocabulary of "
-                f"{self.vocab_size} tokens; not found. Check that the file is a "
+                f"{len(self)} tokens; not found. Check that the file is a "
                 "BERT vocab.txt, or name your own special tokens."
             )
 
@@ -349,10 +349,10 @@ class BertTokenizer:
     @property
     def vocab_size(self) -> int:
         """The number of ids, those of added tokens included."""
-        return len(self.tokens)
+        return len(self)
 
     def __len__(self) -> int:
-        return self.vocab_size
+        return len(self.tokens)
 
     # === Text to tokens and ids, without special tokens ===
 
@@ -413,10 +413,10 @@ class BertTokenizer:
         if not isinstance(ids, Iterable):
             return self.convert_ids_to_tokens([ids])[0]
         ids = [int(index) for index in ids]
-        outside = [index for index in ids if not 0 <= index < self.vocab_size]
+        outside = [index for index in ids if not 0 <= index < len(self)]
         if outside:
             raise UnknownNameError(
-                f"Expected ids from 0 to {self.vocab_size - 1}, received {outside[0]}. "
+                f"Expected ids from 0 to {len(self) - 1}, received {outside[0]}. "
                 "Check that the tokenizer belongs to the model."
             )
         return [self.tokens[index] for index in ids]
@@ -464,7 +464,9 @@ class BertTokenizer:
             return (self.text_to_ids(text) + pair)[:max_length]
         pairs = None if text_pair is None else [text_pair]
         truncation = max_length is not None
-        batch = self([text], pairs, max_length=max_length, truncation=truncation)
+        batch = self.encode_batch(
+            [text], pairs, max_length=max_length, truncation=truncation
+        )
         return batch["input_ids"][0].tolist()
 
     # === Batches ===
@@ -542,6 +544,9 @@ class BertTokenizer:
             "word_ids": is_split_into_words,
         }
         return {k: v for k, v in batch.items() if kept.get(k, True)}
+
+    # Callers in this package use this: a subclass may be called as another library's.
+    encode_batch = __call__
 
     @property
     def _framing(self) -> Special:

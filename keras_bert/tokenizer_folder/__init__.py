@@ -27,6 +27,7 @@ from keras_bert.tokenizer_folder.vocabulary import (
     wordpiece_model,
 )
 from keras_bert.tokenizer_folder.writing import (
+    fast_text,
     folder_texts,
     vocabulary_text,
     write_files,
@@ -43,6 +44,7 @@ __all__ = [
     "WORD_LENGTH",
     "AddedToken",
     "TokenizerFolder",
+    "fast_text",
     "folder_texts",
     "is_cased",
     "read_fast",

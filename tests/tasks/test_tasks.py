@@ -31,7 +31,7 @@ EXPECTED = [Example(text, None, label) for text, label in ROWS]
 class WordTokenizer:
     """Counts words; enough to see what `encode` hands on."""
 
-    def __call__(self, texts, text_pairs=None, max_length=128):
+    def encode_batch(self, texts, text_pairs=None, max_length=128):
         pairs = text_pairs or [""] * len(texts)
         words = [
             (len(a.split()), len(b.split())) for a, b in zip(texts, pairs, strict=True)

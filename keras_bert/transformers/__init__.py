@@ -1,0 +1,90 @@
+"""The names of `transformers` 4.57 for TensorFlow, on this package's models.
+
+A script written for `transformers` runs when its imports name this package:
+
+    from keras_bert.transformers import AutoTokenizer, TFAutoModel
+
+Names are loaded when first used: a tokenizer needs neither Keras nor TensorFlow.
+"""
+
+import difflib
+import importlib
+from typing import Any
+
+from keras_bert.errors import UnavailableNameError
+from keras_bert.version import __version__
+
+# The public names of every module.
+_MODULES = {
+    "batch_encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
+    "tokenizers": (
+        "AddedToken",
+        "AutoTokenizer",
+        "BertTokenizer",
+        "BertTokenizerFast",
+        "DistilBertTokenizer",
+        "DistilBertTokenizerFast",
+        "PreTrainedTokenizer",
+        "PreTrainedTokenizerBase",
+        "PreTrainedTokenizerFast",
+    ),
+    "utils": (
+        "PaddingStrategy",
+        "TensorType",
+        "TruncationStrategy",
+        "is_tf_available",
+        "is_tokenizers_available",
+        "is_torch_available",
+        "set_seed",
+    ),
+}
+_SUBMODULES = ("logging", "utils")
+_PUBLIC = {name: module for module, names in _MODULES.items() for name in names}
+
+# What takes the place of names that scripts may import and that are not here.
+_MODEL_ONLY = (
+    "this package has the model, not the tokenizer: tokenize with the class of this "
+    "name in transformers, and give the model dict(tokenizer(...))"
+)
+_ELSEWHERE = (
+    "this package holds BERT and its relatives; other models are in transformers "
+    "itself, whose last version with TensorFlow is 4.57"
+)
+_INSTEAD = {
+    "PushToHubCallback": "save, then run `hf upload NAME FOLDER`",
+    "RobertaTokenizer": _MODEL_ONLY,
+    "RobertaTokenizerFast": _MODEL_ONLY,
+    "TFTrainer": "use model.compile and model.fit",
+    "TFTrainingArguments": "give the numbers to model.compile and model.fit",
+    "Trainer": "use model.compile and model.fit",
+    "TrainingArguments": "give the numbers to model.compile and model.fit",
+    "XLMRobertaTokenizer": _MODEL_ONLY,
+    "XLMRobertaTokenizerFast": _MODEL_ONLY,
+}
+
+__all__ = ["__version__", *_PUBLIC, *_SUBMODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _PUBLIC:
+        raise _missing(name)
+    value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def _missing(name: str) -> Exception:
+    # `from … import` drops the message of an AttributeError, but must get one where
+    # it asks for a module.
+    if not name[0].isupper():
+        return AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    instead = _INSTEAD.get(name, _ELSEWHERE)
+    near = difflib.get_close_matches(name, __all__, n=1)
+    hint = f" Did you mean {near[0]}?" if near and name not in _INSTEAD else ""
+    return UnavailableNameError(f"{__name__} has no {name}: {instead}.{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
