@@ -7,6 +7,7 @@ for Keras and tokenizing never waits for TensorFlow.
 import importlib
 from typing import Any
 
+from keras_bert.config import Config
 from keras_bert.families import FAMILIES
 from keras_bert.version import __version__
 
@@ -20,6 +21,15 @@ _PUBLIC = {
 }
 
 __all__ = ["__version__", *_PUBLIC]
+
+
+def _read_config(*args: Any, **options: Any) -> Config:
+    from keras_bert.loading import read_config
+
+    return read_config(*args, **options)
+
+
+Config._reader = _read_config
 
 
 def __getattr__(name: str) -> Any:

@@ -267,7 +267,12 @@ class Config:
         return cls(**{**shape, **changes})
 
     def replace(self, **changes: Any) -> Self:
-        """Returns a copy with some fields changed and checked again."""
+        """Returns a copy with some fields changed and checked again.
+
+        Args:
+            **changes: fields by name; or `label2id`, from which `id2label` follows.
+        """
+        changes = _with_labels(changes, changes.pop("label2id", None))
         self._refuse_unknown(changes)
         if "num_labels" in changes and "id2label" not in changes:
             kept = self.id2label is not None and len(self.id2label)
@@ -280,7 +285,29 @@ class Config:
         for name in names:
             choose("config field", name, [f.name for f in dataclasses.fields(cls)])
 
-    # === JSON ===
+    # === Files ===
+
+    # `loading.read_config`, set by `keras_bert`: formats are on a higher floor.
+    _reader: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **overrides: Any) -> Self:
+        """Reads the config of a checkpoint of any format, as a model's is read.
+
+        Args:
+            path: a checkpoint, see `from_pretrained` of a model; or a directory with
+                only a `config.json` or `bert_config.json`, or such a file.
+            **overrides: fields to set differently, and options of the download, see
+                `keras_bert.hub.local_path`.
+
+        Raises:
+            ConfigError: it is the config of another family, or a value is wrong.
+            MissingFileError: there is nothing.
+
+        Example:
+            >>> BertConfig.from_pretrained("ckpt/", num_labels=3)  # doctest: +SKIP
+        """
+        return cls._reader(path, getattr(cls, "model_type", None), **overrides)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

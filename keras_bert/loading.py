@@ -25,9 +25,10 @@ from keras_bert.checkpoints.matching import (
 )
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
-from keras_bert.errors import CheckpointError, InputError, choose
+from keras_bert.errors import CheckpointError, ConfigError, InputError, choose
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.families.rows import Row
+from keras_bert.hub import HUB, take_options
 from keras_bert.hub import local_path as local_path
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,51 @@ def _tell(path: str | Path, newly_initialized: list[str], unused: list[str]) -> 
         log.info("%s also holds %s, not used here.", path, ", ".join(unused))
 
 
+CONFIG_FILES = ("config.json", "bert_config.json")
+
+
+def read_config(
+    path: str | Path, family: str | None = None, **overrides: Any
+) -> Config:
+    """Reads the config of a checkpoint; see `Config.from_pretrained`.
+
+    Args:
+        path: a checkpoint, a config's file, or a directory with one.
+        family: the `model_type` it must have; None takes any.
+        **overrides: config fields to set differently, and options of the download.
+    """
+    _refuse_arguments(overrides)
+    downloading = take_options(overrides)
+    place = local_path(path, CONFIG_FILES, **downloading)
+    values = _values_in(place)
+    if values and (str(path).startswith(HUB) or not _holds_weights(place)):
+        config = families.read_config(values)
+    else:
+        config = formats.read(local_path(path, **downloading)).config
+    if family not in (None, config.model_type):
+        raise ConfigError(
+            f"Expected the config of a {family!r} model. Received: that of a "
+            f"{config.model_type!r} model, in {path}."
+        )
+    return config.replace(**overrides)
+
+
+def _values_in(place: Path) -> dict[str, Any]:
+    """Returns what a config's file says, or nothing if there is none."""
+    options = [place] if place.suffix == ".json" else []
+    options += [place / name for name in CONFIG_FILES]
+    file = next((file for file in options if file.is_file()), None)
+    values = files.read_json(file) if file else {}
+    return {} if "registered_name" in values else values  # KerasHub's layers
+
+
+def _holds_weights(place: Path) -> bool:
+    try:
+        return bool(formats.detect(place))
+    except CheckpointError:
+        return False
+
+
 # === Into a model and out of it ===
 
 
@@ -175,6 +221,7 @@ def load_pretrained(
     dtype: Any = None,
     seed: int | None = None,
     ignore_mismatched_sizes: bool = False,
+    config: Config | None = None,
     config_file: str | Path | None = None,
     drop: Collection[str] = (),
     strict: bool = False,
@@ -188,8 +235,10 @@ def load_pretrained(
         dtype: dtype policy of the model.
         seed: seed of parts that the checkpoint does not hold.
         ignore_mismatched_sizes: see `read_for`.
+        config: instead of the one next to the weights.
         config_file, drop, strict: see `keras_bert.checkpoints.formats.read`.
-        **overrides: config fields, and `add_pooling_layer` for `BertModel`.
+        **overrides: config fields, options of the download, and `add_pooling_layer`
+            for `BertModel`.
 
     Returns:
         The model.
@@ -198,7 +247,13 @@ def load_pretrained(
         InputError: an argument of transformers that has another name here.
     """
     _refuse_arguments(overrides)
-    reading = {"config_file": config_file, "drop": drop, "strict": strict}
+    reading = {"config_file": config or config_file, "drop": drop, "strict": strict}
+    if config is not None:
+        _check_config(config, config_file)
+        overrides.setdefault("num_labels", config.num_labels)
+    downloading = take_options(overrides)
+    if not isinstance(path, Checkpoint):
+        path = local_path(path, **downloading)
     options = {"dtype": dtype, "seed": seed}
     own = {k: overrides.pop(k) for k in ("add_pooling_layer",) if k in overrides}
     parts = model_class.parts_for(**own)
@@ -217,8 +272,6 @@ def load_pretrained(
 
 # What arguments of transformers' `from_pretrained` are here.
 ARGUMENTS = {
-    "config": "the fields to change by name, or a file as config_file=",
-    "label2id": "id2label={0: …}, from which it follows",
     **dict.fromkeys(
         ("torch_dtype", "load_in_8bit", "load_in_4bit", "quantization_config"),
         "dtype=, a Keras dtype policy such as 'mixed_bfloat16', or model.quantize()",
@@ -227,10 +280,9 @@ ARGUMENTS = {
         ("from_pt", "from_tf", "from_flax", "use_safetensors", "subfolder"),
         "the path alone: its format is recognized, or name the weights file",
     ),
-    **dict.fromkeys(
-        ("cache_dir", "revision", "token", "local_files_only", "force_download"),
-        "a directory that huggingface_hub.snapshot_download returned, which takes it",
-    ),
+    "resume_download": "none: a download always resumes",
+    "proxies": "the environment variables HTTPS_PROXY and HTTP_PROXY",
+    "use_auth_token": "token=",
     **dict.fromkeys(
         ("device_map", "low_cpu_mem_usage", "attn_implementation", "state_dict"),
         "none: leave it out",
@@ -245,6 +297,16 @@ def _refuse_arguments(arguments: Iterable[str]) -> None:
                 f"Expected {ARGUMENTS[name]}. Received: {name}=, an argument of "
                 "transformers."
             )
+
+
+def _check_config(config: Any, file: str | Path | None) -> None:
+    if not isinstance(config, Config) or file is not None:
+        also = " and config_file=" if file is not None else ""
+        raise InputError(
+            "Expected a config of this package as config=, such as "
+            "BertConfig.from_pretrained(path), or a file as config_file=. Received: "
+            f"{type(config).__name__}{also}."
+        )
 
 
 def assign(variables: Iterable[Any], loaded: Loaded) -> None:

@@ -137,14 +137,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(
-    names: Iterable[str], places: Iterable[Path], given: str | Path | None = None
+    names: Iterable[str],
+    places: Iterable[Path],
+    given: str | Path | Config | None = None,
 ) -> tuple[Config, str | None]:
     """Finds and reads a checkpoint's config.
 
     Args:
         names: file names, the most likely one first.
         places: directories to look in.
-        given: the file to read instead.
+        given: the file to read instead, or the config itself.
 
     Returns:
         The config, and the model class its `architectures` names, if any.
@@ -153,6 +155,8 @@ def read_config(
         CheckpointError: there is no such file.
         ConfigError: its values are wrong or not supported.
     """
+    if isinstance(given, Config):
+        return pop_class(given, Path("config"))
     places = list(dict.fromkeys(places))
     options = [place / name for place in places for name in names]
     path = Path(given) if given else next((p for p in options if p.is_file()), None)

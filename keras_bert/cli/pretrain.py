@@ -284,12 +284,13 @@ def _checks(
 
 def _tokenizer(args: argparse.Namespace) -> Any:
     """Returns the tokenizer of `--vocab` or of the checkpoint, or None."""
+    from keras_bert.loading import local_path
     from keras_bert.tokenization import BertTokenizer
     from keras_bert.tokenizer_folder import FAST_FILE, VOCAB_FILE
 
     if args.vocab:
         return BertTokenizer.from_pretrained(args.vocab)
-    folder = Path(args.init or "")
+    folder = local_path(args.init) if args.init else Path()
     if args.init and any((folder / name).is_file() for name in (VOCAB_FILE, FAST_FILE)):
         return BertTokenizer.from_pretrained(folder)
     return None

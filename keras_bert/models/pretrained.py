@@ -189,6 +189,7 @@ class PreTrainedModel(BaseModel, Trainable):
         dtype: Any = None,
         seed: int | None = None,
         ignore_mismatched_sizes: bool = False,
+        config: Config | None = None,
         config_file: str | Path | None = None,
         drop: Collection[str] = (),
         strict: bool = False,
@@ -199,16 +200,19 @@ class PreTrainedModel(BaseModel, Trainable):
         Args:
             path: our own directory, a checkpoint of Google's TF1 code or of the
                 Model Garden (directory or prefix), a TF-Hub SavedModel, a Hugging
-                Face directory, a KerasHub preset, or `hf://org/name`.
+                Face directory, a KerasHub preset, or `hf://org/name@revision`.
             dtype: dtype policy of the model.
             seed: seed of a head that the checkpoint does not hold.
             ignore_mismatched_sizes: make a new head where the checkpoint's has
                 another number of labels.
-            config_file: the config, if it is not next to the weights.
+            config: a config to use instead of the one next to the weights.
+            config_file: the file of such a config.
             drop: names of tensors or parts of the checkpoint to leave out.
             strict: refuse tensors that belong to no part of a model, which are
                 otherwise left out with a warning.
-            **overrides: config fields to set differently.
+            **overrides: config fields to set differently; and options of the download
+                (`revision`, `cache_dir`, `token`, `local_files_only`), see
+                `keras_bert.hub.local_path`.
 
         Returns:
             The model. A head, or a pooler, that the checkpoint does not hold is
@@ -229,6 +233,7 @@ class PreTrainedModel(BaseModel, Trainable):
             dtype=dtype,
             seed=seed,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            config=config,
             config_file=config_file,
             drop=drop,
             strict=strict,

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from keras_bert.errors import InputError, UnknownNameError, choose
-from keras_bert.hub import local_path
+from keras_bert.hub import local_path, take_options
 from keras_bert.tokenization.added_tokens import AddedTokens
 from keras_bert.tokenization.encoding import Special, as_lists, assemble, width_of
 from keras_bert.tokenization.files import lines_of
@@ -179,7 +179,8 @@ class BertTokenizer:
             path: a directory with `tokenizer.json` or `vocab.txt` and what belongs to
                 them (`tokenizer_config.json`, `special_tokens_map.json`,
                 `added_tokens.json`), or a vocabulary file; or `hf://org/name`.
-            **overrides: arguments of the constructor, instead of the stored ones.
+            **overrides: arguments of the constructor, instead of the stored ones; and
+                options of the download, see `keras_bert.hub.local_path`.
 
         Returns:
             The tokenizer.
@@ -189,7 +190,8 @@ class BertTokenizer:
             InputError: a file in it is invalid, or asks for what this package does
                 not have.
         """
-        found = read_folder(local_path(path, _HUB_FILES))
+        options = take_options(overrides)
+        found = read_folder(local_path(path, _HUB_FILES, **options))
         return cls(found.tokens, **found.settings | overrides)
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras_bert.errors import InputError, KerasBertError, MissingFileError
 from keras_bert.families import FAMILIES
-from keras_bert.hub import HUB, is_name
+from keras_bert.hub import written_as
 from keras_bert.tokenizer_folder.added import (
     AddedToken,
     SpecialTokens,
@@ -157,11 +157,9 @@ def _read_folder(path: Path) -> TokenizerFolder:
 
 def _vocabulary_file(folder: Path) -> Path:
     if not folder.is_dir():
-        name = str(folder)
-        hint = f" To download it, write {HUB}{name}." if is_name(name) else ""
         raise MissingFileError(
             f"Expected a tokenizer directory or a vocab.txt at {folder}, found "
-            f"nothing.{hint}"
+            f"nothing.{written_as(folder)}"
         )
     for name in (FAST_FILE, VOCAB_FILE):
         if (folder / name).is_file():

@@ -414,12 +414,14 @@ def test_ernie_is_read_as_what_it_computes(use, act, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "argument", ["config", "label2id", "torch_dtype", "from_pt", "cache_dir"]
+    "argument", ["torch_dtype", "from_pt", "from_tf", "device_map", "use_auth_token"]
 )
 def test_arguments_of_transformers_are_told_what_they_are_here(argument, tmp_path):
     path = write_fake(tmp_path / "first", "google")
     with pytest.raises(InputError, match=f"Received: {argument}="):
         keras_bert.BertModel.from_pretrained(path, **{argument: "x"})
+    with pytest.raises(InputError, match=f"Received: {argument}="):
+        keras_bert.BertConfig.from_pretrained(path, **{argument: "x"})
 
 
 # === Files ===
@@ -522,7 +524,7 @@ def test_other_files_are_named(name, what, tmp_path):
 
 def test_the_name_of_a_model_of_the_hub_is_told_how_to_be_written(monkeypatch):
     for name in ("bert-base-uncased", "google-bert/bert-base-uncased"):
-        with pytest.raises(MissingFileError, match=f"Hub is hf://{name}"):
+        with pytest.raises(MissingFileError, match=f"Hub, write hf://{name}"):
             keras_bert.BertModel.from_pretrained(name)
     with pytest.raises(MissingFileError) as error:
         formats.read("/no/such/place")

@@ -17,7 +17,7 @@ from keras_bert.checkpoints import files, matching
 from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
-from keras_bert.hub import HUB, is_name, local_path
+from keras_bert.hub import local_path, written_as
 
 FORMATS = ("google", "huggingface", "keras", "model_garden", "keras_hub")
 READ_ONLY = ("huggingface_tf",)
@@ -158,10 +158,8 @@ def detect(path: str | Path) -> str:
             f"{', '.join(found)}. Name the weights file (or TensorFlow prefix) instead."
         )
     if not path.exists():
-        name = str(path)
-        hint = f" A model of the Hugging Face Hub is {HUB}{name}." * is_name(name)
         raise MissingFileError(
-            f"Expected a checkpoint at {path}; nothing is there.{hint}"
+            f"Expected a checkpoint at {path}; nothing is there.{written_as(path)}"
         )
     if path.is_file():
         files.refuse_other_kinds(path)
@@ -178,7 +176,7 @@ def read(
     *,
     head: str | None = None,
     gelu: str | None = None,
-    config_file: str | Path | None = None,
+    config_file: str | Path | Config | None = None,
     drop: Collection[str] = (),
     strict: bool = False,
 ) -> Checkpoint:
@@ -189,7 +187,7 @@ def read(
         head: the model class, if the files do not name it; a class name or a kind of
             head such as "token_classification".
         gelu: "erf" or "tanh": which form a Google checkpoint's `gelu` means.
-        config_file: the config, if it is not next to the weights.
+        config_file: the config, or its file, if it is not next to the weights.
         drop: names of tensors or parts to leave out; "optimizer" for all of the
             optimizer's state.
         strict: tensors that belong to no part are an error when the parts are

@@ -103,14 +103,17 @@ def _latest(folder: Path) -> Path | None:
 
 
 def read(
-    path: Path, *, gelu: str | None = None, config_file: str | Path | None = None
+    path: Path,
+    *,
+    gelu: str | None = None,
+    config_file: str | Path | Config | None = None,
 ) -> Checkpoint:
     """Opens a TF1 checkpoint.
 
     Args:
         path: a prefix or a directory.
         gelu: "erf" or "tanh", overriding what the config says.
-        config_file: the `bert_config.json`, if it is elsewhere.
+        config_file: the `bert_config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged or not a TF1 checkpoint.

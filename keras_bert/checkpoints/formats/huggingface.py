@@ -91,12 +91,12 @@ def of_tensorflow(main: Path) -> bool:
     return any("/" in name for name in names)
 
 
-def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
+def read(path: Path, *, config_file: str | Path | Config | None = None) -> Checkpoint:
     """Opens a state dict and its config.
 
     Args:
         path: a directory, or a `.safetensors`, `.bin`, `.pt` or `.ckpt` file.
-        config_file: the `config.json`, if it is elsewhere.
+        config_file: the `config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged, or of another family than its config says.

@@ -40,12 +40,12 @@ def _is_hdf5(main: Path) -> bool:
     return main.suffix == ".h5" and not main.name.endswith(".weights.h5")
 
 
-def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
+def read(path: Path, *, config_file: str | Path | Config | None = None) -> Checkpoint:
     """Opens a file of weights and its config.
 
     Args:
         path: the directory, or its `tf_model.h5` or `model.safetensors`.
-        config_file: the `config.json`, if it is elsewhere.
+        config_file: the `config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged, or copies of a weight differ.

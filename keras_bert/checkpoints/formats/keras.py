@@ -107,12 +107,12 @@ def _is_ours(path: Path) -> bool:
     return not config.is_file() or "registered_name" not in files.read_json(config)
 
 
-def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
+def read(path: Path, *, config_file: str | Path | Config | None = None) -> Checkpoint:
     """Opens one of our directories.
 
     Args:
         path: the directory, its weights file, or the index of its shards.
-        config_file: the `config.json`, if it is elsewhere.
+        config_file: the `config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged.

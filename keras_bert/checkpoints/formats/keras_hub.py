@@ -135,20 +135,23 @@ def detect(path: Path) -> bool:
     return named and config.is_file() and "registered_name" in files.read_json(config)
 
 
-def read(path: Path, *, config_file: str | Path | None = None) -> Checkpoint:
+def read(path: Path, *, config_file: str | Path | Config | None = None) -> Checkpoint:
     """Opens a preset.
 
     Args:
         path: the directory, or its weights file.
-        config_file: the `config.json`, if it is elsewhere.
+        config_file: the `config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged, or the preset of another model.
     """
     folder = path if path.is_dir() else path.parent
-    family, backbone = _backbone_of(Path(config_file or folder / CONFIG))
+    given = config_file if isinstance(config_file, Config) else None
+    file = folder / CONFIG if given or config_file is None else Path(config_file)
+    family, backbone = _backbone_of(file)
     task, settings = _task(folder, family)
     config, head = _config(folder, family, backbone, task, settings)
+    config = given or config
     shards = hdf5.shard_files(hdf5.main_file(folder))
     tensors = _named(hdf5.read(shards), config, of_task=False)
     own = [folder / TASK_WEIGHTS] if (folder / TASK_WEIGHTS).is_file() else []

@@ -73,7 +73,10 @@ def detect(path: Path) -> bool:
 
 
 def read(
-    path: Path, *, gelu: str | None = None, config_file: str | Path | None = None
+    path: Path,
+    *,
+    gelu: str | None = None,
+    config_file: str | Path | Config | None = None,
 ) -> Checkpoint:
     """Opens a checkpoint, or a SavedModel of an encoder.
 
@@ -83,7 +86,7 @@ def read(
     Args:
         path: a prefix, a directory, or the directory of a SavedModel.
         gelu: "erf" or "tanh", overriding what the config says.
-        config_file: the `bert_config.json`, if it is elsewhere.
+        config_file: the `bert_config.json`, if it is elsewhere, or a config.
 
     Raises:
         CheckpointError: it is damaged, or has no encoder.
@@ -350,7 +353,7 @@ def _optimizer(graph: ObjectGraph, nodes: Mapping[str, int]) -> dict[int, str]:
 def _config(
     found: _Found,
     places: Iterable[Path],
-    config_file: str | Path | None,
+    config_file: str | Path | Config | None,
     gelu: str | None,
 ) -> tuple[Config, str | None]:
     """Returns the config next to the weights, completed from their shapes."""
