@@ -22,6 +22,7 @@ from keras_bert.errors import (
     MissingFileError,
     choose,
 )
+from keras_bert.strings import each_key_once
 
 Class = TypeVar("Class", bound=type)
 log = logging.getLogger(__name__)
@@ -440,7 +441,9 @@ def read_json_file(
             f"Received: {path.stat().st_size:,}."
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=each_key_once
+        )
         json.dumps(values, ensure_ascii=False).encode()  # no half of a character
     except (ValueError, RecursionError) as problem:  # also numbers of 5,000 digits
         raise error(f"Expected JSON in {path}. Received: {problem}.") from problem

@@ -18,6 +18,7 @@ from keras_bert.checkpoints import files
 from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.config import MAX_JSON
 from keras_bert.errors import CheckpointError
+from keras_bert.strings import each_key_once
 
 DTYPES = {
     "BOOL": "bool",
@@ -73,12 +74,7 @@ def _check_names(path: Path) -> None:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > MAX_JSON:
             raise ValueError(f"a header of {length} bytes")
-        json.loads(file.read(length), object_pairs_hook=_no_duplicates)
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name twice in the header")
+        json.loads(file.read(length), object_pairs_hook=each_key_once)
 
 
 def _tensor(path: Path, name: str, header: Any) -> Tensor:

@@ -20,6 +20,7 @@ from keras_bert.extras import require
 
 # A training script's checkpoint has the state dict under one of these keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
+REPEATED = 1 << 28  # bytes that tensors may have beyond those that are stored
 DATA = re.compile(r"[^/]+/data/\d+")  # entries of an archive that are tensors
 
 # === Reading ===
@@ -48,7 +49,9 @@ def read(path: Path) -> dict[str, Tensor]:
         state = _load(torch, path, mmap=archive is not None)
         verify = archive.verify if archive else lambda: None
         tensors = _tensors(state, path, torch)
-        return {n: _tensor(n, t, path, verify) for n, t in tensors.items()}
+        found = {n: _tensor(n, t, path, verify) for n, t in tensors.items()}
+        _limit_repetition(tensors, path)
+    return found
 
 
 def _load(torch: Any, path: Path, **options: Any) -> Any:
@@ -132,6 +135,20 @@ def _tensor(name: str, tensor: Any, path: Path, verify: Callable[[], None]) -> T
     return Tensor(array.shape, array.dtype, part, part if array.ndim else None)
 
 
+def _limit_repetition(tensors: Mapping[str, Any], path: Path) -> None:
+    """Raises if expanded tensors, which repeat what is stored, are far larger."""
+    sizes = {n: (t.nbytes, t.untyped_storage().nbytes()) for n, t in tensors.items()}
+    beyond = {n: claimed - stored for n, (claimed, stored) in sizes.items()}
+    if sum(size for size in beyond.values() if size > 0) > REPEATED:
+        name = max(beyond, key=beyond.__getitem__)
+        claimed, stored = sizes[name]
+        raise CheckpointError(
+            f"Expected tensors that repeat at most {REPEATED:,} bytes in {path}. "
+            f"Received: {name} with a shape of {claimed} bytes for {stored}. Save it "
+            "with .contiguous()."
+        )
+
+
 def _array(name: str, tensor: Any, path: Path) -> np.ndarray:
     """Returns a tensor as an array that shares its memory."""
     import ml_dtypes
@@ -144,15 +161,8 @@ def _array(name: str, tensor: Any, path: Path) -> np.ndarray:
             f"Expected {name} in {path} to be a plain tensor. Received: a {kind}. Save "
             "it with .to_dense() or .dequantize()."
         )
-    claimed, stored = tensor.nbytes, tensor.untyped_storage().nbytes()
-    if claimed > stored:
-        raise CheckpointError(
-            f"Expected tensors no larger than their storage in {path}. Received a "
-            f"shape of {claimed} bytes for {stored}."
-        )
     if tensor.dtype == torch.bfloat16:  # unknown to NumPy: pass the bits
-        bits = tensor.contiguous().view(torch.int16)
-        return bits.numpy().view(ml_dtypes.bfloat16)
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     try:
         return tensor.numpy()
     except TypeError as error:  # of eight bits

@@ -1,7 +1,10 @@
 """`keras-bert predict`: answers of a fine-tuned model, one JSON object per line."""
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from keras_bert.cli.models import (
     add_answer_arguments,
@@ -56,9 +59,21 @@ class _Answerer:
         )
 
     def names(self) -> list[str]:
-        return self._predict.output_names()
+        names = self._predict.output_names()
+        return _with_several(names) if self._predict.answers_each else names
 
-    def __call__(self, examples: list[Example]) -> list[dict[str, Any]]:
+    def __call__(self, examples: list[Example]) -> Iterable[dict[str, Any]]:
+        found = self._answers(examples)
+        return map(self._several, found) if self._predict.answers_each else found
+
+    def _several(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Names all labels that apply, the likeliest first, where one was named."""
+        shares, labels = answer["probabilities"], self._predict.labels
+        order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0.5]
+        found = {"labels": [labels[i] for i in order], "scores": shares[order]}
+        return {name: {**answer, **found}[name] for name in _with_several(answer)}
+
+    def _answers(self, examples: list[Example]) -> list[dict[str, Any]]:
         pairs = [e.text_pair for e in examples]
         if None in pairs:
             return self._predict([e.text for e in examples])
@@ -74,3 +89,7 @@ class _Answerer:
                 f"Expected {expected} as the second text of this model. Received: "
                 f"{str(example.text_pair)[:40]!r} in row {example.row}."
             )
+
+
+def _with_several(names: Iterable[str]) -> list[str]:
+    return ["labels", "scores", *(name for name in names if name != "label")]

@@ -19,6 +19,7 @@ from keras_bert.errors import (
     LockedOutputError,
     MissingExtraError,
 )
+from keras_bert.strings import each_key_once
 
 USED = "recipe.json"
 
@@ -86,7 +87,7 @@ def read_settings(path: str) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if path.endswith(".json") else _from_yaml(text)
+        values = _from_json(text) if path.endswith(".json") else _from_yaml(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"Expected settings in {path}. Received: {error}") from error
     if not isinstance(values, dict):
@@ -97,6 +98,10 @@ def read_settings(path: str) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
+def _from_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=each_key_once)
+
+
 def _from_yaml(text: str) -> Any:
     try:
         import yaml
@@ -105,8 +110,14 @@ def _from_yaml(text: str) -> Any:
             "Expected PyYAML to read YAML. Install it with `pip install pyyaml`, or "
             "write the settings as .json."
         ) from error
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+            each_key_once([(str(key.value), value) for key, value in node.value])
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error).replace("\n", " ")) from error
 
@@ -116,7 +127,7 @@ def _pair(text: str) -> tuple[str, Any]:
     if not (name and equals):
         raise ConfigError(f"Expected --set NAME=VALUE. Received: {text!r}.")
     try:
-        return name, json.loads(value)
+        return name, _from_json(value)
     except ValueError:
         return name, {"True": True, "False": False, "None": None}.get(value, value)
 

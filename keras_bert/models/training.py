@@ -1,5 +1,6 @@
 """Training by `compile()` and `fit()`: complete without arguments, inputs checked."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -35,10 +36,14 @@ class Trainable(keras.Model):
         return super().fit(**self._checked(super().fit, args, kwargs))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        return super().evaluate(**self._checked(super().evaluate, args, kwargs))
+        given = self._checked(super().evaluate, args, kwargs)
+        with self._values_kept():
+            return super().evaluate(**given)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(**self._checked(super().predict, args, kwargs))
+        given = self._checked(super().predict, args, kwargs)
+        with self._values_kept():
+            return super().predict(**given)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         given = self._checked(super().train_on_batch, args, kwargs)
@@ -72,7 +77,7 @@ class Trainable(keras.Model):
             data = [labels.split(data, self._outputs())[0], None, None]
         batch = self.checked_batch(*data)
         if "y" in takes.parameters and isinstance(batch[0], Mapping):
-            self._require_labels(batch[1])  # on JAX an error in a step ends the model
+            self._require_labels(batch[1])
         if trains and self._class_weights is not None and batch[1] is not None:
             self._learned_classes(batch[1])
         given |= {k: v for k, v in zip(BATCH, batch, strict=True) if v is not None}
@@ -154,8 +159,6 @@ class Trainable(keras.Model):
 
     # === Frozen layers ===
 
-    _traced_variables: Any = None  # those of the training step
-
     def _follow_frozen_layers(self) -> None:
         """Makes a new training step if layers were frozen or thawed since the last.
 
@@ -164,17 +167,19 @@ class Trainable(keras.Model):
         Raises:
             InputError: the optimizer has no state for what is trained now.
         """
-        now = tuple(v.path for v in self.trainable_variables)
-        if self.train_function is None or now == self._traced_variables:
-            return
+        step = self.train_function
+        if not isinstance(step, _TrainingStep) or step.is_current():
+            return  # not made yet, or made by a subclass
+        now = [v.path for v in self.trainable_variables]
         known = {v.path for v in self.optimizer._trainable_variables}
         if keras.backend.backend() == "jax" or not known.issuperset(now):
+            step.give_back()
             raise InputError(
-                f"Expected to train the {len(self._traced_variables)} variables that "
-                f"the optimizer was made for. Received: {len(now)}, other ones. Call "
+                f"Expected to train the {len(step.trained)} variables that the "
+                f"optimizer was made for. Received: {len(now)}, other ones. Call "
                 "compile() again after layers were frozen or thawed."
             )
-        self.train_function = None
+        self.make_train_function(force=True)
 
     # === Weights of classes ===
 
@@ -230,6 +235,26 @@ class Trainable(keras.Model):
         for begin, end, data in iterator:
             batch = data[0] if isinstance(data, list | tuple) else next(data)
             yield begin, end, [labels.split(batch, self._outputs())]
+
+    # === Values, on JAX ===
+
+    def _purge_model_variables(self, **kinds: bool) -> None:
+        """Leaves the variables their values, which Keras takes away before a step.
+
+        A compiled step takes over the arrays themselves, so that they need no memory,
+        unless it cannot be traced: then the model is as it was.
+        """
+
+    @contextlib.contextmanager
+    def _values_kept(self) -> Iterator[None]:
+        """Gives variables the values of the last step after an error in the next."""
+        try:
+            yield
+        except BaseException:
+            if keras.backend.backend() == "jax":
+                self.jax_state_sync()
+                self._jax_state = None
+            raise
 
     # === Losses and metrics ===
 
@@ -292,8 +317,9 @@ class Trainable(keras.Model):
             if isinstance(self.loss, Mapping) and not self._compile_loss.built:
                 outputs = dict.fromkeys(self.loss, 0.0)  # their names alone matter
                 self._compile_loss.build(outputs, outputs)
-        self._traced_variables = tuple(v.path for v in self.trainable_variables)
-        return super().make_train_function(force)
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = _TrainingStep(self, self.train_function)
 
     def compute_loss(
         self,
@@ -347,6 +373,42 @@ class Trainable(keras.Model):
         if not by_path.keys() >= {*(paths or ())}:
             return  # adapters, which files hold merged; Keras warns of the state
         self.optimizer.build([by_path[path] for path in paths or by_path])
+
+
+class _TrainingStep:
+    """A training step, which knows what it trains.
+
+    Args:
+        model: that is trained.
+        function: the step of Keras, for what is trainable now.
+    """
+
+    def __init__(self, model: Trainable, function: Callable) -> None:
+        self.model, self.function = model, function
+        self.trained = model.trainable_variables
+        self._others = model.non_trainable_variables
+        self._all = model.variables
+        self._flags = self._now()
+
+    def _now(self) -> list[bool]:
+        return [self.model.trainable, *(v.trainable for v in self._all)]
+
+    def is_current(self) -> bool:
+        """Whether the same variables are trainable still."""
+        return self._now() == self._flags
+
+    def __call__(self, *args: Any) -> Any:
+        """Takes a step; a callback may have frozen or thawed layers before it."""
+        self.model._follow_frozen_layers()
+        return self.model.train_function.function(*args)
+
+    def give_back(self) -> None:
+        """Assigns the values that Keras holds on JAX, by position, in an epoch."""
+        state = getattr(self.model, "_jax_state", None) or {}
+        for variables, kind in ((self.trained, ""), (self._others, "non_")):
+            values = state.pop(f"{kind}trainable_variables", None) or []
+            for variable, value in zip(variables, values, strict=False):
+                variable.assign(value)
 
 
 def _by_output(objectives: Mapping[str, Objective], attribute: str) -> Any:

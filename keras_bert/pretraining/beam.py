@@ -4,6 +4,7 @@ The functions and the instances are those of `pipeline.py`: random draws are key
 seed, pass and document, and blocks depend on the input alone.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from keras_bert.errors import ExistingOutputError
 from keras_bert.extras import require
+from keras_bert.output_locks import writer_lock
 from keras_bert.pretraining.names import split_shards
 from keras_bert.pretraining.pipeline import check_found, tokenize_block
 from keras_bert.pretraining.record_maker import RecordMaker
@@ -50,6 +52,7 @@ def create_on_beam(
 
     Raises:
         ExistingOutputError: an output exists and `overwrite` is False.
+        LockedOutputError: another process makes these shards, on a local file system.
         InputError: there is no text.
 
     Example:
@@ -59,32 +62,33 @@ def create_on_beam(
         ... )  # doctest: +SKIP
     """
     stem, shards, suffix = split_shards(str(output))
-    _refuse_existing(f"{stem}-*-of-*{suffix}", overwrite)
-    pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
-    passes = range(settings.dupe_factor)
-    # Beam would convert named tuples to rows of a table; Any prevents it.
-    _ = (
-        pipeline
-        | "groups" >> beam.Create(source.groups()).with_output_types(Any)
-        | "spread groups" >> beam.Reshuffle()
-        | "read" >> beam.FlatMap(source.blocks).with_output_types(Any)
-        | "spread blocks" >> beam.Reshuffle()
-        | "tokenize" >> beam.ParDo(_Tokenize(source, tokenizer, settings))
-        | "passes"
-        >> beam.FlatMap(
-            lambda block: [(block, number) for number in passes]
-        ).with_output_types(Any)
-        | "spread passes" >> beam.Reshuffle()
-        | "make" >> beam.ParDo(_MakeRecords(tokenizer, settings))
-        | "write"
-        >> beam.io.WriteToTFRecord(
-            stem, file_name_suffix=suffix, num_shards=shards or 1
+    with _locked(f"{stem}-00000-of-{shards or 1:05d}{suffix}"):
+        _refuse_existing(f"{stem}-*-of-*{suffix}", overwrite)
+        pipeline = beam.Pipeline(options=PipelineOptions(list(options)))
+        passes = range(settings.dupe_factor)
+        # Beam would convert named tuples to rows of a table; Any prevents it.
+        _ = (
+            pipeline
+            | "groups" >> beam.Create(source.groups()).with_output_types(Any)
+            | "spread groups" >> beam.Reshuffle()
+            | "read" >> beam.FlatMap(source.blocks).with_output_types(Any)
+            | "spread blocks" >> beam.Reshuffle()
+            | "tokenize" >> beam.ParDo(_Tokenize(source, tokenizer, settings))
+            | "passes"
+            >> beam.FlatMap(
+                lambda block: [(block, number) for number in passes]
+            ).with_output_types(Any)
+            | "spread passes" >> beam.Reshuffle()
+            | "make" >> beam.ParDo(_MakeRecords(tokenizer, settings))
+            | "write"
+            >> beam.io.WriteToTFRecord(
+                stem, file_name_suffix=suffix, num_shards=shards or 1
+            )
         )
-    )
-    result = pipeline.run()
-    result.wait_until_finish()
-    counts = _counted(result)
-    check_found(counts, settings)
+        result = pipeline.run()
+        result.wait_until_finish()
+        counts = _counted(result)
+        check_found(counts, settings)
     return counts
 
 
@@ -121,6 +125,15 @@ class _MakeRecords(_Counting):
         for batch in self._maker.batches(block, number_of_pass):
             self.count(batch.counts)
             yield from batch.records
+
+
+def _locked(shard: str) -> contextlib.AbstractContextManager:
+    """Takes the lock of a run without Beam that makes this shard first."""
+    if FileSystems.get_scheme(shard) is not None:  # on another file system
+        return contextlib.nullcontext()
+    first = Path(shard)
+    first.parent.mkdir(parents=True, exist_ok=True)
+    return writer_lock(first, first.with_name(f".{first.name}.work.lock"))
 
 
 def _refuse_existing(pattern: str, overwrite: bool) -> None:

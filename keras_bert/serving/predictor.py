@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 
 from keras_bert.errors import InputError, check_counts
 from keras_bert.models import PreTrainedModel
+from keras_bert.serving.graph.answers import SEQUENCE_CLASSIFICATION
 from keras_bert.serving.graph.servable import Servable
 from keras_bert.strings import is_text
 from keras_bert.tokenization import BertTokenizer
@@ -53,6 +54,7 @@ class Predictor:
         check_counts(batch_size=batch_size)
         servable = Servable(model, tokenizer, max_length, labels, **answers)
         self._task, self._takes_pairs = servable.task, servable.pairs
+        self.labels = servable.settings.labels
         self._function: Callable = servable.on_text
         self._batch_size = batch_size
 
@@ -94,6 +96,11 @@ class Predictor:
                 _fill(rows, chosen, answer(**_batch(columns, chosen)))
                 bar.update(len(chosen))
         return rows
+
+    @property
+    def answers_each(self) -> bool:
+        """Whether each class applies or not, so that a text may have several."""
+        return self._task is SEQUENCE_CLASSIFICATION["multi_label_classification"]
 
     @property
     def takes_lists(self) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from keras_bert.errors import InputError, MissingFileError, UnknownNameError, choose
 from keras_bert.extras import require
+from keras_bert.strings import each_key_once
 from keras_bert.tasks.text_lines import check_encoding, text_lines
 
 STDIN = "-"
@@ -347,7 +348,7 @@ def _json_rows(
 
 def _json_object(table: Table, line: str, place: str) -> dict[str, Any]:
     try:
-        record = json.loads(line, object_pairs_hook=_with_each_key_once)
+        record = json.loads(line, object_pairs_hook=each_key_once)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at character {error.colno}"
     except RecursionError:
@@ -362,14 +363,6 @@ def _json_object(table: Table, line: str, place: str) -> dict[str, Any]:
         f'Expected one JSON object, {{"text": …}}, in {place} of {table.name}. '
         f"Received: {reason}."
     )
-
-
-def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {name[:80]!r} twice")
-    return record
 
 
 def _parquet_rows(

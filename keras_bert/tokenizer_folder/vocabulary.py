@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.errors import InputError
+from keras_bert.strings import each_key_once
 from keras_bert.tokenizer_folder.names import ELSEWHERE, MOST_IDS
 
 
@@ -18,7 +19,9 @@ def read_object(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        values = json.loads(file.read_bytes().decode("utf-8-sig"))
+        values = json.loads(
+            file.read_bytes().decode("utf-8-sig"), object_pairs_hook=each_key_once
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(f"Expected a JSON object in {file}: {error}.") from error
     if not isinstance(values, dict):

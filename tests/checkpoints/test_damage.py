@@ -193,6 +193,31 @@ def test_a_tensor_of_more_than_its_storage(whole, tmp_path):
         formats.read(path, config_file=config)
 
 
+def test_expanded_tensors_are_read(whole, tmp_path):
+    """They repeat a row, a column or a single number."""
+    import torch
+
+    source = shutil.copytree(whole["huggingface"], tmp_path / "expanded")
+    weights = formats.read(source).tensors
+    (source / "model.safetensors").unlink()
+    state = {
+        name: torch.full((1,) * len(t.shape), float(i)).expand(t.shape)
+        for i, (name, t) in enumerate(weights.items())
+    }
+    size = state[WORDS].shape
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        column, row = (torch.arange(n, dtype=dtype) for n in size)
+        for words in (row.expand(size), column[:, None].expand(size)):
+            torch.save({**state, WORDS: words}, source / "pytorch_model.bin")
+            found = formats.read(source).tensors
+            pieces = np.concatenate([*found[WORDS].pieces(64)])
+            for array in (found[WORDS].load(), pieces):
+                np.testing.assert_array_equal(array.astype("f4"), words.float())
+            for name in state.keys() - {WORDS}:
+                np.testing.assert_array_equal(found[name].load(), state[name])
+    convert(source, tmp_path / "out", "keras")
+
+
 def test_a_dataset_that_is_not_stored(whole, tmp_path):
     source = shutil.copytree(whole["keras"], tmp_path / "unreal")
     with h5py.File(source / "model.weights.h5", "a") as file:

@@ -154,7 +154,7 @@ def test_a_name_twice_in_a_header(tmp_path):
     entry = '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
     text = ("{" + entry + "," + entry + "}").encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0")
-    with pytest.raises(CheckpointError, match="a name twice"):
+    with pytest.raises(CheckpointError, match="the key 'a' twice"):
         safetensors.read(path)
 
 

@@ -9,13 +9,18 @@ import pytest
 
 from keras_bert.output_locks import writer_lock
 from tests.cli.calling import call
+from tests.extras import needs
 from tests.fuzz.crashes import COMMANDS
 
+ON_BEAM = ", on Beam"
+RECORDS = "out/records-00000-of-00002"
+WORK_LOCK = "out/.records-00000-of-00002.work.lock"
 GOOGLE = "records-00001-of-00002.gz"
 # Of each command: the output that is locked, and the file of its lock.
 LOCKS = {
     "vocab": ("out", ".out.lock"),
-    "data": ("out/records-00000-of-00002", "out/.records-00000-of-00002.work.lock"),
+    "data": (RECORDS, WORK_LOCK),
+    f"data{ON_BEAM}": (RECORDS, WORK_LOCK),
     "data, google": (f"out/{GOOGLE}", f"out/.{GOOGLE}.lock"),
     "convert": ("out", ".out.lock"),
     "pretrain": ("out", "out/.lock"),
@@ -47,11 +52,15 @@ def _another_writer(output: Path, file: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_second_writer_is_refused(name, tmp_path):
-    command = COMMANDS[name]
+    command = COMMANDS[name.removesuffix(ON_BEAM)]
     command.prepare(tmp_path)
+    arguments = command.arguments.replace("{}", str(tmp_path)).split()
+    if name.endswith(ON_BEAM):
+        needs("apache_beam")
+        arguments.append("--runner=DirectRunner")
     output, file = (tmp_path / part for part in LOCKS[name])
     with _another_writer(output, file):
-        result = call(*command.arguments.replace("{}", str(tmp_path)).split())
+        result = call(*arguments)
         assert result.status == 2, result
         assert f"Error: Expected no other writer of {output}. Received" in result.err
         assert [*(tmp_path / "out").glob("[!.]*")] == []

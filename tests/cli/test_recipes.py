@@ -267,10 +267,15 @@ def test_refused_in_one_line_and_nothing_written(work, name):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("- 1\n- 2\n", "names and values"), ("a: [", "Expected settings in")],
+    [
+        ("- 1\n- 2\n", "names and values"),
+        ("a: [", "Expected settings in"),
+        ("steps: 3\nseed: 1\nsteps: 4\n", "the key 'steps' twice"),
+        ('{"steps": 3, "steps": 4}', "the key 'steps' twice"),
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused(work, text, words):
-    file = work / "wrong.yaml"
+    file = work / ("wrong.json" if text.startswith("{") else "wrong.yaml")
     file.write_text(text)
     refused = call(*_pretrain(work, "refused", "short"), "--config", file)
     assert refused.status == 2 and words in refused.err

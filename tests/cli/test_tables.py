@@ -226,3 +226,19 @@ def test_undefined_scores_are_null(tmp_path):
     output = tmp_path / "scores.json"
     report({"pearson": math.nan}, argparse.Namespace(output=output, overwrite=False))
     assert json.loads(output.read_text()) == {"pearson": None}
+
+
+def test_all_labels_that_apply_are_predicted(tmp_path, tokenizer):
+    model = make_model("many_labels")
+    model.classifier.kernel.assign(model.classifier.kernel * 0)
+    model.classifier.bias.assign([0.5, -3, 2])
+    path = model.save_pretrained(tmp_path / "m", tokenizer=tokenizer)
+    table = tmp_path / "t.csv"
+    table.write_text("text\na film\n\n")
+    done = call("predict", "--model", path, "--input", table, "--labels", *"bac")
+    assert done.status == 0, done.err
+    row, blank = map(json.loads, done.out.splitlines())
+    assert list(row) == list(blank)
+    assert (row["labels"], blank["labels"]) == (["c", "b"], None)
+    assert row["scores"] == pytest.approx([0.8808, 0.6225], abs=1e-4)
+    assert len(row["probabilities"]) == 3 and "label" not in row

@@ -171,7 +171,13 @@ def test_another_family_is_refused():
 
 @pytest.mark.parametrize(
     "content, message",
-    [(b"{", "Expected JSON in"), (b"[]", "JSON object"), (b"\xff", "Expected JSON")],
+    [
+        (b"{", "Expected JSON in"),
+        (b"[]", "JSON object"),
+        (b"\xff", "Expected JSON"),
+        (b'{"vocab_size": 9, "vocab_size": 8}', "the key 'vocab_size' twice"),
+        (b'{"id2label": {"0": "a", "0": "b"}}', "the key '0' twice"),
+    ],
 )
 def test_files_that_are_no_config(tmp_path, content, message):
     (tmp_path / "config.json").write_bytes(content)

@@ -200,3 +200,89 @@ def test_what_is_set_on_layers_is_kept_in_copies():
     again = type(model).from_config(model.get_config())
     assert again.layer_settings() == settings
     assert model.resize_token_embeddings(200).layer_settings() == settings
+
+
+def _at(when: str, act):
+    """Returns a callback that acts once, in the second step or after the third."""
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: when == "epoch" and epoch == 1 and act(),
+        on_train_batch_end=lambda batch, logs: when == "step" and batch == 1 and act(),
+    )
+
+
+def _fit(model, callback, epochs=2):
+    ids, labels = np.arange(1, 25).reshape(6, 4), np.array([0, 1] * 3)
+    options = {"batch_size": 2, "epochs": epochs, "shuffle": False, "verbose": 0}
+    return model.fit(ids, labels, callbacks=[callback], **options)
+
+
+@pytest.mark.parametrize("when", ["epoch", "step"])
+def test_layers_frozen_by_a_callback_are_not_trained_on(when):
+    model, weights = _model(), []
+
+    def freeze():
+        model.encoder.trainable = False
+        if keras.backend.backend() != "jax":
+            weights[:] = (w.copy() for w in model.encoder.get_weights())
+
+    model.compile()
+    if keras.backend.backend() == "jax":
+        with pytest.raises(InputError, match=r"Call compile\(\) again"):
+            _fit(model, _at(when, freeze))
+        assert np.isfinite(ops.convert_to_numpy(model(CASE.features()))).all()
+        return
+    _fit(model, _at(when, freeze))
+    for old, new in zip(weights, model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("when", ["epoch", "step"])
+def test_an_error_because_of_thawed_layers_leaves_the_weights_of_the_last_step(when):
+    model, again = _model(), _model()
+    for each in (model, again):
+        each.encoder.trainable = False
+        each.compile("sgd")
+    thawed = [model.encoder.blocks[0], model.encoder.pooler]
+
+    def thaw():
+        for layer in thawed:
+            layer.trainable = True
+
+    with pytest.raises(InputError, match=r"Call compile\(\) again"):
+        _fit(model, _at(when, thaw))
+    if when == "epoch":
+        _fit(again, keras.callbacks.Callback(), epochs=1)
+        for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert np.isfinite(ops.convert_to_numpy(model(CASE.features()))).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "after"),
+    [("fit", 0), ("fit", 2), ("evaluate", 0), ("evaluate", 2), ("predict", 2)],
+)
+def test_an_error_in_a_step_leaves_the_model_as_it_was(method, after):
+    """JAX takes values out of the variables for a step."""
+    ids, labels = np.array([[1, 2], [3, 4]]), np.array([0, 1])
+    model = _model()
+    model.compile("sgd")
+    before = [w.copy() for w in model.get_weights()]
+
+    def batches():
+        for _ in range(after):
+            yield ids, labels
+        yield ids[:, :, None], labels
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return after + 1
+
+        def __getitem__(self, index):
+            return [*batches()][index]
+
+    with pytest.raises(Exception, match=r"input_ids|shape \(2, 2, 1\)"):
+        getattr(model, method)(Batches(), verbose=0)
+    if method != "fit" or not after:
+        for one, other in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    model.fit(ids, labels, verbose=0)

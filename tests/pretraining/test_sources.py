@@ -352,6 +352,7 @@ def test_json_lines(tmp_path):
         json.dumps({"text": "A\0 \ud800."}),
         "[" * 100_000,
         '{"text": ' + "9" * 5000 + "}",
+        '{"text": "a", "text": "b"}',
     ]
     file = write(tmp_path / "a.jsonl", "\r\n".join(lines))
     found, odd = read(JsonLines(file))
@@ -361,7 +362,7 @@ def test_json_lines(tmp_path):
         ["A\0 \ufffd."],
     ]
     assert odd == {
-        "invalid_json": 3,
+        "invalid_json": 4,
         f"invalid_json at {file}:3": 1,
         "missing_field": 3,
         f"missing_field at {file}:5": 1,

@@ -295,6 +295,7 @@ def test_refusals(call, case):
         (b"[1]", "Is not object"),
         (b'{"instances": ["a"', "JSON Parse error: "),
         (b'{"instances": ["\xff"]}', "JSON Parse error: "),
+        (b'{"instances": ["a"], "instances": ["b"]}', "the key 'instances' twice"),
     ],
 )
 def test_broken_json_is_told_with_its_place(call, body, message):

@@ -267,7 +267,12 @@ def test_refused_by_name(read, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\xff"]
+    "text",
+    [
+        *("{", "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\xff"),
+        '{"do_lower_case": true, "do_lower_case": false}',
+        '{"model": {"vocab": {"[PAD]": 0, "a": 1, "a": 2}}}',
+    ],
 )
 @pytest.mark.parametrize("name", [CONFIG, "tokenizer.json", "special_tokens_map.json"])
 def test_files_that_are_no_json(tmp_path, name, text):

@@ -34,6 +34,7 @@ from keras_bert.pretraining.sources.text import (
     sentences_of,
 )
 from keras_bert.pretraining.storage import find, open_bytes
+from keras_bert.strings import each_key_once
 
 
 class Files(Source):
@@ -264,7 +265,7 @@ class JsonLines(Files):
         if not line.strip():
             return None
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=each_key_once)
         except (ValueError, RecursionError):
             odd["invalid_json"] += 1
             return None

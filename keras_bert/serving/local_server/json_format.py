@@ -16,9 +16,11 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from keras_bert.serving.local_server.batching import Arrays
 from keras_bert.serving.local_server.errors import ServingError, invalid
 from keras_bert.serving.local_server.model import type_name
+from keras_bert.strings import each_key_once
 
 DEEPEST = 32  # lists in one another; NumPy's arrays take 64
 
+_DECODER = json.JSONDecoder(object_pairs_hook=each_key_once)
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 
@@ -26,7 +28,7 @@ def parse(body: bytes) -> dict:
     """Returns the JSON object of a body; what follows it is ignored."""
     try:
         text = body.decode("utf-8").lstrip()
-        document, _ = json.JSONDecoder().raw_decode(text)
+        document, _ = _DECODER.raw_decode(text)
     except UnicodeDecodeError as error:
         message = "Invalid encoding in string."
         raise _unreadable(f"{message} at offset: {error.start}") from error
