@@ -120,7 +120,7 @@ class AdamW(SummedGradientOptimizer):
             lr=rate * root / correction_1,
             beta1=1.0 - (1.0 - self.beta_1) * active,
             beta2=1.0,
-            epsilon=self.epsilon * root,
+            epsilon=self.epsilon_at(correction_2) * root,
             grad=gradient,
         )
 
@@ -133,13 +133,20 @@ class AdamW(SummedGradientOptimizer):
         self.assign(m, m + (gradient - m) * ((1 - self.beta_1) * active))
         self.assign(v, v + (ops.square(gradient) - v) * ((1 - self.beta_2) * active))
         mean, square = ops.convert_to_tensor(m), ops.convert_to_tensor(v)
-        if self.bias_correction:
-            correction_1, correction_2 = self._corrections(update.count)
-            mean, square = mean / correction_1, square / correction_2
-        direction = mean / (ops.sqrt(square) + self.epsilon)
+        correction_1, correction_2 = self._corrections(update.count)
+        root = ops.sqrt(square / correction_2)
+        direction = mean / correction_1 / (root + self.epsilon_at(correction_2))
         if self._decayed[index]:
             direction = direction + self.decay_rate * variable
         return direction
+
+    def epsilon_at(self, correction_2: Tensor) -> Tensor | float:
+        """Returns what is added to the square root of the corrected mean of squares.
+
+        Args:
+            correction_2: the bias correction of that mean.
+        """
+        return self.epsilon
 
     def _corrections(self, count: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the bias corrections `1 - beta ** count` of both means.

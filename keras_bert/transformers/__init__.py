@@ -17,6 +17,15 @@ from keras_bert.version import __version__
 # The public names of every module.
 _MODULES = {
     "batch_encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
+    "collators": (
+        "DataCollatorForLanguageModeling",
+        "DataCollatorForTokenClassification",
+        "DataCollatorForWholeWordMask",
+        "DataCollatorWithPadding",
+        "DefaultDataCollator",
+        "default_data_collator",
+    ),
+    "optimization": ("AdamWeightDecay", "WarmUp", "create_optimizer"),
     "tokenizers": (
         "AddedToken",
         "AutoTokenizer",
@@ -51,6 +60,7 @@ _ELSEWHERE = (
     "itself, whose last version with TensorFlow is 4.57"
 )
 _INSTEAD = {
+    "GradientAccumulator": "give the optimizer gradient_accumulation_steps",
     "PushToHubCallback": "save, then run `hf upload NAME FOLDER`",
     "RobertaTokenizer": _MODEL_ONLY,
     "RobertaTokenizerFast": _MODEL_ONLY,

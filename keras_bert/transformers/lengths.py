@@ -206,35 +206,3 @@ def _truncation(value: Any) -> TruncationStrategy:
     }
     plain = value is None or isinstance(value, bool)
     return named[value] if plain else TruncationStrategy(value)
-
-
-def pad_row(
-    row: dict[str, Any],
-    length: int,
-    side: str,
-    fillers: dict[str, int],
-) -> dict[str, Any]:
-    """Pads the lists of one row.
-
-    Args:
-        row: lists of numbers by name.
-        length: tokens to pad to.
-        side: "right" or "left".
-        fillers: what to pad with, by name; lists under other names are left alone.
-
-    Raises:
-        UnknownNameError: there is no such side.
-
-    Example:
-        >>> pad_row({"input_ids": [2, 3], "label": 1}, 3, "right", {"input_ids": 0})
-        {'input_ids': [2, 3, 0], 'label': 1}
-    """
-    choose("padding_side", side, ("right", "left"))
-    missing = length - len(row["input_ids"])
-    padded = {}
-    for name, filler in fillers.items():
-        if name in row:
-            fill = [filler] * missing
-            values = list(row[name])
-            padded[name] = values + fill if side == "right" else fill + values
-    return row | padded
