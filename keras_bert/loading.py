@@ -303,8 +303,8 @@ def _check_config(config: Any, file: str | Path | None) -> None:
     if not isinstance(config, Config) or file is not None:
         also = " and config_file=" if file is not None else ""
         raise InputError(
-            "Expected a config of this package as config=, such as "
-            "BertConfig.from_pretrained(path), or a file as config_file=. Received: "
+            "Expected a config of this package as config=, which its class reads by "
+            "from_pretrained(path), or a file as config_file=. Received: "
             f"{type(config).__name__}{also}."
         )
 
@@ -379,7 +379,7 @@ def save_pretrained(
     weights = {path: _tensor(x) for path, x in model.merged_weights().items()}
     tensors = translate(weights, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:
-        name = type(model).__name__
+        name = model.architecture
         options = {"file_format": file_format, "max_shard_size": limit}
         save(folder, format, model.config, name, tensors, **options)
         if tokenizer is not None:

@@ -300,6 +300,10 @@ class QuestionAnswering(PreTrainedModel):
     kind = "question_answering"
     per_token = True
 
+    def __init__(self, config: Config, **kwargs: Any):
+        # transformers makes its output layer as wide as num_labels.
+        super().__init__(config.replace(num_labels=2), **kwargs)
+
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
         half = _classes("batch seq", loss_weight=0.5)

@@ -74,6 +74,8 @@ def _labels_among(inputs: Mapping[str, Any], outputs: list[str]) -> dict[str, st
 
 def _by_output(values: Any, outputs: list[str]) -> Any:
     if isinstance(values, Mapping):
+        found = _labels_among(values, outputs)
+        values = {found.get(name, name): value for name, value in values.items()}
         return values.get("logits", values)  # the one output
     listed = isinstance(values, list | tuple) and len(outputs) > 1
     if not listed or len(values) != len(outputs):

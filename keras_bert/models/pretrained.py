@@ -1,7 +1,7 @@
 """What all models share: an encoder, a head, other sizes and forms, files."""
 
 from collections import UserList
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -50,6 +50,7 @@ class PreTrainedModel(BaseModel, Trainable):
     kind: ClassVar[str]  # of head, a key of `Family.heads`
     # Outputs are computed token by token, of tokens in any order.
     per_token: ClassVar[bool] = False
+    encoder_class: ClassVar[type[Encoder]] = Encoder
     _reads_flat_file = False
 
     def __init__(
@@ -65,7 +66,7 @@ class PreTrainedModel(BaseModel, Trainable):
         del self.quantize  # Keras' wrapper, which knows other modes
         self._options = options
         pooler = "pooler" in self.parts_held
-        self.encoder = Encoder(config, pooler, dtype=dtype, seed=seed)
+        self.encoder = self.encoder_class(config, pooler, dtype=dtype, seed=seed)
         self.make_head()
         self.built = True
 
@@ -93,13 +94,24 @@ class PreTrainedModel(BaseModel, Trainable):
     # === Calling ===
 
     def call(self, inputs: Any, training: bool = False) -> Any:
+        asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
+        outputs = self.compute(inputs, training, asked)
+        return outputs["logits"] if list(outputs) == ["logits"] else outputs
+
+    def compute(
+        self, inputs: Any, training: bool = False, states: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """Computes outputs by name.
+
+        Args:
+            inputs: of the model.
+            training: with dropout.
+            states: of `STATES`, those of the encoder to return too.
+        """
         inputs = self.complete(inputs)
         encoded = self.encoder.encode(self.rows(inputs), training=training)
         outputs = self.outputs(encoded, inputs, training)
-        for name in STATES:
-            if getattr(self.config, f"output_{name}"):
-                outputs[name] = getattr(encoded, name)
-        return outputs["logits"] if list(outputs) == ["logits"] else outputs
+        return {**outputs, **{name: getattr(encoded, name) for name in states}}
 
     def pooled(self, encoded: Encoded, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pools the first token, or the first of every piece of a packed row."""
@@ -121,6 +133,11 @@ class PreTrainedModel(BaseModel, Trainable):
     def parts_held(self) -> tuple[str, ...]:
         """The parts of a checkpoint that this model holds."""
         return self.parts_for(**self._options)
+
+    @property
+    def architecture(self) -> str:
+        """The name of this class of model in `config.json`."""
+        return self.family.class_name(self.kind)
 
     def like(self, config: Config, seed: int | None = None) -> "PreTrainedModel":
         """Returns a new model of the same class, dtype and options.

@@ -12,7 +12,16 @@ import importlib
 from typing import Any
 
 from keras_bert.errors import UnavailableNameError
+from keras_bert.families import FAMILIES
+from keras_bert.families.family import CLASS_NAMES
 from keras_bert.version import __version__
+
+# Auto classes, and the kinds of head that their models have.
+AUTO_KINDS = {
+    "TFAutoModel" + form.format("").removeprefix("Model"): kind
+    for kind, form in CLASS_NAMES.items()
+    if kind != "lm_head"  # is called causal_lm
+}
 
 # The public names of every module.
 _MODULES = {
@@ -25,7 +34,19 @@ _MODULES = {
         "DefaultDataCollator",
         "default_data_collator",
     ),
+    "configs": (
+        "AutoConfig",
+        "PretrainedConfig",
+        *(family.config.__name__ for family in FAMILIES.values()),
+    ),
+    "models": (
+        "TFPreTrainedModel",
+        *AUTO_KINDS,
+        *(f"TF{f.class_prefix}MainLayer" for f in FAMILIES.values()),
+        *(f"TF{name}" for f in FAMILIES.values() for name in f.models),
+    ),
     "optimization": ("AdamWeightDecay", "WarmUp", "create_optimizer"),
+    "outputs": ("ModelOutput",),
     "tokenizers": (
         "AddedToken",
         "AutoTokenizer",

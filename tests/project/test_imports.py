@@ -37,7 +37,8 @@ FLOORS = (
     ("models",),
     ("__init__",),
     ("analysis", "pretraining", "serving", "training", "verification"),
-    ("tasks", "transformers"),
+    ("tasks",),
+    ("transformers",),
     ("cli",),
     ("__main__",),
 )

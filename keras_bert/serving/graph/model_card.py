@@ -22,7 +22,7 @@ def describe(servable: Servable) -> dict[str, Any]:
     """
     model, settings = servable.model, servable.settings
     return {
-        "model": type(model).__name__,
+        "model": model.architecture,
         "task": servable.task.name,
         "config": model.config.to_dict(),
         "dtype": model.dtype_policy.name,

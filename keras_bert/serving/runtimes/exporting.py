@@ -277,7 +277,7 @@ def _write_litert(model: PreTrainedModel, path: Path, settings: Settings) -> Non
 
 
 def _write_config(model: PreTrainedModel, config: Config, path: Path) -> None:
-    values = {**config.to_dict(), "architectures": [type(model).__name__]}
+    values = {**config.to_dict(), "architectures": [model.architecture]}
     text = json.dumps(values, indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
 

@@ -71,7 +71,7 @@ def onnx_model(model: PreTrainedModel) -> "onnx.ModelProto":
         model = in_policy(model, "float32")
     axes = names("batch choices seq" if model.choices else "batch seq")
     metadata = {
-        "model": type(model).__name__,
+        "model": model.architecture,
         "config": json.dumps(model.config.to_dict(), sort_keys=True),
     }
     weights = {weight.path: weight.value for weight in model.weights}

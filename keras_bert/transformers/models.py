@@ -1,0 +1,546 @@
+"""The model classes of `transformers` for TensorFlow: `TFBertModel` and the others.
+
+Each is the class of this package that has its name without `TF`, called as scripts
+written for `transformers` call it.
+"""
+
+import dataclasses
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_bert.atomic_files import new_files, whole_directory
+from keras_bert.config import Config
+from keras_bert.errors import InputError, UnknownNameError
+from keras_bert.families import FAMILIES
+from keras_bert.features import INPUTS
+from keras_bert.losses import Objective
+from keras_bert.models import MODELS, Encoder, PreTrainedModel
+from keras_bert.models import inputs as model_inputs
+from keras_bert.models.base import BaseModel
+from keras_bert.models.labels import NAMES as LABELS
+from keras_bert.models.labels import split
+from keras_bert.models.pretrained import STATES
+from keras_bert.transformers import AUTO_KINDS, configs
+from keras_bert.transformers.names import located
+from keras_bert.transformers.outputs import ModelOutput
+
+Tensor = Any
+log = logging.getLogger(__name__)
+
+# What these models do not take; None and False ask for nothing.
+ABSENT = (
+    "head_mask",
+    "inputs_embeds",
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "past_key_values",
+    "use_cache",
+)
+OPTIONS = ("training", *(f"output_{name}" for name in STATES))
+# Heads that learn one label of a row; their losses are one for each row too.
+ONE_A_ROW = (
+    "sequence_classification",
+    "multiple_choice",
+    "next_sentence",
+    "question_answering",
+)
+OWN_LOSS = ("auto", "auto_with_warning", "passthrough")
+
+
+class Called(BaseModel):
+    """Called with inputs by position, by name, in a list or in a dict.
+
+    A mixin of models and encoders. Where `attention_mask` is missing, every token is
+    attended to, as in `transformers`, padding included.
+    """
+
+    config: configs.PretrainedConfig
+
+    def __init__(self, config: Config, *args: Any, **kwargs: Any):
+        super().__init__(configs.of(config), *args, **kwargs)
+
+    def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
+        given = self._given(inputs, args, kwargs)
+        as_dict = given.pop("return_dict", None)
+        options = {name: given.pop(name) for name in OPTIONS if name in given}
+        given, labels = self.split_labels(given)
+        options |= {} if labels is None else {"labels": labels}
+        outputs = ModelOutput.of(super().__call__(given, **options))
+        as_dict = self.config.return_dict if as_dict is None else as_dict
+        return outputs if as_dict else outputs.to_tuple()
+
+    def _given(self, inputs: Any, args: Sequence[Any], kwargs: Mapping) -> dict:
+        """Returns all that a call is given by name, without what is None."""
+        rank = 2 + self.choices
+        args = _without_last_none(args)
+        inputs, others = model_inputs.joined(inputs, args, kwargs, rank)
+        if not isinstance(inputs, Mapping):
+            inputs = model_inputs.named(inputs, rank)
+        given = {**inputs, **others}
+        _refuse_absent(given)
+        return {name: x for name, x in given.items() if x is not None}
+
+    def split_labels(self, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Returns inputs, and labels that were among them."""
+        return given, None
+
+    def states(self, asked: Mapping[str, bool | None]) -> list[str]:
+        """Returns the states of the encoder that a call returns."""
+        return [
+            name
+            for name in STATES
+            if (
+                getattr(self.config, f"output_{name}")
+                if asked[name] is None
+                else asked[name]
+            )
+        ]
+
+    def complete(self, inputs: Any, names: Any = None) -> dict[str, Tensor]:
+        """Returns inputs of the model: those given, and the others derived."""
+        inputs = self.check(inputs)
+        if "attention_mask" not in inputs:
+            _warn_of_padding(inputs["input_ids"], self.config.pad_token_id)
+            ids = ops.convert_to_tensor(inputs["input_ids"])
+            inputs = {**inputs, "attention_mask": ops.ones_like(ids, "int32")}
+        return super().complete(inputs, names)
+
+
+def _without_last_none(values: Sequence[Any]) -> list[Any]:
+    values = list(values)
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
+def _refuse_absent(given: dict[str, Any]) -> None:
+    for name in ABSENT:
+        value = given.pop(name, None)
+        if value is not None and value is not False:
+            raise InputError(
+                f"Expected no {name}: these encoders do not take it. Received: "
+                f"{name} of type {type(value).__name__}. Leave it out."
+            )
+
+
+def _warn_of_padding(ids: Any, pad: int) -> None:
+    values = model_inputs.visible(ids)
+    if values is not None and (values == pad).any():
+        log.warning(
+            "There are pad tokens (id %d) and no attention_mask: they are attended to "
+            "like others, as in transformers. Pass the tokenizer's attention_mask.",
+            pad,
+        )
+
+
+@keras.saving.register_keras_serializable("keras_bert.transformers")
+class MainLayer(Called, Encoder):
+    """The encoder of a model, such as `model.bert`."""
+
+    def call(
+        self,
+        inputs: Any,
+        training: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> dict[str, Any]:
+        outputs = super().call(inputs, training=training)
+        asked = {"hidden_states": output_hidden_states, "attentions": output_attentions}
+        for name in {*STATES} - {*self.states(asked)}:
+            del outputs[name]
+        return outputs
+
+    @property
+    def encoder(self) -> "BlockList":
+        """The transformer blocks: `model.bert.encoder.layer[0]`."""
+        return BlockList(self.blocks)
+
+    transformer = encoder  # its other name
+
+
+class BlockList:
+    """The transformer blocks of an encoder.
+
+    Attributes:
+        layer: a list of them, from the input on.
+    """
+
+    def __init__(self, blocks: Iterable[keras.layers.Layer]):
+        self.layer = list(blocks)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any block is trained; setting it freezes or thaws all of them."""
+        return any(block.trainable for block in self.layer)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for block in self.layer:
+            block.trainable = value
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables of all blocks that are trained."""
+        return [v for block in self.layer for v in block.trainable_variables]
+
+
+class TFPreTrainedModel(Called, PreTrainedModel):
+    """What the models of `transformers` have in common; a mixin.
+
+    Args:
+        config: of this module or of this package.
+        **kwargs: `dtype`, `seed` and `name`, and what the class without `TF` takes.
+
+    Call arguments:
+        inputs: `input_ids` `(batch, seq)`, a list of inputs or a dict of them; others
+            by position or name.
+        labels: and `next_sentence_label`, `start_positions`, `end_positions`: outputs
+            then have a `loss`, one for each row where a row has one label, otherwise
+            `(1,)`, the mean over labels that are not -100.
+        output_hidden_states, output_attentions, return_dict: None takes the config's.
+        training: with dropout.
+
+    Returns:
+        A `ModelOutput`, or a tuple of its values if `return_dict` is False.
+
+    Raises:
+        InputError: an input is missing, too long, or holds a value out of range.
+
+    Source: the class of this name in `transformers` 4.57.
+    """
+
+    encoder_class = MainLayer
+
+    def call(
+        self,
+        inputs: Any,
+        training: bool = False,
+        labels: Any = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> dict[str, Any]:
+        asked = {"hidden_states": output_hidden_states, "attentions": output_attentions}
+        outputs = self.compute(inputs, training, self.states(asked))
+        return (
+            outputs
+            if labels is None
+            else {"loss": self._loss(labels, outputs), **outputs}
+        )
+
+    def split_labels(self, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        inputs, labels, _ = split(given, self.objectives(self.config))
+        inputs = {k: v for k, v in inputs.items() if k not in LABELS or k in INPUTS}
+        return inputs, self._checked_labels(labels, self.check(inputs))
+
+    def _loss(self, labels: Any, outputs: Mapping[str, Tensor]) -> Tensor:
+        objectives = self.objectives(self.config)
+        given = (
+            labels if isinstance(labels, Mapping) else {next(iter(objectives)): labels}
+        )
+        parts = [
+            self._part(objectives[name], y, outputs[name]) for name, y in given.items()
+        ]
+        total = sum(parts[1:], parts[0])
+        return total if self.kind in ONE_A_ROW else ops.reshape(total, (1,))
+
+    def _part(self, objective: Objective, labels: Any, logits: Tensor) -> Tensor:
+        """Returns the loss of one output: a value, or one for each row."""
+        values, weights = objective.new_loss.values(
+            ops.convert_to_tensor(labels), ops.cast(logits, "float32")
+        )
+        if self.kind in ONE_A_ROW:
+            values, axes = values * weights, tuple(range(1, len(values.shape)))
+            values = ops.mean(values, axis=axes) if axes else values
+        else:
+            values = ops.sum(values * weights) / ops.sum(weights)
+        return values * (objective.loss_weight or 1.0)
+
+    # === Training ===
+
+    def compile(
+        self, optimizer: Any = None, loss: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Configures training; without a loss, with the head's own.
+
+        Args:
+            optimizer, loss: as for Keras; the loss may be `model.hf_compute_loss`.
+            *args, **kwargs: further arguments of Keras' `compile`.
+        """
+        own = getattr(loss, "__self__", None) is self or loss in OWN_LOSS
+        super().compile(optimizer, None if own else loss, *args, **kwargs)
+
+    def _learned(self, values: Any) -> Any:
+        if isinstance(values, tuple):  # with return_dict=False
+            values = dict(zip(self.objectives(self.config), values, strict=False))
+        return super()._learned(values)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Tensor:
+        """Computes the loss of labels, as a call with labels returns it.
+
+        Args:
+            labels: of the head; a dict by output where it has several.
+            logits: of the model; likewise.
+        """
+        outputs = logits if isinstance(logits, Mapping) else {"logits": logits}
+        return self._loss(labels, outputs)
+
+    def prepare_tf_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns a `tf.data.Dataset` of batches; see `datasets.prepare_tf_dataset`."""
+        from keras_bert.transformers.datasets import prepare_tf_dataset
+
+        return prepare_tf_dataset(self, dataset, *args, **kwargs)
+
+    # === What it holds ===
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.base_model_prefix:
+            return self.encoder
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+    @property
+    def base_model(self) -> MainLayer:
+        """The encoder."""
+        return self.encoder
+
+    @property
+    def base_model_prefix(self) -> str:
+        """The name of the encoder, such as "bert"."""
+        return self.family.prefix.rstrip(".")
+
+    @property
+    def dummy_inputs(self) -> dict[str, Tensor]:
+        """A few ids that the model can be called with."""
+        ids = np.arange(1, 6)[None] % self.config.vocab_size
+        return {"input_ids": ops.convert_to_tensor(ids, "int32")}
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """Returns the number of weights, or of those that are trained."""
+        weights = self.trainable_weights if only_trainable else self.weights
+        return sum(int(np.prod(w.shape)) for w in weights)
+
+    def get_input_embeddings(self) -> keras.layers.Layer:
+        """Returns the layer of word embeddings."""
+        return self.encoder.embeddings.word_embeddings
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, **options: Any
+    ) -> Any:
+        """Changes the size of the vocabulary of this model; returns its embeddings.
+
+        Compile the model afterwards.
+
+        Args:
+            new_num_tokens: number of tokens; None changes nothing.
+            **options: see `keras_bert.BertModel.resize_token_embeddings`.
+        """
+        if new_num_tokens is not None or options:
+            resized = super().resize_token_embeddings(new_num_tokens, **options)
+            # In the place of this one: scripts go on with the model they have.
+            self.__dict__.clear()
+            self.__dict__.update(resized.__dict__)
+        return self.get_input_embeddings()
+
+    # === Files ===
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, config: Any = None, **values: Any
+    ) -> Self:
+        """Loads a checkpoint of any format.
+
+        Args:
+            name: a directory, a file, or a name on the Hugging Face Hub.
+            config: of the model, or where it is; None takes the checkpoint's.
+            **values: fields of the config to set differently; `dtype`, `seed`,
+                `ignore_mismatched_sizes`; how to find the checkpoint, see `located`.
+
+        Raises:
+            CheckpointError: weights are missing, unexpected or misshapen.
+        """
+        path = located(name, values)
+        if isinstance(config, str | Path):
+            config = configs.AutoConfig.from_pretrained(config)
+        values = {**(_fields(config) if config else {}), **values}
+        later = {k: values.pop(k) for k in configs.DEFAULTS if k in values}
+        values.update(_named_labels(values.pop("label2id", None), values))
+        model = super().from_pretrained(path, **values)
+        model.config.update({"name_or_path": str(name), **later})
+        return model
+
+    @classmethod
+    def from_config(
+        cls, config: Any, custom_objects: Any = None, **kwargs: Any
+    ) -> Self:
+        """Returns a model of a config, or of what Keras stored of one."""
+        if isinstance(config, Config):
+            return cls(config, **kwargs)
+        return super().from_config(config, custom_objects)
+
+    _from_config = from_config
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        saved_model: bool = False,
+        version: int = 1,
+        push_to_hub: bool = False,
+        max_shard_size: Any = None,
+        **others: Any,
+    ) -> None:
+        """Writes `config.json` and weights, in the place of those that are there.
+
+        They are read by `transformers` and by this package. Other files of the
+        directory stay.
+
+        Args:
+            save_directory: the directory; created.
+            saved_model: also export a SavedModel for TF Serving, which takes ids, to
+                `saved_model/<version>`.
+            version: of the SavedModel.
+            push_to_hub: refused.
+            max_shard_size: of a file of weights, in bytes or as "5GB".
+            **others: accepted where they ask for what is done anyway.
+        """
+        if push_to_hub:
+            self.push_to_hub()
+        folder = Path(save_directory)
+        _write_checkpoint(self, folder, max_shard_size)
+        if saved_model:
+            _write_saved_model(self, folder / "saved_model", version)
+
+
+def _fields(config: Config) -> dict[str, Any]:
+    names = (f.name for f in dataclasses.fields(config))
+    values = {name: getattr(config, name) for name in names if name != "extra"}
+    kept = {k: v for k, v in config.extra.items() if k in configs.DEFAULTS}
+    return {**values, **kept}
+
+
+def _named_labels(ids: Mapping[str, int] | None, values: Mapping[str, Any]) -> dict:
+    if ids is None or values.get("id2label") is not None:
+        return {}
+    return {"id2label": {index: label for label, index in ids.items()}}
+
+
+def _write_checkpoint(model: Any, folder: Path, max_shard_size: Any) -> None:
+    """Writes a checkpoint into a directory that may hold other files."""
+    native: Any = super(TFPreTrainedModel, model)
+    options = {"max_shard_size": max_shard_size}
+    with tempfile.TemporaryDirectory(dir=_existing(folder)) as place:
+        new = native.save_pretrained(Path(place, "new"), "huggingface", **options)
+        names = sorted((p.name for p in new.iterdir()), key=configs.FILE.__eq__)
+        with new_files(folder, names, overwrite=True) as partial:
+            _move_all(new, partial)
+
+
+def _write_saved_model(model: Any, folder: Path, version: int) -> None:
+    """Writes a version of a SavedModel, in the place of one that is there."""
+    from keras_bert.serving.export import export
+
+    with tempfile.TemporaryDirectory(dir=_existing(folder)) as place:
+        new = export(model, Path(place, folder.name), version=version)
+        with whole_directory(folder / str(version), replace=True) as partial:
+            _move_all(new, partial)
+
+
+def _move_all(source: Path, target: Path) -> None:
+    for path in source.iterdir():
+        os.replace(path, target / path.name)
+
+
+def _existing(folder: Path) -> Path:
+    return next(p for p in folder.absolute().parents if p.is_dir())
+
+
+# === What these models cannot do ===
+
+INSTEAD = {
+    "push_to_hub": "huggingface_hub.upload_folder on what save_pretrained() wrote",
+    "generate": "a model that generates; an encoder's LMHeadModel gives logits alone",
+    "prune_heads": "no pruning: heads are stored together",
+    "create_model_card": "a README.md of your own",
+    "set_input_embeddings": "model.get_input_embeddings().set_weights([...])",
+}
+
+
+def _refusing(name: str, instead: str) -> Any:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise UnknownNameError(f"Expected {instead}. Received: {name}().")
+
+    refuse.__name__ = name
+    refuse.__doc__ = f"Raises: expects {instead}."
+    return refuse
+
+
+for _name, _instead in INSTEAD.items():
+    setattr(TFPreTrainedModel, _name, _refusing(_name, _instead))
+
+
+# === The classes ===
+
+
+def _class(name: str, bases: tuple[type, ...], doc: str | None) -> type:
+    values = {"__doc__": doc, "__module__": __name__}
+    register = keras.saving.register_keras_serializable("keras_bert.transformers")
+    return register(type(name, bases, values))
+
+
+TF_MODELS = {
+    f"TF{name}": _class(f"TF{name}", (TFPreTrainedModel, model), model.__doc__)
+    for name, model in MODELS.items()
+}
+MAIN_LAYERS = {
+    name: _class(name, (MainLayer,), MainLayer.__doc__)
+    for name in (f"TF{f.class_prefix}MainLayer" for f in FAMILIES.values())
+}
+
+
+class _AutoModel:
+    """The model of a checkpoint of any family."""
+
+    kind = "encoder"
+
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise UnknownNameError(
+            f"Expected {name}.from_pretrained(path). Received: {name}()."
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, config: Any = None, **values: Any
+    ) -> Any:
+        """Loads a checkpoint; see `TFPreTrainedModel.from_pretrained`."""
+        finding = dict(values)
+        path = located(name, finding)
+        found = config if isinstance(config, Config) else configs.read_config(path)
+        return cls._class_for(found).from_pretrained(path, config=config, **values)
+
+    @classmethod
+    def from_config(cls, config: Config, **kwargs: Any) -> Any:
+        """Returns a new model of a config."""
+        return cls._class_for(config)(config, **kwargs)
+
+    @classmethod
+    def _class_for(cls, config: Config) -> type[TFPreTrainedModel]:
+        family = FAMILIES[config.model_type]
+        same = {"causal_lm", "lm_head"}
+        kind = next((k for k in same & {*family.heads} if cls.kind in same), cls.kind)
+        return TF_MODELS[f"TF{family.class_name(kind)}"]
+
+
+AUTO_MODELS = {
+    name: type(name, (_AutoModel,), {"kind": kind, "__module__": __name__})
+    for name, kind in AUTO_KINDS.items()
+}
+vars(sys.modules[__name__]).update({**TF_MODELS, **MAIN_LAYERS, **AUTO_MODELS})
