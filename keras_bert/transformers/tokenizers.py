@@ -109,8 +109,9 @@ class PreTrainedTokenizerBase(IdPreparation):
         "tokenizer_file": FAST_FILE,
     }
     is_fast = True
-    # Whether the library leaves out spaces too, as in the classes called Fast.
-    _cleans: ClassVar = True
+    # Those called Fast leave out spaces before punctuation whatever they are told, and
+    # take a list of two strings for a pair; the others take a list for tokens.
+    _fast: ClassVar = True
     _built: Tokenizer | None = None
 
     def __init__(
@@ -168,7 +169,7 @@ class PreTrainedTokenizerBase(IdPreparation):
         folder = place if place.is_dir() else place.parent
         stored = {"name_or_path": str(path), **found.settings}
         # A fast class of transformers takes it from tokenizer.json, which lacks it.
-        fast = cls._cleans and (folder / FAST_FILE).is_file()
+        fast = cls._fast and (folder / FAST_FILE).is_file()
         stored["clean_up_tokenization_spaces"] = not fast
         config = read_object(folder / CONFIG_FILE)
         stored |= {k: config[k] for k in _STORED if config.get(k) is not None}
@@ -204,7 +205,7 @@ class PreTrainedTokenizerBase(IdPreparation):
         if self._built is None:
             self._built = _library(self)
             self._built.decoder = decoders.WordPiece(
-                self.continuing_subword_prefix, cleanup=self._cleans
+                self.continuing_subword_prefix, cleanup=self._fast
             )
         return self._built
 
@@ -342,7 +343,8 @@ class PreTrainedTokenizerBase(IdPreparation):
             Lists, or tensors of one row.
         """
         chosen = Options.of(*values, **options)
-        if isinstance(text, list | tuple) and not chosen.is_split_into_words:
+        tokens = isinstance(text, list | tuple) and not chosen.is_split_into_words
+        if tokens and not (self._fast and isinstance(next(iter(text), 0), str)):
             pair = None if text_pair is None else self._ids_of(text_pair)
             return self._prepare(self._ids_of(text), pair, chosen)
         return self._encode_one(text, text_pair, chosen)
@@ -437,6 +439,8 @@ class PreTrainedTokenizerBase(IdPreparation):
         library, words = self.backend_tokenizer, options.is_split_into_words
         split = options.split_special_tokens
         split = self.split_special_tokens if split is None else split
+        if lengths.truncates:
+            self._check_room(bool(_texts_of(batch, words)[1]), options, lengths)
         try:
             self._set_lengths(library, options, lengths)
             library.encode_special_tokens = split
@@ -451,6 +455,17 @@ class PreTrainedTokenizerBase(IdPreparation):
             for texts in _texts_of(batch, words):
                 as_lists(texts, None, words)  # raises for the text at fault
             raise InputError(f"{error}. Received: {options.given()}.") from error
+
+    def _check_room(self, pairs: bool, options: Options, lengths: Lengths) -> None:
+        """Raises for what the library does not truncate, or takes badly."""
+        added = options.add_special_tokens * self.num_special_tokens_to_add(pairs)
+        room = (lengths.max_length or 0) - added
+        if room < 0 or 0 < room <= options.stride:
+            raise InputError(
+                f"Expected a max_length of more than {added} special tokens and the "
+                f"stride. Received: max_length={lengths.max_length} and "
+                f"stride={options.stride}."
+            )
 
     def _set_lengths(
         self, library: Tokenizer, options: Options, lengths: Lengths
@@ -679,7 +694,7 @@ def _texts_of(batch: Sequence[Any], words: bool) -> list[list[Any]]:
 class BertTokenizer(PreTrainedTokenizerBase):
     """The tokenizer of BERT; what it says about places, the other one says too."""
 
-    _cleans = False
+    _fast = False
 
 
 class BertTokenizerFast(PreTrainedTokenizerBase):
@@ -690,7 +705,7 @@ class DistilBertTokenizer(PreTrainedTokenizerBase):
     """The tokenizer of DistilBERT, which takes no types of tokens."""
 
     model_input_names = ("input_ids", "attention_mask")
-    _cleans = False
+    _fast = False
 
 
 class DistilBertTokenizerFast(PreTrainedTokenizerBase):
