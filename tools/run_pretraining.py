@@ -1,11 +1,11 @@
-"""Pretrains a model: `keras-bert pretrain`, runnable as a file."""
+"""Google's `run_pretraining.py`, by its own flags, on this package."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras_bert.cli import main
+from keras_bert.cli.google import main
 
 if __name__ == "__main__":
-    sys.exit(main(["pretrain", *sys.argv[1:]]))
+    sys.exit(main("run_pretraining"))

@@ -66,7 +66,7 @@ def extract_features(
             tokens = tokenizer.convert_ids_to_tokens(ids[:length])
             yield {
                 "linex_index": start + i,
-                "features": _features(tokens, states[:, i], layers),
+                "features": token_features(tokens, states[:, i], layers),
             }
 
 
@@ -81,16 +81,23 @@ def hidden_states(
     return np.stack([ops.convert_to_numpy(state) for state in chosen])
 
 
-def _features(
+def token_features(
     tokens: Sequence[str], states: np.ndarray, layers: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Returns the states `(layers, seq, hidden)` of each token."""
-    rounded = states.astype("float64").round(6)  # Google's own precision
+    """Returns the states of each token as Google's script writes them.
+
+    Args:
+        tokens: those of a text, without padding.
+        states: `(layers, seq, hidden)`, float32.
+        layers: their numbers.
+    """
+    values = states[:, : len(tokens)].astype("float64").tolist()
     return [
         {
             "token": token,
             "layers": [
-                {"index": layer, "values": rounded[n, position].tolist()}
+                # Google's own precision.
+                {"index": layer, "values": [round(x, 6) for x in values[n][position]]}
                 for n, layer in enumerate(layers)
             ],
         }

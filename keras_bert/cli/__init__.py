@@ -5,6 +5,7 @@ A command is a module with `configure(parser)`, which adds its arguments, and
 runs is imported.
 """
 
+import argparse
 import importlib
 import os
 import sys
@@ -81,10 +82,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f"Unknown command {argv[0]!r}.\n\n{_usage()}", file=sys.stderr)
         return 2
+    args = parser_of(argv[0]).parse_args(argv[1:])
+    return execute(args, on_tensorflow=argv[0] in ON_TENSORFLOW)
+
+
+def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:
+    """Runs parsed arguments.
+
+    Args:
+        args: with `run`, which gets them, and `debug`.
+        on_tensorflow: whether the command always needs TensorFlow.
+
+    Returns:
+        The exit status, see `main`.
+    """
     # Hides TensorFlow's startup messages, unless the user set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    args = parser_of(argv[0]).parse_args(argv[1:])
-    if argv[0] in ON_TENSORFLOW and _starts_alone():
+    if on_tensorflow and _starts_alone():
         start_tensorflow()
     try:
         return args.run(args) or 0

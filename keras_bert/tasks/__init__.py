@@ -1,7 +1,10 @@
-"""Labeled data: reading, encoding, and scoring predictions."""
+"""Labeled data and questions: reading, encoding, answers, and scores."""
 
 from keras_bert.tasks.examples import Example, filled, iter_examples, read_examples
 from keras_bert.tasks.metrics import score
+from keras_bert.tasks.question_answering import Answers, find_answers
+from keras_bert.tasks.question_windows import Windows, encode_questions
+from keras_bert.tasks.questions import Passage, Question, read_squad
 from keras_bert.tasks.tables import Table
 from keras_bert.tasks.text_classification import (
     dataset,
@@ -12,15 +15,22 @@ from keras_bert.tasks.text_classification import (
 )
 
 __all__ = [
+    "Answers",
     "Example",
+    "Passage",
+    "Question",
     "Table",
+    "Windows",
     "dataset",
     "encode",
+    "encode_questions",
     "filled",
+    "find_answers",
     "iter_examples",
     "label_counts",
     "label_names",
     "read_examples",
+    "read_squad",
     "score",
     "write_predictions",
 ]

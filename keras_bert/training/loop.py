@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,8 @@ class Run:
         before: directory of another run to start from, with its weights and optimizer
             state, counting steps from 0; see
             `keras_bert.training.checkpointing.hand_over`.
+        on_save: called before a checkpoint is saved, with its step and all variables as
+            `keras_bert.training.variables.numbered` names them.
 
     Example:
         >>> run = Run(model, Plan(steps=1000), "runs/x", train)  # doctest: +SKIP
@@ -91,6 +93,7 @@ class Run:
     show_progress: bool = True
     optimizer_state: str | Path | None = None
     before: str | Path | None = None
+    on_save: Callable[[int, Mapping[str, np.ndarray]], None] | None = None
     history: list[dict] = field(default_factory=list, init=False)
 
     def __call__(self) -> list[dict]:
@@ -324,6 +327,8 @@ class Run:
             **self._best.notes(step),
         }
         state, position = self._steps.state(), self._steps.save_position
+        if self.on_save is not None and self.writes:
+            self.on_save(step, state)
         self._checkpoints.save(step, state, notes, position, self._best.step)
 
     def _restore_best(self) -> None:

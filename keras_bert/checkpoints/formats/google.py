@@ -4,11 +4,12 @@ Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_bert import families
+from keras_bert.atomic_files import new_files
 from keras_bert.checkpoints import bundle, files, object_graph
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, GELU_FORMS, Config
@@ -16,6 +17,8 @@ from keras_bert.errors import CheckpointError, choose
 
 FORMAT = "google"
 PREFIX = "bert_model.ckpt"
+STEP_PREFIX = "model.ckpt-{}"  # of a checkpoint of a training run
+NOTE = "checkpoint"
 WORD_EMBEDDINGS = "embeddings/word_embeddings"
 # An optimizer's slot is named after its variable.
 SLOTS = (
@@ -78,7 +81,7 @@ def find_prefix(path: Path) -> Path:
     """
     if not path.is_dir():
         return path.with_suffix("") if path.suffix == ".index" else path
-    named = _latest(path)
+    named = latest(path)
     if named is not None:
         return named
     prefixes = [p.with_suffix("") for p in sorted(path.glob("*.index"))]
@@ -90,9 +93,9 @@ def find_prefix(path: Path) -> Path:
     return prefixes[0]
 
 
-def _latest(folder: Path) -> Path | None:
+def latest(folder: Path) -> Path | None:
     """Returns the prefix that TensorFlow's `checkpoint` file names, if it exists."""
-    note = folder / "checkpoint"
+    note = folder / NOTE
     if not note.is_file():
         return None
     text = note.read_text(encoding="utf-8", errors="replace")
@@ -252,13 +255,41 @@ def write(
     return warnings
 
 
-def write_note(folder: Path) -> None:
+def write_note(folder: Path, prefixes: Sequence[str] = (PREFIX,)) -> None:
     """Writes the `checkpoint` file, in which TensorFlow finds the latest prefix."""
-    note = "".join(
-        f'{key}: "{PREFIX}"\n'
-        for key in ("model_checkpoint_path", "all_model_checkpoint_paths")
-    )
-    (folder / "checkpoint").write_text(note, encoding="utf-8")
+    paths = [("model_checkpoint_path", prefixes[-1])]
+    paths += [("all_model_checkpoint_paths", prefix) for prefix in prefixes]
+    note = "".join(f'{key}: "{prefix}"\n' for key, prefix in paths)
+    (folder / NOTE).write_text(note, encoding="utf-8")
+
+
+def write_step(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int = 5
+) -> None:
+    """Writes a checkpoint of a training run, `model.ckpt-<step>`, as its latest.
+
+    Args:
+        folder: of the run.
+        step: number of completed steps.
+        tensors: weights, slots and counters, by Google's names.
+        keep: number of recent checkpoints to keep, as TensorFlow's Estimator does.
+    """
+    before = [other for other in steps_in(folder) if other != step]
+    first = max(0, len(before) + 1 - keep)  # to be kept
+    new, *old = (STEP_PREFIX.format(other) for other in (step, *before[first:]))
+    names = [bundle.data_file(Path(new), 0, 1).name, f"{new}.index", NOTE]
+    with new_files(folder, names, overwrite=True) as partial:
+        bundle.write(partial / new, tensors)
+        write_note(partial, [*old, new])
+    for gone in before[:first]:
+        for path in folder.glob(f"{STEP_PREFIX.format(gone)}.*"):
+            path.unlink()
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Returns the steps that have a checkpoint of a training run, ascending."""
+    names = (path.stem.rpartition("-") for path in folder.glob("model.ckpt-*.index"))
+    return sorted(int(step) for _, _, step in names if step.isdecimal())
 
 
 def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[str]]:
