@@ -52,6 +52,11 @@ class BaseModel(Composite, keras.Model):
         inputs, options = model_inputs.joined(inputs, args, kwargs, rank)
         return super().__call__(self.check(inputs), **options)
 
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the symbolic output; see `keras.Layer`."""
+        with model_inputs.invented_lengths():
+            return super().compute_output_spec(*args, **kwargs)
+
     def check(self, inputs: Any) -> dict[str, Any]:
         """Returns inputs by name; refuses what cannot be used, where it can be seen.
 

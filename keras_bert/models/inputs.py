@@ -1,6 +1,8 @@
 """The inputs of a model: named, checked, and completed with what was left out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from keras_bert.features import ALIASES, ENCODER_INPUTS, INPUTS
 
 Tensor = Any
 Shape = tuple[Any, ...]  # integers, or None where a graph knows no better
+_length_is_invented: ContextVar[bool] = ContextVar("length", default=False)
 
 
 def named(inputs: Any, rank: int = 2) -> dict[str, Any]:
@@ -334,6 +337,20 @@ def _shape(value: Any) -> Shape | None:
     return None if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
+@contextlib.contextmanager
+def invented_lengths() -> Iterator[None]:
+    """Accepts rows of any length.
+
+    Keras on PyTorch finds a symbolic output by trying inputs of 83 and 89 in place of
+    lengths that are not known.
+    """
+    before = _length_is_invented.set(True)
+    try:
+        yield
+    finally:
+        _length_is_invented.reset(before)
+
+
 def _check_shapes(
     shapes: Mapping[str, Shape | None], config: Config, rank: int
 ) -> None:
@@ -351,7 +368,8 @@ def _check_shapes(
             "Expected rows of at least one token. Received: rows of none. A tokenizer "
             "adds [CLS] and [SEP] to an empty text too."
         )
-    if ids[-1] is not None and ids[-1] > config.max_length:
+    known = ids[-1] is not None and not _length_is_invented.get()
+    if known and ids[-1] > config.max_length:
         raise InputError(
             f"Expected rows of at most {config.max_length} tokens "
             f"(max_position_embeddings). Received: {ids[-1]}. Truncate the text, for "

@@ -557,3 +557,33 @@ def test_command_without_text(tmp_path, capsys, monkeypatch):
         vocab_command(tmp_path / "a.txt", "--output", tmp_path / "new", *missing) == 2
     )
     assert not (tmp_path / "new").exists()
+
+
+def test_a_vocabulary_without_mask_is_refused_where_it_is_needed(tmp_path):
+    from keras_bert.pretraining import DataSettings, create_pretraining_data
+    from keras_bert.tokenization.layer import BertTokenizerLayer
+
+    tokens = [*(t for t in SPECIAL if t != "[MASK]"), "ab", "##c"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    expected = tokenizer("abc [MASK]")["input_ids"]
+    assert (
+        tokenizer.convert_ids_to_tokens(expected[0])
+        == "[CLS] ab ##c [UNK] [UNK] [UNK] [SEP]".split()
+    )
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = BertTokenizer.from_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(again("abc [MASK]")["input_ids"], expected)
+    found = BertTokenizerLayer(again.tokens)(["abc [MASK]"])["input_ids"]
+    np.testing.assert_array_equal(np.array(found)[:, : expected.shape[1]], expected)
+    for use in (
+        lambda: again.mask_token_id,
+        lambda: create_pretraining_data(
+            tmp_path / "vocab.txt", tmp_path / "out", again, DataSettings()
+        ),
+    ):
+        with pytest.raises(InputError, match=r"Expected \[MASK\] in the vocabulary"):
+            use()
+    assert not (tmp_path / "out").exists()
+    assert again.add_special_tokens({"mask_token": "[MASK]"}) == 1
+    assert again.mask_token_id == len(tokens)
