@@ -341,7 +341,7 @@ def _shape(value: Any) -> Shape | None:
 def invented_lengths() -> Iterator[None]:
     """Accepts rows of any length.
 
-    Keras on PyTorch finds a symbolic output by trying inputs of 83 and 89 in place of
+    Keras on JAX and PyTorch finds a symbolic output by trying 83 and 89 in place of
     lengths that are not known.
     """
     before = _length_is_invented.set(True)

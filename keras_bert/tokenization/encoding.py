@@ -47,6 +47,8 @@ def as_lists(texts: Any, pairs: Any, words: bool) -> tuple[list, list]:
 
 
 def _as_list(texts: Any, words: bool) -> list:
+    if isinstance(texts, np.ndarray) and not texts.ndim:
+        texts = texts.item()
     if isinstance(texts, str):
         if words:
             raise InputError("is_split_into_words=True expects lists of words.")

@@ -1,5 +1,6 @@
 """Texts to rows of limited length: truncation, and windows that overlap."""
 
+import numbers
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -34,8 +35,8 @@ class Cutter:
     """Makes rows of at most `max_length` tokens of a text or pair.
 
     Raises:
-        InputError: `max_length` has no room for tokens, or `stride` is set without
-            truncation.
+        InputError: `max_length` is no whole number or has no room for tokens, or
+            `stride` is set without truncation.
     """
 
     def __init__(
@@ -43,6 +44,11 @@ class Cutter:
     ) -> None:
         if isinstance(truncation, str):
             choose("truncation", truncation, TRUNCATION)
+        for name, value in {"max_length": max_length, "stride": stride}.items():
+            if not isinstance(value, numbers.Integral):
+                raise InputError(
+                    f"Expected {name} as a whole number. Received: {value!r}."
+                )
         self.truncation = "longest_first" if truncation is True else truncation or ""
         self.room = max_length - (3 if pairs else 2)
         self.stride = stride

@@ -169,31 +169,40 @@ def stored_tokens(
 
 
 def added_in(fast: Mapping, file: Path) -> dict[int, AddedToken]:
+    listed = fast.get("added_tokens", ())
+    ids = (value.get("id") if isinstance(value, dict) else None for value in listed)
+    tokens = (_token(value, f"in {file}") for value in listed)
+    return _by_id(zip(ids, tokens, strict=True), file)
+
+
+def _by_id(
+    listed: Iterable[tuple[Any, AddedToken]], file: Path
+) -> dict[int, AddedToken]:
     found: dict[int, AddedToken] = {}
-    for value in fast.get("added_tokens", ()):
-        index = _id(value.get("id") if isinstance(value, dict) else None, file)
+    for value, token in listed:
+        index = _id(value, file)
         if index in found:
             raise InputError(
-                f"Expected each id once in {file}: {index} is there twice."
+                f"Expected each id once in {file}: {found[index].content!r} and "
+                f"{token.content!r} both have {index}."
             )
-        found[index] = _token(value, f"in {file}")
+        found[index] = token
     return found
 
 
 def _listed_tokens(found: SpecialTokens, folder: Path) -> dict[int, AddedToken]:
     if not found.lists:
         file = folder / ADDED_FILE
-        return {
-            _id(index, file): AddedToken.of(content, special=content in found.known)
+        listed = (
+            (index, AddedToken.of(content, special=content in found.known))
             for content, index in read_object(file).items()
-        }
+        )
+        return _by_id(listed, file)
     file = folder / CONFIG_FILE
     if not isinstance(found.decoder, dict):
         raise InputError(f"Expected an object as added_tokens_decoder in {file}.")
-    return {
-        _id(index, file): _token(value, f"in {file}")
-        for index, value in found.decoder.items()
-    }
+    decoder = found.decoder.items()
+    return _by_id(((i, _token(value, f"in {file}")) for i, value in decoder), file)
 
 
 def _id(value: Any, file: Path) -> int:

@@ -1,6 +1,7 @@
 """Vocabularies, and the JSON objects of a tokenizer's folder."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from keras_bert.errors import InputError
 from keras_bert.strings import each_key_once
 from keras_bert.tokenizer_folder.names import ELSEWHERE, MOST_IDS
+
+log = logging.getLogger(__name__)
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -69,10 +72,11 @@ def wordpiece_model(fast: Mapping, file: Path) -> Mapping:
     if model is None:
         raise InputError(f"Expected a tokenizer with a model in {file}; found none.")
     kind = model.get("type", "BPE" if "merges" in model else "WordPiece")
-    if kind != "WordPiece" or not isinstance(model.get("vocab"), dict):
+    vocabulary = model.get("vocab")
+    if kind != "WordPiece" or not isinstance(vocabulary, dict):
         raise InputError(
-            f"Expected a WordPiece model with its vocabulary in {file}. Received: "
-            f"{kind}. {ELSEWHERE}"
+            f"Expected a WordPiece model with ids by token in {file}. Received: {kind} "
+            f"with {type(vocabulary).__name__} as vocab. {ELSEWHERE}"
         )
     return model
 
@@ -104,7 +108,20 @@ def read_vocabulary(path: Path) -> list[str]:
         raise InputError(
             f"The vocabulary {path} is empty; expected one token per line."
         )
+    _say_what_is_twice(tokens, path)
     return tokens
+
+
+def _say_what_is_twice(tokens: list[str], path: Path) -> None:
+    lines: dict[str, int] = {}
+    for number, token in enumerate(tokens, 1):
+        if token and lines.setdefault(token, number) != number:
+            log.warning(
+                "%s has %r in lines %d and %d: its id is that of the last, as in "
+                "transformers.",
+                *(path, token, lines[token], number),
+            )
+            return
 
 
 def tokens_by_id(model: Mapping, file: Path) -> list[str]:

@@ -30,6 +30,20 @@ def test_optimizers_losses_and_what_fit_does_with_them(backend):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_inputs_and_adapted_weights(backend):
+    files = ("models/test_inputs.py", "models/test_other_weights.py")
+    assert passed(backend, *files, "layers/test_lookup.py") > 125
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_steps_that_freeze_or_fail(backend):
+    names = "callback or thawed or error_in_a_step"
+    assert passed(backend, "models/test_encoder.py", "-k", names) == 10
+
+
+@pytest.mark.slow
 def test_jax_trains_in_16_bits():
     assert passed("jax", "training/test_precision.py") == 10
 

@@ -248,7 +248,12 @@ REFUSED = {
                          "10000"),
     "no added id": ({"vocab.txt": LOWER, "added_tokens.json": {"x": None}}, "None"),
     "a double added id": (json_file(added_tokens=[token("x") | {"id": 200}] * 2),
-                          "200 is there twice"),
+                          "'x' and 'x' both have 200"),
+    "a double id of added tokens": ({"vocab.txt": LOWER, "added_tokens.json":
+                                    {"x": 200, "y": 200}}, "'x' and 'y' both have 200"),
+    "a double id in the config": ({"vocab.txt": LOWER, CONFIG: {"added_tokens_decoder":
+                                  {"200": token("x"), "0200": token("y")}}}, "both"),
+    "a list as vocabulary": (with_model(vocab=["a"]), "WordPiece with list as vocab"),
     "added tokens": ({"vocab.txt": LOWER, CONFIG: {"added_tokens_decoder": []}},
                      "added_tokens_decoder"),
     "an added token": ({"vocab.txt": LOWER, CONFIG: {"added_tokens_decoder": {"9": 9}}},
@@ -317,6 +322,7 @@ def test_a_vocabulary_alone_tells_its_case(read, caplog, vocab, kept):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
+        ({"vocab.txt": [*LOWER, LOWER[9]]}, f"lines 10 and {len(LOWER) + 1}: its id"),
         ({"vocab.txt": UPPER, CONFIG: BERT}, "no do_lower_case: false"),
         (
             {"vocab.txt": LOWER, CONFIG: {"never_split": ["a"]}},

@@ -587,3 +587,16 @@ def test_a_vocabulary_without_mask_is_refused_where_it_is_needed(tmp_path):
     assert not (tmp_path / "out").exists()
     assert again.add_special_tokens({"mask_token": "[MASK]"}) == 1
     assert again.mask_token_id == len(tokens)
+
+
+def test_an_array_of_one_text_is_a_text(tokenizer):
+    one = tokenizer("low")["input_ids"]
+    np.testing.assert_array_equal(tokenizer(np.array("low"))["input_ids"], one)
+
+
+@pytest.mark.parametrize("name", ["max_length", "stride"])
+def test_lengths_are_whole_numbers(tokenizer, name):
+    for value in (3.5, "9", [9]):
+        with pytest.raises(InputError, match=f"{name} as a whole number"):
+            tokenizer("low", **{name: value})
+    tokenizer("low", max_length=np.int64(9))
