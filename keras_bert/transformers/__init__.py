@@ -39,6 +39,7 @@ _MODULES = {
         "PretrainedConfig",
         *(family.config.__name__ for family in FAMILIES.values()),
     ),
+    "keras_callbacks": ("KerasMetricCallback", "PushToHubCallback"),
     "models": (
         "TFPreTrainedModel",
         *AUTO_KINDS,
@@ -68,7 +69,7 @@ _MODULES = {
         "set_seed",
     ),
 }
-_SUBMODULES = ("logging", "utils")
+_SUBMODULES = ("keras_callbacks", "logging", "utils")
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names}
 
 # What takes the place of names that scripts may import and that are not here.
@@ -82,7 +83,6 @@ _ELSEWHERE = (
 )
 _INSTEAD = {
     "GradientAccumulator": "give the optimizer gradient_accumulation_steps",
-    "PushToHubCallback": "save, then run `hf upload NAME FOLDER`",
     "RobertaTokenizer": _MODEL_ONLY,
     "RobertaTokenizerFast": _MODEL_ONLY,
     "TFTrainer": "use model.compile and model.fit",
