@@ -36,6 +36,7 @@ class PretrainedConfig(Config):
         ConfigError: a value cannot be used.
 
     Example:
+        >>> from keras_bert.transformers import BertConfig
         >>> config = BertConfig(num_labels=3)
         >>> config.id2label[2], config.hidden_size
         ('LABEL_2', 768)

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -194,6 +195,29 @@ class PreTrainedTokenizerBase(IdPreparation):
         )
 
     # === Vocabulary ===
+
+    def train_new_from_iterator(
+        self, text_iterator: Iterable[Any], vocab_size: int, **trainer: Any
+    ) -> Self:
+        """Returns a tokenizer of these rules with a vocabulary learned from text.
+
+        Args:
+            text_iterator: texts, or lists of texts.
+            vocab_size: the most tokens.
+            **trainer: see `train`; `length` has no effect.
+        """
+        trainer.pop("length", None)
+        batches = ([t] if isinstance(t, str) else t for t in text_iterator)
+        rules = self.rules
+        return type(self).train(
+            chain.from_iterable(batches),
+            vocab_size,
+            rules.do_lower_case,
+            strip_accents=rules.strip_accents,
+            tokenize_chinese_chars=rules.tokenize_chinese_chars,
+            model_max_length=self.model_max_length,
+            **trainer,
+        )
 
     def _add(self, tokens: Iterable[Any]) -> int:
         self._built = None

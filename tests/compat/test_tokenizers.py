@@ -233,6 +233,16 @@ def test_what_is_wrong_is_named(tokenizer, call, named):
         call(tokenizer)
 
 
+def test_a_vocabulary_is_learned_with_the_same_rules():
+    cased = BertTokenizerFast(VOCAB, do_lower_case=False, model_max_length=24)
+    lists = [["The cat"] * 9, ["the dog"] * 9], ["The cat"] * 9 + ["the dog"] * 9
+    for texts in lists:
+        made = cased.train_new_from_iterator(iter(texts), 50, length=2)
+        assert type(made) is BertTokenizerFast
+        assert made.tokenize("The dog") == ["The", "dog"]
+        assert made.model_max_length == 24
+
+
 # === Files ===
 
 
