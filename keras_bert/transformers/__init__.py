@@ -39,6 +39,13 @@ _MODULES = {
         "PretrainedConfig",
         *(family.config.__name__ for family in FAMILIES.values()),
     ),
+    "glue": (
+        "InputExample",
+        "InputFeatures",
+        "glue_convert_examples_to_features",
+        "glue_output_modes",
+        "glue_tasks_num_labels",
+    ),
     "keras_callbacks": ("KerasMetricCallback", "PushToHubCallback"),
     "models": (
         "TFPreTrainedModel",
@@ -91,6 +98,9 @@ _INSTEAD = {
     "TrainingArguments": "give the numbers to model.compile and model.fit",
     "XLMRobertaTokenizer": _MODEL_ONLY,
     "XLMRobertaTokenizerFast": _MODEL_ONLY,
+    "glue_processors": "read tables with keras_bert.tasks",
+    "squad_convert_examples_to_features": "run tools/run_squad.py, or tokenize with "
+    "stride and return_overflowing_tokens",
 }
 
 __all__ = ["__version__", *_PUBLIC, *_SUBMODULES]
@@ -109,7 +119,7 @@ def __getattr__(name: str) -> Any:
 def _missing(name: str) -> Exception:
     # `from … import` drops the message of an AttributeError, but must get one where
     # it asks for a module.
-    if not name[0].isupper():
+    if not name[0].isupper() and name not in _INSTEAD:
         return AttributeError(f"module {__name__!r} has no attribute {name!r}")
     instead = _INSTEAD.get(name, _ELSEWHERE)
     near = difflib.get_close_matches(name, __all__, n=1)

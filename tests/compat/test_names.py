@@ -36,6 +36,7 @@ def test_a_tokenizer_needs_neither_keras_nor_tensorflow():
         ("BertTokeniser", "Did you mean BertTokenizer"),
         ("RobertaTokenizer", r"dict\(tokenizer"),
         ("Trainer", "model.fit"),
+        ("squad_convert_examples_to_features", "run_squad"),
         ("GradientAccumulator", "gradient_accumulation_steps"),
     ],
 )

@@ -153,6 +153,14 @@ def test_old_spellings_are_taken_with_a_warning(tokenizer):
             "the cat", "a dog", max_length=6, truncation_strategy="only_first"
         )
     assert found == [2, 5, 3, 39, 10, 3]
+    old = {"pad_to_max_length": True, "truncation_strategy": "only_first"}
+    found = tokenizer(
+        ["the cat", "cat"], max_length=3, padding=True, truncation=True, **old
+    )["input_ids"]
+    assert found == [[2, 5, 3], [2, 6, 3]]  # what is said today counts
+    new = {"truncation": "only_second", "padding": "longest"}
+    found = tokenizer.encode("the cat", "a dog", max_length=6, **old, **new)
+    assert found == [2, 5, 6, 3, 39, 3]
     with pytest.warns(FutureWarning, match="is_pretokenized"):
         assert tokenizer(["cat"], is_pretokenized=True)["input_ids"] == [2, 6, 3]
     with pytest.warns(FutureWarning, match="max_len"):
