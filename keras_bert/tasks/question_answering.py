@@ -117,7 +117,8 @@ def find_answers(
         The answers, in the order of the questions.
 
     Raises:
-        InputError: the shape of the logits is not that of the windows.
+        InputError: the shape of the logits is not that of the windows, or some are not
+            finite.
     """
     check_counts(n_best=n_best, max_answer_length=max_answer_length)
     logits = np.asarray(start_logits), np.asarray(end_logits)
@@ -127,6 +128,8 @@ def find_answers(
             f"Expected start and end logits of shape {expected}, windows by tokens. "
             f"Received: {logits[0].shape} and {logits[1].shape}."
         )
+    if not all(np.isfinite(x).all() for x in logits):
+        raise InputError("Expected finite logits. Received: some are NaN or infinite.")
     spans = candidate_spans(windows, *logits, n_best, max_answer_length)
     search = _Search(windows, spans, tokenizer, n_best, may_be_impossible)
     predictions, nbest, odds = {}, {}, {}

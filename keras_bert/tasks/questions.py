@@ -114,6 +114,11 @@ def read_squad(
     found = [question for question in questions if question is not None]
     if not found:
         raise InputError(f"Expected questions in {path}. Received: none.")
+    if again := len(found) - len({question.id for question in found}):
+        log.warning(
+            "%s: %d question%s the id of another, whose prediction is replaced",
+            *(path, again, " has" if again == 1 else "s have"),
+        )
     return found
 
 

@@ -237,6 +237,12 @@ def test_text_of_the_passage(found, original, expected):
     assert OriginalText(words)(found, original) == expected
 
 
+@pytest.mark.parametrize("logits", [np.zeros((2, 2, 8)), np.full((2, 2, 9), np.nan)])
+def test_logits_that_cannot_be_of_the_windows(tokenizer, logits):
+    with pytest.raises(KerasBertError, match=r"Expected .*logits"):
+        find_answers(_windows(tokenizer), *logits, tokenizer)
+
+
 # === Files ===
 
 
@@ -274,6 +280,15 @@ def test_other_json(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(KerasBertError, match=r"x\.json"):
         read_squad(tmp_path / "x.json")
+
+
+def test_questions_with_one_id(tmp_path, caplog):
+    path = _squad_file(tmp_path, "the cat", "cat")
+    content = json.loads(path.read_text())
+    content["data"] *= 2
+    path.write_text(json.dumps(content))
+    assert len(read_squad(path)) == 2
+    assert "1 question has the id of another" in caplog.text
 
 
 def test_answers_that_are_elsewhere_are_left_out(tmp_path, caplog):

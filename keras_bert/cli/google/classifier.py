@@ -13,7 +13,6 @@ from keras_bert.cli.google.models import (
     load_tokenizer,
     output_folder,
     read_config,
-    trained,
 )
 from keras_bert.cli.google.rows import encode_rows
 from keras_bert.cli.google.training import train, write_results
@@ -51,17 +50,15 @@ def run(args: argparse.Namespace) -> None:
     args.task_name = choose("task", args.task_name.lower(), TASKS)
     tokenizer = load_tokenizer(args, read_config(args.bert_config_file))
     examples = {split: _examples(args, split) for split in _splits(args)}
-    folder, labels = output_folder(args), TASKS[args.task_name].labels
-    started = None if args.do_train else trained(folder)
-    path = started or args.init_checkpoint
-    model, step = load_model(args, KIND, path, num_labels=len(labels))
+    labels = TASKS[args.task_name].labels
+    model, step = load_model(args, KIND, num_labels=len(labels))
     check_vocabulary(tokenizer, model)
+    folder = output_folder(args)
     if args.do_train:
         step = _train(args, model, tokenizer, examples["train"], folder)
     if args.do_eval:
         results = _evaluate(args, model, tokenizer, examples["dev"])
-        steps = step if args.do_train or started else 0
-        write_results(folder, results | {"global_step": steps})
+        write_results(folder, results | {"global_step": step})
     if args.do_predict:
         _predict(args, model, tokenizer, examples["test"], folder)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.cli.google import flags
-from keras_bert.cli.google.models import load_model, load_tokenizer, read_config
+from keras_bert.cli.google.models import load, load_tokenizer, read_config
 from keras_bert.cli.google.rows import encode_rows
 from keras_bert.cli.runs import check_vocabulary
 from keras_bert.errors import ConfigError, InputError, MissingFileError
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             f"Expected lines of text in {args.input_file}. Received: none."
         )
-    model, _ = load_model(args, KIND, args.init_checkpoint)
+    model, _ = load(args, KIND, args.init_checkpoint, add_pooling_layer=False)
     check_vocabulary(tokenizer, model)
     with (
         new_file(args.output_file, overwrite=True) as partial,

@@ -72,9 +72,33 @@ def trained(folder: str | Path) -> Path | None:
 
 
 def load_model(
+    args: argparse.Namespace, kind: str, **overrides: Any
+) -> tuple[Any, int]:
+    """Returns the model to train or to use, and how many steps its run has done.
+
+    Args:
+        args: of the script. To use, that is the latest checkpoint in `output_dir`, or
+            else `init_checkpoint`; to train, the latter or a new one.
+        kind: of its head.
+        **overrides: config fields to set differently.
+
+    Raises:
+        ConfigError: there is no checkpoint to use.
+    """
+    latest = None if args.do_train else trained(args.output_dir)
+    if not (args.do_train or latest or args.init_checkpoint):
+        raise ConfigError(
+            f"Expected a checkpoint in {args.output_dir}, or --init_checkpoint. "
+            "Received: neither. Train first, with --do_train=true."
+        )
+    model, step = load(args, kind, latest or args.init_checkpoint, **overrides)
+    return model, step if latest else 0
+
+
+def load(
     args: argparse.Namespace, kind: str, path: str | Path | None, **overrides: Any
 ) -> tuple[Any, int]:
-    """Returns a model, and the number of steps it has been trained for.
+    """Returns a model, and the `global_step` of its checkpoint.
 
     Args:
         args: with `bert_config_file` and `random_seed`.
@@ -100,10 +124,13 @@ def output_folder(args: argparse.Namespace) -> Path:
     """Returns the directory of the outputs, made if it is not there.
 
     Raises:
-        InputError: it is a file.
+        InputError: it is a file, or the address of a bucket.
     """
     folder = Path(args.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"Expected a directory as --output_dir. Received: {folder}.")
+    if "://" in args.output_dir or (folder.exists() and not folder.is_dir()):
+        raise InputError(
+            f"Expected a directory of this computer as --output_dir. Received: "
+            f"{args.output_dir}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

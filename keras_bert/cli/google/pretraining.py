@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_bert.cli.google import flags
-from keras_bert.cli.google.models import load_model, output_folder, read_config, trained
+from keras_bert.cli.google.models import load_model, output_folder, read_config
 from keras_bert.cli.google.training import train, write_results
 from keras_bert.errors import ConfigError, InputError
 
@@ -51,16 +51,14 @@ def run(args: argparse.Namespace) -> None:
         )
     size = args.train_batch_size if args.do_train else args.eval_batch_size
     batches = _records(args, size, shuffle=True)
+    model, step = load_model(args, KIND)
     folder = output_folder(args)
-    started = None if args.do_train else trained(folder)
-    model, step = load_model(args, KIND, started or args.init_checkpoint)
     if args.do_train:
         step = args.num_train_steps
         warmup = args.num_warmup_steps
         train(model, batches, args, folder, steps=step, warmup_steps=warmup)
     if args.do_eval:
-        steps = step if args.do_train or started else 0
-        write_results(folder, _evaluate(args, model) | {"global_step": steps})
+        write_results(folder, _evaluate(args, model) | {"global_step": step})
 
 
 def _records(args: argparse.Namespace, batch_size: int, *, shuffle: bool) -> Any:

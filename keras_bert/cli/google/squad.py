@@ -11,7 +11,6 @@ from keras_bert.cli.google.models import (
     load_tokenizer,
     output_folder,
     read_config,
-    trained,
 )
 from keras_bert.cli.google.training import train
 from keras_bert.cli.runs import check_vocabulary
@@ -56,10 +55,9 @@ def run(args: argparse.Namespace) -> None:
         if args.do_predict
         else None
     )
-    folder = output_folder(args)
-    path = (None if args.do_train else trained(folder)) or args.init_checkpoint
-    model, _ = load_model(args, KIND, path)
+    model, _ = load_model(args, KIND)
     check_vocabulary(tokenizer, model)
+    folder = output_folder(args)
     if training is not None:
         _train(args, model, training, folder)
     if asked is not None:

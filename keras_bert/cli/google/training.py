@@ -50,6 +50,10 @@ def train(
         checkpoint_every=args.save_checkpoints_steps,
         keep=1,
     )
+    print(
+        f"{steps:,} steps of {batches.batch_size} rows, {warmup_steps:,} warm-up "
+        f"steps; checkpoints in {folder}"
+    )
     run = Run(model, plan, folder / RUN, batches)
     run.on_save = lambda step, values: write_checkpoint(folder, step, run, values)
     run()
