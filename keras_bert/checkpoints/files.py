@@ -234,7 +234,7 @@ def readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # libraries raise many types, some of their own
         refuse_other_kinds(path)
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(
             f"Expected readable weights in {path}. Received: {reason}. A file may be "
             "missing, cut short or damaged; copy it again."
@@ -254,6 +254,11 @@ def refuse_other_kinds(path: Path) -> None:
         return
     with open(path, "rb") as file:
         begin = file.read(64).lstrip().lower()
+    if not path.stat().st_size:
+        raise CheckpointError(
+            f"Expected readable weights in {path}. Received: an empty file. It is "
+            "damaged; copy it again."
+        )
     for mark, what in OTHER_KINDS.items():
         if begin.startswith(mark):
             raise CheckpointError(f"Expected weights in {path}. Received: {what}")

@@ -59,8 +59,8 @@ def _load(torch: Any, path: Path, **options: Any) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, **options)
     except pickle.UnpicklingError as error:
         objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
-        if not objects:
-            raise
+        if not objects:  # the message of PyTorch advises to execute it
+            raise ValueError("no state dict of torch.save") from error
         raise CheckpointError(
             f"Expected a state dict in {path}. Received Python objects "
             f"({objects[0]}), as torch.save(model) and some trainers write; they are "

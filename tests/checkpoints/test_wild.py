@@ -623,6 +623,17 @@ def test_what_a_bin_file_is_instead_of_a_state_dict(tmp_path):
         assert "damaged" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"", "an empty file"), (b"pytorch\0" * 90, "no state dict")]
+)
+def test_a_bin_file_that_is_nothing_of_the_kind(data, message, tmp_path):
+    path = _bin(tmp_path, _state())
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=message) as error:
+        convert(path, tmp_path / "out", "google")
+    assert "weights_only" not in str(error.value)
+
+
 def test_what_a_training_program_adds_to_a_state_dict_is_left_out(tmp_path):
     state = {"epoch": 3, "model": {**_state(), "best": 0.5}, "args": {"rate": 1e-5}}
     path = _bin(tmp_path, state)
