@@ -3,15 +3,17 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_bert.errors import LockedOutputError
+from keras_bert.errors import InputError, LockedOutputError
 
 logger = logging.getLogger(__name__)
+_NO_FOLDER = re.compile(r"~|[A-Za-z][\w+.-]+:")  # of `~/out` and `gs://out`
 _holders: dict[Path, int] = {}  # the thread of each lock file of this process
 
 
@@ -35,6 +37,7 @@ def writer_lock(output: str | Path, file: Path | None = None) -> Iterator[bool]:
 
     Raises:
         LockedOutputError: another process, or thread, writes this output.
+        InputError: the output is an address, begins with "~", or is a device.
 
     Example:
         >>> import tempfile
@@ -43,6 +46,7 @@ def writer_lock(output: str | Path, file: Path | None = None) -> Iterator[bool]:
         True
     """
     output = Path(os.path.abspath(output))
+    _refuse_what_is_no_place(output)
     file = file or _place(output)
     if _holders.get(file) == threading.get_ident():
         yield False
@@ -56,6 +60,16 @@ def writer_lock(output: str | Path, file: Path | None = None) -> Iterator[bool]:
         with contextlib.suppress(OSError):  # Windows keeps files that are open
             file.unlink()
         os.close(number)
+
+
+def _refuse_what_is_no_place(output: Path) -> None:
+    odd = [part for part in output.parts if _NO_FOLDER.fullmatch(part)]
+    if odd or (output.exists() and not (output.is_file() or output.is_dir())):
+        kind = f"a directory named {odd[0]!r}" if odd else "a device or a pipe"
+        raise InputError(
+            f"Expected an output on this machine, a file or a directory. Received: "
+            f"{output}, {kind}. Addresses and ~ are not resolved."
+        )
 
 
 def _place(output: Path) -> Path:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_bert.cli.parsing import Parser
-from keras_bert.errors import KerasBertError
+from keras_bert.errors import InputError, KerasBertError
 from keras_bert.tf_startup import start_tensorflow
 
 COMMANDS = {
@@ -101,6 +101,7 @@ def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:
     if on_tensorflow and _starts_alone():
         start_tensorflow()
     try:
+        _refuse_empty_names(args)
         return args.run(args) or 0
     except (KerasBertError, OSError) as error:
         if args.debug:
@@ -110,6 +111,13 @@ def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:
     except KeyboardInterrupt as stopped:
         print(f"Interrupted{' ' if stopped.args else ''}{stopped}.", file=sys.stderr)
         return getattr(stopped, "exit_status", 130)
+
+
+def _refuse_empty_names(args: argparse.Namespace) -> None:
+    """Raises for outputs without a name, which would be the current directory."""
+    for name in ("output", "output_file", "predictions"):
+        if vars(args).get(name) == "":
+            raise InputError(f"Expected a path as {name}. Received: an empty one.")
 
 
 def _starts_alone() -> bool:

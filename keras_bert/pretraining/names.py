@@ -10,7 +10,7 @@ def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
     """Expands output names, comma-separated lists and `name@count` to files.
 
     Raises:
-        ConfigError: there is no name, or a file twice.
+        ConfigError: there is no name, or a file twice, or a wrong number of shards.
 
     Example:
         >>> [path.name for path in output_names("a.tfrecord,b@2,c@1.gz")]
@@ -30,6 +30,9 @@ def output_names(output_files: str | Path | Sequence[str | Path]) -> list[Path]:
 def split_shards(name: str) -> tuple[str, int | None, str]:
     """Splits `name@count.gz` into name, count and suffix.
 
+    Raises:
+        ConfigError: there are no shards, or too many.
+
     Example:
         >>> split_shards("a@4"), split_shards("a.gz")
         (('a', 4, ''), ('a', None, '.gz'))
@@ -37,7 +40,9 @@ def split_shards(name: str) -> tuple[str, int | None, str]:
     suffix = ".gz" if name.endswith(".gz") else ""
     name = name.removesuffix(suffix)
     stem, at, count = name.rpartition("@")
-    sharded = at and count.isdecimal() and int(count)
+    sharded = at and count.isascii() and count.isdecimal()
+    if sharded and not 1 <= len(count.lstrip("0")) <= 5:  # digits
+        raise ConfigError(f"Expected 1 to 99,999 shards. Received: {name[:80]}.")
     return (stem, int(count), suffix) if sharded else (name, None, suffix)
 
 

@@ -6,6 +6,7 @@ that the library raised.
 
 import contextlib
 import io
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import keras_bert
 from keras_bert import errors
 from keras_bert.cli import main
 from tests.checkpoints.fakes import VOCABULARY, contents_of, tiny_config, write_fake
+from tests.cli.calling import call
 
 CLASSIFIER = "BertForSequenceClassification"
 DATA = "bert_model.ckpt.data-00000-of-00001"
@@ -340,3 +342,20 @@ def test_every_error_is_one_of_the_family():
     ]
     assert all(issubclass(kind, errors.KerasBertError) for kind in kinds)
     assert str(errors.UnknownNameError("a 'b'")) == "a 'b'"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "vocab a.txt --output ''",
+        "predict a --model m --output ''",
+        "convert m '' --to keras",
+        "export --output ''",
+    ],
+)
+def test_an_output_without_a_name_is_refused(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(*shlex.split(command))
+    assert done.status == 2
+    assert "Expected a path as output. Received: an empty one." in done.err
+    assert not [*tmp_path.iterdir()]

@@ -80,6 +80,12 @@ def test_an_output_twice_or_none(names):
         output_names(names)
 
 
+@pytest.mark.parametrize("name", ["a@0", "a@100000", "a@00.gz", "a@" + "9" * 5000])
+def test_a_number_of_shards_that_cannot_be(name):
+    with pytest.raises(ConfigError, match="1 to 99,999 shards"):
+        output_names(name)
+
+
 # === Compact records of something else ===
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from keras_bert import atomic_files
 from keras_bert.atomic_files import locked_output, new_file, new_files, whole_directory
-from keras_bert.errors import ExistingOutputError, LockedOutputError
+from keras_bert.errors import ExistingOutputError, InputError, LockedOutputError
 from keras_bert.output_locks import writer_lock
 from tests.paths import ROOT
 
@@ -142,6 +142,21 @@ def test_nothing_is_replaced_unasked(tmp_path):
     with pytest.raises(ExistingOutputError, match="rules exists already"):
         _write(tmp_path, "new")
     assert _texts(tmp_path) == {"rules": "mine"}
+
+
+@pytest.mark.parametrize(
+    "place", ["~/out", "gs:/bucket/out", "hf:/out", "pipe", "link"]
+)
+def test_what_is_no_place_for_an_output(place, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    before = sorted(tmp_path.iterdir())
+    for write in (new_file, whole_directory):
+        with pytest.raises(InputError, match="a file or a directory"):
+            with write(tmp_path / place, True):
+                raise AssertionError
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("before", [None, "old"])
