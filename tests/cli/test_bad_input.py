@@ -350,7 +350,7 @@ def test_every_error_is_one_of_the_family():
         "vocab a.txt --output ''",
         "predict a --model m --output ''",
         "convert m '' --to keras",
-        "export --output ''",
+        "export --model m --output ''",
     ],
 )
 def test_an_output_without_a_name_is_refused(command, tmp_path, monkeypatch):
