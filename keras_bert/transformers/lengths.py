@@ -95,15 +95,16 @@ def _today(named: dict[str, Any]) -> dict[str, Any]:
         if old in named:
             _warn(old, new)
             named[new] = named.pop(old)
-    padding = named.pop(_PAD_TO, False)
-    if padding and not named.get("padding"):
-        _warn(_PAD_TO, "padding='max_length'")
-        limited = named.get("max_length") is not None
-        named["padding"] = "max_length" if limited else "longest"
     truncation = named.pop(_OLD_TRUNCATION, None)
     if truncation is not None and named.get("truncation") is None:
         _warn(_OLD_TRUNCATION, "truncation")
         named["truncation"] = truncation
+    if named.pop(_PAD_TO, False) and not named.get("padding"):
+        _warn(_PAD_TO, "padding='max_length', truncation=True")
+        limited = named.get("max_length") is not None
+        named["padding"] = "max_length" if limited else "longest"
+        if limited and named.get("truncation") is None:
+            named["truncation"] = True  # max_length alone truncates, too
     return named
 
 

@@ -145,6 +145,9 @@ def test_old_spellings_are_taken_with_a_warning(tokenizer):
     with pytest.warns(FutureWarning, match="pad_to_max_length"):
         found = tokenizer.encode("the cat", max_length=6, pad_to_max_length=True)
     assert found == [2, 5, 6, 3, 0, 0]
+    with pytest.warns(FutureWarning, match="truncation=True"):
+        found = tokenizer.encode(LONG, max_length=6, pad_to_max_length=True)
+    assert len(found) == 6
     with pytest.warns(FutureWarning, match="pad_to_max_length"):
         found = tokenizer(["cat", "the cat"], pad_to_max_length=True)["input_ids"]
     assert found == [[2, 6, 3, 0], [2, 5, 6, 3]]
@@ -161,6 +164,7 @@ def test_old_spellings_are_taken_with_a_warning(tokenizer):
     new = {"truncation": "only_second", "padding": "longest"}
     found = tokenizer.encode("the cat", "a dog", max_length=6, **old, **new)
     assert found == [2, 5, 6, 3, 39, 3]
+    assert len(tokenizer.encode("the cat", max_length=8, **old, **new)) == 4
     with pytest.warns(FutureWarning, match="is_pretokenized"):
         assert tokenizer(["cat"], is_pretokenized=True)["input_ids"] == [2, 6, 3]
     with pytest.warns(FutureWarning, match="max_len"):
@@ -197,6 +201,9 @@ def test_texts_are_truncated_on_either_side(side):
     assert tokenizer.encode("the cat sat on mat dog", **short) == [2, *kept, 3]
     ids = tokenizer.convert_tokens_to_ids(["the", "cat", "sat", "on", "mat", "dog"])
     assert tokenizer.prepare_for_model(ids, **short)["input_ids"] == [2, *kept, 3]
+    removed = [5, 6, 7] if side == "left" else [6, 7, 8]
+    cut = tokenizer.truncate_sequences([5, 6, 7, 8], None, 2, stride=1)
+    assert cut == ([7, 8] if side == "left" else [5, 6], None, removed)
     padded = tokenizer.encode("cat", max_length=5, padding="max_length")
     assert padded == ([0, 0, 2, 6, 3] if side == "left" else [2, 6, 3, 0, 0])
 
