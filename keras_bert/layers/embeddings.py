@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_bert.layers.base import Layer
 from keras_bert.layers.fused import project
-from keras_bert.layers.lookup import sum_of_rows
+from keras_bert.layers.lookup import Table, rows_of, sum_of_rows
 from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
@@ -15,11 +15,11 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class WordEmbeddings(keras.layers.ReversibleEmbedding):
-    """Keras' layer, whose way back has a cheaper gradient, see `fused.project`."""
+    """Keras' layer, with the gradients of `rows_of` and of `fused.project`."""
 
     def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
         if not reverse:
-            return super().call(inputs)
+            return ops.cast(rows_of(self.embeddings, inputs), self.compute_dtype)
         hidden = ops.cast(inputs, self.compute_dtype)
         table = ops.cast(self.embeddings, self.compute_dtype)
         rows = ops.reshape(hidden, (-1, self.output_dim))
@@ -52,16 +52,16 @@ class Embeddings(Layer):
     """
 
     def build(self, input_shape: Any = None) -> None:
-        config, table = self.config, keras.layers.Embedding
+        config = self.config
         self.word_embeddings = self.add_table(
             WordEmbeddings, "word_embeddings", config.vocab_size
         )
         positions, types = config.max_position_embeddings, config.type_vocab_size
         self.position_embeddings = self.add_table(
-            table, "position_embeddings", positions
+            Table, "position_embeddings", positions
         )
         self.token_type_embeddings = (
-            self.add_table(table, "token_type_embeddings", types) if types else None
+            self.add_table(Table, "token_type_embeddings", types) if types else None
         )
         self.layer_norm = self.add_layer(
             LayerNorm, "layer_norm", width="embedding_width"

@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add, and_
 from typing import Any
 
+import keras
 from keras import ops
 
 Tensor = Any
@@ -39,6 +40,22 @@ def nan_unless(known: Tensor, rows: Tensor) -> Tensor:
     return rows + ops.expand_dims(nothing, -1)
 
 
+def rows_of(table: Any, numbers: Tensor) -> Tensor:
+    """Returns rows of a table, whose gradient is the whole table's.
+
+    TensorFlow's own gradient holds a row once for every time it was looked up, and
+    optimizers of Keras square each: Adam would be wrong for every row met twice.
+
+    Args:
+        table: `(rows, width)`, a variable or a tensor.
+        numbers: integers `(...)`, all in range.
+
+    Returns:
+        `(..., width)`.
+    """
+    return ops.take(ops.reshape(table, ops.shape(table)), numbers, axis=0)
+
+
 def sum_of_rows(*lookups: tuple[Any, Tensor]) -> Tensor:
     """Adds up rows of several tables.
 
@@ -52,3 +69,11 @@ def sum_of_rows(*lookups: tuple[Any, Tensor]) -> Tensor:
     rows = (table(kept_inside(x, table.input_dim)) for table, x in pairs)
     known = (inside(x, table.input_dim) for table, x in pairs)
     return nan_unless(reduce(and_, known), reduce(add, rows))
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class Table(keras.layers.Embedding):
+    """Keras' layer, with the gradient of `rows_of`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.cast(rows_of(self.embeddings, inputs), self.compute_dtype)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_bert import DistilBertConfig, layers
+from keras_bert import BertForTokenClassification, DistilBertConfig, layers
 from tests.cases import CONFIG
 
 SEED = np.array([3, 5], "uint32")
@@ -54,3 +54,35 @@ def test_tables_that_are_not_there_are_left_out():
     types = np.full((2, 4), 7, "int32")
     found = _embedded(layers.Embeddings(config, seed=1), token_type_ids=types)
     assert np.isfinite(found).all()
+
+
+def test_the_gradient_of_a_row_met_twice_is_its_sum():
+    # Keras' optimizers on TensorFlow square what a gradient holds row by row.
+    tf = pytest.importorskip("tensorflow")
+    layer = layers.Embeddings(CONFIG, seed=1)
+    ids = tf.constant([[7, 7, 7, 8]])
+    zeros = tf.zeros_like(ids)
+    layer(ids, zeros, zeros, tf.constant(SEED))
+    tables = [v for v in layer.trainable_variables if v.path.endswith("embeddings")]
+    assert len(tables) == 3
+    with tf.GradientTape() as tape:
+        first, *_, last = tf.unstack(layer(ids, zeros, zeros, tf.constant(SEED))[0])
+        loss = tf.reduce_sum(first * tf.range(28.0)) + tf.reduce_sum(last**3)
+    gradients = tape.gradient(loss, [t.value for t in tables])
+    assert all(isinstance(gradient, tf.Tensor) for gradient in gradients)
+    assert all(np.abs(gradient).max() > 0 for gradient in gradients)
+
+
+def test_adam_of_keras_learns_tables_as_it_should():
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("other backends have no sparse gradients")
+    config = CONFIG.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = BertForTokenClassification(config, seed=1)
+    ids, labels = np.array([[7, 7, 7, 8]], "int32"), np.array([[0, 1, 2, 3]])
+    before = {v.path: np.array(v) for v in model.trainable_variables}
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(ids, labels, verbose=0)
+    for variable in model.trainable_variables:  # Adam's first step is the rate
+        moved = np.abs(np.array(variable) - before[variable.path]).max()
+        assert moved < 1.01e-3, variable.path
