@@ -55,6 +55,17 @@ _MODULES = {
     ),
     "optimization": ("AdamWeightDecay", "WarmUp", "create_optimizer"),
     "outputs": ("ModelOutput",),
+    "pipelines": (
+        "FeatureExtractionPipeline",
+        "FillMaskPipeline",
+        "NerPipeline",
+        "Pipeline",
+        "QuestionAnsweringPipeline",
+        "TextClassificationPipeline",
+        "TokenClassificationPipeline",
+        "ZeroShotClassificationPipeline",
+        "pipeline",
+    ),
     "tokenizers": (
         "AddedToken",
         "AutoTokenizer",
@@ -76,7 +87,7 @@ _MODULES = {
         "set_seed",
     ),
 }
-_SUBMODULES = ("keras_callbacks", "logging", "utils")
+_SUBMODULES = ("keras_callbacks", "logging", "pipelines", "utils")
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names}
 
 # What takes the place of names that scripts may import and that are not here.

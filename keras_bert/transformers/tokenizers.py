@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, processors
 
 from keras_bert.errors import InputError, choose
+from keras_bert.tokenization import BertTokenizer as NativeTokenizer
 from keras_bert.tokenization.encoding import as_lists
 from keras_bert.tokenizer_folder import (
     CONFIG_FILE,
@@ -739,6 +740,18 @@ class DistilBertTokenizerFast(PreTrainedTokenizerBase):
 
 
 PreTrainedTokenizer = PreTrainedTokenizerFast = PreTrainedTokenizerBase
+
+
+def of(tokenizer: NativeTokenizer) -> PreTrainedTokenizerBase:
+    """Returns a tokenizer of this package as `transformers` has it.
+
+    Raises:
+        InputError: it splits text by rules that those of `transformers` do not have.
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        return tokenizer
+    return BertTokenizerFast(tokenizer.base_tokens, **tokenizer.settings())
+
 
 # By the start of a class's name, or of a model's type, and whether it is fast.
 _CLASSES: dict[tuple[str, bool], type[PreTrainedTokenizerBase]] = {

@@ -12,14 +12,14 @@ from keras_bert.transformers import logging
 __all__ = ["logging"]
 
 
-class _Choice(StrEnum):
+class Choice(StrEnum):
     @classmethod
     def _missing_(cls, value: Any) -> Self:
         known = ", ".join(repr(str(member)) for member in cls)
         raise InputError(f"Expected a {cls.__name__}: {known}. Received: {value!r}.")
 
 
-class PaddingStrategy(_Choice):
+class PaddingStrategy(Choice):
     """How far rows are padded."""
 
     LONGEST = "longest"
@@ -27,7 +27,7 @@ class PaddingStrategy(_Choice):
     DO_NOT_PAD = "do_not_pad"
 
 
-class TruncationStrategy(_Choice):
+class TruncationStrategy(Choice):
     """Which text of a pair is truncated."""
 
     ONLY_FIRST = "only_first"
@@ -36,7 +36,7 @@ class TruncationStrategy(_Choice):
     DO_NOT_TRUNCATE = "do_not_truncate"
 
 
-class TensorType(_Choice):
+class TensorType(Choice):
     """What holds numbers."""
 
     PYTORCH = "pt"

@@ -1,0 +1,488 @@
+"""What the pipelines share: texts to rows, rows to batches, outputs to results."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import numpy as np
+from tokenizers import Encoding
+
+from keras_bert.errors import InputError, check_counts, choose
+from keras_bert.models import PreTrainedModel
+from keras_bert.tokenization import BertTokenizer
+from keras_bert.transformers import lengths, tokenizers
+from keras_bert.transformers.models import TFPreTrainedModel
+
+ROWS = 8  # of a batch, unless batch_size says how many
+# Batches after which a graph is traced: that takes as long as some calls without one.
+EAGER_BATCHES = 16
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# Outputs with a number for each token, next to those of three axes.
+PER_TOKEN = ("start_logits", "end_logits")
+# Arguments of transformers' pipelines that have no meaning here, and the values that
+# ask for what is done anyway; any value of those without a list.
+ABSENT: Mapping[str, tuple[Any, ...] | None] = {
+    "framework": ("tf", None),
+    "feature_extractor": (None,),
+    "image_processor": (None,),
+    "processor": (None,),
+    "binary_output": (False, None),
+    "args_parser": None,
+    "modelcard": None,
+    "num_workers": None,
+}
+
+
+class Row(NamedTuple):
+    """A row of a batch.
+
+    Attributes:
+        inputs: of the model, by name: numbers, a token or a prediction each.
+        encoding: the tokens, with their places in the text.
+    """
+
+    inputs: dict[str, list[int]]
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a pipeline.
+
+    Attributes:
+        tokenizer: options of the tokenizer's call.
+    """
+
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Texts in, results as Python's numbers, strings, lists and dicts out.
+
+    Args:
+        model: a model of this package.
+        tokenizer: of the model; None takes the one that is attached to it.
+        task: what the pipeline is called.
+        device: -1 or "cpu", or the number or name of a GPU; None leaves the choice to
+            Keras.
+        batch_size: rows that the model reads at once; None takes `ROWS`, and of an
+            iterator one text after the other.
+        **options: options of calls.
+
+    Call arguments:
+        inputs: a text, a list of texts, or an iterable of them.
+        batch_size: see above.
+        **options: see the class.
+
+    Returns:
+        The result of a text, a list of those of a list, an iterator of others.
+
+    Raises:
+        InputError: a text cannot be used; the message tells which.
+        UnknownNameError: there is no such option.
+
+    Source: the classes of these names in `transformers` 4.57.
+    """
+
+    name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]  # of head, the one that is loaded first
+    options: ClassVar[type[Options]] = Options
+    # Whether other names are options of the tokenizer, and the name of a dict of them.
+    takes_tokenizer_options: ClassVar[bool] = False
+    tokenizer_dict: ClassVar[str] = ""
+    framework = "tf"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any = None,
+        *,
+        task: str = "",
+        device: Any = None,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        refuse_absent(options)
+        self.model = self._checked_model(model)
+        self.tokenizer = tokenizer_of(model, tokenizer)
+        self.task = task or self.name
+        self.device, self._batch_size = device, batch_size
+        self._given = options
+        self._compute = Computation()
+        self.read(options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={type(self.model).__name__})"
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> Any:
+        refuse_absent(options)
+        chosen = self.read(self._given | options)
+        size = self._batch_size if batch_size is None else batch_size
+        if size is not None:
+            check_counts(batch_size=size)
+        if self.is_one(inputs, chosen):
+            return next(self._results([inputs], chosen, size))
+        if not isinstance(inputs, Iterable):
+            raise InputError(f"Expected a text or texts. {received(inputs)}")
+        results = self._results(inputs, chosen, size)
+        return list(results) if isinstance(inputs, list | tuple) else results
+
+    predict = transform = __call__
+
+    # === What a task defines ===
+
+    def is_one(self, inputs: Any, options: Any) -> bool:
+        """Whether inputs are one text, and not several."""
+        return isinstance(inputs, str | Mapping)
+
+    def prepare(self, item: Any, options: Any) -> list[Row]:
+        """Returns the rows of a text.
+
+        Args:
+            item: the text, or what the task takes.
+            options: of the call.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        if not isinstance(item, str):
+            raise InputError(f"Expected a text. {received(item)}")
+        return self.encode(item, **options.tokenizer)
+
+    def answer(
+        self,
+        item: Any,
+        rows: Sequence[Row],
+        outputs: Sequence[dict[str, np.ndarray]],
+        options: Any,
+    ) -> Any:
+        """Returns the result of a text.
+
+        Args:
+            item: see `prepare`.
+            rows: what `prepare` returned.
+            outputs: float32 outputs of the model for each row, without padding.
+            options: of the call.
+        """
+        raise NotImplementedError
+
+    # === Options ===
+
+    def read(self, given: Mapping[str, Any]) -> Any:
+        """Returns the options of a call.
+
+        Args:
+            given: the options of the pipeline and of the call, by name.
+
+        Raises:
+            UnknownNameError: there is no such option.
+            InputError: an option has a value that it cannot have.
+        """
+        known = {f.name for f in fields(self.options)} - {"tokenizer"}
+        own = {k: v for k, v in given.items() if k in known}
+        others = {k: v for k, v in given.items() if k not in known}
+        nested = others.pop(self.tokenizer_dict, None) or {}
+        if nested.keys() & others.keys():
+            raise InputError(
+                f"Expected options of the tokenizer once. Received: {nested!r:.60} in "
+                f"{self.tokenizer_dict}, and {others!r:.60}."
+            )
+        others |= nested
+        if not self.takes_tokenizer_options:
+            for name in others:
+                choose(f"option of {self.name}", name, sorted(known))
+        return self.options(tokenizer=tokenizer_options(others), **own)
+
+    # === Rows and batches ===
+
+    def encode(self, text: Any, pair: str | None = None, **options: Any) -> list[Row]:
+        """Returns the rows of a text, or pair: several if it overflows.
+
+        Args:
+            text: a string; words, with `is_split_into_words`.
+            pair: the second text.
+            **options: of the tokenizer's call.
+        """
+        pairs = [pair] if pair else None
+        encoded = self.tokenizer([text], pairs, return_attention_mask=True, **options)
+        names = [name for name in MODEL_INPUTS if name in encoded]
+        if self.model.config.type_vocab_size < 2:
+            names = [name for name in names if name != "token_type_ids"]
+        return [
+            Row({name: list(encoded[name][i]) for name in names}, encoding)
+            for i, encoding in enumerate(encoded.encodings)
+        ]
+
+    @property
+    def longest(self) -> int:
+        """The tokens that a row may have."""
+        return min(self.tokenizer.model_max_length, self.model.config.max_length)
+
+    def _results(
+        self, items: Iterable[Any], options: Any, size: int | None
+    ) -> Iterator[Any]:
+        in_list = isinstance(items, list | tuple)
+        at_once = size or (ROWS if in_list else 1)
+        numbered = enumerate(items)
+        while group := list(islice(numbered, at_once)):
+            rows = [self._rows(number, item, options) for number, item in group]
+            outputs = self._outputs([*chain(*rows)], size or ROWS)
+            for (_, item), own in zip(group, rows, strict=True):
+                yield self.answer(item, own, [*islice(outputs, len(own))], options)
+
+    def _rows(self, number: int, item: Any, options: Any) -> list[Row]:
+        try:
+            rows = self.prepare(item, options)
+        except InputError as error:
+            raise InputError(f"Text {number}: {error}") from error
+        length, most = max(map(_length, rows)), self.model.config.max_length
+        if length > most:
+            raise InputError(
+                f"Text {number}: expected at most {most} tokens, the positions of the "
+                f"model. Received: {length}. {self.advice}"
+            )
+        return rows
+
+    advice = "Truncate it: write truncation=True and max_length."
+
+    def _outputs(
+        self, rows: Sequence[Row], size: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        for begin in range(0, len(rows), size):
+            yield from self._forward(rows[begin : begin + size])
+
+    def _forward(self, rows: Sequence[Row]) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the outputs of each row of a batch."""
+        inputs = padded([row.inputs for row in rows], self.tokenizer.pad_token_id)
+        with placed(self.device):
+            found = self._compute(self.model, inputs)
+        values = {name: _float32(value) for name, value in found.items()}
+        for index, row in enumerate(rows):
+            yield {
+                name: value[index, : _outputs_length(row)]
+                if value.ndim == 3 or name in PER_TOKEN
+                else value[index]
+                for name, value in values.items()
+            }
+
+    # === Files ===
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Writes model and tokenizer, to be read by their `from_pretrained`.
+
+        Args:
+            save_directory: the directory.
+            **kwargs: further arguments of the model's method.
+        """
+        if not isinstance(self.model, TFPreTrainedModel):
+            kwargs.setdefault("format", "huggingface")
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory)
+
+    def _checked_model(self, model: Any) -> PreTrainedModel:
+        if not isinstance(model, PreTrainedModel):
+            raise InputError(
+                "Expected a model of keras_bert, or for pipeline() the path of a "
+                f"checkpoint. {received(model)} Save a model of another library, and "
+                "give the folder."
+            )
+        if self.kinds and model.kind not in self.kinds:
+            raise InputError(
+                f"Expected for {self.name} a model with the head {self.kinds[0]!r}. "
+                f"Received: {type(model).__name__}, with {model.kind!r}."
+            )
+        return model
+
+
+# === Arguments ===
+
+
+def refuse_absent(given: dict[str, Any]) -> None:
+    """Takes out of arguments what has no meaning here.
+
+    Raises:
+        InputError: it asks for what cannot be had.
+    """
+    for name in ABSENT.keys() & given.keys():
+        value, allowed = given.pop(name), ABSENT[name]
+        if allowed is not None and value not in allowed:
+            raise InputError(
+                f"Expected no {name}, or {name}={allowed[0]!r}: models are those of "
+                f"this package, and of text. Received: {name}={value!r:.60}."
+            )
+
+
+def received(value: Any) -> str:
+    """Returns what was received, in words."""
+    return f"Received: {value!r:.60} of type {type(value).__name__}."
+
+
+def tokenizer_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options of a tokenizer's call, without those that a pipeline sets.
+
+    Raises:
+        UnknownNameError: there is no such option.
+        InputError: a text would give several rows, and have one result.
+    """
+    lengths.Options.of(**given)
+    options = {k: v for k, v in given.items() if k != "return_tensors"}
+    if options.pop("return_overflowing_tokens", False):
+        raise InputError(
+            "Expected one row of a text. Received: return_overflowing_tokens=True."
+        )
+    return options
+
+
+def tokenizer_of(model: PreTrainedModel, tokenizer: Any) -> Any:
+    """Returns the tokenizer of a pipeline.
+
+    Args:
+        model: its attached tokenizer is taken if none is given.
+        tokenizer: of this package, in either form, or one of `transformers`.
+
+    Raises:
+        InputError: there is none, or it does not know places in the text.
+    """
+    found = getattr(model, "tokenizer", None) if tokenizer is None else tokenizer
+    if found is None:
+        raise InputError(
+            "Expected a tokenizer next to a model that is no path. Received: None. "
+            "Write tokenizer=AutoTokenizer.from_pretrained(path)."
+        )
+    if isinstance(found, BertTokenizer):
+        return tokenizers.of(found)
+    if not getattr(found, "is_fast", False):
+        raise InputError(
+            f"Expected a tokenizer of keras_bert, or a fast one. {received(found)}"
+        )
+    return found
+
+
+def placed(device: Any) -> AbstractContextManager:
+    """Returns the context in which a device computes.
+
+    Args:
+        device: see `Pipeline`.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if device is None:
+        return nullcontext()
+    text = str(device).lower()
+    if text in ("-1", "cpu", "cpu:0"):
+        return keras.device("cpu:0")
+    number = re.fullmatch(r"(?:cuda|gpu)?:?(\d*)", text)
+    if number is None:
+        raise InputError(
+            f'Expected device=-1, "cpu", or the number of a GPU. {received(device)}'
+        )
+    return keras.device(f"gpu:{number[1] or 0}")
+
+
+# === Batches ===
+
+
+def padded(rows: Sequence[Mapping[str, Sequence[int]]], pad: int) -> dict[str, Any]:
+    """Returns a batch of rows that are as long as the longest.
+
+    Args:
+        rows: inputs by name.
+        pad: the id of padding.
+
+    Returns:
+        int32 arrays `(rows, longest)` by name.
+
+    Example:
+        >>> padded([{"input_ids": [2, 7]}, {"input_ids": [2]}], 0)["input_ids"].tolist()
+        [[2, 7], [2, 0]]
+    """
+    return {
+        name: _array([row[name] for row in rows], pad if name == "input_ids" else 0)
+        for name in rows[0]
+    }
+
+
+def _array(rows: Sequence[Sequence[int]], filler: int) -> np.ndarray:
+    array = np.full((len(rows), max(map(len, rows))), filler, "int32")
+    for target, row in zip(array, rows, strict=True):
+        target[: len(row)] = row
+    return array
+
+
+class Computation:
+    """Calls a model; on TensorFlow after some batches as a graph, which costs less.
+
+    There is one graph for batches of all sizes. It is made anew where the model has
+    other weights, for instance since its vocabulary was resized.
+    """
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._graph: Any = None
+        self._weights: list[Any] = []
+
+    def __call__(
+        self, model: PreTrainedModel, inputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the outputs of a batch by name.
+
+        Args:
+            model: of either form.
+            inputs: arrays of integers, `(batch, seq)`.
+        """
+        self._batches += 1
+        if keras.backend.backend() != "tensorflow" or self._batches <= EAGER_BATCHES:
+            return _outputs(model, inputs)
+        model.check(inputs)  # a graph does not see values
+        weights = list(model.weights)
+        if list(map(id, weights)) != list(map(id, self._weights)):
+            self._graph, self._weights = _graph(model, inputs), weights
+        return self._graph(inputs)
+
+
+def _graph(model: PreTrainedModel, names: Iterable[str]) -> Any:
+    import tensorflow as tf
+
+    spec = {name: tf.TensorSpec((None, None), tf.int32) for name in names}
+    return tf.function(lambda inputs: _outputs(model, inputs), input_signature=[spec])
+
+
+def _outputs(model: PreTrainedModel, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    by_name = {"return_dict": True} if isinstance(model, TFPreTrainedModel) else {}
+    outputs = model(inputs, **by_name)
+    return {**outputs} if isinstance(outputs, Mapping) else {"logits": outputs}
+
+
+def _float32(value: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
+
+
+def _length(row: Row) -> int:
+    return len(row.inputs["input_ids"])
+
+
+def _outputs_length(row: Row) -> int:
+    return len(row.inputs.get("masked_lm_positions", row.inputs["input_ids"]))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns probabilities, along the last axis."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Returns a probability for each logit."""
+    return np.exp(-np.logaddexp(0, -logits))
