@@ -134,6 +134,23 @@ def test_lists_are_tokens_to_one_class_and_pairs_to_the_other():
         BertTokenizer(VOCAB).encode(["the", 5])
 
 
+def test_rows_are_padded_with_their_masks(tokenizer):
+    row = {
+        "input_ids": [2, 5, 3],
+        "attention_mask": [1, 0, 1],
+        "special_tokens_mask": [1, 0, 1],
+    }
+    padded = tokenizer.pad([row, {**row, "input_ids": [2, 6, 3]}], "max_length", 4)
+    assert padded["attention_mask"] == [[1, 0, 1, 0]] * 2
+    assert padded["special_tokens_mask"] == [[1, 0, 1, 1]] * 2
+
+
+def test_special_tokens_are_split_if_the_tokenizer_says_so():
+    tokenizer = BertTokenizerFast(VOCAB, split_special_tokens=True)
+    assert tokenizer.tokenize("[PAD]")[0] == "["
+    assert tokenizer("[PAD]", split_special_tokens=False)["input_ids"] == [2, 0, 3]
+
+
 def test_distilbert_takes_no_types():
     for cls in (DistilBertTokenizer, DistilBertTokenizerFast):
         assert list(cls(VOCAB)("cat")) == ["input_ids", "attention_mask"]
@@ -281,6 +298,20 @@ def test_a_folder_is_written_and_read_again(tmp_path, caplog):
     assert again.name_or_path == str(tmp_path)
     assert "foo=3 has no effect" in spoken(caplog)
     assert not again.do_lower_case
+
+
+def test_what_is_stored_counts_and_else_the_class(tmp_path):
+    keras_bert.BertTokenizer(VOCAB).save_pretrained(tmp_path)
+    cleans = [c.from_pretrained(tmp_path).clean_up_tokenization_spaces for c in CLASSES]
+    assert cleans == [False, True]  # as transformers 4.57 with a tokenizer.json
+    for clean in (False, True):
+        BertTokenizer(VOCAB, clean_up_tokenization_spaces=clean).save_pretrained(
+            tmp_path
+        )
+        for cls in CLASSES:
+            again = cls.from_pretrained(tmp_path)
+            assert again.clean_up_tokenization_spaces is clean
+            assert again.model_max_length == int(1e30)
 
 
 def test_transformers_reads_what_is_written(tmp_path):
