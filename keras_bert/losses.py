@@ -325,6 +325,15 @@ class Accuracy(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
+class BinaryAccuracy(Accuracy):
+    """Accuracy of one logit that is on or off; labels `(batch,)` or `(batch, 1)`."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
+        return super().values(_shaped(labels, ops.shape(logits)), logits)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
 class NextTokenAccuracy(Accuracy):
     """Accuracy of a left-to-right model: position i predicts label i + 1."""
 

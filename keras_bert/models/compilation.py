@@ -61,6 +61,7 @@ _NAMES: Mapping[type, Mapping[str, type | None]] = {
     },
     losses.SquaredError: {
         **dict.fromkeys(("mse", "mean_squared_error"), losses.SquaredError),
+        "binary_crossentropy": losses.BinaryCrossentropy,
         **dict.fromkeys(_OF_NUMBERS),
     },
     **{
@@ -68,7 +69,11 @@ _NAMES: Mapping[type, Mapping[str, type | None]] = {
             ("accuracy", "acc", "sparse_categorical_accuracy", "binary_accuracy"),
             metric,
         )
-        for metric in (losses.Accuracy, losses.NextTokenAccuracy)
+        for metric in (
+            losses.Accuracy,
+            losses.BinaryAccuracy,
+            losses.NextTokenAccuracy,
+        )
     },
     keras.metrics.MeanSquaredError: dict.fromkeys(
         ("mse", "mean_squared_error", "root_mean_squared_error", *_OF_NUMBERS[:2])
@@ -103,6 +108,26 @@ def resolve_losses(loss: Any, objectives: Mapping[str, Objective]) -> Any:
     else:
         loss = dict.fromkeys(objectives, loss)
     return resolve_losses(loss, objectives)
+
+
+def learning_by(objectives: Mapping[str, Objective], loss: Any) -> Any:
+    """Returns the objectives of a head that learns by a loss.
+
+    One number for each row may be the logit of something on or off.
+
+    Args:
+        objectives: of the head, by output.
+        loss: one that `resolve_losses` returned.
+    """
+    binary = isinstance(
+        loss, losses.BinaryCrossentropy | keras.losses.BinaryCrossentropy
+    )
+    return {
+        name: one._replace(metric=losses.BinaryAccuracy)
+        if binary and one.loss is losses.SquaredError
+        else one
+        for name, one in objectives.items()
+    }
 
 
 def resolve_metrics(metrics: Any, objectives: Mapping[str, Objective]) -> Any:

@@ -1,5 +1,6 @@
 """What all models share: an encoder, a head, other sizes and forms, files."""
 
+import inspect
 from collections import UserList
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import keras
 
 from keras_bert.config import Config
 from keras_bert.families.family import Family
+from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import quantization, resizing
 from keras_bert.models.base import BaseModel
 from keras_bert.models.encoder import Encoded, Encoder
@@ -175,6 +177,19 @@ class PreTrainedModel(BaseModel, Trainable):
             self._reads_flat_file = False
             return flat_layers(self)
         return super().layers
+
+    def export(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Exports the graph by Keras; see `keras.Model.export`.
+
+        Without an `input_signature`, that of `input_ids`, `attention_mask` and
+        `token_type_ids`. `keras_bert.serving.export` writes SavedModels that take text
+        and hold every weight once.
+        """
+        given = inspect.signature(super().export).bind(filepath, *args, **kwargs)
+        spec = keras.InputSpec(dtype="int32", shape=(None,) * (2 + self.choices))
+        inputs = {name: spec for name in SERVED_INPUTS}
+        given.arguments.setdefault("input_signature", [inputs])
+        super().export(*given.args, **given.kwargs)
 
     def load_weights(
         self, filepath: str | Path, skip_mismatch: bool = False, **kwargs: Any

@@ -297,9 +297,11 @@ class Trainable(keras.Model):
             if metrics is None and weighted_metrics is None:
                 weighted_metrics = _by_output(objectives, "new_metrics")
             loss = _by_output(objectives, "new_loss")
+        loss = compilation.resolve_losses(loss, objectives)
+        objectives = compilation.learning_by(objectives, loss)
         super().compile(
             optimizer=optimizer,
-            loss=compilation.resolve_losses(loss, objectives),
+            loss=loss,
             metrics=compilation.resolve_metrics(metrics, objectives),
             weighted_metrics=compilation.resolve_metrics(weighted_metrics, objectives),
             **kwargs,

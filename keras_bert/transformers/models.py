@@ -301,15 +301,16 @@ class TFPreTrainedModel(Called, PreTrainedModel):
 
     # === What it holds ===
 
+    # Not properties: Keras' files hold a layer under the first name that it has.
     def __getattr__(self, name: str) -> Any:
-        if name == self.base_model_prefix:
+        if name in (self.base_model_prefix, "base_model"):
             return self.encoder
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
-    @property
-    def base_model(self) -> MainLayer:
-        """The encoder."""
-        return self.encoder
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """Returns a layer; the encoder also by its name in `transformers`."""
+        is_encoder = name is not None and name == self.base_model_prefix
+        return self.encoder if is_encoder else super().get_layer(name, index)
 
     @property
     def base_model_prefix(self) -> str:

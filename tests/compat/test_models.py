@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_bert.errors import InputError, UnknownNameError
+from keras_bert.models import MODELS
 from keras_bert.transformers import configs, models
 from keras_bert.transformers.outputs import ModelOutput
 from tests.bounds import assert_close
@@ -209,6 +210,17 @@ def test_layers_are_where_scripts_freeze_them():
     assert model.num_parameters(only_trainable=True) < one < every
     model.layers[0].trainable = False
     assert len(model.trainable_variables) == 2
+
+
+def test_files_of_weights_are_those_of_the_class_without_tf(model, tmp_path):
+    native = MODELS["BertForSequenceClassification"](model.config, seed=2)
+    for source, target in ((model, native), (native, model)):
+        source.save_weights(tmp_path / "it.weights.h5")
+        target.load_weights(tmp_path / "it.weights.h5")
+        for one, other in zip(model.weights, native.weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert model.get_layer("bert") is model.base_model is model.encoder
+    assert model.get_layer("classifier") is model.classifier
 
 
 def test_another_vocabulary_takes_the_place_of_the_old_one():

@@ -9,6 +9,7 @@ import pytest
 from keras_bert import losses
 from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import MODELS, BertForSequenceClassification, compilation
+from tests.bounds import assert_close
 from tests.cases import CASES, CONFIG
 
 LOGGER = compilation.logger.name
@@ -180,3 +181,33 @@ def test_resolved_losses_come_back_from_a_file(tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     found = again.evaluate(IDS, np.arange(4), verbose=0, return_dict=True)
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["binary_crossentropy", keras.losses.BinaryCrossentropy(from_logits=True)],
+)
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_number_may_be_a_logit(loss, shape):
+    model = BertForSequenceClassification(CONFIG.replace(num_labels=1), seed=1)
+    model.compile(loss=loss, metrics=["accuracy"])
+    ids, labels = np.arange(20).reshape(4, 5) + 5, np.array([0, 1, 1, 0.0])
+    found = model.evaluate(ids, labels.reshape(shape), verbose=0, return_dict=True)
+    logits = model.predict(ids, verbose=0)[:, 0]
+    assert found["accuracy"] == np.mean((logits > 0) == labels)
+    expected = np.mean(np.logaddexp(0, logits) - labels * logits)
+    assert_close(found["loss"], expected)
+
+
+def test_keras_exports_what_it_knows_the_inputs_of(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("a SavedModel is TensorFlow's")
+    model = BertForSequenceClassification(CONFIG, seed=1)
+    model.export(tmp_path / "it", verbose=False)
+    ids = np.arange(20).reshape(4, 5).astype("int32") + 5
+    inputs = [tf.constant(x) for x in (ids, np.ones_like(ids), np.zeros_like(ids))]
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    served = tf.saved_model.load(tmp_path / "it")
+    answers = served.serve(dict(zip(names, inputs, strict=True)))
+    assert_close(answers, model(ids))
