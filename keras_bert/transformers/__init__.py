@@ -100,9 +100,16 @@ _ELSEWHERE = (
     "itself, whose last version with TensorFlow is 4.57"
 )
 _INSTEAD = {
+    **{
+        f"TF{family.class_prefix}PreTrainedModel": "make a keras.Model that holds "
+        f"TF{family.class_prefix}Model.from_pretrained(...)"
+        for family in FAMILIES.values()
+    },
     "GradientAccumulator": "give the optimizer gradient_accumulation_steps",
     "RobertaTokenizer": _MODEL_ONLY,
     "RobertaTokenizerFast": _MODEL_ONLY,
+    "TFBertTokenizer": "keras_bert.BertTokenizerLayer.from_tokenizer(tokenizer) "
+    "tokenizes in the graph",
     "TFTrainer": "use model.compile and model.fit",
     "TFTrainingArguments": "give the numbers to model.compile and model.fit",
     "Trainer": "use model.compile and model.fit",
