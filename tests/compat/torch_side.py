@@ -85,16 +85,20 @@ class TorchModel(keras.layers.Layer):
 
     def compile(self, optimizer, loss=None, metrics=None):
         if isinstance(optimizer, keras.optimizers.Optimizer):
-            rate, epsilon = float(optimizer.learning_rate), optimizer.epsilon
+            rate = float(optimizer.learning_rate)
+            epsilon = getattr(optimizer, "epsilon", 1e-7)
             optimizer = SimpleNamespace(rate=lambda _: rate, decay=0.0, epsilon=epsilon)
         self.optimizer, self.step, self.moments = optimizer, 0, {}
 
-    def fit(self, dataset, epochs, verbose):
+    def fit(self, dataset, epochs, verbose, callbacks=()):
         losses = [
             float(np.mean([self._learn(*_split(batch)) for batch in dataset]))
             for _ in range(epochs)
         ]
-        return SimpleNamespace(history={"loss": losses})
+        history = {"loss": losses}
+        for callback in callbacks:
+            history |= {name: [x] for name, x in callback(self).items()}
+        return SimpleNamespace(history=history)
 
     def _learn(self, batch, labels):
         model = self.torch_model[0]
@@ -121,6 +125,11 @@ class TorchModel(keras.layers.Layer):
         rate *= (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
         weight -= rate * first / (second**0.5 + self.optimizer.epsilon)
 
+    def prepare_tf_dataset(self, rows, batch_size, shuffle):
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        labels = columns.pop("label")
+        return tf.data.Dataset.from_tensor_slices((columns, labels)).batch(batch_size)
+
     def predict(self, dataset, verbose):
         batches = [self._run(_split(batch)[0])["logits"] for batch in dataset]
         return ModelOutput(logits=np.concatenate(batches))
@@ -142,6 +151,14 @@ def create_optimizer(init_lr, num_train_steps, num_warmup_steps, weight_decay_ra
 
     optimizer = SimpleNamespace(rate=schedule, decay=weight_decay_rate, epsilon=1e-8)
     return optimizer, schedule
+
+
+def KerasMetricCallback(metric_fn, eval_dataset):
+    def run(model):
+        labels = np.concatenate([y for _, y in eval_dataset.as_numpy_iterator()])
+        return metric_fn((model.predict(eval_dataset, 0).logits, labels))
+
+    return run
 
 
 def _with_tensors(theirs: type) -> type:
