@@ -17,7 +17,7 @@ from keras_bert.transformers import (
 )
 from keras_bert.transformers.configs import CONFIGS
 from keras_bert.transformers.models import TF_MODELS
-from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines import computation
 from keras_bert.transformers.pipelines.pt_utils import KeyDataset, KeyPairDataset
 from tests.bounds import assert_close
 from tests.compat.make_golden_pipelines import PATH
@@ -25,6 +25,7 @@ from tests.compat.pipeline_calls import (
     LONGEST,
     MODELS,
     SIZES,
+    TAGS,
     answer,
     calls,
     fill,
@@ -139,6 +140,45 @@ def test_a_model_without_token_types_takes_a_tokenizer_with_them():
     assert pipe({"text": "cat", "text_pair": "dog"})["score"] > 0.5
 
 
+def test_a_pretraining_model_fills_masks(folders, pipes):
+    model = TF_MODELS["TFBertForPreTraining"].from_pretrained(folders["fill-mask"])
+    made = pipeline("fill-mask", model, tokenizer=pipes["fill-mask"].tokenizer)
+    texts = ["The [MASK] sat.", "[MASK] cat [MASK]"]
+    assert_same(made(texts), pipes["fill-mask"](texts))
+
+
+@pytest.mark.parametrize("task", ["text-classification", "feature-extraction"])
+def test_the_form_of_outputs_makes_no_difference(folders, pipes, task):
+    values = {"return_dict": False, "output_hidden_states": True}
+    made = pipeline(task, folders[task], model_kwargs=values)
+    assert isinstance(made.model(np.array([[2, 3]])), tuple)
+    assert_same(made(SHORT), pipes[task](SHORT))
+
+
+def test_tokenizers_of_transformers_are_taken(tmp_path):
+    """Of a family whose tokenizer this package has not."""
+    theirs = pytest.importorskip("transformers")
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefghij,", "Ġ"]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    tokenizer = theirs.RobertaTokenizerFast(vocab=vocab, merges=[])
+    values = {**SIZES, "vocab_size": len(vocab), "id2label": dict(enumerate(TAGS))}
+    config = CONFIGS["roberta"](**values, pad_token_id=1, initializer_range=0.3)
+    for task, text, options in (
+        ("token-classification", "ab, cd", {"aggregation_strategy": "first"}),
+        ("fill-mask", "ab <mask> <mask>", {"top_k": 2}),
+    ):
+        cls = f"TFRoberta{MODELS[task][0]}"
+        model = TF_MODELS[cls](config, seed=3)
+        model.save_pretrained(tmp_path / task)
+        with pytest.raises(KerasBertError, match="that of transformers"):
+            pipeline(task, tmp_path / task)
+        torch_model = getattr(theirs, cls[2:]).from_pretrained(tmp_path / task)
+        other = theirs.pipeline(task, model=torch_model, tokenizer=tokenizer)
+        made = pipeline(task, model, tokenizer=tokenizer)
+        expected = in_json(other(text, **options))
+        assert_same(in_json(made(text, **options)), expected)
+
+
 def test_what_is_saved_is_loaded(folders, pipes, tmp_path):
     pipes["text-classification"].save_pretrained(tmp_path / "own")
     native = keras_bert.BertForSequenceClassification.from_pretrained(
@@ -208,22 +248,16 @@ def test_nothing_comes_of_nothing(make, task):
     assert list(make(task)(iter([]))) == []
 
 
-def test_a_graph_computes_the_same(make, monkeypatch):
-    texts = [SHORT, LONG, "cat", "他明白是的 中cat"]
-    expected = make("text-classification")(texts, batch_size=1)
-    monkeypatch.setattr(base, "EAGER_BATCHES", 1)
-    pipe = make("text-classification")
+def test_a_graph_computes_the_same_and_follows_the_weights(folders, monkeypatch):
+    texts = ["The [MASK] sat.", "[MASK] dog [MASK]", f"{LONG} [MASK]", "他[MASK]是的"]
+    pipe = pipeline("fill-mask", folders["fill-mask"])
+    expected = pipe(texts)
+    monkeypatch.setattr(computation, "EAGER_BATCHES", 0)
     assert_same(pipe(texts, batch_size=1), expected)
     assert pipe._compute._graph.experimental_get_tracing_count() == 1
-
-
-def test_a_graph_follows_the_weights(folders, monkeypatch):
-    monkeypatch.setattr(base, "EAGER_BATCHES", 0)
-    pipe = pipeline("fill-mask", folders["fill-mask"])
-    before = pipe("The [MASK] sat.")
     weight = pipe.model.get_input_embeddings().embeddings
     weight.assign(weight * 2)
-    assert pipe("The [MASK] sat.") != before
+    assert pipe(texts[0]) != expected[0]
     weight.assign(weight / 2)
     pipe.tokenizer.add_tokens(["newa"])
     pipe.model.resize_token_embeddings(len(pipe.tokenizer), seed=1)
@@ -300,6 +334,12 @@ def test_errors_say_what_to_do(pipes, options, words):
 def test_errors_of_tasks_say_what_to_do(make, task, args, options, words):
     with pytest.raises(KerasBertError, match=words):
         make(task)(*args, **options)
+
+
+@pytest.mark.parametrize("name", ["preprocess", "_forward", "postprocess"])
+def test_methods_that_are_never_called_are_refused(name):
+    with pytest.raises(UnknownNameError, match=f"answer.*{name}.*of Own"):
+        type("Own", (NerPipeline,), {name: None})
 
 
 def test_a_model_without_entailment_is_warned_of(pipes, caplog):

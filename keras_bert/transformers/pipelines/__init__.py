@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_bert.errors import InputError, UnknownNameError
+from keras_bert.errors import InputError, MissingFileError, UnknownNameError
 from keras_bert.families import FAMILIES
 from keras_bert.transformers.configs import AutoConfig
 from keras_bert.transformers.models import AUTO_MODELS
@@ -235,7 +235,13 @@ def _tokenizer(
     if not _is_name(tokenizer):
         return tokenizer
     finding = finding if tokenizer == model else {}
-    return AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **finding)
+    try:
+        return AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **finding)
+    except (InputError, MissingFileError) as error:
+        raise InputError(
+            f"{error} Where it is a tokenizer that this package does not have, give "
+            "that of transformers: tokenizer=AutoTokenizer.from_pretrained(...)."
+        ) from error
 
 
 def _dtype(dtype: Any) -> str | None:

@@ -1,29 +1,32 @@
 """What the pipelines share: texts to rows, rows to batches, outputs to results."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import keras
 import numpy as np
 from tokenizers import Encoding
 
-from keras_bert.errors import InputError, check_counts, choose
+from keras_bert.errors import InputError, UnknownNameError, check_counts, choose
 from keras_bert.models import PreTrainedModel
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.transformers import lengths, tokenizers
 from keras_bert.transformers.models import TFPreTrainedModel
+from keras_bert.transformers.pipelines.computation import (
+    Computation,
+    float32,
+    padded,
+    placed,
+)
 
 ROWS = 8  # of a batch, unless batch_size says how many
-# Batches after which a graph is traced: that takes as long as some calls without one.
-EAGER_BATCHES = 16
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Outputs with a number for each token, next to those of three axes.
 PER_TOKEN = ("start_logits", "end_logits")
+# Methods that subclasses of transformers' pipelines define, and that are not called.
+METHODS = {"preprocess", "_forward", "postprocess", "_sanitize_parameters"}
 # Arguments of transformers' pipelines that have no meaning here, and the values that
 # ask for what is done anyway; any value of those without a list.
 ABSENT: Mapping[str, tuple[Any, ...] | None] = {
@@ -91,7 +94,7 @@ class Pipeline:
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]  # of head, the one that is loaded first
-    options: ClassVar[type[Options]] = Options
+    options_type: ClassVar[type[Options]] = Options
     # Whether other names are options of the tokenizer, and the name of a dict of them.
     takes_tokenizer_options: ClassVar[bool] = False
     tokenizer_dict: ClassVar[str] = ""
@@ -115,6 +118,14 @@ class Pipeline:
         self._given = options
         self._compute = Computation()
         self.read(options)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in METHODS & vars(cls).keys():
+            raise UnknownNameError(
+                f"Expected prepare() and answer(), see Pipeline, which a task defines "
+                f"here. Received: {name}() of {cls.__name__}."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={type(self.model).__name__})"
@@ -189,7 +200,7 @@ class Pipeline:
             UnknownNameError: there is no such option.
             InputError: an option has a value that it cannot have.
         """
-        known = {f.name for f in fields(self.options)} - {"tokenizer"}
+        known = {f.name for f in fields(self.options_type)} - {"tokenizer"}
         own = {k: v for k, v in given.items() if k in known}
         others = {k: v for k, v in given.items() if k not in known}
         nested = others.pop(self.tokenizer_dict, None) or {}
@@ -202,7 +213,7 @@ class Pipeline:
         if not self.takes_tokenizer_options:
             for name in others:
                 choose(f"option of {self.name}", name, sorted(known))
-        return self.options(tokenizer=tokenizer_options(others), **own)
+        return self.options_type(tokenizer=tokenizer_options(others), **own)
 
     # === Rows and batches ===
 
@@ -267,7 +278,7 @@ class Pipeline:
         inputs = padded([row.inputs for row in rows], self.tokenizer.pad_token_id)
         with placed(self.device):
             found = self._compute(self.model, inputs)
-        values = {name: _float32(value) for name, value in found.items()}
+        values = {name: float32(value) for name, value in found.items()}
         for index, row in enumerate(rows):
             yield {
                 name: value[index, : _outputs_length(row)]
@@ -369,120 +380,9 @@ def tokenizer_of(model: PreTrainedModel, tokenizer: Any) -> Any:
     return found
 
 
-def placed(device: Any) -> AbstractContextManager:
-    """Returns the context in which a device computes.
-
-    Args:
-        device: see `Pipeline`.
-
-    Raises:
-        InputError: there is no such device.
-    """
-    if device is None:
-        return nullcontext()
-    text = str(device).lower()
-    if text in ("-1", "cpu", "cpu:0"):
-        return keras.device("cpu:0")
-    number = re.fullmatch(r"(?:cuda|gpu)?:?(\d*)", text)
-    if number is None:
-        raise InputError(
-            f'Expected device=-1, "cpu", or the number of a GPU. {received(device)}'
-        )
-    return keras.device(f"gpu:{number[1] or 0}")
-
-
-# === Batches ===
-
-
-def padded(rows: Sequence[Mapping[str, Sequence[int]]], pad: int) -> dict[str, Any]:
-    """Returns a batch of rows that are as long as the longest.
-
-    Args:
-        rows: inputs by name.
-        pad: the id of padding.
-
-    Returns:
-        int32 arrays `(rows, longest)` by name.
-
-    Example:
-        >>> padded([{"input_ids": [2, 7]}, {"input_ids": [2]}], 0)["input_ids"].tolist()
-        [[2, 7], [2, 0]]
-    """
-    return {
-        name: _array([row[name] for row in rows], pad if name == "input_ids" else 0)
-        for name in rows[0]
-    }
-
-
-def _array(rows: Sequence[Sequence[int]], filler: int) -> np.ndarray:
-    array = np.full((len(rows), max(map(len, rows))), filler, "int32")
-    for target, row in zip(array, rows, strict=True):
-        target[: len(row)] = row
-    return array
-
-
-class Computation:
-    """Calls a model; on TensorFlow after some batches as a graph, which costs less.
-
-    There is one graph for batches of all sizes. It is made anew where the model has
-    other weights, for instance since its vocabulary was resized.
-    """
-
-    def __init__(self) -> None:
-        self._batches = 0
-        self._graph: Any = None
-        self._weights: list[Any] = []
-
-    def __call__(
-        self, model: PreTrainedModel, inputs: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the outputs of a batch by name.
-
-        Args:
-            model: of either form.
-            inputs: arrays of integers, `(batch, seq)`.
-        """
-        self._batches += 1
-        if keras.backend.backend() != "tensorflow" or self._batches <= EAGER_BATCHES:
-            return _outputs(model, inputs)
-        model.check(inputs)  # a graph does not see values
-        weights = list(model.weights)
-        if list(map(id, weights)) != list(map(id, self._weights)):
-            self._graph, self._weights = _graph(model, inputs), weights
-        return self._graph(inputs)
-
-
-def _graph(model: PreTrainedModel, names: Iterable[str]) -> Any:
-    import tensorflow as tf
-
-    spec = {name: tf.TensorSpec((None, None), tf.int32) for name in names}
-    return tf.function(lambda inputs: _outputs(model, inputs), input_signature=[spec])
-
-
-def _outputs(model: PreTrainedModel, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    by_name = {"return_dict": True} if isinstance(model, TFPreTrainedModel) else {}
-    outputs = model(inputs, **by_name)
-    return {**outputs} if isinstance(outputs, Mapping) else {"logits": outputs}
-
-
-def _float32(value: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
-
-
 def _length(row: Row) -> int:
     return len(row.inputs["input_ids"])
 
 
 def _outputs_length(row: Row) -> int:
     return len(row.inputs.get("masked_lm_positions", row.inputs["input_ids"]))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns probabilities, along the last axis."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Returns a probability for each logit."""
-    return np.exp(-np.logaddexp(0, -logits))

@@ -32,7 +32,7 @@ class FeatureExtractionPipeline(base.Pipeline):
 
     name = "feature-extraction"
     kinds = ()
-    options = Options
+    options_type = Options
     takes_tokenizer_options = True
     tokenizer_dict = "tokenize_kwargs"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_bert.errors import InputError, check_counts
 from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines.computation import softmax
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class FillMaskPipeline(base.Pipeline):
 
     name = "fill-mask"
     kinds = ("masked_lm", "pretraining")
-    options = Options
+    options_type = Options
     tokenizer_dict = "tokenizer_kwargs"
     takes_tokenizer_options = True
 
@@ -103,7 +104,7 @@ class FillMaskPipeline(base.Pipeline):
     ) -> Any:
         inputs = rows[0].inputs
         places, ids = inputs["masked_lm_positions"], inputs["input_ids"]
-        probabilities = base.softmax(next(iter(outputs[0].values())))
+        probabilities = softmax(next(iter(outputs[0].values())))
         several = len(places) > 1
         found = [
             [

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_bert.errors import InputError, check_counts
 from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines.computation import softmax
 
 PARTS = ("question", "context")
 IN_CONTEXT = 1  # the second text of the row
@@ -60,7 +61,7 @@ class QuestionAnsweringPipeline(base.Pipeline):
 
     name = "question-answering"
     kinds = ("question_answering",)
-    options = Options
+    options_type = Options
     advice = "Shorten the question, or lower max_seq_len."
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -123,7 +124,7 @@ class QuestionAnsweringPipeline(base.Pipeline):
         possible |= ids == self.tokenizer.cls_token_id
         possible &= np.array(row.inputs["attention_mask"]) > 0
         return [
-            base.softmax(np.where(possible, output[name], NOT_ALLOWED))
+            softmax(np.where(possible, output[name], NOT_ALLOWED))
             for name in base.PER_TOKEN
         ]
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from keras_bert.errors import InputError, choose
 from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines.computation import sigmoid, softmax
 
 FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sigmoid": base.sigmoid,
-    "softmax": base.softmax,
+    "sigmoid": sigmoid,
+    "softmax": softmax,
     "none": lambda logits: logits,
 }
 NOT_GIVEN = ""  # None is all labels
@@ -58,7 +59,7 @@ class TextClassificationPipeline(base.Pipeline):
 
     name = "text-classification"
     kinds = ("sequence_classification",)
-    options = Options
+    options_type = Options
     takes_tokenizer_options = True
 
     def __call__(self, inputs: Any, **options: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_bert.errors import InputError
 from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines.computation import softmax
 from keras_bert.transformers.utils import Choice
 
 
@@ -108,7 +109,7 @@ class TokenClassificationPipeline(base.Pipeline):
 
     name = "token-classification"
     kinds = ("token_classification",)
-    options = Options
+    options_type = Options
     advice = "Give a stride."
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
@@ -145,7 +146,7 @@ class TokenClassificationPipeline(base.Pipeline):
         starts = _starts(words, len(between)) if words else None
         found: list[dict[str, Any]] = []
         for row, output in zip(rows, outputs, strict=True):
-            tokens = self._tokens(text, row, base.softmax(output["logits"]), starts)
+            tokens = self._tokens(text, row, softmax(output["logits"]), starts)
             entities = self._entities(tokens, options.aggregation_strategy)
             found += [e for e in entities if _label(e) not in options.ignored]
         return found if len(rows) == 1 else without_overlaps(found)

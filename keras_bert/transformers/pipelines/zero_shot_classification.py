@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_bert.errors import InputError
 from keras_bert.transformers.pipelines import base
+from keras_bert.transformers.pipelines.computation import softmax
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ZeroShotClassificationPipeline(base.Pipeline):
 
     name = "zero-shot-classification"
     kinds = ("sequence_classification",)
-    options = Options
+    options_type = Options
     advice = "Shorten the label, or the template."
 
     def __init__(self, model: Any, tokenizer: Any = None, **options: Any) -> None:
@@ -124,9 +125,9 @@ class ZeroShotClassificationPipeline(base.Pipeline):
         entailment = self.entailment_id
         if options.independent:
             contradiction = -1 if entailment == 0 else 0
-            scores = base.softmax(logits[:, [contradiction, entailment]])[:, 1]
+            scores = softmax(logits[:, [contradiction, entailment]])[:, 1]
         else:
-            scores = base.softmax(logits[:, entailment])
+            scores = softmax(logits[:, entailment])
         order = np.argsort(scores)[::-1]
         return {
             "sequence": item,
