@@ -7,6 +7,7 @@ The only module that joins models and checkpoints. Of Keras it needs two things:
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,13 @@ from keras_bert.checkpoints.matching import (
 )
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
-from keras_bert.errors import CheckpointError, ConfigError, InputError, choose
+from keras_bert.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    KerasBertError,
+    choose,
+)
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.families.rows import Row
 from keras_bert.hub import HUB, take_options
@@ -80,7 +87,6 @@ def read_for(
     *,
     family: str | None = None,
     ignore_mismatched_sizes: bool = False,
-    reading: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Loaded:
     """Reads the parts a model needs from a checkpoint of any format.
@@ -92,7 +98,6 @@ def read_for(
         family: the `model_type` the checkpoint must have; None takes any.
         ignore_mismatched_sizes: make a head new where the checkpoint's has another
             number of labels.
-        reading: options of `formats.read`, for a path: `config_file`, `drop`, `strict`.
         **overrides: config fields to set differently.
 
     Returns:
@@ -109,7 +114,7 @@ def read_for(
     if isinstance(path, Checkpoint):
         checkpoint, name = path, str(path.path)
     else:
-        checkpoint, name = formats.read(path, **(reading or {})), str(path)
+        checkpoint, name = formats.read(path), str(path)
     _refuse_other_family(checkpoint, family)
     resolve_ties(checkpoint, parts)
     config = checkpoint.config.replace(**overrides)
@@ -252,22 +257,39 @@ def load_pretrained(
         _check_config(config, config_file)
         overrides.setdefault("num_labels", config.num_labels)
     downloading = take_options(overrides)
-    if not isinstance(path, Checkpoint):
-        path = local_path(path, **downloading)
+    if isinstance(path, Checkpoint):
+        checkpoint = path
+    else:
+        checkpoint = formats.read(local_path(path, **downloading), **reading)
     options = {"dtype": dtype, "seed": seed}
     own = {k: overrides.pop(k) for k in ("add_pooling_layer",) if k in overrides}
     parts = model_class.parts_for(**own)
     loaded = read_for(
-        path,
+        checkpoint,
         parts,
         family=model_class.family.model_type,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
-        reading=reading,
         **overrides,
     )
     model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
+    known = checkpoint.tokenizer_files, checkpoint.config, checkpoint.tokenizer_settings
+    model.find_tokenizer = partial(_find_tokenizer, *known)
     return model
+
+
+def _find_tokenizer(
+    paths: list[Path], config: Config, settings: Mapping[str, Any]
+) -> Any:
+    """Returns the tokenizer next to a checkpoint, or None if it cannot be used."""
+    from keras_bert.tokenization import tokenizer_class
+
+    try:
+        found = files.find_tokenizer(paths, config, settings)
+        return found and tokenizer_class(config)(found.tokens, **found.settings)
+    except (KerasBertError, OSError) as error:
+        log.info("The tokenizer of %s is not used. %s", paths[0].parent, error)
+        return None
 
 
 # What arguments of transformers' `from_pretrained` are here.

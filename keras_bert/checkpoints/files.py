@@ -495,15 +495,26 @@ def read_tokenizer(
         None if it is not a WordPiece tokenizer, or one that this package cannot read,
         which is said.
     """
+    try:
+        return find_tokenizer(files, config, given)
+    except InputError as error:
+        log.warning("The tokenizer is copied as it is. %s", error)
+        return None
+
+
+def find_tokenizer(
+    files: Iterable[Path], config: Config, given: Mapping[str, Any] | None = None
+) -> TokenizerFolder | None:
+    """Returns what tokenizer files say; see `read_tokenizer`.
+
+    Raises:
+        InputError: this package cannot read them.
+    """
     named = {tokenizer_name(file): file for file in files}
     found = named.get(FAST) or named.get(VOCABULARY)
     if found is None or families.of(config).tokenizer != "wordpiece":
         return None
-    try:
-        read = read_folder(found.parent if found.name in TOKENIZER_FILES else found)
-    except InputError as error:
-        log.warning("The tokenizer is copied as it is. %s", error)
-        return None
+    read = read_folder(found.parent if found.name in TOKENIZER_FILES else found)
     return read._replace(settings=read.settings | (given or {}))
 
 

@@ -294,9 +294,14 @@ def as_numbers(values: np.ndarray, error: Callable[[str, str], Exception]) -> An
 
 def _no_number(name: str, item: str, place: str) -> InputError:
     return InputError(
-        f"Expected integers in {name}. Received: {item} {place}. Texts have to be "
-        "tokenized first: model(tokenizer(texts))."
+        f"Expected integers in {name}. Received: {item} {place}. {NO_TOKENIZER}"
     )
+
+
+NO_TOKENIZER = (
+    "Texts have to be tokenized first: model(tokenizer(texts)). Or attach a tokenizer: "
+    "model.tokenizer = tokenizer."
+)
 
 
 def refuse_first(wrong: np.ndarray, values: np.ndarray, what: str, advice: str) -> None:

@@ -12,16 +12,17 @@ from keras_bert.config import Config
 from keras_bert.families.family import Family
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import quantization, resizing
-from keras_bert.models.base import BaseModel
 from keras_bert.models.encoder import Encoded, Encoder
 from keras_bert.models.flat_files import flat_layers, is_flat, refuse_other_layers
+from keras_bert.models.texts import TakesTexts
 from keras_bert.models.training import Trainable
+from keras_bert.tokenization import BertTokenizer
 
 Tensor = Any
 STATES = ("hidden_states", "attentions")
 
 
-class PreTrainedModel(BaseModel, Trainable):
+class PreTrainedModel(TakesTexts, Trainable):
     """An encoder with a head.
 
     A head is a subclass: it makes its layers in `make_head()` and computes its outputs
@@ -33,14 +34,18 @@ class PreTrainedModel(BaseModel, Trainable):
         **options: what a head's `parts_for` knows.
 
     Attributes:
-        encoder: the encoder, a Keras model to freeze, call or nest.
+        encoder: the encoder, a Keras model to freeze, call or nest; also under the name
+            that Hugging Face's model classes give it, such as `bert`.
+        tokenizer: makes ids of texts given to the model, see `TakesTexts`.
 
     Call arguments:
         inputs: a dict with `input_ids` `(batch, seq)` and, optionally,
             `attention_mask` (derived from the pad id), `token_type_ids` (zeros),
             `position_ids` (0, 1, 2 …); a list of these; or `input_ids` alone, the
             others following by position or by name. The names of Google, the Model
-            Garden and KerasHub are understood. For rows packed with several pieces,
+            Garden and KerasHub are understood. With a tokenizer, texts: a list of
+            strings, pairs as a list of tuples, or `text` and `text_pair` in a dict. For
+            rows packed with several pieces,
             `cls_positions` `(batch, pieces)`, see `keras_bert.layers.attention_bias`.
 
     Raises:
@@ -94,6 +99,12 @@ class PreTrainedModel(BaseModel, Trainable):
         raise NotImplementedError
 
     # === Calling ===
+
+    # Not a property: Keras' files would then hold the encoder's weights under it.
+    def __getattr__(self, name: str) -> Any:
+        if name == self.family.prefix.rstrip("."):
+            return self.encoder
+        return super().__getattribute__(name)  # raises, also what a property raised
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
@@ -164,8 +175,13 @@ class PreTrainedModel(BaseModel, Trainable):
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> Self:
         config = dict(config)
-        mode = config.pop("quantization", None)
+        mode, tokenizer = (
+            config.pop("quantization", None),
+            config.pop("tokenizer", None),
+        )
         model = super().from_config(config)
+        if tokenizer:
+            model.tokenizer = BertTokenizer(**tokenizer)
         if mode:
             model.quantize(mode)
         return model
@@ -289,7 +305,8 @@ class PreTrainedModel(BaseModel, Trainable):
             path: the directory; it appears whole or not at all.
             format: "keras" (our own), "huggingface", "google", "model_garden" or
                 "keras_hub".
-            tokenizer: written next to the weights.
+            tokenizer: written next to the weights; None takes the one attached to the
+                model.
             overwrite: replace the directory if it is there.
             **options: what the format knows, such as `file_format="bin"`.
 
@@ -302,6 +319,7 @@ class PreTrainedModel(BaseModel, Trainable):
         """
         from keras_bert.loading import save_pretrained
 
+        tokenizer = self.tokenizer if tokenizer is None else tokenizer
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options
         )

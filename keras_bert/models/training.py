@@ -100,7 +100,8 @@ class Trainable(keras.Model):
             InputError: naming the input, row, column, value and what it may be.
         """
         if not (isinstance(x, str | Mapping | list | tuple) or hasattr(x, "shape")):
-            return x, y, weights  # a dataset, whose values come later
+            # Of a dataset the values come later.
+            return self.tokenized_dataset(x), y, weights
         x, y, weights = labels.split((x, y, weights), self._outputs())
         x = self.check(x)
         rows = x["input_ids"].shape[0]
