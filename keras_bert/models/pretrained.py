@@ -11,7 +11,7 @@ import keras
 from keras_bert.config import Config
 from keras_bert.families.family import Family
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import quantization, resizing
+from keras_bert.models import keras_hub, quantization, resizing
 from keras_bert.models.encoder import Encoded, Encoder
 from keras_bert.models.flat_files import flat_layers, is_flat, refuse_other_layers
 from keras_bert.models.texts import TakesTexts
@@ -323,3 +323,38 @@ class PreTrainedModel(TakesTexts, Trainable):
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options
         )
+
+    @classmethod
+    def from_keras_hub(cls, model: Any, **options: Any) -> Self:
+        """Builds a model from one of KerasHub in memory, with its tokenizer.
+
+        Args:
+            model: a backbone or a task, such as `keras_hub.models.BertBackbone` or
+                `BertTextClassifier`.
+            **options: of `from_pretrained`; the dtype policy is the backbone's.
+
+        Returns:
+            The model. Weights are the same bit by bit; what is frozen, and the
+            optimizer, are not taken over.
+
+        Raises:
+            InputError: it is no model of KerasHub.
+            CheckpointError: it is one of another family, or returns probabilities.
+
+        Example:
+            >>> BertModel.from_keras_hub(backbone)  # doctest: +SKIP
+        """
+        return keras_hub.from_keras_hub(cls, model, **options)
+
+    def to_keras_hub(self) -> Any:
+        """Builds a model of KerasHub: a task with its preprocessor, or a backbone.
+
+        Returns:
+            A text classifier or masked LM for such a head, which takes texts if a
+            tokenizer is attached; the backbone for the encoder alone.
+
+        Raises:
+            MissingExtraError: KerasHub is not installed.
+            CheckpointError: KerasHub has no such head, or other constants in it.
+        """
+        return keras_hub.to_keras_hub(self)

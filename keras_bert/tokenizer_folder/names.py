@@ -14,6 +14,7 @@ SPECIAL_TOKENS = {
 }
 NO_LIMIT = 2**31 - 1  # a model_max_length that cuts nothing
 KERAS_HUB_VOCAB = "assets/tokenizer/vocabulary.txt"
+KERAS_HUB_PREPROCESSOR = "preprocessor.json"
 PREFIX, WORD_LENGTH = "##", 100  # of transformers' BertTokenizer
 # The arguments of `BertTokenizer`, as transformers' has them.
 DEFAULTS: dict[str, Any] = {

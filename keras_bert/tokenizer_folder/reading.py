@@ -23,6 +23,7 @@ from keras_bert.tokenizer_folder.names import (
     DEFAULTS,
     ELSEWHERE,
     FAST_FILE,
+    KERAS_HUB_PREPROCESSOR,
     KERAS_HUB_VOCAB,
     MODEL_FILE,
     NO_LIMIT,
@@ -226,7 +227,12 @@ def _keras_hub(folder: Path) -> TokenizerFolder:
     """Reads the tokenizer of a preset of KerasHub."""
     options = read_fast(folder / FAST_FILE).get("config", {})
     names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
-    settings = {ours: bool(options.get(name)) for name, ours in names.items()}
+    settings: dict[str, Any] = {
+        ours: bool(options.get(name)) for name, ours in names.items()
+    }
+    preprocessor = read_object(folder / KERAS_HUB_PREPROCESSOR).get("config", {})
+    if isinstance(preprocessor.get("sequence_length"), int):
+        settings["model_max_length"] = preprocessor["sequence_length"]
     return TokenizerFolder(read_vocabulary(folder / KERAS_HUB_VOCAB), settings)
 
 

@@ -419,7 +419,8 @@ def copy_tokenizer(found: TokenizerFolder, folder: Path, config: Config) -> None
     if task.is_file():
         values = files.read_json(task)
         task_name = values["class_name"].removeprefix(family.class_prefix)
-        preprocessor = _preprocessor(task_name, tokenizer, config)
+        length = min(config.max_length, settings["model_max_length"])
+        preprocessor = _preprocessor(task_name, tokenizer, config, length)
         values["config"]["preprocessor"] = preprocessor
         files.write_json(task, values)
         files.write_json(folder / PREPROCESSOR, preprocessor)
@@ -470,7 +471,9 @@ MASKING = {
 }
 
 
-def _preprocessor(task: str, tokenizer: dict, config: Config) -> dict[str, Any]:
+def _preprocessor(
+    task: str, tokenizer: dict, config: Config, length: int
+) -> dict[str, Any]:
     masking = MASKING if task == "MaskedLM" else {}
     return _layer(
         families.of(config),
@@ -478,7 +481,7 @@ def _preprocessor(task: str, tokenizer: dict, config: Config) -> dict[str, Any]:
         "float32",
         tokenizer=tokenizer,
         config_file=PREPROCESSOR,
-        sequence_length=config.max_length,
+        sequence_length=length,
         truncate="round_robin",
         **masking,
     )
