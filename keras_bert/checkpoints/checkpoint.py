@@ -106,8 +106,8 @@ class Checkpoint:
         ignored: tensors that are not weights: the reason by name.
         files: the files the tensors are in.
         tokenizer_files: vocabulary and tokenizer settings next to them.
-        tokenizer_settings: how the tokenizer treats case and accents, where other
-            files say so.
+        tokenizer_settings: how the tokenizer treats case and accents, and how long its
+            rows are, where other files say so.
         optimizer: the optimizer's slots, as `<weight>/<slot>`, and its counters.
         copies: tensors that may only repeat a weight, see `Family.ties`.
         strict: whether tensors that belong to no part are an error.
@@ -121,7 +121,7 @@ class Checkpoint:
     ignored: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     tokenizer_files: list[Path] = field(default_factory=list)
-    tokenizer_settings: dict[str, bool] = field(default_factory=dict)
+    tokenizer_settings: dict[str, bool | int] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     copies: dict[str, Tensor] = field(default_factory=dict)
     strict: bool = False

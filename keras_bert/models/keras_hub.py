@@ -47,5 +47,6 @@ def to_keras_hub(model: Any) -> Any:
     task = TASKS.get(model.kind, "Backbone")
     theirs = getattr(keras_hub.models, f"{model.family.class_prefix}{task}")
     with tempfile.TemporaryDirectory() as folder:
-        place = model.save_pretrained(Path(folder) / "preset", format="keras_hub")
+        place, own = Path(folder) / "preset", {"tokenizer": model.tokenizer}
+        model.save_pretrained(place, format="keras_hub", **own)
         return theirs.from_preset(str(place), dtype=model.dtype_policy)

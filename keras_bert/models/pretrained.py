@@ -305,8 +305,8 @@ class PreTrainedModel(TakesTexts, Trainable):
             path: the directory; it appears whole or not at all.
             format: "keras" (our own), "huggingface", "google", "model_garden" or
                 "keras_hub".
-            tokenizer: written next to the weights; None takes the one attached to the
-                model.
+            tokenizer: written next to the weights; None takes one that was set as
+                `model.tokenizer`.
             overwrite: replace the directory if it is there.
             **options: what the format knows, such as `file_format="bin"`.
 
@@ -319,7 +319,8 @@ class PreTrainedModel(TakesTexts, Trainable):
         """
         from keras_bert.loading import save_pretrained
 
-        tokenizer = self.tokenizer if tokenizer is None else tokenizer
+        if tokenizer is None and self.tokenizer_attached:
+            tokenizer = self.tokenizer
         return save_pretrained(
             self, path, format, tokenizer=tokenizer, overwrite=overwrite, **options
         )

@@ -27,6 +27,7 @@ class TakesTexts(BaseModel):
     """
 
     _tokenizer: BertTokenizer | None = None
+    tokenizer_attached = False  # by the user, and not only found next to a checkpoint
     # Reads the tokenizer of a checkpoint, once it is needed.
     find_tokenizer: Callable[[], BertTokenizer | None] | None = None
 
@@ -34,7 +35,8 @@ class TakesTexts(BaseModel):
     def tokenizer(self) -> BertTokenizer | None:
         """The tokenizer of texts given to the model; None if it takes ids alone.
 
-        `from_pretrained` attaches that of the checkpoint. It is saved with the model.
+        After `from_pretrained` it is that of the checkpoint. `model.save` keeps it;
+        `save_pretrained` writes one that was set.
 
         Raises:
             ConfigError: on setting it, for one that makes ids the model does not have.
@@ -62,6 +64,7 @@ class TakesTexts(BaseModel):
                 "model was trained with, or model.resize_token_embeddings()."
             )
         self._tokenizer, self.find_tokenizer = tokenizer, None
+        self.tokenizer_attached = tokenizer is not None
 
     def check(self, inputs: Any) -> dict[str, Any]:
         return super().check(self.tokenized(inputs))
@@ -119,7 +122,8 @@ class TakesTexts(BaseModel):
         first, second = columns(inputs, 1 + self.choices)
         limit = self._text_limit
         pairs = None if second is None else second.ravel().tolist()
-        batch = self.tokenizer(first.ravel().tolist(), pairs, max_length=limit)
+        encode = self.tokenizer.encode_batch
+        batch = encode(first.ravel().tolist(), text_pairs=pairs, max_length=limit)
         full = int((batch["attention_mask"].sum(-1) == limit).sum())
         if full:
             log.warning(

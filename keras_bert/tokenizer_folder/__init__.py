@@ -18,7 +18,11 @@ from keras_bert.tokenizer_folder.names import (
     VOCAB_FILE,
     WORD_LENGTH,
 )
-from keras_bert.tokenizer_folder.reading import TokenizerFolder, read_folder
+from keras_bert.tokenizer_folder.reading import (
+    TokenizerFolder,
+    keras_hub_length,
+    read_folder,
+)
 from keras_bert.tokenizer_folder.vocabulary import (
     is_cased,
     read_fast,
@@ -47,6 +51,7 @@ __all__ = [
     "fast_text",
     "folder_texts",
     "is_cased",
+    "keras_hub_length",
     "read_fast",
     "read_folder",
     "read_vocabulary",

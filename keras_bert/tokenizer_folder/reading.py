@@ -227,13 +227,16 @@ def _keras_hub(folder: Path) -> TokenizerFolder:
     """Reads the tokenizer of a preset of KerasHub."""
     options = read_fast(folder / FAST_FILE).get("config", {})
     names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
-    settings: dict[str, Any] = {
-        ours: bool(options.get(name)) for name, ours in names.items()
-    }
-    preprocessor = read_object(folder / KERAS_HUB_PREPROCESSOR).get("config", {})
-    if isinstance(preprocessor.get("sequence_length"), int):
-        settings["model_max_length"] = preprocessor["sequence_length"]
+    settings = {ours: bool(options.get(name)) for name, ours in names.items()}
+    settings |= keras_hub_length(folder)
     return TokenizerFolder(read_vocabulary(folder / KERAS_HUB_VOCAB), settings)
+
+
+def keras_hub_length(folder: Path) -> dict[str, int]:
+    """Returns the length of rows of a preset's preprocessor, if it has one."""
+    options = read_object(folder / KERAS_HUB_PREPROCESSOR).get("config", {})
+    length = options.get("sequence_length")
+    return {"model_max_length": length} if isinstance(length, int) else {}
 
 
 def _from_fast_file(

@@ -24,6 +24,7 @@ from keras_bert.tokenizer_folder import (
     DEFAULTS,
     SPECIAL_TOKENS,
     TokenizerFolder,
+    keras_hub_length,
     vocabulary_text,
 )
 
@@ -438,7 +439,8 @@ def read_settings(folder: Path, family: Family) -> dict[str, Any]:
         return {}
     _, values = _serialized(path, (f"{family.class_prefix}Tokenizer",))
     named = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
-    return {ours: bool(values[name]) for name, ours in named.items() if name in values}
+    found = {n: bool(values[name]) for name, n in named.items() if name in values}
+    return found | keras_hub_length(folder)
 
 
 def _tokenizer(family: Family, settings: Mapping[str, Any]) -> dict[str, Any]:
