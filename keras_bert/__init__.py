@@ -34,7 +34,7 @@ Config._reader = _read_config
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'keras_bert' has no attribute {name!r}")
+        raise importlib.import_module("keras_bert.foreign_names").refusal(name)
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
