@@ -27,6 +27,7 @@ from keras_bert.tokenizer_folder import (
     CONFIG_FILE,
     DEFAULTS,
     FAST_FILE,
+    NO_LIMIT,
     VOCAB_FILE,
     TokenizerFolder,
     folder_texts,
@@ -549,7 +550,9 @@ def copy_tokenizer(
         names = ("do_lower_case", "strip_accents")
         settings = {
             **{name: found.settings[name] for name in names if name in found.settings},
-            "model_max_length": config.max_length,
+            "model_max_length": min(
+                config.max_length, found.settings.get("model_max_length", NO_LIMIT)
+            ),
             "tokenizer_class": f"{families.of(config).class_prefix}Tokenizer",
         }
         write_json(folder / SETTINGS, settings)
