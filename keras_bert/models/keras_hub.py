@@ -17,7 +17,7 @@ def from_keras_hub(model_class: Any, theirs: Any, **options: Any) -> Any:
     """
     if not hasattr(theirs, "save_to_preset") or not hasattr(theirs, "get_layer"):
         raise InputError(
-            "Expected a model of KerasHub, such as keras_hub.models.BertBackbone. "
+            "Expected a backbone or a task of keras_hub.models. "
             f"Received: {type(theirs).__name__}. from_pretrained() reads directories."
         )
     body = getattr(theirs, "backbone", theirs)

@@ -168,7 +168,7 @@ def test_frozen_layers_stay_as_they_are(frozen, tmp_path):
     assert [w.path for w in same.trainable_weights] == paths
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "classifer", "backbone"])
+@pytest.mark.parametrize("name", ["distilbert", "roberta", "classifer", "backbone"])
 def test_parts_that_are_not_there_have_no_attributes(name):
     with pytest.raises(AttributeError, match=name):
         getattr(_model(), name).trainable = False
