@@ -305,6 +305,9 @@ def test_tasks_of_other_models_are_refused(task, words):
         ({"inputs": {"text": 7}}, "under 'text'"),
         ({"inputs": ["cat", ["cat", "dog"]]}, "Text 1.*list"),
         ({"inputs": 7}, "text or texts"),
+        ({"inputs": b"cat"}, "b'cat'"),
+        ({"top_k": 0}, "top_k of 1 or more"),
+        ({"top_k": "2"}, "top_k of 1 or more"),
     ],
 )
 def test_errors_say_what_to_do(pipes, options, words):
@@ -323,17 +326,31 @@ def test_errors_say_what_to_do(pipes, options, words):
         ("fill-mask", ("[MASK]",), {"targets": [3]}, "targets as strings"),
         ("fill-mask", ("[MASK]",), {"top_k": 0}, "top_k"),
         ("question-answering", ({"question": "a"},), {}, "'context'"),
-        ("question-answering", (), {"question": "a", "context": " "}, "with words"),
+        ("fill-mask", ("[MASK]",), {"targets": 3}, "targets as strings"),
+        ("question-answering", (), {"question": "a", "context": "\0"}, "with words"),
+        ("question-answering", (), {"question": "", "context": "a"}, "a question"),
+        ("question-answering", (), {"doc_stride": -1}, "doc_stride of 0"),
+        ("question-answering", (), {"max_seq_len": "9"}, "max_seq_len of 1"),
         ("question-answering", (), {"question": "a"}, "Received: .*question"),
         ("zero-shot-classification", ("a",), {}, "candidate_labels"),
         ("zero-shot-classification", ("a", ["b"]), {"multi": 1}, "multi_label"),
+        ("zero-shot-classification", ("a", ["b"]), {"hypothesis_template": "{x}"}, "x"),
+        ("token-classification", ("a",), {"stride": "3"}, "stride of 0"),
+        ("feature-extraction", ("a",), {"tokenize_kwargs": 3}, "a dict"),
         ("token-classification", ("a",), {"aggregation_strategy": "x"}, "average"),
         ("feature-extraction", ("a",), {"return_overflowing_tokens": True}, "one row"),
     ],
 )
 def test_errors_of_tasks_say_what_to_do(make, task, args, options, words):
+    if task.startswith("question") and not (args or "question" in options):
+        args = ({"question": "a", "context": "b"},)
     with pytest.raises(KerasBertError, match=words):
         make(task)(*args, **options)
+
+
+def test_one_label_may_be_ignored_as_a_string(make):
+    made = make("token-classification")
+    assert made(LONG, ignore_labels="O") == made(LONG) != made(LONG, ignore_labels=[])
 
 
 @pytest.mark.parametrize("name", ["preprocess", "_forward", "postprocess"])

@@ -238,6 +238,8 @@ def _tokenizer(
     try:
         return AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **finding)
     except (InputError, MissingFileError) as error:
+        if not Path(tokenizer).expanduser().exists():
+            raise
         raise InputError(
             f"{error} Where it is a tokenizer that this package does not have, give "
             "that of transformers: tokenizer=AutoTokenizer.from_pretrained(...)."

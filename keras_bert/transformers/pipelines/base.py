@@ -37,6 +37,8 @@ ABSENT: Mapping[str, tuple[Any, ...] | None] = {
     "binary_output": (False, None),
     "args_parser": None,
     "modelcard": None,
+    "torch_dtype": (None, "auto"),
+    "dtype": (None, "auto"),
     "num_workers": None,
 }
 
@@ -155,7 +157,7 @@ class Pipeline:
 
     def is_one(self, inputs: Any, options: Any) -> bool:
         """Whether inputs are one text, and not several."""
-        return isinstance(inputs, str | Mapping)
+        return isinstance(inputs, str | bytes | Mapping)
 
     def prepare(self, item: Any, options: Any) -> list[Row]:
         """Returns the rows of a text.
@@ -204,10 +206,10 @@ class Pipeline:
         own = {k: v for k, v in given.items() if k in known}
         others = {k: v for k, v in given.items() if k not in known}
         nested = others.pop(self.tokenizer_dict, None) or {}
-        if nested.keys() & others.keys():
+        if not isinstance(nested, Mapping) or nested.keys() & others.keys():
             raise InputError(
-                f"Expected options of the tokenizer once. Received: {nested!r:.60} in "
-                f"{self.tokenizer_dict}, and {others!r:.60}."
+                f"Expected in {self.tokenizer_dict} a dict of options that are given "
+                f"once. Received: {nested!r:.60}, and {others!r:.60}."
             )
         others |= nested
         if not self.takes_tokenizer_options:
@@ -332,6 +334,12 @@ def refuse_absent(given: dict[str, Any]) -> None:
                 f"Expected no {name}, or {name}={allowed[0]!r}: models are those of "
                 f"this package, and of text. Received: {name}={value!r:.60}."
             )
+
+
+def check_stride(name: str, value: Any) -> None:
+    """Raises InputError if a number of common tokens is neither None nor 0 or more."""
+    if value is not None and not (isinstance(value, int) and value >= 0):
+        raise InputError(f"Expected {name} of 0 or more. Received: {value!r}.")
 
 
 def received(value: Any) -> str:

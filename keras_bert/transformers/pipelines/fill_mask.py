@@ -61,7 +61,7 @@ class FillMaskPipeline(base.Pipeline):
         return super().read(given)
 
     def _target_ids(self, targets: str | Iterable[str]) -> list[int]:
-        texts = [targets] if isinstance(targets, str) else list(targets)
+        texts = [targets] if isinstance(targets, str | int) else list(targets)
         vocab = self.tokenizer.get_vocab()
         ids = {vocab[text] if text in vocab else self._first_id(text) for text in texts}
         found = sorted(ids - {None})

@@ -36,6 +36,8 @@ class Options(base.Options):
             warnings.warn("topk is an old spelling; write top_k.", stacklevel=5)
             object.__setattr__(self, "top_k", self.topk)
         check_counts(top_k=self.top_k, max_answer_len=self.max_answer_len)
+        check_counts(max_seq_len=1 if self.max_seq_len is None else self.max_seq_len)
+        base.check_stride("doc_stride", self.doc_stride)
 
 
 class QuestionAnsweringPipeline(base.Pipeline):
@@ -80,11 +82,11 @@ class QuestionAnsweringPipeline(base.Pipeline):
                 raise InputError(
                     f"Expected a dict with a string as {name!r}. {base.received(item)}"
                 )
-            if not item[name].strip():
-                raise InputError(f"Expected a {name} with words. Received: none.")
+            if not item[name]:
+                raise InputError(f"Expected a {name}. Received: an empty string.")
         length = options.max_seq_len or min(self.longest, LARGEST_LENGTH)
         stride = options.doc_stride
-        return self.encode(
+        rows = self.encode(
             item["question"],
             item["context"],
             truncation="only_second",
@@ -93,6 +95,9 @@ class QuestionAnsweringPipeline(base.Pipeline):
             padding=options.padding,
             return_overflowing_tokens=True,
         )
+        if not any(IN_CONTEXT in row.encoding.sequence_ids for row in rows):
+            raise InputError(f"Expected a context with words. {base.received(item)}")
+        return rows
 
     def answer(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.errors import InputError, choose
+from keras_bert.errors import InputError, check_counts, choose
 from keras_bert.transformers.pipelines import base
 from keras_bert.transformers.pipelines.computation import sigmoid, softmax
 
@@ -30,6 +30,8 @@ class Options(base.Options):
     def __post_init__(self) -> None:
         if self.function_to_apply is not None:
             choose("function_to_apply", str(self.function_to_apply).lower(), FUNCTIONS)
+        if self.top_k not in (NOT_GIVEN, None):
+            check_counts(top_k=self.top_k)
         if self.return_all_scores is not None:
             message = "return_all_scores is an old spelling; write top_k=None, or 1."
             warnings.warn(message, UserWarning, stacklevel=5)
@@ -37,7 +39,7 @@ class Options(base.Options):
     @property
     def lists_labels(self) -> bool:
         """Whether the result of a text is a list of labels, from `top_k`."""
-        return self.top_k is None or isinstance(self.top_k, int)
+        return self.top_k != NOT_GIVEN
 
 
 class TextClassificationPipeline(base.Pipeline):

@@ -66,6 +66,7 @@ class Options(base.Options):
     ignore_subwords: bool | None = None
 
     def __post_init__(self) -> None:
+        base.check_stride("stride", self.stride)
         strategy = self.aggregation_strategy or AggregationStrategy.NONE
         old = {name: getattr(self, name) for name in _OLD}
         if any(value is not None for value in old.values()):
@@ -78,7 +79,8 @@ class Options(base.Options):
     @property
     def ignored(self) -> Sequence[str]:
         """The labels that are left out."""
-        return ["O"] if self.ignore_labels is None else self.ignore_labels
+        labels = "O" if self.ignore_labels is None else self.ignore_labels
+        return [labels] if isinstance(labels, str) else labels
 
 
 def _of_old(grouped: bool | None, whole_words: bool | None) -> AggregationStrategy:

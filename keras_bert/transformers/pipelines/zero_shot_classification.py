@@ -28,20 +28,29 @@ class Options(base.Options):
         if self.multi_class is not None:
             message = "multi_class is an old spelling; write multi_label."
             warnings.warn(message, FutureWarning, stacklevel=5)
-        template = self.hypothesis_template
-        if template.format("a") == template:
-            raise InputError(
-                "Expected a hypothesis_template with {} where the label goes. "
-                f"Received: {template!r}."
-            )
+        self.hypothesis("a")
 
     @property
     def labels(self) -> list[str]:
         """The labels, of one string those between its commas."""
-        labels = self.candidate_labels or ()
+        labels = () if self.candidate_labels is None else self.candidate_labels
         if isinstance(labels, str):
             labels = [label.strip() for label in labels.split(",") if label.strip()]
         return list(labels)
+
+    def hypothesis(self, label: str) -> str:
+        """Returns the sentence about a label."""
+        template = self.hypothesis_template
+        try:
+            sentence = template.format(label)
+        except (AttributeError, IndexError, KeyError, ValueError):
+            sentence = template
+        if sentence == template:
+            raise InputError(
+                "Expected a hypothesis_template with {} where the label goes. "
+                f"Received: {template!r}."
+            )
+        return sentence
 
     @property
     def independent(self) -> bool:
@@ -101,10 +110,7 @@ class ZeroShotClassificationPipeline(base.Pipeline):
                 "Expected candidate_labels, such as ['sports', 'politics']. Received: "
                 f"{options.candidate_labels!r}."
             )
-        return [
-            self._row(item, options.hypothesis_template.format(label))
-            for label in options.labels
-        ]
+        return [self._row(item, options.hypothesis(label)) for label in options.labels]
 
     def _row(self, text: str, hypothesis: str) -> base.Row:
         cut = {"truncation": "only_first", "max_length": self.longest}
