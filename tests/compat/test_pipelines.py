@@ -8,7 +8,12 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import keras_bert
-from keras_bert.errors import CheckpointError, KerasBertError, UnknownNameError
+from keras_bert.errors import (
+    CheckpointError,
+    InputError,
+    KerasBertError,
+    UnknownNameError,
+)
 from keras_bert.transformers import (
     AutoTokenizer,
     BertTokenizerFast,
@@ -131,6 +136,15 @@ def test_models_and_tokenizers_of_the_package_are_taken(folders, pipes, task):
     assert_same(in_json(made(*args, **options)), expected)
     model.tokenizer = tokenizer
     assert_same(in_json(pipeline(task, model)(*args, **options)), expected)
+
+
+def test_a_model_alone_has_no_tokenizer(folders, pipes):
+    made = TF_MODELS["TFBertModel"](CONFIGS["bert"](**SIZES), seed=1)
+    with pytest.raises(InputError, match="AutoTokenizer"):
+        pipeline(model=made)
+    read = TF_MODELS["TFBertModel"].from_pretrained(folders["feature-extraction"])
+    expected = pipes["feature-extraction"](LONG)
+    assert_same(pipeline(model=read)(LONG), expected)
 
 
 def test_a_model_without_token_types_takes_a_tokenizer_with_them():
@@ -289,7 +303,6 @@ def test_tasks_of_other_models_are_refused(task, words):
         ({"model": None, "task": "fill-mask"}, "Expected a model.*'fill-mask'"),
         ({"model": None, "task": None}, "Expected a model"),
         ({"model": np.zeros(3), "task": "ner"}, "model of keras_bert.*ndarray"),
-        ({"tokenizer": None}, "AutoTokenizer"),
         ({"tokenizer": 3}, "a fast one"),
         ({"task": "ner"}, "token_classification.*sequence_classification"),
         ({"framework": "pt"}, "framework='pt'"),
