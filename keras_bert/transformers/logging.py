@@ -25,11 +25,10 @@ def set_verbosity(verbosity: int) -> None:
     """Sets the level from which on messages of this package are shown.
 
     Example:
-        >>> before = get_verbosity()
         >>> set_verbosity(ERROR)
         >>> get_verbosity() == ERROR
         True
-        >>> set_verbosity(before)
+        >>> set_verbosity(logging.NOTSET)  # as it was: that of the root logger
     """
     _ROOT.setLevel(verbosity)
 
