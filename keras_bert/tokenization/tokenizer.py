@@ -414,7 +414,7 @@ class BertTokenizer:
         """
         if not isinstance(ids, Iterable):
             return self.convert_ids_to_tokens([ids])[0]
-        ids = [int(index) for index in ids]
+        ids = _whole(ids)
         outside = [index for index in ids if not 0 <= index < len(self)]
         if outside:
             raise UnknownNameError(
@@ -437,7 +437,7 @@ class BertTokenizer:
                 special tokens.
         """
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        kept = [int(index) for index in ids if int(index) not in skipped]
+        kept = [index for index in _whole(ids) if index not in skipped]
         return self.convert_tokens_to_string(self.convert_ids_to_tokens(kept))
 
     def encode(
@@ -602,6 +602,15 @@ class BertTokenizer:
             "added_tokens": [token._asdict() for token in self.added_tokens],
             **self.special_tokens,
         }
+
+
+def _whole(ids: Iterable[Any]) -> list[int]:
+    """Returns ids as integers."""
+    ids = list(ids)
+    odd = [index for index in ids if int(index) != index]
+    if odd:
+        raise InputError(f"Expected ids in integers. Received: {odd[0]}.")
+    return [int(index) for index in ids]
 
 
 def _tokens_of(vocabulary: str | Path | Sequence[str]) -> list[str]:

@@ -600,3 +600,11 @@ def test_lengths_are_whole_numbers(tokenizer, name):
         with pytest.raises(InputError, match=f"{name} as a whole number"):
             tokenizer("low", **{name: value})
     tokenizer("low", max_length=np.int64(9))
+
+
+def test_ids_that_are_no_integers_are_refused():
+    tokenizer = BertTokenizer([*SPECIAL, "a", "b"])
+    assert tokenizer.decode(np.array([5.0, 6.0])) == "a b"
+    for ids in ([5.5], np.array([5, 6.25])):
+        with pytest.raises(InputError, match="integers"):
+            tokenizer.decode(ids)
