@@ -55,7 +55,7 @@ def resize_token_embeddings(
     for variable in resized.weights:
         variable.assign(_filled(variable, old[variable.path], kept))
     resized.set_layers(**model.layer_settings())
-    if model.tokenizer_attached and model.tokenizer.vocab_size <= size:
+    if model.tokenizer_attached and len(model.tokenizer) <= size:
         resized.tokenizer = model.tokenizer
     return resized
 

@@ -44,7 +44,7 @@ class TakesTexts(BaseModel):
         if self._tokenizer is None and self.find_tokenizer is not None:
             find, self.find_tokenizer = self.find_tokenizer, None
             found = find()
-            fits = found is not None and found.vocab_size <= self.config.vocab_size
+            fits = found is not None and len(found) <= self.config.vocab_size
             self._tokenizer = found if fits else None
         return self._tokenizer
 
@@ -57,10 +57,10 @@ class TakesTexts(BaseModel):
                 "reads what transformers saved."
             )
         size = self.config.vocab_size
-        if tokenizer is not None and tokenizer.vocab_size > size:
+        if tokenizer is not None and len(tokenizer) > size:
             raise ConfigError(
                 f"Expected a tokenizer of at most {size} tokens, the model's "
-                f"vocab_size. Received: {tokenizer.vocab_size}. Take the tokenizer the "
+                f"vocab_size. Received: {len(tokenizer)}. Take the tokenizer the "
                 "model was trained with, or model.resize_token_embeddings()."
             )
         self._tokenizer, self.find_tokenizer = tokenizer, None

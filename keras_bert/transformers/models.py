@@ -301,11 +301,8 @@ class TFPreTrainedModel(Called, PreTrainedModel):
 
     # === What it holds ===
 
-    # Not properties: Keras' files hold a layer under the first name that it has.
     def __getattr__(self, name: str) -> Any:
-        if name in (self.base_model_prefix, "base_model"):
-            return self.encoder
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        return self.encoder if name == "base_model" else super().__getattr__(name)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """Returns a layer; the encoder also by its name in `transformers`."""
