@@ -252,7 +252,8 @@ def load_pretrained(
         InputError: an argument of transformers that has another name here.
     """
     _refuse_arguments(overrides)
-    reading = {"config_file": config or config_file, "drop": drop, "strict": strict}
+    reading: dict[str, Any] = {"config_file": config or config_file}
+    reading |= {"drop": drop, "strict": strict}
     if config is not None:
         _check_config(config, config_file)
         overrides.setdefault("num_labels", config.num_labels)

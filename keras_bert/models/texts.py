@@ -122,7 +122,8 @@ class TakesTexts(BaseModel):
         first, second = columns(inputs, 1 + self.choices)
         limit = self._text_limit
         pairs = None if second is None else second.ravel().tolist()
-        encode = self.tokenizer.encode_batch
+        tokenizer: Any = self.tokenizer
+        encode = tokenizer.encode_batch
         batch = encode(first.ravel().tolist(), text_pairs=pairs, max_length=limit)
         full = int((batch["attention_mask"].sum(-1) == limit).sum())
         if full:
@@ -145,12 +146,14 @@ class TakesTexts(BaseModel):
                 "Expected batches of texts, tensors of shape (batch,). Received: "
                 f"{shapes}. Batch the dataset, or give lists of texts."
             )
-        made_from = self.tokenizer, repr(self.tokenizer.settings()), self._text_limit
+        tokenizer: Any = self.tokenizer
+        made_from = tokenizer, repr(tokenizer.settings()), self._text_limit
         return _tokenizer_layer(*made_from)(texts if len(texts) == 2 else texts[0])
 
     @property
     def _text_limit(self) -> int:
-        return min(self.config.max_length, self.tokenizer.model_max_length)
+        tokenizer: Any = self.tokenizer
+        return min(self.config.max_length, tokenizer.model_max_length)
 
     def get_config(self) -> dict:
         found = self.tokenizer

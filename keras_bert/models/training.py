@@ -23,6 +23,8 @@ BATCH = ("x", "y", "sample_weight")
 class Trainable(keras.Model):
     """A model that knows what it learns; a mixin of `PreTrainedModel`."""
 
+    train_function: Any  # a `_TrainingStep`, once it is made
+
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
         """Returns, by output, what is learned."""

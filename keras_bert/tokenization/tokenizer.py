@@ -620,7 +620,7 @@ def _tokens_of(vocabulary: str | Path | Sequence[str]) -> list[str]:
     # The order of a dict or a set need not be that of the ids.
     ordered = isinstance(vocabulary, Iterable)
     ordered = ordered and not isinstance(vocabulary, Mapping | Set | bytes)
-    tokens = list(vocabulary) if ordered else [None]
+    tokens: list[Any] = list(vocabulary) if ordered else [None]
     if not all(isinstance(token, str) for token in tokens):
         raise InputError(
             "Expected the path of a vocab.txt, or a list of tokens in the order of "
