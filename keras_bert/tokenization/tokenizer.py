@@ -4,16 +4,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from keras_bert.errors import InputError, UnknownNameError, choose
+from keras_bert.errors import InputError, choose
 from keras_bert.hub import local_path, take_options
 from keras_bert.tokenization.added_tokens import AddedTokens
 from keras_bert.tokenization.encoding import Special, as_lists, assemble, width_of
 from keras_bert.tokenization.files import lines_of
 from keras_bert.tokenization.rules import WordRules
+from keras_bert.tokenization.token_table import TokenTable, whole
 from keras_bert.tokenization.truncation import Cutter
 from keras_bert.tokenization.vocab import count_words, load_vocab, train_vocab
 from keras_bert.tokenization.wordpiece import GOOGLE_WORD_LENGTH, WordPiece
@@ -31,10 +32,9 @@ from keras_bert.tokenizer_folder import (
 )
 
 _HUB_FILES = ("*.json", "*.txt")
-_EXTRA = ("additional_special_tokens", "extra_special_tokens")
 
 
-class BertTokenizer:
+class BertTokenizer(TokenTable):
     """Turns text into BERT's inputs, as transformers 5 does.
 
     Special and other added tokens are found in text: "[MASK]" is one token. With
@@ -93,9 +93,7 @@ class BertTokenizer:
     ) -> None:
         for name in special_tokens:
             choose("special token", name, SPECIAL_TOKENS)
-        self.tokens = _tokens_of(vocab_file)
-        self._base = len(self.tokens)  # without added tokens
-        self.vocab = {token: index for index, token in enumerate(self.tokens)}
+        super().__init__(_tokens_of(vocab_file), SPECIAL_TOKENS | special_tokens)
         self._words = dict(self.vocab)
         self.rules = WordRules(
             do_lower_case,
@@ -109,24 +107,14 @@ class BertTokenizer:
         default = GOOGLE_WORD_LENGTH if google_rules else WORD_LENGTH
         self.max_word_length = max_word_length or default
         self.model_max_length = model_max_length
-        self.special_tokens = SPECIAL_TOKENS | special_tokens
         if added_tokens is None:
             found = TokenizerFolder(self.tokens, self.special_tokens)
             added_tokens = found.added_tokens
-        self._added: dict[str, AddedToken] = {}
         self._add(map(AddedToken.of, added_tokens))
         self._require("pad_token", "unk_token", "cls_token", "sep_token")
 
     def _add(self, tokens: Iterable[AddedToken]) -> int:
-        """Adds tokens; returns how many were not added already, as they are."""
-        tokens = [t for t in tokens if t.content]
-        changed = 0
-        for token in tokens:
-            changed += self._added.get(token.content) != token
-            self._added[token.content] = token
-            if token.content not in self.vocab:
-                self.vocab[token.content] = len(self.tokens)
-                self.tokens.append(token.content)
+        changed = super()._add(tokens)
         self._wordpiece = WordPiece(
             self._words,
             self.rules,
@@ -137,16 +125,20 @@ class BertTokenizer:
         )
         return changed
 
-    @property
-    def base_tokens(self) -> list[str]:
-        """The vocabulary without the tokens that were added to it."""
-        return self.tokens[: self._base]
+    def _has(self, name: str, token: str) -> bool:
+        # Unknown words get their token from the vocabulary, as others do.
+        return token in (self._words if name == "unk_token" else self.vocab)
 
-    @property
-    def added_tokens(self) -> dict[AddedToken, int]:
-        """The added tokens and their ids, in the order of ids."""
-        found = {token: self.vocab[token.content] for token in self._added.values()}
-        return dict(sorted(found.items(), key=lambda item: item[1]))
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """Adds special tokens, and gives them their names; see `TokenTable`."""
+        unknown = special_tokens_dict.get("unk_token")
+        token = None if unknown is None else AddedToken.of(unknown, special=True)
+        if token and not self._has("unk_token", token.content):
+            raise InputError(
+                "Expected a token of the vocabulary as unk_token: it stands for the "
+                f"words it lacks. Received: {token.content!r}."
+            )
+        return super().add_special_tokens(special_tokens_dict)
 
     @property
     def tokens_in_text(self) -> dict[AddedToken, int]:
@@ -158,18 +150,6 @@ class BertTokenizer:
             if token.content not in named
             and not (token.special and self.split_special_tokens)
         }
-
-    def _require(self, *names: str) -> None:
-        # Unknown words get their token from the vocabulary, as others do.
-        places = {name: self.vocab for name in names} | {"unk_token": self._words}
-        tokens = {name: self.special_tokens[name] for name in names}
-        missing = [t for name, t in tokens.items() if t not in places[name]]
-        if missing:
-            raise InputError(
-                f"Expected {', '.join(missing)} in the vocabulary of "
-                f"{len(self)} tokens; not found. Check that the file is a "
-                "BERT vocab.txt, or name your own special tokens."
-            )
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **overrides: Any) -> "BertTokenizer":
@@ -238,124 +218,6 @@ class BertTokenizer:
         # Without the caches, which another process fills again.
         return partial(type(self), self.base_tokens, **self.settings()), ()
 
-    # === Added tokens ===
-
-    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Adds tokens, which are found in text as a whole.
-
-        Those that the vocabulary lacks get the next ids: resize the model's embeddings
-        with `model.resize_token_embeddings(len(tokenizer))`.
-
-        Args:
-            new_tokens: a token or a list of them: strings, or `AddedToken`s of
-                transformers (or mappings with their fields), which say how the token is
-                looked for.
-            special_tokens: the tokens are special: `decode` drops them.
-
-        Returns:
-            The number of tokens added, or changed.
-
-        Raises:
-            InputError: a token is none of these.
-
-        Example:
-            >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"]
-            >>> tokenizer = BertTokenizer(vocab)
-            >>> tokenizer.add_tokens(["<e1>", "<e2>"])
-            2
-            >>> tokenizer.tokenize("a<e1>b"), len(tokenizer)
-            (['a', '<e1>', 'b'], 8)
-        """
-        several = isinstance(new_tokens, list | tuple)
-        several = several and not isinstance(new_tokens, AddedToken)
-        tokens = [
-            AddedToken.of(token, special=special_tokens)
-            for token in (new_tokens if several else [new_tokens])
-        ]
-        if special_tokens:
-            tokens = [token._replace(special=True) for token in tokens]
-        return self._add(tokens)
-
-    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
-        """Adds special tokens, and gives them their names.
-
-        Args:
-            special_tokens_dict: tokens by name, `pad_token` and so on, and a list as
-                `additional_special_tokens`.
-
-        Returns:
-            The number of tokens added, or changed.
-
-        Raises:
-            UnknownNameError: there is no such name.
-
-        Example:
-            >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]
-            >>> tokenizer = BertTokenizer(vocab)
-            >>> tokenizer.add_special_tokens({"mask_token": "<mask>"})
-            1
-            >>> tokenizer.mask_token_id
-            5
-        """
-        values = dict(special_tokens_dict)
-        for name in values:
-            choose("special token", name, (*SPECIAL_TOKENS, *_EXTRA))
-        extra = [token for name in _EXTRA for token in values.pop(name, ())]
-        named = {k: AddedToken.of(v, special=True) for k, v in values.items()}
-        if "unk_token" in named and named["unk_token"].content not in self._words:
-            raise InputError(
-                "Expected a token of the vocabulary as unk_token: it stands for the "
-                f"words it lacks. Received: {named['unk_token'].content!r}."
-            )
-        self.special_tokens |= {k: token.content for k, token in named.items()}
-        return self.add_tokens([*named.values(), *extra], special_tokens=True)
-
-    # === Special tokens ===
-
-    def _special_id(self, name: str) -> int:
-        self._require(name)
-        return self.vocab[self.special_tokens[name]]
-
-    @property
-    def pad_token_id(self) -> int:
-        """The id that fills padding."""
-        return self._special_id("pad_token")
-
-    @property
-    def unk_token_id(self) -> int:
-        """The id of unknown words."""
-        return self._special_id("unk_token")
-
-    @property
-    def cls_token_id(self) -> int:
-        """The id that begins every sequence."""
-        return self._special_id("cls_token")
-
-    @property
-    def sep_token_id(self) -> int:
-        """The id that ends every text."""
-        return self._special_id("sep_token")
-
-    @property
-    def mask_token_id(self) -> int:
-        """The id that masks a token for the masked language model."""
-        return self._special_id("mask_token")
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of all special tokens in the vocabulary."""
-        added = (token.content for token in self._added.values() if token.special)
-        names = dict.fromkeys((*self.special_tokens.values(), *added))
-        return [self.vocab[name] for name in names if name in self.vocab]
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of ids, those of added tokens included."""
-        return len(self)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
     # === Text to tokens and ids, without special tokens ===
 
     def text_to_ids(self, text: str) -> list[int]:
@@ -391,38 +253,6 @@ class BertTokenizer:
         """
         return self.convert_ids_to_tokens(self.text_to_ids(text))
 
-    @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]
-    @overload
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
-        """Returns the id of a token, or of each; that of [UNK] if it is unknown."""
-        if isinstance(tokens, str):
-            return self.vocab.get(tokens, self.unk_token_id)
-        unk_id = self.unk_token_id
-        return [self.vocab.get(token, unk_id) for token in tokens]
-
-    @overload
-    def convert_ids_to_tokens(self, ids: int) -> str: ...
-    @overload
-    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]: ...
-    def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> str | list[str]:
-        """Returns the token of an id, or of each.
-
-        Raises:
-            UnknownNameError: an id is outside the vocabulary.
-        """
-        if not isinstance(ids, Iterable):
-            return self.convert_ids_to_tokens([ids])[0]
-        ids = _whole(ids)
-        outside = [index for index in ids if not 0 <= index < len(self)]
-        if outside:
-            raise UnknownNameError(
-                f"Expected ids from 0 to {len(self) - 1}, received {outside[0]}. "
-                "Check that the tokenizer belongs to the model."
-            )
-        return [self.tokens[index] for index in ids]
-
     def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
         """Joins tokens: `##` pieces to the token before them, others by spaces."""
         inside = f" {self.continuing_subword_prefix}"
@@ -437,7 +267,7 @@ class BertTokenizer:
                 special tokens.
         """
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        kept = [index for index in _whole(ids) if index not in skipped]
+        kept = [index for index in whole(ids) if index not in skipped]
         return self.convert_tokens_to_string(self.convert_ids_to_tokens(kept))
 
     def encode(
@@ -602,15 +432,6 @@ class BertTokenizer:
             "added_tokens": [token._asdict() for token in self.added_tokens],
             **self.special_tokens,
         }
-
-
-def _whole(ids: Iterable[Any]) -> list[int]:
-    """Returns ids as integers."""
-    ids = list(ids)
-    odd = [index for index in ids if int(index) != index]
-    if odd:
-        raise InputError(f"Expected ids in integers. Received: {odd[0]}.")
-    return [int(index) for index in ids]
 
 
 def _tokens_of(vocabulary: str | Path | Sequence[str]) -> list[str]:

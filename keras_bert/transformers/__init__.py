@@ -76,6 +76,10 @@ _MODULES = {
         "PreTrainedTokenizer",
         "PreTrainedTokenizerBase",
         "PreTrainedTokenizerFast",
+        "RobertaTokenizer",
+        "RobertaTokenizerFast",
+        "XLMRobertaTokenizer",
+        "XLMRobertaTokenizerFast",
     ),
     "utils": (
         "PaddingStrategy",
@@ -91,10 +95,6 @@ _SUBMODULES = ("keras_callbacks", "logging", "pipelines", "utils")
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names}
 
 # What takes the place of names that scripts may import and that are not here.
-_MODEL_ONLY = (
-    "this package has the model, not the tokenizer: tokenize with the class of this "
-    "name in transformers, and give the model dict(tokenizer(...))"
-)
 _ELSEWHERE = (
     "this package holds BERT and its relatives; other models are in transformers "
     "itself, whose last version with TensorFlow is 4.57"
@@ -106,16 +106,12 @@ _INSTEAD = {
         for family in FAMILIES.values()
     },
     "GradientAccumulator": "give the optimizer gradient_accumulation_steps",
-    "RobertaTokenizer": _MODEL_ONLY,
-    "RobertaTokenizerFast": _MODEL_ONLY,
     "TFBertTokenizer": "keras_bert.BertTokenizerLayer.from_tokenizer(tokenizer) "
     "tokenizes in the graph",
     "TFTrainer": "use model.compile and model.fit",
     "TFTrainingArguments": "give the numbers to model.compile and model.fit",
     "Trainer": "use model.compile and model.fit",
     "TrainingArguments": "give the numbers to model.compile and model.fit",
-    "XLMRobertaTokenizer": _MODEL_ONLY,
-    "XLMRobertaTokenizerFast": _MODEL_ONLY,
     "glue_processors": "read tables with keras_bert.tasks",
     "squad_convert_examples_to_features": "run tools/run_squad.py, or tokenize with "
     "stride and return_overflowing_tokens",

@@ -50,6 +50,8 @@ class Options(NamedTuple):
         verbose: warn.
         split_special_tokens: do not look for special tokens in text; None is the
             tokenizer's.
+        add_prefix_space: begin the text with a space, where the algorithm has tokens
+            with spaces; None is the tokenizer's.
     """
 
     add_special_tokens: bool = True
@@ -69,6 +71,7 @@ class Options(NamedTuple):
     return_length: bool = False
     verbose: bool = True
     split_special_tokens: bool | None = None
+    add_prefix_space: bool | None = None
 
     @classmethod
     def of(cls, *values: Any, **named: Any) -> Self:

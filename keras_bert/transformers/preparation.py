@@ -53,6 +53,9 @@ class IdPreparation(NamedTokens):
     padding_side = "right"
     truncation_side = "right"
     pad_token_type_id: ClassVar = 0
+    # Between the texts of a pair, and the type of the second one's tokens.
+    _separators: ClassVar = 1
+    _second_type: ClassVar = 1
     verbose = True
     _said: frozenset[str] = frozenset()
 
@@ -92,7 +95,7 @@ class IdPreparation(NamedTokens):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Returns how many special tokens are put around one text, or two."""
-        return 3 if pair else 2
+        return 2 + pair * self._separators
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
@@ -103,21 +106,26 @@ class IdPreparation(NamedTokens):
             token_ids_0: ids of a text.
             token_ids_1: ids of the second text.
         """
-        end = [self.sep_token_id]
-        second = [] if token_ids_1 is None else [*token_ids_1, *end]
-        return [self.cls_token_id, *token_ids_0, *end, *second]
+        first = [self.cls_token_id, *token_ids_0, self.sep_token_id]
+        if token_ids_1 is None:
+            return first
+        extra = [self.sep_token_id] * (self._separators - 1)
+        return [*first, *extra, *token_ids_1, self.sep_token_id]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """Returns 0 for the first text and its special tokens, 1 for the second.
+        """Returns the types of the tokens: 1 for the second text, if the model has it.
 
         Args:
             token_ids_0: ids of a text.
             token_ids_1: ids of the second text.
         """
-        second = 0 if token_ids_1 is None else len(token_ids_1) + 1
-        return [0] * (len(token_ids_0) + 2) + [1] * second
+        first = [0] * (len(token_ids_0) + 2)
+        if token_ids_1 is None:
+            return first
+        second = len(token_ids_1) + self._separators
+        return [*first, *[self._second_type] * second]
 
     def get_special_tokens_mask(
         self,
@@ -136,8 +144,10 @@ class IdPreparation(NamedTokens):
         if already_has_special_tokens:
             special = set(self.all_special_ids)
             return [int(i in special) for i in (*token_ids_0, *(token_ids_1 or ()))]
-        second = [] if token_ids_1 is None else [*[0] * len(token_ids_1), 1]
-        return [1, *[0] * len(token_ids_0), 1, *second]
+        first = [1, *[0] * len(token_ids_0), 1]
+        if token_ids_1 is None:
+            return first
+        return [*first, *[1] * (self._separators - 1), *[0] * len(token_ids_1), 1]
 
     def prepare_for_model(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_bert.errors import InputError
-from keras_bert.tokenization import BertTokenizer
+from keras_bert.tokenization.token_table import TokenTable
 from keras_bert.tokenizer_folder import SPECIAL_TOKENS
 
 # In the order in which transformers lists them. BERT itself has no first two.
@@ -20,7 +20,7 @@ NAMED = (
 EXTRA = "additional_special_tokens"
 
 
-class NamedTokens(BertTokenizer):
+class NamedTokens(TokenTable):
     """The attributes of a tokenizer about special tokens.
 
     `pad_token`, `pad_token_id` and the like, for every name in `NAMED`, can be set to

@@ -1,6 +1,6 @@
 """Calls of a tokenizer as public scripts make them; what each returns, in JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -43,9 +43,9 @@ class Call(NamedTuple):
     options: dict[str, Any]
 
 
-def calls() -> Iterator[Call]:
+def calls(texts: Mapping[str, str] = TEXTS) -> Iterator[Call]:
     """Yields every call, each under a name of its own."""
-    for name, text in TEXTS.items():
+    for name, text in texts.items():
         for method in ("__call__", "encode", "tokenize", "encode_plus"):
             yield Call(f"{method} {name}", method, (text,), {})
         yield Call(f"pair {name}", "__call__", (SHORT, text), {})
