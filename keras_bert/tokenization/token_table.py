@@ -192,7 +192,7 @@ class TokenTable:
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
         """Returns the id of a token, or of each; that of `unk_token` if unknown."""
-        unk_id = self.vocab.get(self.special_tokens["unk_token"])
+        unk_id: Any = self.vocab.get(self.special_tokens["unk_token"])
         if isinstance(tokens, str):
             return self.vocab.get(tokens, unk_id)
         return [self.vocab.get(token, unk_id) for token in tokens]

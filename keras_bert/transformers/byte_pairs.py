@@ -65,7 +65,8 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
     _kind = "BPE"
     _named_tokens = NAMED_TOKENS
     _mask_strips = True
-    _set_in = ("pre_tokenizer", "post_processor")
+    _switches: ClassVar = {"add_prefix_space": False, "trim_offsets": True}
+    _switched = ("pre_tokenizer", "post_processor")
 
     @classmethod
     def _made(cls, vocab_file: Any, merges_file: Any) -> Tokenizer:
@@ -100,13 +101,13 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
                 f"Received: {type(self).__name__} without it. Write "
                 "from_pretrained(…, add_prefix_space=True)."
             )
-        self._set_parts({"add_prefix_space": words or spaced})
+        self._switch({"add_prefix_space": words or spaced})
         return self._library
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
         """The tokenizer of the library."""
-        self._set_parts({"add_prefix_space": self.add_prefix_space})
+        self._switch({"add_prefix_space": self.add_prefix_space})
         return self._library
 
     def _vocabulary(self, fast: str) -> dict[str, str]:

@@ -30,9 +30,10 @@ from keras_bert.transformers.tokenizer_base import (
     limit,
 )
 
-# Arguments that go into the parts of a tokenizer.json that have a key of this name.
-_PARTS = {"add_prefix_space": False, "trim_offsets": True}
-_SETTINGS = {*_PARTS, "model_max_length", "split_special_tokens", "added_tokens"}
+_SETTINGS = {
+    *("add_prefix_space", "trim_offsets"),
+    *("model_max_length", "split_special_tokens", "added_tokens"),
+}
 _TRAINERS: dict[str, Callable[..., Any]] = {
     "BPE": trainers.BpeTrainer,
     "Unigram": trainers.UnigramTrainer,
@@ -75,8 +76,9 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
     _named_tokens: ClassVar[Mapping[str, Any]] = {}
     # Whether the mask, written as a string, takes the spaces on its left with it.
     _mask_strips: ClassVar = False
-    # Which parts of the library are set by arguments.
-    _set_in: ClassVar = ("pre_tokenizer",)
+    # Arguments that are attributes of parts of the library, and of which parts.
+    _switches: ClassVar[Mapping[str, bool]] = {"add_prefix_space": False}
+    _switched: ClassVar = ("pre_tokenizer",)
 
     def __init__(
         self,
@@ -104,10 +106,10 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
         self.split_special_tokens = bool(others.get("split_special_tokens"))
         self._library = library
         self._begin(names, others.get("added_tokens", ()))
-        for part, default in _PARTS.items():
-            setattr(self, part, bool(others.get(part, default)))
+        for name, default in self._switches.items():
+            setattr(self, name, bool(others.get(name, default)))
         self._frame()
-        self._set_parts({part: getattr(self, part) for part in _PARTS})
+        self._switch(self._switched_to())
 
     @classmethod
     def _made(cls, vocab_file: Any, merges_file: Any) -> Tokenizer:
@@ -153,9 +155,12 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
     def _frame(self) -> None:
         """Puts special tokens around texts, where the library does not yet."""
 
-    def _set_parts(self, values: Mapping[str, bool]) -> None:
+    def _switched_to(self) -> dict[str, bool]:
+        return {name: getattr(self, name) for name in self._switches}
+
+    def _switch(self, values: Mapping[str, bool]) -> None:
         """Sets attributes of those parts of the library that have them."""
-        for part in (getattr(self._library, name) for name in self._set_in):
+        for part in (getattr(self._library, name) for name in self._switched):
             for name, value in values.items():
                 if hasattr(part, name):
                     setattr(part, name, value)
@@ -191,10 +196,9 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
         return files
 
     def __reduce__(self) -> tuple:
-        parts = {part: getattr(self, part) for part in _PARTS}
         kept = {
             **self._own(),
-            **parts,
+            **self._switched_to(),
             **self._named,
             "model_max_length": self.model_max_length,
             "split_special_tokens": self.split_special_tokens,
@@ -258,13 +262,23 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
         kept["tokenizer_object"] = Tokenizer.from_str(json.dumps(state))
         return type(self)(**kept)
 
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuses what other parts of this package ask of a tokenizer."""
+        raise InputError(
+            "Expected a WordPiece tokenizer, a keras_bert.BertTokenizer. Received: "
+            f"{type(self).__name__}, which only keras_bert.transformers has. Tokenize "
+            "with it, and give ids: model(tokenizer(texts, return_tensors='tf')), or "
+            "a SavedModel of ids (tokenizer=None, --ids-only)."
+        )
+
+    encode_batch = texts_to_ids = settings = _refuse
+
     # === Files ===
 
     def _file_texts(self) -> dict[str, str]:
         added = {str(i): t._asdict() for t, i in self.added_tokens.items()}
-        parts = {part: getattr(self, part) for part in _PARTS}
         config = {
-            **parts,
+            **self._switched_to(),
             **self.special_tokens_map,
             "model_max_length": self.model_max_length,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,

@@ -68,6 +68,7 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     _kind = "Unigram"
     _named_tokens = NAMED_TOKENS
     _mask_strips = True
+    _switches: ClassVar = {}
 
     @classmethod
     def _made(cls, vocab_file: Any, merges_file: Any) -> Tokenizer:

@@ -32,12 +32,9 @@ _BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 def byte_pairs() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Returns the vocabulary and the merges of a byte-level BPE."""
-    words = [form for word in _WORDS for form in (word, f"Ġ{word}")]
-    merges = dict.fromkeys(
-        pair
-        for word in words
-        for pair in zip(list(accumulate(word))[:-1], word[1:], strict=True)
-    )
+    starts = ((word, list(accumulate(word))[:-1]) for word in _WORDS)
+    inside = [pair for w, s in starts for pair in zip(s, w[1:], strict=True)]
+    merges = dict.fromkeys([*inside, *(("Ġ", word) for word in _WORDS)])
     merged = [a + b for a, b in merges]
     tokens = dict.fromkeys([*FIRST, *_BYTES, *merged, "<mask>"])
     return {token: index for index, token in enumerate(tokens)}, list(merges)

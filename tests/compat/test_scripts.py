@@ -4,6 +4,7 @@ Every file of `scripts/` is run twice as it is, but for the name of the module t
 imports from: with this package, and with the torch classes of `transformers`.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.bounds import bound
+from tests.compat import family_calls
 from tests.vocabulary import SPECIAL
 
 pytest.importorskip("tensorflow")
@@ -59,7 +61,29 @@ def place(tmp_path_factory):
         model.save_pretrained(folder / name)
         words = [*SPECIAL, *dict.fromkeys(WORDS.split())]
         (folder / name / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    save_families(folder, named)
     return folder
+
+
+def save_families(folder, named):
+    """Writes checkpoints whose tokenizers are not WordPiece."""
+    sizes = SIZES | {"max_position_embeddings": 44, "pad_token_id": 1}
+    sizes["vocab_size"] = len(family_calls.byte_pairs()[0])
+    config = transformers.RobertaConfig(**sizes, **named)
+    for name, model in {
+        "my-roberta": transformers.RobertaForSequenceClassification(config),
+        "my-roberta-lm": transformers.RobertaForMaskedLM(config),
+        "my-xlm-roberta": transformers.XLMRobertaModel(
+            transformers.XLMRobertaConfig(**sizes)
+        ),
+    }.items():
+        model.save_pretrained(folder / name)
+        family_calls.write_files(folder / name)
+        unused = "tokenizer.json" if name != "my-xlm-roberta" else "vocab.json"
+        (folder / name / unused).unlink()
+        mask = {"content": "<mask>", "lstrip": True}
+        settings = json.dumps({"mask_token": {"__type": "AddedToken", **mask}})
+        (folder / name / "tokenizer_config.json").write_text(settings)
 
 
 def run(script, module, place, monkeypatch):

@@ -199,7 +199,7 @@ class _Wrapped:
 
 _TOKENIZERS = (
     *("AutoTokenizer", "BertTokenizer", "BertTokenizerFast"),
-    "DistilBertTokenizerFast",
+    *("DistilBertTokenizerFast", "RobertaTokenizer"),
 )
 
 

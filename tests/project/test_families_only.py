@@ -24,7 +24,7 @@ NAMES = re.compile(
 # The tokenizers' public names, and classes of the library `tokenizers`.
 ALLOWED = {
     *("BertTokenizer", "BertTokenizerLayer"),
-    *("BertNormalizer", "BertPreTokenizer", "BertProcessing"),
+    *("BertNormalizer", "BertPreTokenizer", "BertProcessing", "RobertaProcessing"),
 }
 # The families, the lists of public classes, and examples shown to users.
 EXEMPT = (
