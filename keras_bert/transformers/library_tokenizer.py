@@ -166,7 +166,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
                     setattr(part, name, value)
 
     @classmethod
-    def _read(cls, place: Path) -> dict[str, Any]:
+    def _from_files(cls, place: Path) -> dict[str, Any]:
         folder = place if place.is_dir() else place.parent
         config = read_object(folder / CONFIG_FILE)
         found = SpecialTokens(config, folder)

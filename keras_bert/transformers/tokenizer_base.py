@@ -142,12 +142,12 @@ class PreTrainedTokenizerBase(IdPreparation):
         folder = place if place.is_dir() else place.parent
         config = read_object(folder / CONFIG_FILE)
         stored = {k: config[k] for k in _STORED if config.get(k) is not None}
-        stored = {"name_or_path": str(path), **cls._read(place), **stored}
+        stored = {"name_or_path": str(path), **cls._from_files(place), **stored}
         return cls(**stored | overrides)
 
     @classmethod
     @abstractmethod
-    def _read(cls, place: Path) -> dict[str, Any]:
+    def _from_files(cls, place: Path) -> dict[str, Any]:
         """Returns the arguments of the constructor that files hold."""
 
     @property

@@ -103,7 +103,7 @@ class WordPieceTokenizer(PreTrainedTokenizerBase, BertTokenizer):
             self.add_special_tokens(names)
 
     @classmethod
-    def _read(cls, place: Path) -> dict[str, Any]:
+    def _from_files(cls, place: Path) -> dict[str, Any]:
         found = read_folder(place)
         folder = place if place.is_dir() else place.parent
         # A fast class of transformers takes it from tokenizer.json, which lacks it.
