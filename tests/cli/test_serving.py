@@ -175,7 +175,7 @@ def asked(monkeypatch):
     calls = []
 
     class Predictor:
-        takes_lists = False
+        takes_lists, answers_each = False, False
 
         def __call__(self, texts, pairs=None):
             calls.append((texts, pairs))

@@ -116,7 +116,7 @@ def test_what_would_misread_logits_is_refused(options, error, message):
 
 
 def test_names_are_refused_where_outputs_are_numbers():
-    for options in ({"metrics": ["accuracy"]}, {"loss": "binary_crossentropy"}):
+    for options in ({"metrics": ["accuracy"]}, {"loss": "categorical_crossentropy"}):
         with pytest.raises(UnknownNameError, match="mean_squared_error"):
             _model(config=REGRESSION, **options)
     model = _model(config=REGRESSION, loss="mae", metrics=["mae", "mse"])

@@ -1,6 +1,6 @@
 """Questions and answers: equal to Google's code, by digests of what that computed.
 
-`tools/peers/google_squad.py` runs Google's code beside this package.
+`tools/squad_check.py` runs Google's code beside this package.
 """
 
 import hashlib

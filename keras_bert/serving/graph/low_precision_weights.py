@@ -15,7 +15,7 @@ Tensor = tf.Tensor
 Replacements = list[tuple[keras.Variable, tf.Variable]]
 
 # Operations that pass values on unchanged.
-_PASSING = {"ReadVariableOp", "GatherV2", "Identity"}
+_PASSING = {"ReadVariableOp", "Reshape", "GatherV2", "Identity"}
 
 
 def replacements(

@@ -1,6 +1,6 @@
 """Runs the functions of Google's run_squad.py beside this package's, on SQuAD files.
 
-    python tools/peers/google_squad.py ~/src/bert vocab.txt dev-v1.1.json [--cased]
+    python tools/squad_check.py ~/src/bert vocab.txt dev-v1.1.json [--cased]
         [--version-2] [--max-length N] [--doc-stride N]
 
 Rows must be equal, and so must the files of predictions, byte for byte, for logits from
@@ -19,7 +19,7 @@ from unittest import mock
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 
