@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken as LibraryToken
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 
-from keras_bert.errors import InputError, MissingFileError
+from keras_bert.errors import InputError, KerasBertError, MissingFileError
 from keras_bert.tokenizer_folder import (
     CONFIG_FILE,
     FAST_FILE,
@@ -110,6 +110,12 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase, metaclass=ABCMeta):
             setattr(self, name, bool(others.get(name, default)))
         self._frame()
         self._switch(self._switched_to())
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *inputs: Any, **overrides: Any) -> Self:
+        """Loads a tokenizer; see `PreTrainedTokenizerBase.from_pretrained`."""
+        with library_errors(f"the files of a tokenizer of transformers at {path}"):
+            return super().from_pretrained(path, *inputs, **overrides)
 
     @classmethod
     def _made(cls, vocab_file: Any, merges_file: Any) -> Tokenizer:
@@ -344,8 +350,11 @@ def library_errors(expected: str) -> Iterator[None]:
     """Says what was expected where the library raises its own errors."""
     try:
         yield
-    except Exception as error:  # the library has no class for them
-        raise InputError(f"Expected {expected}. Received: {error}.") from error
+    except (KerasBertError, OSError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library's panics are no Exceptions
+        received = " ".join(str(error).split())[:200]
+        raise InputError(f"Expected {expected}. Received: {received}.") from error
 
 
 def _emptied(kind: str, unknown: str) -> dict[str, Any]:

@@ -283,6 +283,7 @@ def wrong(folder, name, contents):
         (BYTES[0], "merges.txt", b"\xff", "UTF-8 in .*merges.txt"),
         (BYTES[0], "merges.txt", b"no such\n", "of which each makes a token"),
         (BYTES[0], "tokenizer.json", b"{}", "tokenizer.*tokenizer.json"),
+        (BYTES[0], "tokenizer_config.json", b'{"model_max_length": []}', "files of a"),
         (BYTES[0], "tokenizer.json", unigram().to_str().encode(), "BPE.*Unigram"),
         (PIECES[0], "sentencepiece.bpe.model", b"\xff", "SentencePiece in"),
         (PIECES[0], "sentencepiece.bpe.model", b"", "0 pieces"),

@@ -6,6 +6,7 @@ from transformers import (
     TFRobertaForMaskedLM,
     TFRobertaForSequenceClassification,
     TFXLMRobertaModel,
+    pipeline,
 )
 
 tokenizer = RobertaTokenizer.from_pretrained("my-roberta")
@@ -27,6 +28,9 @@ batch = other(texts[:2], padding="max_length", max_length=12, return_tensors="tf
 states = TFXLMRobertaModel.from_pretrained("my-xlm-roberta")(batch)[0]
 mask = tf.cast(batch["attention_mask"], tf.float32)[..., None]
 means = tf.reduce_sum(states * mask, axis=1) / tf.reduce_sum(mask, axis=1)
+classifier = pipeline("text-classification", model="my-roberta")
+fill = pipeline("fill-mask", model="my-roberta-lm")
+filled = fill("The dog runs <mask> the mat")
 result = {
     "names": list(encoded),
     "ids": encoded["input_ids"].numpy().tolist(),
@@ -40,4 +44,6 @@ result = {
     "scores": scores.numpy(),
     "offsets": [tuple(pair) for pair in offsets],
     "means": means.numpy(),
+    "labels": [found["label"] for found in classifier(texts)],
+    "filled": [(best["token"], best["token_str"], best["sequence"]) for best in filled],
 }
