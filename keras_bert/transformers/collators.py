@@ -137,7 +137,7 @@ class DataCollatorWithPadding:
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> BatchEncoding:
         batch = self.tokenizer.pad(
-            list(features),
+            features if isinstance(features, Mapping) else list(features),
             self.padding,
             self.max_length,
             self.pad_to_multiple_of,

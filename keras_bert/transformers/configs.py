@@ -89,17 +89,21 @@ class PretrainedConfig(Config):
     # === Files ===
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **values: Any) -> Self:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **values: Any
+    ) -> Self:
         """Reads the config of a checkpoint of any format.
 
         Args:
-            name: a directory, a file, or a name on the Hugging Face Hub.
+            pretrained_model_name_or_path: a directory, a file, or a name on the
+                Hugging Face Hub.
             **values: fields to set differently, and how to find the checkpoint; see
                 `keras_bert.transformers.names`.
         """
         from keras_bert.transformers.names import located
 
-        return cls._like(read_config(located(name, values)), values)
+        path = located(pretrained_model_name_or_path, values)
+        return cls._like(read_config(path), values)
 
     @classmethod
     def _like(cls, config: Config, values: Mapping[str, Any]) -> Self:
@@ -170,11 +174,13 @@ class AutoConfig:
         raise UnknownNameError("Expected AutoConfig.from_pretrained(path).")
 
     @staticmethod
-    def from_pretrained(name: str | Path, **values: Any) -> PretrainedConfig:
+    def from_pretrained(
+        pretrained_model_name_or_path: str | Path, **values: Any
+    ) -> PretrainedConfig:
         """Reads the config of a checkpoint; see `PretrainedConfig.from_pretrained`."""
         from keras_bert.transformers.names import located
 
-        config = read_config(located(name, values))
+        config = read_config(located(pretrained_model_name_or_path, values))
         return CONFIGS[config.model_type]._like(config, values)
 
     @staticmethod

@@ -199,27 +199,39 @@ class TFPreTrainedModel(Called, PreTrainedModel):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, config: Any = None, **values: Any
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        config: Any = None,
+        **values: Any,
     ) -> Self:
         """Loads a checkpoint of any format.
 
         Args:
-            name: a directory, a file, or a name on the Hugging Face Hub.
+            pretrained_model_name_or_path: a directory, a file, or a name on the
+                Hugging Face Hub.
             config: of the model, or where it is; None takes the checkpoint's.
-            **values: fields of the config to set differently; `dtype`, `seed`,
-                `ignore_mismatched_sizes`; how to find the checkpoint, see `located`.
+            **values: fields of the config to set differently; `name`, `trainable`,
+                `dtype`, `seed`, `ignore_mismatched_sizes`; how to find the checkpoint,
+                see `located`.
 
         Raises:
             CheckpointError: weights are missing, unexpected or misshapen.
         """
+        name = str(pretrained_model_name_or_path)
         path = located(name, values)
         if isinstance(config, str | Path):
             config = configs.AutoConfig.from_pretrained(config)
+        of_layer = {k: values.pop(k) for k in ("name", "trainable") if k in values}
+        fields = cls.family.config.aliases
+        values = {fields.get(key, key): value for key, value in values.items()}
         values = {**(_fields(config) if config else {}), **values}
         later = {k: values.pop(k) for k in configs.DEFAULTS if k in values}
         values.update(_named_labels(values.pop("label2id", None), values))
         model = super().from_pretrained(path, **values)
-        model.config.update({"name_or_path": str(name), **later})
+        model.config.update({"name_or_path": name, **later})
+        for key, value in of_layer.items():
+            setattr(model, key, value)
         return model
 
     @classmethod
@@ -364,11 +376,15 @@ class _AutoModel:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, config: Any = None, **values: Any
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        config: Any = None,
+        **values: Any,
     ) -> Any:
         """Loads a checkpoint; see `TFPreTrainedModel.from_pretrained`."""
         finding = dict(values)
-        path = located(name, finding)
+        path = located(pretrained_model_name_or_path, finding)
         found = config if isinstance(config, Config) else configs.read_config(path)
         return cls._class_for(found).from_pretrained(path, config=config, **values)
 

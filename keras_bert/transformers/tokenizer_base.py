@@ -116,12 +116,14 @@ class PreTrainedTokenizerBase(IdPreparation):
     _fast: ClassVar = True
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *inputs: Any, **overrides: Any) -> Self:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *inputs: Any, **overrides: Any
+    ) -> Self:
         """Loads a tokenizer.
 
         Args:
-            path: a directory, a vocabulary file, or a name on the Hugging Face Hub,
-                with or without `hf://`.
+            pretrained_model_name_or_path: a directory, a vocabulary file, or a name on
+                the Hugging Face Hub, with or without `hf://`.
             *inputs: none.
             **overrides: arguments of the constructor, instead of the stored ones; and
                 those that say how to find files: `cache_dir`, `revision`, `token`,
@@ -138,11 +140,12 @@ class PreTrainedTokenizerBase(IdPreparation):
         """
         if inputs:
             raise InputError(f"Expected one path. Received also: {inputs!r:.60}.")
+        path = str(pretrained_model_name_or_path)
         place = located(path, overrides, FILES)
         folder = place if place.is_dir() else place.parent
         config = read_object(folder / CONFIG_FILE)
         stored = {k: config[k] for k in _STORED if config.get(k) is not None}
-        stored = {"name_or_path": str(path), **cls._from_files(place), **stored}
+        stored = {"name_or_path": path, **cls._from_files(place), **stored}
         return cls(**stored | overrides)
 
     @classmethod
@@ -314,7 +317,7 @@ class PreTrainedTokenizerBase(IdPreparation):
         """Encodes texts, or pairs as tuples.
 
         Args:
-            batch_text_or_text_pairs: a list of them.
+            batch_text_or_text_pairs: a list of them, or an array or a column.
             *values: options in their order.
             **options: options by name, see `Options`.
 
@@ -322,6 +325,8 @@ class PreTrainedTokenizerBase(IdPreparation):
             Lists of rows, or tensors.
         """
         batch = batch_text_or_text_pairs
+        # Scripts give columns of tables, which slow classes of transformers take here.
+        batch = batch.tolist() if hasattr(batch, "tolist") else batch
         if not isinstance(batch, list | tuple):
             raise InputError(f"Expected a list of texts. {received(batch)}")
         return self._encode_batch(batch, Options.of(*values, **options))

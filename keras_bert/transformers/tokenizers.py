@@ -99,12 +99,15 @@ class AutoTokenizer:
 
     @staticmethod
     def from_pretrained(
-        path: str | Path, *inputs: Any, use_fast: bool = True, **overrides: Any
+        pretrained_model_name_or_path: str | Path,
+        *inputs: Any,
+        use_fast: bool = True,
+        **overrides: Any,
     ) -> PreTrainedTokenizerBase:
         """Loads a tokenizer.
 
         Args:
-            path: see `PreTrainedTokenizerBase.from_pretrained`.
+            pretrained_model_name_or_path: see `PreTrainedTokenizerBase`.
             *inputs: none.
             use_fast: return a class called Fast.
             **overrides: see `PreTrainedTokenizerBase.from_pretrained`.
@@ -115,10 +118,11 @@ class AutoTokenizer:
         Raises:
             InputError: it is none that this package has.
         """
+        path = str(pretrained_model_name_or_path)
         found = located(path, overrides, FILES)
         folder = found if found.is_dir() else found.parent
         cls = _class_of(folder, "Fast" if use_fast else "")
-        return cls.from_pretrained(found, *inputs, name_or_path=str(path), **overrides)
+        return cls.from_pretrained(found, *inputs, name_or_path=path, **overrides)
 
 
 _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend", "")
