@@ -9,6 +9,8 @@ Names are loaded when first used: a tokenizer needs neither Keras nor TensorFlow
 
 import difflib
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 from keras_bert.errors import UnavailableNameError
@@ -23,6 +25,19 @@ AUTO_KINDS = {
     if kind != "lm_head"  # is called causal_lm
 }
 
+# What heads of one's own return.
+OUTPUTS = (
+    "TFBaseModelOutput",
+    "TFBaseModelOutputWithPooling",
+    "TFBaseModelOutputWithPoolingAndCrossAttentions",
+    "TFMaskedLMOutput",
+    "TFMultipleChoiceModelOutput",
+    "TFNextSentencePredictorOutput",
+    "TFQuestionAnsweringModelOutput",
+    "TFSequenceClassifierOutput",
+    "TFTokenClassifierOutput",
+)
+
 # The public names of every module.
 _MODULES = {
     "batch_encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
@@ -33,6 +48,7 @@ _MODULES = {
         "DataCollatorWithPadding",
         "DefaultDataCollator",
         "default_data_collator",
+        "tf_default_data_collator",
     ),
     "configs": (
         "AutoConfig",
@@ -54,7 +70,13 @@ _MODULES = {
         *(f"TF{name}" for f in FAMILIES.values() for name in f.models),
     ),
     "optimization": ("AdamWeightDecay", "WarmUp", "create_optimizer"),
-    "outputs": ("ModelOutput",),
+    "outputs": ("ModelOutput", *OUTPUTS),
+    "own_models": (
+        *(f"TF{f.class_prefix}PreTrainedModel" for f in FAMILIES.values()),
+        "get_initializer",
+        "shape_list",
+        "unpack_inputs",
+    ),
     "pipelines": (
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
@@ -94,22 +116,41 @@ _MODULES = {
 _SUBMODULES = ("keras_callbacks", "logging", "pipelines", "utils")
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names}
 
+# Modules of `transformers` that scripts import these names from, but not all such.
+_FAMILY_PLACES = [name.replace("-", "_") for name in FAMILIES]
+_PLACES = (
+    *("data", "data.data_collator", "data.processors", "data.processors.glue"),
+    *(
+        "data.processors.utils",
+        "configuration_utils",
+        "file_utils",
+        "modeling_tf_utils",
+    ),
+    *("modeling_tf_outputs", "models.auto", "models.auto.modeling_tf_auto"),
+    *("optimization_tf", "tf_utils", "tokenization_utils", "tokenization_utils_base"),
+    *("tokenization_utils_fast",),
+    *(f"models.{family}" for family in _FAMILY_PLACES),
+    *(
+        f"{folder}{part}_{family}"
+        for family in _FAMILY_PLACES
+        for folder in ("", f"models.{family}.")
+        for part in ("configuration", "modeling_tf", "tokenization")
+    ),
+)
+
 # What takes the place of names that scripts may import and that are not here.
 _ELSEWHERE = (
-    "this package holds BERT and its relatives; other models are in transformers "
-    "itself, whose last version with TensorFlow is 4.57"
+    "this package holds the names of BERT and its relatives for TensorFlow; others are "
+    "in transformers itself, whose last version with TensorFlow is 4.57"
 )
 _INSTEAD = {
-    **{
-        f"TF{family.class_prefix}PreTrainedModel": "make a keras.Model that holds "
-        f"TF{family.class_prefix}Model.from_pretrained(...)"
-        for family in FAMILIES.values()
-    },
     "GradientAccumulator": "give the optimizer gradient_accumulation_steps",
     "TFBertTokenizer": "keras_bert.BertTokenizerLayer.from_tokenizer(tokenizer) "
     "tokenizes in the graph",
     "TFTrainer": "use model.compile and model.fit",
     "TFTrainingArguments": "give the numbers to model.compile and model.fit",
+    "TFAutoModelWithLMHead": "it is TFAutoModelForMaskedLM",
+    "AdamW": "it is for PyTorch; use create_optimizer",
     "Trainer": "use model.compile and model.fit",
     "TrainingArguments": "give the numbers to model.compile and model.fit",
     "glue_processors": "read tables with keras_bert.tasks",
@@ -130,13 +171,26 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+class _Place(ModuleType):
+    """A module of `transformers`; here it has all names of the package."""
+
+    def __getattr__(self, name: str) -> Any:
+        return __getattr__(name)
+
+
+for _place in _PLACES:
+    _path = f"{__name__}.{_place}"
+    sys.modules.setdefault(_path, _Place(_path))
+
+
 def _missing(name: str) -> Exception:
     # `from … import` drops the message of an AttributeError, but must get one where
     # it asks for a module.
     if not name[0].isupper() and name not in _INSTEAD:
         return AttributeError(f"module {__name__!r} has no attribute {name!r}")
     instead = _INSTEAD.get(name, _ELSEWHERE)
-    near = difflib.get_close_matches(name, __all__, n=1)
+    same = [f"TF{name}"] if f"TF{name}" in _PUBLIC else []
+    near = same or difflib.get_close_matches(name, __all__, n=1)
     hint = f" Did you mean {near[0]}?" if near and name not in _INSTEAD else ""
     return UnavailableNameError(f"{__name__} has no {name}: {instead}.{hint}")
 

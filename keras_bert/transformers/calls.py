@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_bert.config import Config
 from keras_bert.errors import InputError
+from keras_bert.families import FAMILIES
 from keras_bert.models import Encoder
 from keras_bert.models import inputs as model_inputs
 from keras_bert.models.base import BaseModel
@@ -56,7 +57,8 @@ class Called(BaseModel):
     def _given(self, inputs: Any, args: Sequence[Any], kwargs: Mapping) -> dict:
         """Returns all that a call is given by name, without what is None."""
         rank = 2 + self.choices
-        args = _without_last_none(args)
+        args, kwargs = _without_last_none(args), dict(kwargs)
+        _refuse_absent(kwargs)
         inputs, others = model_inputs.joined(inputs, args, kwargs, rank)
         if not isinstance(inputs, Mapping):
             inputs = model_inputs.named(inputs, rank)
@@ -119,7 +121,29 @@ def _warn_of_padding(ids: Any, pad: int) -> None:
 
 @keras.saving.register_keras_serializable("keras_bert.transformers")
 class MainLayer(Called, Encoder):
-    """The encoder of a model, such as `model.bert`."""
+    """The encoder of a model, such as `model.bert`.
+
+    Args:
+        config: of the encoder.
+        pooler: make the pooling layer too, where the family has one.
+        add_pooling_layer: likewise; it goes before `pooler`.
+        **kwargs: see `keras_bert.models.Encoder`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        pooler: bool = True,
+        add_pooling_layer: bool | None = None,
+        **kwargs: Any,
+    ):
+        asked = pooler if add_pooling_layer is None else add_pooling_layer
+        has_one = "pooler" in FAMILIES[config.model_type].heads["encoder"]
+        super().__init__(config, asked and has_one, **kwargs)
+
+    def get_input_embeddings(self) -> keras.layers.Layer:
+        """Returns the layer of word embeddings."""
+        return self.embeddings.word_embeddings
 
     def call(
         self,

@@ -95,6 +95,15 @@ def default_data_collator(
     return batch | {k: _stacked(k, v, kind) for k, v in others.items()}
 
 
+def tf_default_data_collator(features: Sequence[Any]) -> dict[str, Any]:
+    """Stacks rows of equal shape; see `default_data_collator`.
+
+    Args:
+        features: rows: mappings, or objects with attributes.
+    """
+    return default_data_collator(features, "tf")
+
+
 @dataclass
 class DefaultDataCollator:
     """`default_data_collator` as an object.

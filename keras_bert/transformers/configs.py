@@ -20,6 +20,9 @@ DEFAULTS: Mapping[str, Any] = {
     "use_cache": True,
     "architectures": None,
     "name_or_path": "",
+    "_name_or_path": "",
+    "torchscript": False,
+    "task_specific_params": None,
 }
 
 
@@ -79,7 +82,8 @@ class PretrainedConfig(Config):
             kept["id2label"] = None
         if "label2id" in values and "id2label" not in values:
             kept["id2label"] = None
-        self.__init__(**{**kept, **values})  # type: ignore[misc]
+        # Not that of a subclass, which may set values itself.
+        PretrainedConfig.__init__(self, **{**kept, **values})
 
     @property
     def label2id(self) -> dict[str, int]:
@@ -109,7 +113,8 @@ class PretrainedConfig(Config):
     def _like(cls, config: Config, values: Mapping[str, Any]) -> Self:
         if config.model_type != cls.model_type:
             cls.from_dict(config.to_dict())  # says so
-        made = of(config)
+        fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        made = cls(**{**fields.pop("extra"), **fields})
         made.update(values)
         return made
 

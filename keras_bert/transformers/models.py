@@ -53,7 +53,7 @@ class TFPreTrainedModel(Called, PreTrainedModel):
             by position or name.
         labels: and `next_sentence_label`, `start_positions`, `end_positions`: outputs
             then have a `loss`, one for each row where a row has one label, otherwise
-            `(1,)`, the mean over labels that are not -100.
+            the mean over labels that are not -100.
         output_hidden_states, output_attentions, return_dict: None takes the config's.
         training: with dropout.
 
@@ -98,7 +98,7 @@ class TFPreTrainedModel(Called, PreTrainedModel):
             self._part(objectives[name], y, outputs[name]) for name, y in given.items()
         ]
         total = sum(parts[1:], parts[0])
-        return total if self.kind in ONE_A_ROW else ops.reshape(total, (1,))
+        return total
 
     def _part(self, objective: Objective, labels: Any, logits: Tensor) -> Tensor:
         """Returns the loss of one output: a value, or one for each row."""
@@ -115,16 +115,26 @@ class TFPreTrainedModel(Called, PreTrainedModel):
     # === Training ===
 
     def compile(
-        self, optimizer: Any = None, loss: Any = None, *args: Any, **kwargs: Any
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Configures training; without a loss, with the head's own.
 
+        Without metrics there are none: `evaluate` returns the loss.
+
         Args:
-            optimizer, loss: as for Keras; the loss may be `model.hf_compute_loss`.
-            *args, **kwargs: further arguments of Keras' `compile`.
+            optimizer, metrics, loss_weights: as for Keras, in this order.
+            loss: likewise; it may be `model.hf_compute_loss`.
+            **kwargs: further arguments of Keras' `compile`.
         """
         own = getattr(loss, "__self__", None) is self or loss in OWN_LOSS
-        super().compile(optimizer, None if own else loss, *args, **kwargs)
+        if loss_weights is not None:
+            kwargs["loss_weights"] = loss_weights
+        super().compile(optimizer, None if own else loss, metrics or [], **kwargs)
 
     def _learned(self, values: Any) -> Any:
         if isinstance(values, tuple):  # with return_dict=False

@@ -1,10 +1,13 @@
 """What models return: values by name, by attribute and by number."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import optree
+
+from keras_bert.transformers import OUTPUTS
 
 # Values that an output may have. Those it does not have are None.
 FIELDS = (
@@ -57,6 +60,18 @@ class ModelOutput(OrderedDict):
 
     def __reduce__(self) -> tuple:
         return type(self), (list(self.items()),)
+
+
+def _form(name: str) -> type:
+    """Returns a class that makes a `ModelOutput` of what is not None."""
+
+    def make(cls: type, **values: Any) -> ModelOutput:
+        return ModelOutput.of({k: v for k, v in values.items() if v is not None})
+
+    return type(name, (ModelOutput,), {"__new__": make, "__module__": __name__})
+
+
+vars(sys.modules[__name__]).update({name: _form(name) for name in OUTPUTS})
 
 
 # Keras and JAX must look inside. By name, as in a dict, so that a graph that was made

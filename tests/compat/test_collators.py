@@ -54,6 +54,12 @@ def test_rows_are_stacked_as_transformers_does(features, kind):
     assert facts(ours.DefaultDataCollator(kind)(features)) == facts(expected)
 
 
+def test_a_function_makes_tensors_of_tensorflow():
+    tf = pytest.importorskip("tensorflow")
+    batch = ours.tf_default_data_collator(STACKED[0])
+    assert {*map(tf.is_tensor, batch.values())} == {True}
+
+
 def test_tensors_of_tensorflow_have_the_types_of_transformers_4():
     pytest.importorskip("tensorflow")
     features = [
@@ -88,6 +94,14 @@ def test_rows_are_padded_as_transformers_does(tokenizers, options, name, kind):
     )
     assert facts(found) == facts(expected)
     assert list(found) == list(expected)
+
+
+def test_columns_are_padded_as_rows_are(tokenizers):
+    columns = {**tokenizers[0]([SHORT, LONG]), "label": [1, 0]}
+    for module, tokenizer in zip((ours, theirs), tokenizers, strict=True):
+        collate = module.DataCollatorWithPadding(tokenizer, return_tensors="np")
+        expected = collate(rows(tokenizers[0], label=[1, 0]))
+        assert facts(collate(columns)) == facts(expected)
 
 
 def test_padding_makes_int32_of_tensorflow(tokenizers):

@@ -80,7 +80,7 @@ def test_outputs_and_losses_are_those_of_torch(name, tmp_path):
     if LABELS[own.kind]:
         loss = np.mean(outputs.loss)
         assert_close(loss, expected.loss.item(), name="loss")
-        assert outputs.loss.shape == ((3,) if own.kind in models.ONE_A_ROW else (1,))
+        assert outputs.loss.shape == ((3,) if own.kind in models.ONE_A_ROW else ())
     for key in {*names} - {"loss"}:
         values = outputs[key] if isinstance(outputs[key], tuple) else [outputs[key]]
         wanted = expected[key] if isinstance(expected[key], tuple) else [expected[key]]
@@ -135,9 +135,10 @@ def test_a_missing_mask_attends_to_padding_and_says_so(model, caplog):
 @pytest.mark.parametrize(
     "given", [{"head_mask": np.ones(2)}, {"inputs_embeds": IDS}, {"use_cache": True}]
 )
-def test_what_models_do_not_take_is_refused(model, given):
-    with pytest.raises(InputError, match=next(iter(given))):
-        model(IDS, **given)
+@pytest.mark.parametrize("inputs", [IDS, None])
+def test_what_models_do_not_take_is_refused(model, inputs, given):
+    with pytest.raises(InputError, match=f"no {next(iter(given))}"):
+        model(inputs, **given)
 
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -251,6 +252,29 @@ def test_files_take_the_place_of_their_like(tmp_path, model):
         token_type_ids=tf.constant(TYPES, tf.int32),
     )
     assert_close(answers["logits"], model(IDS, MASK, TYPES).logits)
+
+
+def test_arguments_are_named_as_in_transformers(tmp_path):
+    distil = configs.CONFIGS["distilbert"](**SIZES)
+    models.TF_MODELS["TFDistilBertModel"](distil, seed=1).save_pretrained(tmp_path)
+    options = {"dropout": 0.3, "name": "encoder", "trainable": False}
+    for cls in (
+        models.AUTO_MODELS["TFAutoModel"],
+        models.TF_MODELS["TFDistilBertModel"],
+    ):
+        model = cls.from_pretrained(pretrained_model_name_or_path=tmp_path, **options)
+        assert (model.config.dropout, model.name) == (0.3, "encoder")
+        assert model.trainable_weights == [] and "pooler_output" not in model(IDS)
+    config = configs.AutoConfig.from_pretrained(pretrained_model_name_or_path=tmp_path)
+    assert config.dropout == 0.1 and config.torchscript is False
+
+
+def test_metrics_are_the_third_argument_of_compile(model):
+    model.compile("adam", SPARSE, ["accuracy"])
+    labels = np.array([0, 1, 2])
+    assert "accuracy" in model.evaluate(IDS, labels, verbose=0, return_dict=True)
+    model.compile("adam")
+    assert model.evaluate(IDS, labels, verbose=0) > 0  # as in math.exp(eval_loss)
 
 
 def test_a_checkpoint_is_found_by_auto_classes_with_options(tmp_path, model):

@@ -36,6 +36,7 @@ def test_a_tokenizer_needs_neither_keras_nor_tensorflow():
         ("TFGPT2Model", "BERT and its relatives"),
         ("BertTokeniser", "Did you mean BertTokenizer"),
         ("RobertaTokenizr", "Did you mean RobertaTokenizer"),
+        ("BertForMaskedLM", "Did you mean TFBertForMaskedLM"),
         ("Trainer", "model.fit"),
         ("squad_convert_examples_to_features", "run_squad"),
         ("GradientAccumulator", "gradient_accumulation_steps"),
@@ -46,6 +47,26 @@ def test_a_name_that_is_missing_says_what_instead(name, said):
         exec(f"from keras_bert.transformers import {name}")
     assert isinstance(raised.value, ImportError)
     assert isinstance(raised.value, KerasBertError)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modeling_tf_utils import TFPreTrainedModel, get_initializer, shape_list",
+        "modeling_tf_outputs import TFSequenceClassifierOutput",
+        "models.bert.modeling_tf_bert import TFBertMainLayer",
+        "models.xlm_roberta import TFXLMRobertaModel",
+        "tokenization_bert import BertTokenizer",
+        "data.data_collator import tf_default_data_collator",
+    ],
+)
+def test_names_are_also_in_the_modules_of_transformers(line):
+    names = {}
+    exec(f"from keras_bert.transformers.{line}", names)
+    name = line.rpartition(" ")[2]
+    assert names[name] is getattr(transformers, name)
+    with pytest.raises(ImportError, match="nothing"):
+        exec("from keras_bert.transformers.modeling_tf_utils import nothing")
 
 
 def test_other_names_are_missing_as_usual():

@@ -134,6 +134,14 @@ def test_lists_are_tokens_to_one_class_and_pairs_to_the_other():
         BertTokenizer(VOCAB).encode(["the", 5])
 
 
+def test_a_batch_may_be_an_array(tokenizer):
+    texts = [SHORT, LONG]
+    expected = tokenizer.batch_encode_plus(texts)
+    assert tokenizer.batch_encode_plus(np.array(texts)) == expected
+    with pytest.raises(InputError, match="list of texts"):
+        tokenizer.batch_encode_plus(np.array(SHORT))
+
+
 def test_rows_are_padded_with_their_masks(tokenizer):
     row = {
         "input_ids": [2, 5, 3],
@@ -357,6 +365,13 @@ def test_another_algorithm_says_what_to_do(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(KerasBertError, match=str(tmp_path)):
         AutoTokenizer.from_pretrained(tmp_path)
+
+
+def test_where_files_are_may_be_said_by_name(tmp_path):
+    BertTokenizer(VOCAB).save_pretrained(tmp_path)
+    for cls in (AutoTokenizer, BertTokenizer):
+        again = cls.from_pretrained(pretrained_model_name_or_path=tmp_path)
+        assert again.name_or_path == str(tmp_path)
 
 
 def test_a_vocabulary_file_is_enough(tmp_path):
