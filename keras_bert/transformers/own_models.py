@@ -173,12 +173,10 @@ def unpack_inputs(call: Callable) -> Callable:
 
     @functools.wraps(call)
     def unpacked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        first, *others = args or [None]
+        first = args[0] if args else None
         if isinstance(first, Mapping):
-            return call(self, *others, **{**first, **kwargs})
-        several = isinstance(first, list | tuple)
-        return call(self, *first, *others, **kwargs) if several else call(
-            self, *args, **kwargs
-        )  # fmt: skip
+            return call(self, *args[1:], **{**first, **kwargs})
+        given = (*first, *args[1:]) if isinstance(first, list | tuple) else args
+        return call(self, *given, **kwargs)
 
     return unpacked
