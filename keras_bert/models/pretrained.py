@@ -104,7 +104,8 @@ class PreTrainedModel(TakesTexts, Trainable):
     def __getattr__(self, name: str) -> Any:
         if name == self.family.prefix.rstrip("."):
             return self.encoder
-        return super().__getattribute__(name)  # raises, also what a property raised
+        # PyTorch's modules have one; elsewhere this raises what a property raised.
+        return getattr(super(), "__getattr__", super().__getattribute__)(name)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
