@@ -105,7 +105,8 @@ class PreTrainedModel(TakesTexts, Trainable):
         if name == self.family.prefix.rstrip("."):
             return self.encoder
         # PyTorch's modules have one; elsewhere this raises what a property raised.
-        return getattr(super(), "__getattr__", super().__getattribute__)(name)
+        parent: Any = super()
+        return getattr(parent, "__getattr__", parent.__getattribute__)(name)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         asked = [x for x in STATES if getattr(self.config, f"output_{x}")]

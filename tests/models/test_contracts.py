@@ -70,7 +70,7 @@ def test_layer_is_rebuilt_from_its_config(layer_case):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_layer_announces_its_dtypes(layer_case, policy):
     if keras.backend.backend() == "torch" and policy != "float32":
-        pytest.skip("Keras announces float32 on PyTorch for what it computes in 16 bits")
+        pytest.skip("Keras announces float32 on PyTorch for 16-bit results")
     layer = layer_case.make(dtype=policy)
     symbolic = [
         keras.Input(batch_shape=a.shape, dtype=a.dtype.name)
