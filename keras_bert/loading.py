@@ -24,6 +24,7 @@ from keras_bert.checkpoints.matching import (
     match_weights,
     resolve_ties,
 )
+from keras_bert.checkpoints.sentence_modules import SentenceModules
 from keras_bert.checkpoints.translation import translate
 from keras_bert.config import Config
 from keras_bert.errors import (
@@ -274,20 +275,29 @@ def load_pretrained(
     )
     model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
+    modules = checkpoint.sentence_modules
     known = checkpoint.tokenizer_files, checkpoint.config, checkpoint.tokenizer_settings
-    model.find_tokenizer = partial(_find_tokenizer, *known)
+    model.find_tokenizer = partial(_find_tokenizer, *known, modules)
+    if modules is not None and modules.embeds and model.kind == "encoder":
+        model.sentence_modules = modules
     return model
 
 
 def _find_tokenizer(
-    paths: list[Path], config: Config, settings: Mapping[str, Any]
+    paths: list[Path],
+    config: Config,
+    settings: Mapping[str, Any],
+    modules: SentenceModules | None,
 ) -> Any:
     """Returns the tokenizer next to a checkpoint, or None if it cannot be used."""
     from keras_bert.tokenization import tokenizer_class
 
     try:
         found = files.find_tokenizer(paths, config, settings)
-        return found and tokenizer_class(config)(found.tokens, **found.settings)
+        if found is None:
+            return None
+        changes = modules.tokenizer_changes(found.settings) if modules else {}
+        return tokenizer_class(config)(found.tokens, **found.settings | changes)
     except (KerasBertError, OSError) as error:
         log.info("The tokenizer of %s is not used. %s", paths[0].parent, error)
         return None
@@ -380,7 +390,7 @@ def save_pretrained(
     """Writes a model as a directory; see `PreTrainedModel.save_pretrained`.
 
     Args:
-        model: has `config`, `parts_held` and `merged_weights`.
+        model: has `config`, `parts_held`, `merged_weights` and `sentence_modules`.
         path: the directory; it appears whole or not at all.
         format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         tokenizer: has `save_pretrained`; written next to the weights.
@@ -407,6 +417,7 @@ def save_pretrained(
         save(folder, format, model.config, name, tensors, **options)
         if tokenizer is not None:
             formats.save_tokenizer(format, tokenizer, folder, model.config)
+        formats.save_modules(format, model.sentence_modules, folder)
     return Path(path)
 
 

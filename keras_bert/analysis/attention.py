@@ -57,7 +57,7 @@ def attention_maps(
     batch = tokenizer.encode_batch(
         [text],
         text_pairs=None if text_pair is None else [text_pair],
-        max_length=max_length or model.config.max_length,
+        max_length=max_length or model.max_text_length(tokenizer),
     )
     encoded = model.encoder(model.complete(batch))
     maps = [

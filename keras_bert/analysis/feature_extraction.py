@@ -58,7 +58,7 @@ def extract_features(
         batch = tokenizer.encode_batch(
             list(texts[rows]),
             text_pairs=None if text_pairs is None else list(text_pairs[rows]),
-            max_length=max_length or model.config.max_length,
+            max_length=max_length or model.max_text_length(tokenizer),
         )
         states = hidden_states(model, batch, layers)
         for i, ids in enumerate(batch["input_ids"]):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_bert.checkpoints.sentence_modules import SentenceModules
 from keras_bert.config import Config
 
 PIECE = 1 << 23  # bytes read at once from a tensor that is not needed whole
@@ -111,6 +112,7 @@ class Checkpoint:
         optimizer: the optimizer's slots, as `<weight>/<slot>`, and its counters.
         copies: tensors that may only repeat a weight, see `Family.ties`.
         strict: whether tensors that belong to no part are an error.
+        sentence_modules: of a folder of sentence-transformers.
     """
 
     path: Path
@@ -125,3 +127,4 @@ class Checkpoint:
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     copies: dict[str, Tensor] = field(default_factory=dict)
     strict: bool = False
+    sentence_modules: SentenceModules | None = None

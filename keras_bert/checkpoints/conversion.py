@@ -194,6 +194,7 @@ def convert(
         )
         copied, given = checkpoint.tokenizer_files, checkpoint.tokenizer_settings
         formats.copy_tokenizer(to, copied, folder, config, given)
+        warnings += formats.save_modules(to, checkpoint.sentence_modules, folder)
         report = _report(checkpoint, contents, output, to, warnings, folder)
         if verify or verifiers:
             report.differences = verify_outputs(

@@ -74,7 +74,10 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--embeddings",
         metavar="POOLING",
-        help="return pooled hidden states of the encoder: mean, max, cls or pooler",
+        help="return pooled hidden states of the encoder: mean, max, cls, pooler, "
+        "mean_sqrt_len_tokens, weightedmean or lasttoken, several joined as cls+mean; "
+        "none: states of all tokens; by default what a sentence-transformers folder "
+        "says",
     )
     group.add_argument(
         "--normalize", action="store_true", help="scale the vectors to length 1"
@@ -97,15 +100,20 @@ def load_tokenizer(args: argparse.Namespace, config: Any) -> Any:
     Raises:
         InputError: this package has no such tokenizer.
     """
+    from keras_bert.checkpoints import sentence_modules
     from keras_bert.loading import local_path
     from keras_bert.tokenization import tokenizer_class
 
     kind = tokenizer_class(config)
     if args.vocab:
         return kind.from_pretrained(args.vocab)
-    path = local_path(args.model)
+    path = sentence_modules.transformer_folder(local_path(args.model))
     # A Google checkpoint may be given by the prefix of its files.
-    return kind.from_pretrained(path if path.is_dir() else path.parent)
+    folder = path if path.is_dir() else path.parent
+    tokenizer = kind.from_pretrained(folder)
+    modules = sentence_modules.read(folder)
+    changes = modules.tokenizer_changes(tokenizer.settings()) if modules else {}
+    return kind.from_pretrained(folder, **changes) if changes else tokenizer
 
 
 def load_served_tokenizer(args: argparse.Namespace, config: Any) -> Any:
@@ -177,6 +185,9 @@ def _head_of(checkpoint: Any) -> str:
     from keras_bert.checkpoints.matching import match_weights
 
     family = families.of(checkpoint.config)
+    modules = checkpoint.sentence_modules
+    if modules is not None and modules.embeds:
+        return "encoder"  # whatever head it was trained with before
     if checkpoint.head in family.models:
         return checkpoint.head
     present = {"encoder", *match_weights(checkpoint, checkpoint.config, ()).present}

@@ -57,6 +57,7 @@ def resize_token_embeddings(
     resized.set_layers(**model.layer_settings())
     if model.tokenizer_attached and len(model.tokenizer) <= size:
         resized.tokenizer = model.tokenizer
+    resized.sentence_modules = model.sentence_modules
     return resized
 
 

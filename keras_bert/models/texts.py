@@ -28,6 +28,8 @@ class TakesTexts(BaseModel):
 
     _tokenizer: BertTokenizer | None = None
     tokenizer_attached = False  # by the user, and not only found next to a checkpoint
+    # Of the checkpoint of an encoder: `keras_bert.checkpoints.sentence_modules`.
+    sentence_modules: Any = None
     # Reads the tokenizer of a checkpoint, once it is needed.
     find_tokenizer: Callable[[], BertTokenizer | None] | None = None
 
@@ -153,7 +155,20 @@ class TakesTexts(BaseModel):
     @property
     def _text_limit(self) -> int:
         tokenizer: Any = self.tokenizer
-        return min(self.config.max_length, tokenizer.model_max_length)
+        return min(self.max_text_length(tokenizer), tokenizer.model_max_length)
+
+    def max_text_length(self, tokenizer: Any) -> int:
+        """Returns the most tokens of a text: the positions, or what was trained with.
+
+        Args:
+            tokenizer: of the texts. The model of a sentence-transformers folder takes
+                as many tokens as the folder says, or else its tokenizer.
+        """
+        limit = self.config.max_length
+        if self.sentence_modules is None:
+            return limit
+        own = self.sentence_modules.max_seq_length
+        return min(limit, own or tokenizer.model_max_length)
 
     def get_config(self) -> dict:
         found = self.tokenizer

@@ -239,6 +239,7 @@ class TFPreTrainedModel(Called, PreTrainedModel):
         later = {k: values.pop(k) for k in configs.DEFAULTS if k in values}
         values.update(_named_labels(values.pop("label2id", None), values))
         model = super().from_pretrained(path, **values)
+        model.sentence_modules = None  # which transformers does not know
         model.config.update({"name_or_path": name, **later})
         for key, value in of_layer.items():
             setattr(model, key, value)

@@ -6,6 +6,7 @@ the family's rows.
 """
 
 import importlib
+import logging
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from keras_bert import families
-from keras_bert.checkpoints import files, matching
+from keras_bert.checkpoints import files, matching, sentence_modules
 from keras_bert.checkpoints.checkpoint import Checkpoint
+from keras_bert.checkpoints.sentence_modules import SentenceModules, transformer_folder
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError, MissingFileError, choose
 from keras_bert.hub import local_path, written_as
@@ -28,6 +30,8 @@ GELU_IN_DOUBT = ("google", "model_garden")
 OWN_TRANSFORM = ("keras", "keras_hub")
 BARE = ("google", "model_garden")  # a vocabulary without settings
 HUGGINGFACE = "huggingface"
+# A directory, in which the modules of sentence-transformers have their own.
+WITH_MODULES = ("huggingface", "keras")
 # Files that are no checkpoints of these formats, by their ending.
 OTHER_FILES = {
     ".pdparams": "weights of PaddlePaddle; transformers has converted ones of many "
@@ -45,6 +49,7 @@ EXPECTED = (
     "model.safetensors, pytorch_model.bin or tf_model.h5 (Hugging Face), or "
     "model.weights.h5 (keras, KerasHub)"
 )
+log = logging.getLogger(__name__)
 
 
 def module(name: str) -> ModuleType:
@@ -136,6 +141,31 @@ def save_tokenizer(to: str, tokenizer: Any, folder: Path, config: Config) -> Non
         copy_tokenizer(to, files.tokenizer_files(Path(place)), folder, config)
 
 
+def save_modules(to: str, modules: SentenceModules | None, folder: Path) -> list[str]:
+    """Writes the modules of sentence-transformers, if the format has a place.
+
+    Args:
+        to: the format.
+        modules: the source's, if it has any.
+        folder: the checkpoint.
+
+    Returns:
+        Warnings, also logged.
+    """
+    if modules is None:
+        return []
+    if to in WITH_MODULES:
+        modules.write(folder)
+        return []
+    warning = (
+        f"The format {to!r} has no place for the modules of sentence-transformers in "
+        f"{modules.source}: {', '.join(modules.files)} are left behind. Pool and "
+        "normalize the result yourself, and cut texts at the same length."
+    )
+    log.warning(warning)
+    return [warning]
+
+
 def detect(path: str | Path) -> str:
     """Returns the format of a checkpoint, by its files.
 
@@ -146,7 +176,7 @@ def detect(path: str | Path) -> str:
         MissingFileError: there is nothing.
         CheckpointError: the files are of no format, or of several.
     """
-    path = local_path(path)
+    path = transformer_folder(local_path(path))
     found = [name for name in ALL if module(name).detect(path)]
     if not found and module(HUGGINGFACE).other_files(path):
         found = [HUGGINGFACE]
@@ -196,7 +226,7 @@ def read(
     Raises:
         KerasBertError: it does not exist, is damaged, or has no known format.
     """
-    path = local_path(path)
+    path = transformer_folder(local_path(path))
     name = detect(path)
     if gelu is not None and name not in GELU_IN_DOUBT:
         raise CheckpointError(
@@ -206,6 +236,8 @@ def read(
     options = {"gelu": gelu} if name in GELU_IN_DOUBT else {}
     checkpoint = module(name).read(path, config_file=config_file, **options)
     _set_aside_others(checkpoint)
+    place = path if path.is_dir() else path.parent
+    checkpoint.sentence_modules = sentence_modules.read(place)
     if head is not None:
         checkpoint.head = matching.head_class(head, checkpoint.config)
     matching.leave_out(checkpoint, drop)

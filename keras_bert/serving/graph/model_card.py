@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_bert.serving.graph import embeddings
 from keras_bert.serving.graph.servable import Servable
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.version import __version__
@@ -34,7 +35,7 @@ def describe(servable: Servable) -> dict[str, Any]:
         "text_pair_by_default": servable.pairs,
         "max_length": settings.max_length,
         **{name: getattr(settings, name) for name in servable.task.limits},
-        "embeddings": servable.embeddings,
+        "embeddings": embeddings.describe(servable.recipe),
         "tokenizer": servable.tokenizer and _tokenizer(servable.tokenizer),
         "signatures": {n: _signature(f) for n, f in servable.functions.items()},
     }

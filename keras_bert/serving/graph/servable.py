@@ -42,7 +42,9 @@ class Servable:
             at most 128.
         max_answer_length: the most tokens of an answer to a question; None takes 30.
         embeddings: answer with one vector per text, the states of an encoder pooled by
-            "mean", "max", "cls" or "pooler"; see `keras_bert.serving.graph.embeddings`.
+            "mean", "max", "cls", "pooler" or others, of which several are joined as in
+            "cls+mean"; see `keras_bert.serving.graph.embeddings`. None does what the
+            sentence-transformers folder of the encoder says, "none" returns states.
         normalize: scale these vectors to length 1.
         round_weights: round weights once that a mixed policy rounds in every call;
             later changes of the model's weights then have no effect.
@@ -66,10 +68,11 @@ class Servable:
         normalize: bool = False,
         round_weights: bool = False,
     ):
-        poolings.check(model, embeddings, normalize)
+        self.recipe = poolings.recipe_of(model, embeddings, normalize)
         self.model, self.tokenizer = model, tokenizer
-        self.task = task_of(model) if embeddings is None else EMBEDDINGS
-        self.embeddings = embeddings and {"pooling": embeddings, "normalize": normalize}
+        self.task = task_of(model) if self.recipe is None else EMBEDDINGS
+        if max_length is None and tokenizer is not None:
+            max_length = model.max_text_length(tokenizer)
         max_length = _check_length(max_length, self.task, model.config)
         self.settings = AnswerSettings(
             _in_graph(tokenizer, max_length, model.config),
@@ -136,9 +139,8 @@ class Servable:
                 for replaced in self._replaced_weights:
                     scope.add_update(replaced)
                 outputs = named_outputs(compute(self.model, features))
-            if self.embeddings:
-                mask = features["attention_mask"]
-                return poolings.pooled(outputs, mask, **self.embeddings)
+            if self.recipe is not None:
+                return poolings.pooled(outputs, features["attention_mask"], self.recipe)
             return outputs
 
         return tf.function(outputs, input_signature=self._ids, autograph=False)
@@ -175,6 +177,8 @@ class Servable:
         if "text_pair" in texts:
             counts = [tf.shape(text)[0] for text in texts.values()]
             tf.debugging.assert_equal(*counts, "Expected as many text_pair as text.")
+        if self.recipe is not None and self.recipe.prompt:
+            texts["text"] = tf.strings.join([self.recipe.prompt, texts["text"]])
         features = self.task.encode(self.settings, **texts)
         outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
         return self.task.answer(outputs, Request(texts, features, self.settings))

@@ -1,6 +1,7 @@
 """Exports a model for another runtime: checked first, complete or not at all."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from keras_bert.models import PreTrainedModel
 from keras_bert.serving.runtimes import quantizing
 from keras_bert.serving.runtimes.running import load
 from keras_bert.tokenization import BertTokenizer
+
+log = logging.getLogger(__name__)
 
 Batch = Mapping[str, np.ndarray]
 
@@ -124,6 +127,7 @@ def export(
             "Expected batches to calibrate precision='int8'. Received: none. Pass a "
             "few hundred typical rows, or choose a precision that needs no calibration."
         )
+    _say_what_is_not_in_it(model)
     config = _labeled(model.config, labels)
     directory = Path(directory)
     with locked_output(directory):
@@ -305,6 +309,16 @@ def _target(directory: Path, form: Format, overwrite: bool) -> Path:
             "Choose another one, or pass overwrite=True (--overwrite)."
         )
     return directory
+
+
+def _say_what_is_not_in_it(model: PreTrainedModel) -> None:
+    modules = model.sentence_modules
+    if modules is not None:
+        log.warning(
+            "The exported model returns the states of all tokens: %s, the modules of "
+            "sentence-transformers that pool and scale them, are no part of it.",
+            ", ".join(module["path"] for module in modules.modules[1:]),
+        )
 
 
 def _labeled(config: Config, labels: Sequence[str] | None) -> Config:
