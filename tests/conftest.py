@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import pytest
 
@@ -40,6 +41,17 @@ def short_collections():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeds_of_its_own():
+    """Keeps TensorFlow's global seed, which a module may set, from the next modules.
+
+    It is part of every draw of `tf.data`, of those with a seed of their own too.
+    """
+    yield
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(None)
 
 
 @pytest.fixture(scope="session")

@@ -16,16 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from keras_bert.errors import CheckpointError
+from keras_bert.families import FAMILIES
 from keras_bert.tokenizer_folder import DEFAULTS
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
 # Of the Transformer; the name follows the model for which the folder was first written.
 TRANSFORMER = tuple(
     f"sentence_{kind}_config.json"
-    for kind in (
-        *("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta"),
-        "xlnet",
-    )
+    for kind in (*FAMILIES, "camembert", "albert", "xlnet")
 )
 # The poolings, by the switches that older folders have, in the order of the vector.
 POOLINGS = {
