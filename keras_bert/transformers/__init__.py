@@ -4,7 +4,8 @@ A script written for `transformers` runs when its imports name this package:
 
     from keras_bert.transformers import AutoTokenizer, TFAutoModel
 
-Names are loaded when first used: a tokenizer needs neither Keras nor TensorFlow.
+Names are loaded when first used: a tokenizer needs neither Keras nor TensorFlow. Models
+are for Keras on TensorFlow; on JAX and PyTorch use those of `keras_bert`.
 """
 
 import difflib

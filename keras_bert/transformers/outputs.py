@@ -74,7 +74,7 @@ def _form(name: str) -> type:
 vars(sys.modules[__name__]).update({name: _form(name) for name in OUTPUTS})
 
 
-# Keras and JAX must look inside. By name, as in a dict, so that a graph that was made
+# Keras must look inside. By name, as in a dict, so that a graph that was made
 # of the dict runs with this.
 def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...]]:
     return [output[name] for name in sorted(output)], tuple(output)

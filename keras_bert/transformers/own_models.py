@@ -100,8 +100,10 @@ class OwnModel(keras.Model):
             own.assign(weight)
         log.warning(
             "The encoder of %s is that of %s; other weights are new. Train them before "
-            "using the outputs.", type(self).__name__, path,
-        )  # fmt: skip
+            "using the outputs.",
+            type(self).__name__,
+            path,
+        )
 
     def _encoder(self) -> MainLayer:
         found = getattr(self, self.base_model_prefix, None)

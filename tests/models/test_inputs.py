@@ -484,7 +484,10 @@ def test_masked_values_are_refused(classifier):
 def test_an_evaluation_has_no_weights_of_classes():
     model = _model("SequenceClassification", config=TINY.replace(num_labels=2))
     model.fit(IDS, np.zeros(4, "int32"), class_weight={0: 2.0}, verbose=0)
-    model.evaluate(IDS, np.eye(2)[[0, 1, 0, 1]], verbose=0)
+    labels = np.eye(2)[[0, 1, 0, 1]]
+    loss = model.evaluate(IDS, labels, verbose=0, return_dict=True)["loss"]
+    logits = model.predict(IDS, verbose=0)
+    assert_close(loss, np.mean(np.logaddexp(0, logits) - labels * logits))
 
 
 def test_token_types_are_not_taken_for_a_mask(classifier):
