@@ -6,12 +6,13 @@ by the sum of weights over all replicas, so the number means the same whatever
 the padding and the number of devices.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_bert.errors import InputError
+from keras_bert.errors import ConfigError, InputError
 from keras_bert.layers.fused import crossentropy
 from keras_bert.layers.replicas import sum_over_replicas
 
@@ -39,9 +40,11 @@ class WeightedMean(keras.losses.Loss):
 
     Attributes:
         takes: which labels are valid, in words; `last` is the largest class.
+        options: names of arguments that change what is learned.
     """
 
     takes: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
 
     def kind(self, labels: Tensor, shape: Shape) -> "WeightedMean":
         """Returns the loss of these labels, given the shape of the outputs."""
@@ -162,9 +165,95 @@ def _predicting(logits: Tensor) -> Tensor:
     return ops.roll(logits, 1, axis=1)
 
 
+class ClassLoss(WeightedMean):
+    """A cross-entropy, with options against rare classes and overconfidence.
+
+    Args:
+        name: of the loss.
+        label_smoothing: share of every label that is spread evenly over all classes, in
+            [0, 1).
+        focal_gamma: power of `1 - p` that a term `-log p` is multiplied by, so that
+            easy examples count less; 0 is the plain cross-entropy.
+        class_weight: a number for each class, in their order. A label has the weight
+            of its class in the sum and in the divisor.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    Source: Szegedy et al. 2016 (arXiv:1512.00567) section 7; Lin et al. 2017
+    (arXiv:1708.02002) section 3; the divisor is that of PyTorch's `CrossEntropyLoss`.
+    """
+
+    options = ("label_smoothing", "focal_gamma", "class_weight")
+
+    def __init__(
+        self,
+        name: str,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        class_weight: Sequence[float] | None = None,
+    ):
+        super().__init__(name=name)
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
+        self.class_weight = None if class_weight is None else list(class_weight)
+        check_loss_options(label_smoothing, focal_gamma, self.class_weight)
+
+    def weights_of(self, classes: Any) -> Tensor:
+        """Returns the weight of every class, float32 `(classes,)`.
+
+        Raises:
+            InputError: there are not as many as classes.
+        """
+        if isinstance(classes, int) and classes != len(self.class_weight or ()):
+            raise InputError(
+                f"Expected class_weight for each of {classes} classes. Received: "
+                f"{len(self.class_weight or ())} weights."
+            )
+        return ops.convert_to_tensor(self.class_weight, "float32")
+
+    def focused(self, losses: Tensor) -> Tensor:
+        """Multiplies terms `-log p` by `(1 - p) ** focal_gamma`."""
+        if not self.focal_gamma:
+            return losses
+        # Never 0, where a root has an infinite slope.
+        missed = ops.maximum(-ops.expm1(-losses), 1e-7)
+        return losses * missed**self.focal_gamma
+
+    def get_config(self) -> dict:
+        options = {name: getattr(self, name) for name in self.options}
+        return {**super().get_config(), **options}
+
+
+def check_loss_options(
+    label_smoothing: float, focal_gamma: float, class_weight: Sequence[float] | None
+) -> None:
+    """Raises an error if options of a `ClassLoss` are out of range.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(
+            f"Expected label_smoothing in [0, 1). Received: {label_smoothing}."
+        )
+    if not 0 <= focal_gamma < float("inf"):
+        raise ConfigError(
+            f"Expected focal_gamma of 0 or more. Received: {focal_gamma}."
+        )
+    weights = class_weight or ()
+    if not all(0 < weight < float("inf") for weight in weights):
+        raise ConfigError(
+            f"Expected class_weight above 0. Received: {list(weights)}. Leave out "
+            "examples of a class that is not to be learned."
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_bert")
-class Crossentropy(WeightedMean):
+class Crossentropy(ClassLoss):
     """Cross-entropy of integer labels; -100 is ignored.
+
+    Args:
+        name, **options: see `ClassLoss`.
 
     Call arguments:
         y_true: integers `(...)`.
@@ -178,8 +267,8 @@ class Crossentropy(WeightedMean):
 
     takes = "from 0 to {last}, or -100 to ignore one"
 
-    def __init__(self, name: str = "crossentropy"):
-        super().__init__(name=name)
+    def __init__(self, name: str = "crossentropy", **options: Any):
+        super().__init__(name, **options)
 
     def label_shape(self, shape: Shape) -> Shape:
         return tuple(shape[:-1])
@@ -187,14 +276,34 @@ class Crossentropy(WeightedMean):
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         shape = ops.shape(outputs)
         labels, classes = _shaped(labels, self.label_shape(shape)), shape[-1]
-        known = ops.where(_is_class(labels, classes), labels, 0)
-        rows = ops.reshape(outputs, (-1, classes))
-        values = crossentropy(rows, ops.reshape(ops.cast(known, "int32"), (-1,)))
-        values = ops.reshape(values, self.label_shape(shape))
+        known = ops.cast(ops.where(_is_class(labels, classes), labels, 0), "int32")
+        changed = any(getattr(self, name) for name in self.options)
+        values = (self._changed if changed else self._plain)(outputs, known)
         return _nan_unless(self.valid(labels, classes), values)
 
+    def _plain(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        rows = ops.reshape(outputs, (-1, ops.shape(outputs)[-1]))
+        values = crossentropy(rows, ops.reshape(labels, (-1,)))
+        return ops.reshape(values, ops.shape(labels))
+
+    def _changed(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Returns what `counts`, which weighs by class, is multiplied by."""
+        terms = self.focused(-ops.log_softmax(outputs, axis=-1))  # (..., classes)
+        if self.class_weight is not None:
+            table = self.weights_of(outputs.shape[-1])
+            terms = terms * table / ops.take(table, labels)[..., None]
+        own = ops.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
+        share = self.label_smoothing
+        return (1.0 - share) * own + share * ops.mean(terms, axis=-1)
+
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
-        return ops.cast(_shaped(labels, self.label_shape(shape)) != IGNORED, "float32")
+        labels = _shaped(labels, self.label_shape(shape))
+        counted = ops.cast(labels != IGNORED, "float32")
+        if self.class_weight is None:
+            return counted
+        table = self.weights_of(shape[-1])
+        known = ops.where(_is_class(labels, len(self.class_weight)), labels, 0)
+        return counted * ops.take(table, ops.cast(known, "int32"))
 
     def valid(self, labels: Tensor, classes: Any) -> Tensor:
         return _is_class(labels, classes) | (labels == IGNORED)
@@ -209,8 +318,8 @@ class NextTokenCrossentropy(Crossentropy):
     Source: `ForCausalLMLoss` in Hugging Face's `loss_utils.py`.
     """
 
-    def __init__(self, name: str = "next_token_crossentropy"):
-        super().__init__(name=name)
+    def __init__(self, name: str = "next_token_crossentropy", **options: Any):
+        super().__init__(name, **options)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         return super().each(_next_tokens(labels), _predicting(outputs))
@@ -240,41 +349,60 @@ class SquaredError(WeightedMean):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class BinaryCrossentropy(WeightedMean):
+class BinaryCrossentropy(ClassLoss):
     """Cross-entropy of labels that are each on or off; both `(batch, labels)`.
 
     Labels are 0, 1, or a probability between; -100 is ignored.
+
+    Args:
+        name, **options: see `ClassLoss`. The classes of a label are on and off; a
+            number of `class_weight` is for a column.
     """
 
     takes = "from 0 to 1, or -100 to ignore one"
 
-    def __init__(self, name: str = "binary_crossentropy"):
-        super().__init__(name=name)
+    def __init__(self, name: str = "binary_crossentropy", **options: Any):
+        super().__init__(name, **options)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         labels = ops.cast(_shaped(labels, ops.shape(outputs)), "float32")
         known = ops.where(labels == IGNORED, 0.0, labels)
-        # max(x, 0) - x z + log(1 + exp(-|x|)): no overflow for any logit.
-        values = ops.relu(outputs) - outputs * known
-        values = values + ops.softplus(-ops.abs(outputs))
+        share = self.label_smoothing
+        values = self._values(outputs, known * (1.0 - share) + share / 2)
         return _nan_unless(self.valid(labels, None), values)
 
+    def _values(self, outputs: Tensor, on: Tensor) -> Tensor:
+        if self.focal_gamma:
+            missed = ops.sigmoid(outputs) * (1 - on) + ops.sigmoid(-outputs) * on
+            factor = ops.maximum(missed, 1e-7) ** self.focal_gamma
+        else:
+            factor = 1.0
+        # max(x, 0) - x z + log(1 + exp(-|x|)): no overflow for any logit.
+        values = ops.relu(outputs) - outputs * on
+        return (values + ops.softplus(-ops.abs(outputs))) * factor
+
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
-        return ops.cast(_shaped(labels, shape) != IGNORED, "float32")
+        counted = ops.cast(_shaped(labels, shape) != IGNORED, "float32")
+        if self.class_weight is None:
+            return counted
+        return counted * self.weights_of(shape[-1])
 
     def valid(self, labels: Tensor, classes: Any) -> Tensor:
         return ((labels >= 0) & (labels <= 1)) | (labels == IGNORED)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class ClassificationLoss(WeightedMean):
+class ClassificationLoss(ClassLoss):
     """Cross-entropy, or binary cross-entropy for labels as wide as the logits.
 
     This is how Hugging Face derives `problem_type` when the config is silent.
+
+    Args:
+        name, **options: see `ClassLoss`.
     """
 
-    def __init__(self, name: str = "classification_loss"):
-        super().__init__(name=name)
+    def __init__(self, name: str = "classification_loss", **options: Any):
+        super().__init__(name, **options)
 
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         return self.kind(labels, outputs.shape).each(labels, outputs)
@@ -283,7 +411,8 @@ class ClassificationLoss(WeightedMean):
         return self.kind(labels, shape).counts(labels, shape)
 
     def kind(self, labels: Tensor, shape: Shape) -> WeightedMean:
-        return (BinaryCrossentropy if _as_wide(labels, shape) else Crossentropy)()
+        kind = BinaryCrossentropy if _as_wide(labels, shape) else Crossentropy
+        return kind(**{name: getattr(self, name) for name in self.options})
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -359,6 +488,23 @@ class Objective(NamedTuple):
     @property
     def new_loss(self) -> keras.losses.Loss:
         return self.loss()
+
+    def loss_with(self, **options: Any) -> keras.losses.Loss:
+        """Returns the loss with options of `ClassLoss`.
+
+        Raises:
+            ConfigError: this loss has no such option.
+        """
+        known = set(getattr(self.loss, "options", ()))
+        if not self.axes.endswith("classes"):
+            known -= {"class_weight"}
+        if unknown := sorted(options.keys() - known):
+            raise ConfigError(
+                f"Expected {' or '.join(sorted(known)) or 'no option'} for "
+                f"{self.loss.__name__} of {self.axes!r}. Received: "
+                f"{', '.join(unknown)}. Leave it out."
+            )
+        return self.loss(**options)
 
     @property
     def new_metrics(self) -> list[keras.metrics.Metric]:

@@ -1,13 +1,36 @@
-"""Runs test files again on another backend, in a process of their own."""
+"""Gradients on any backend, and test files run again on another one."""
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
+import keras
+import numpy as np
 import pytest
 
 from tests.paths import ROOT
+
+
+def gradient_of(function: Callable, x: np.ndarray) -> np.ndarray:
+    """Returns the gradient of a scalar function of an array, on any backend."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(function)(x))
+    value = keras.ops.convert_to_tensor(x)
+    if backend == "torch":
+        value = value.clone().requires_grad_()
+        function(value).backward()
+        return value.grad.cpu().numpy()
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        result = function(value)
+    return tape.gradient(result, value).numpy()
 
 
 def passed(backend: str, *arguments: str) -> int:

@@ -15,6 +15,7 @@ from keras_bert.models import PreTrainedModel
 from keras_bert.optimizers import scale_float16
 from keras_bert.training.distribution import distribution
 from keras_bert.training.plan import Plan
+from keras_bert.training.step import BatchLoss
 
 # Fitted to the memory of processes that train on TensorFlow and two CPU cores, from
 # tiny to base, 2 to 256 rows of 128 or 512 tokens, with and without microbatches.
@@ -181,7 +182,8 @@ def measured_step_seconds(
     model.encoder.activation_checkpointing = plan.activation_checkpointing
     once = replace(plan, gradient_accumulation_steps=1)
     optimizer = scale_float16(once.optimizer_for(model.config), model.dtype_policy)
-    steps = devices.steps(model, optimizer, 1)
+    batch_loss = BatchLoss(model, **plan.loss_options)
+    steps = devices.steps(model, optimizer, batch_loss, 1)
     replicas = devices.replicas
     most = batch_size // plan.gradient_accumulation_steps // replicas
     rows = replicas * max(1, min(PROBE_ROWS, most))

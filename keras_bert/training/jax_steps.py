@@ -47,17 +47,24 @@ class JaxSteps:
         mesh: the devices, with the axes "data" and "model".
         model: the model; its weights get the trained values in `finish`.
         optimizer: not built yet.
+        batch_loss: the loss and the sums of metrics.
         microbatches: number of microbatches per step.
 
     Attributes:
-        batch_loss: the loss and the sums of metrics.
         devices: number of distinct devices that compute a step together.
         writes: whether this process writes the run's files.
     """
 
-    def __init__(self, mesh: Any, model: Any, optimizer: Any, microbatches: int):
+    def __init__(
+        self,
+        mesh: Any,
+        model: Any,
+        optimizer: Any,
+        batch_loss: BatchLoss,
+        microbatches: int,
+    ) -> None:
         self.mesh, self.model, self.optimizer = mesh, model, optimizer
-        self.batch_loss, self.microbatches = BatchLoss(model), microbatches
+        self.batch_loss, self.microbatches = batch_loss, microbatches
         optimizer.build(model.trainable_variables)
         self.variables = State(
             model.trainable_variables,

@@ -154,7 +154,10 @@ class Run:
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
-            self.model, self.optimizer, plan.gradient_accumulation_steps
+            self.model,
+            self.optimizer,
+            BatchLoss(self.model, **plan.loss_options),
+            plan.gradient_accumulation_steps,
         )
 
     def _set_up(self) -> None:
@@ -389,8 +392,8 @@ def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
         heldout: data to evaluate on, or None.
 
     Raises:
-        ConfigError: the plan freezes more layers than there are, or has patience and
-            there is nothing to evaluate on.
+        ConfigError: the plan freezes more layers than there are, has options that the
+            loss does not have, or has patience and there is nothing to evaluate on.
         UnknownNameError: the plan monitors a metric that evaluations do not have.
     """
     config = model.config
@@ -400,7 +403,7 @@ def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
             "Expected held-out data with patience, which counts evaluations. "
             f"Received: none, with patience={plan.patience}."
         )
-    batch_loss = BatchLoss(model)
+    batch_loss = BatchLoss(model, **plan.loss_options)
     names = [log_name(output, "loss") for output in batch_loss.losses]
     names += [log_name(output, "accuracy") for output in batch_loss.accuracies]
     choose("monitor", plan.monitor, sorted({"loss", *names}))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from keras_bert.atomic_files import new_file
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
+from keras_bert.losses import ClassLoss, check_loss_options
 from keras_bert.optimizers import (
     OPTIMIZERS,
     SCHEDULES,
@@ -70,6 +71,8 @@ class Plan:
             the embeddings. None: none, or all if `unfreeze_every` is given.
         unfreeze_every: steps after which another layer thaws, topmost first; None:
             frozen layers stay frozen.
+        label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
+        class_weight: a number for each class, in their order; None weighs all alike.
         distribution: a name of `keras_bert.training.distribution`.
         model_shards: number of devices that share one copy of the weights, for
             `distribution="model_parallel"`.
@@ -109,6 +112,9 @@ class Plan:
     activation_checkpointing: bool = False
     freeze_layers: int | None = None
     unfreeze_every: int | None = None
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    class_weight: Sequence[float] | None = None
     distribution: str = "one"
     model_shards: int = 1
     log_every: int = 10
@@ -129,6 +135,7 @@ class Plan:
             self._require(name, "above 0", lambda x: x > 0 and math.isfinite(x))
         for name in _AT_MOST_ONE:
             self._require(name, "of 1 or less", lambda x: x <= 1)
+        check_loss_options(self.label_smoothing, self.focal_gamma, self.class_weight)
         self._refuse_contradictions()
 
     def _refuse_contradictions(self) -> None:
@@ -155,6 +162,12 @@ class Plan:
         value = getattr(self, name)
         if value is not None and not holds(value):
             raise ConfigError(f"Expected {name} {words}. Received: {value}.")
+
+    @property
+    def loss_options(self) -> dict[str, Any]:
+        """The options of the loss that are not the defaults."""
+        options = {name: getattr(self, name) for name in ClassLoss.options}
+        return {name: value for name, value in options.items() if value}
 
     def learning_rate_schedule(self) -> WarmupSchedule:
         """Returns the learning rate as a function of completed steps."""

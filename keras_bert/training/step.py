@@ -42,13 +42,17 @@ class BatchLoss:
 
     Args:
         model: the model; losses and their weights are those of its head.
+        **options: of its losses, see `keras_bert.losses.ClassLoss`.
+
+    Raises:
+        ConfigError: a loss has no such option.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, **options: Any):
         self.model = model
         objectives = model.objectives(model.config)
         self.losses: dict[str, WeightedMean] = {
-            output: objective.new_loss for output, objective in objectives.items()
+            output: x.loss_with(**options) for output, x in objectives.items()
         }
         weights = {output: x.loss_weight for output, x in objectives.items()}
         self.loss_weights = {k: x for k, x in weights.items() if x is not None}

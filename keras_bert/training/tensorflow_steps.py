@@ -24,19 +24,24 @@ class TensorFlowSteps:
         strategy: the devices.
         model: made in the strategy's scope.
         optimizer: not built yet.
+        batch_loss: the loss and the sums of metrics.
         microbatches: number of microbatches per step.
 
     Attributes:
-        batch_loss: the loss and the sums of metrics.
         devices: number of distinct devices that compute a step together.
         writes: whether this process writes the run's files.
     """
 
     def __init__(
-        self, strategy: Any, model: Any, optimizer: Any, microbatches: int
+        self,
+        strategy: Any,
+        model: Any,
+        optimizer: Any,
+        batch_loss: BatchLoss,
+        microbatches: int,
     ) -> None:
         self.strategy, self.model, self.optimizer = strategy, model, optimizer
-        self.batch_loss, self.microbatches = BatchLoss(model), microbatches
+        self.batch_loss, self.microbatches = batch_loss, microbatches
         with strategy.scope():
             optimizer.build(model.trainable_variables)
         self.replicas = strategy.num_replicas_in_sync

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_bert.errors import ConfigError, InputError
 from keras_bert.losses import (
     Accuracy,
     BinaryCrossentropy,
@@ -16,6 +17,7 @@ from keras_bert.losses import (
 )
 from keras_bert.models import MODELS
 from keras_bert.training.step import BatchLoss, averages, by_output
+from tests.backends import gradient_of
 from tests.cases import CASES, CONFIG
 
 RNG = np.random.default_rng(7)
@@ -110,6 +112,167 @@ def test_next_token_is_predicted_by_the_position_before():
     weights = np.repeat(WEIGHTS[:, 2:3], 12, 1)
     expected = _crossentropy(LABELS[:, 1:], LOGITS[:, :-1], weights)
     assert by_example == pytest.approx(expected, 1e-6)
+
+
+# === Options ===
+
+# Values and gradients of PyTorch: `CrossEntropyLoss(weight, label_smoothing)`,
+# `BCEWithLogitsLoss(weight)` times 3 / sum(weight), `sigmoid_focal_loss(gamma=2,
+# alpha=-1)` of torchvision, and (1 - p)² of the right class times its cross-entropy.
+FEW = np.array(
+    [
+        [0.07, 2.72, 2.45],
+        [-1.02, -0.6, -1.05],
+        [1.14, -0.11, 1.49],
+        [-3.69, 3.13, -0.19],
+    ],
+    "float32",
+)
+ONE, ON = (
+    np.array([2, 0, -100, 1]),
+    np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 0]]),
+)
+BY_CLASS = [0.5, 2.0, 1.25]
+OF_TORCH = {
+    "weights": (
+        Crossentropy(class_weight=BY_CLASS),
+        0.478420287,
+        [
+            [0.012841, 0.181749, -0.19459],
+            [-0.095155, 0.058106, 0.03705],
+            [0.0, 0.0, 0.0],
+            [0.000561, -0.019151, 0.018589],
+        ],
+    ),
+    "smoothing": (
+        Crossentropy(label_smoothing=0.2),
+        0.98478055,
+        [
+            [-0.009381, 0.159527, -0.150145],
+            [-0.193444, 0.123042, 0.070402],
+            [0.0, 0.0, 0.0],
+            [-0.021871, 0.032475, -0.010604],
+        ],
+    ),
+    "weights and smoothing": (
+        Crossentropy(class_weight=BY_CLASS, label_smoothing=0.2),
+        0.658670187,
+        [
+            [0.003952, 0.146194, -0.150145],
+            [-0.065924, 0.039982, 0.025942],
+            [0.0, 0.0, 0.0],
+            [-0.00837, 0.013397, -0.005027],
+        ],
+    ),
+    "focal": (
+        Crossentropy(focal_gamma=2.0),
+        0.311899841,
+        [
+            [0.009846, 0.139355, -0.1492],
+            [-0.242748, 0.148231, 0.094516],
+            [0.0, 0.0, 0.0],
+            [0.000001, -0.000046, 0.000044],
+        ],
+    ),
+    "focal of each label": (
+        BinaryCrossentropy(focal_gamma=2.0),
+        0.467601031,
+        [
+            [0.027243, -0.000058, -0.000122],
+            [-0.06477, 0.009619, 0.003941],
+            [0.069112, 0.021348, -0.001454],
+            [-0.091747, -0.000018, 0.018992],
+        ],
+    ),
+    "weights of each label": (
+        BinaryCrossentropy(class_weight=BY_CLASS),
+        0.496519595,
+        [
+            [0.01725, -0.00824, -0.00662],
+            [-0.024499, 0.047246, 0.021602],
+            [0.025256, 0.063004, -0.015327],
+            [-0.032521, -0.005585, 0.03772],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_options_have_the_values_and_gradients_of_torch(name):
+    loss, value, gradient = OF_TORCH[name]
+    labels = ON if isinstance(loss, BinaryCrossentropy) else ONE
+    assert _value(loss, labels, FEW) == pytest.approx(value, 1e-5)
+    found = gradient_of(lambda logits: loss(labels, logits), FEW)
+    np.testing.assert_allclose(found, gradient, atol=2e-6)
+    # A classifier that learns by labels has the same options.
+    options = {key: getattr(loss, key) for key in loss.options}
+    again = keras.losses.deserialize(
+        keras.losses.serialize(ClassificationLoss(**options))
+    )
+    assert _value(again, labels, FEW) == _value(loss, labels, FEW)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 5.0])
+def test_focal_gradients_are_finite_where_the_model_is_certain(gamma):
+    certain = np.array([[900.0, 0, 0], [0.0, 900, 0]], "float32")
+    for loss, labels in (
+        (Crossentropy(focal_gamma=gamma), np.array([0, 0])),
+        (BinaryCrossentropy(focal_gamma=gamma), np.array([[1, 0, 0], [1, 0, 0]])),
+    ):
+        found = gradient_of(lambda x, f=loss, y=labels: f(y, x), certain)
+        assert np.isfinite(found).all() and np.abs(found[1]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"label_smoothing": 1.0}, r"label_smoothing in \[0, 1\)"),
+        ({"focal_gamma": -1}, "focal_gamma of 0 or more"),
+        ({"class_weight": [1.0, 0.0]}, "class_weight above 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, words):
+    with pytest.raises(ConfigError, match=words):
+        Crossentropy(**options)
+
+
+def test_each_class_has_a_weight():
+    with pytest.raises(InputError, match=r"each of 3 classes. Received: 2 weights"):
+        Crossentropy(class_weight=[1.0, 2.0])(ONE, FEW)
+
+
+@pytest.mark.parametrize("head", ["SequenceClassification", "TokenClassification"])
+def test_weights_by_class_divide_by_their_sum_on_any_number_of_parts(head):
+    """The shares of parts, with the totals of the whole, are that of the whole."""
+    name = f"BertFor{head}"
+    model, (features, labels, weights) = MODELS[name](STILL, seed=1), _batch(name)
+    options = dict(class_weight=[1.0, 5, 0.3, 2, 7], label_smoothing=0.1)
+    loss = BatchLoss(model, **options)
+    whole = features, labels, weights
+    parts = [
+        ({k: v[at] for k, v in features.items()}, labels[at], weights[at])
+        for at in (slice(0, 1), slice(1, None))
+    ]
+    totals = loss.totals(whole)
+    shares = [float(loss(part, training=False, totals=totals)[0]) for part in parts]
+    model.compile(loss=Crossentropy(**options), run_eagerly=True)
+    expected = model.evaluate(features, labels, sample_weight=weights, verbose=0)
+    assert sum(shares) == pytest.approx(float(loss(whole, training=False)[0]), 1e-5)
+    assert sum(shares) == pytest.approx(expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "head, changes, options, words",
+    [
+        ("SequenceClassification", {"num_labels": 1}, {"focal_gamma": 2}, "no option"),
+        ("MultipleChoice", {}, {"class_weight": [1, 2]}, "Received: class_weight"),
+        ("QuestionAnswering", {}, {"class_weight": [1, 2]}, "batch seq"),
+    ],
+)
+def test_options_that_a_head_does_not_have_are_refused(head, changes, options, words):
+    model = MODELS[f"BertFor{head}"](STILL.replace(num_hidden_layers=1, **changes))
+    with pytest.raises(ConfigError, match=words):
+        BatchLoss(model, **options)
 
 
 # === Other problems ===

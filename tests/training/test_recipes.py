@@ -124,6 +124,36 @@ def test_a_task_makes_a_plan():
     assert FINE_TUNING["rte"].plan(21).unfreeze_every is None
 
 
+def test_a_task_weighs_classes():
+    counts = {"neg": 30, "pos": 10}
+    balanced = override(FINE_TUNING["rte"], {"class_weight": "balanced"})
+    assert balanced.plan(40, counts).class_weight == [pytest.approx(2 / 3), 2.0]
+    named = override(FINE_TUNING["rte"], {"class_weight": {"pos": 2.5}})
+    assert named.plan(40, counts).class_weight == [1.0, 2.5]
+    assert FINE_TUNING["rte"].plan(40, counts).class_weight is None
+
+
+@pytest.mark.parametrize(
+    "changes, counts, words",
+    [
+        ({"class_weight.pso": 2}, {"neg": 3, "pos": 1}, r"of neg, pos. .*\['pso'\]"),
+        ({"class_weight": "balanced"}, {"neg": 3, "pos": 0}, r"every class.*\['pos'\]"),
+        ({"class_weight": "balanced"}, {}, "classes to balance"),
+        ({"class_weight.pos": "two"}, {"neg": 3, "pos": 1}, "numbers .*'two'"),
+        (
+            {"class_weight.pos": 2, "balance_classes": True},
+            {"neg": 3, "pos": 1},
+            "without balance_classes",
+        ),
+        ({"class_weight.pos": 0}, {"neg": 3, "pos": 1}, "class_weight above 0"),
+        ({"label_smoothing": 1.5}, {}, "label_smoothing in"),
+    ],
+)
+def test_weights_that_no_class_can_have_are_refused(changes, counts, words):
+    with pytest.raises(ConfigError, match=words):
+        override(FINE_TUNING["rte"], changes).plan(40, counts)
+
+
 # === Overriding ===
 
 TINY = PRETRAINING["bert-tiny"]

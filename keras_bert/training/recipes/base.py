@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from keras_bert.errors import ConfigError, choose
@@ -166,6 +167,9 @@ class FineTuning(Optimization):
         gradual_unfreezing: thaw one of the frozen layers every epoch; all of them are
             frozen at first unless `freeze_layers` is given.
         regression: the labels are numbers.
+        label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
+        class_weight: weights of classes by name; 1 where not named.
+        balance_classes: weigh every class by `examples / (classes * its examples)`.
         batch_sizes: values of the grid.
         learning_rates: values of the grid.
         epoch_counts: values of the grid.
@@ -188,16 +192,27 @@ class FineTuning(Optimization):
     gradient_accumulation_steps: int = 1
     gradual_unfreezing: bool = False
     regression: bool = False
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    class_weight: Mapping[str, float] = field(default_factory=dict)
+    balance_classes: bool = False
     batch_sizes: tuple[int, ...] = (16, 32)
     learning_rates: tuple[float, ...] = (5e-5, 3e-5, 2e-5)
     epoch_counts: tuple[float, ...] = (2, 3, 4)
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def plan(self, examples: int, **runtime_options: Any) -> Plan:
+    def plan(
+        self,
+        examples: int,
+        classes: Mapping[str, int] | None = None,
+        **runtime_options: Any,
+    ) -> Plan:
         """Returns the plan for a number of examples.
 
         Args:
             examples: number of training examples.
+            classes: number of training examples, or tags, of each class, in the order
+                of the model's labels; for the weights of classes.
             **runtime_options: further arguments of `Plan`.
 
         Raises:
@@ -216,9 +231,50 @@ class FineTuning(Optimization):
             warmup_steps=round(steps * self.warmup),
             gradient_accumulation_steps=self.gradient_accumulation_steps,
             unfreeze_every=epoch if self.gradual_unfreezing else None,
+            label_smoothing=self.label_smoothing,
+            focal_gamma=self.focal_gamma,
+            class_weight=self.weights_of(classes or {}),
             **self.plan_arguments(),
             **runtime_options,
         )
+
+    def weights_of(self, classes: Mapping[str, int]) -> list[float] | None:
+        """Returns the weight of each class, or None if all weigh alike.
+
+        Args:
+            classes: number of training examples of each class, in order.
+
+        Raises:
+            ConfigError: a class is not known, has no examples to balance, or both ways
+                to weigh classes are asked for.
+
+        Example:
+            >>> task = FineTuning(balance_classes=True)
+            >>> task.weights_of({"neg": 30, "pos": 10})
+            [0.6666666666666666, 2.0]
+
+        Source: King & Zeng 2001, as `class_weight="balanced"` of scikit-learn.
+        """
+        if not (self.class_weight or self.balance_classes):
+            return None
+        unknown = [name for name in self.class_weight if name not in classes]
+        rare = [name for name, count in classes.items() if not count]
+        odd = {k: x for k, x in self.class_weight.items() if not isinstance(x, Real)}
+        wrong = {
+            "numbers as class_weight": odd,
+            "class_weight without balance_classes": self.balance_classes
+            and self.class_weight,
+            f"class_weight of {', '.join(classes) or 'classes'}": unknown,
+            "an example of every class to balance": self.balance_classes and rare,
+            "classes to balance": not classes,
+        }
+        for expected, received in wrong.items():
+            if received:
+                raise ConfigError(f"Expected {expected}. Received: {received}.")
+        if self.class_weight:
+            return [float(self.class_weight.get(name, 1.0)) for name in classes]
+        total = sum(classes.values()) / len(classes)
+        return [total / count for count in classes.values()]
 
     def grid(self) -> Iterator[dict[str, float]]:
         """Yields every combination of the grid."""

@@ -19,6 +19,8 @@ _PHASE_SETTINGS, _RECIPE_SETTINGS, _TASK_SETTINGS = (
     tuple(f.name for f in fields(kind) if f.name not in _NOT_SETTINGS)
     for kind in (Phase, Recipe, FineTuning)
 )
+# What scikit-learn and others call settings.
+_ALIASES = {("class_weight", "balanced"): ("balance_classes", True)}
 # Names in the `recipe.json` of runs that earlier versions began.
 _RENAMED = {"goes_on": "from_checkpoint"}
 # A phase that continues the schedule of another has neither.
@@ -52,6 +54,8 @@ def override(recipe: R, changes: Mapping[str, Any]) -> R:
     """
     change = _changed if isinstance(recipe, Recipe) else _changed_task
     for name, value in _flat(changes):
+        if isinstance(value, str):
+            name, value = _ALIASES.get((name, value), (name, value))
         recipe = change(recipe, _RENAMED.get(name, name), value)
     return recipe
 
