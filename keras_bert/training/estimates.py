@@ -183,7 +183,7 @@ def measured_step_seconds(
     once = replace(plan, gradient_accumulation_steps=1)
     optimizer = scale_float16(once.optimizer_for(model.config), model.dtype_policy)
     batch_loss = BatchLoss(model, **plan.loss_options)
-    steps = devices.steps(model, optimizer, batch_loss, 1)
+    steps = devices.steps(batch_loss, optimizer, 1)
     replicas = devices.replicas
     most = batch_size // plan.gradient_accumulation_steps // replicas
     rows = replicas * max(1, min(PROBE_ROWS, most))

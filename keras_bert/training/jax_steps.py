@@ -45,9 +45,8 @@ class JaxSteps:
 
     Args:
         mesh: the devices, with the axes "data" and "model".
-        model: the model; its weights get the trained values in `finish`.
+        batch_loss: of a model, whose weights get the trained values in `finish`.
         optimizer: not built yet.
-        batch_loss: the loss and the sums of metrics.
         microbatches: number of microbatches per step.
 
     Attributes:
@@ -56,14 +55,10 @@ class JaxSteps:
     """
 
     def __init__(
-        self,
-        mesh: Any,
-        model: Any,
-        optimizer: Any,
-        batch_loss: BatchLoss,
-        microbatches: int,
+        self, mesh: Any, batch_loss: BatchLoss, optimizer: Any, microbatches: int
     ) -> None:
-        self.mesh, self.model, self.optimizer = mesh, model, optimizer
+        self.mesh, self.optimizer = mesh, optimizer
+        self.model = model = batch_loss.model
         self.batch_loss, self.microbatches = batch_loss, microbatches
         optimizer.build(model.trainable_variables)
         self.variables = State(

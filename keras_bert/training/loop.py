@@ -154,9 +154,8 @@ class Run:
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
-            self.model,
-            self.optimizer,
             BatchLoss(self.model, **plan.loss_options),
+            self.optimizer,
             plan.gradient_accumulation_steps,
         )
 

@@ -22,9 +22,8 @@ class TensorFlowSteps:
 
     Args:
         strategy: the devices.
-        model: made in the strategy's scope.
+        batch_loss: of a model made in the strategy's scope.
         optimizer: not built yet.
-        batch_loss: the loss and the sums of metrics.
         microbatches: number of microbatches per step.
 
     Attributes:
@@ -33,14 +32,10 @@ class TensorFlowSteps:
     """
 
     def __init__(
-        self,
-        strategy: Any,
-        model: Any,
-        optimizer: Any,
-        batch_loss: BatchLoss,
-        microbatches: int,
+        self, strategy: Any, batch_loss: BatchLoss, optimizer: Any, microbatches: int
     ) -> None:
-        self.strategy, self.model, self.optimizer = strategy, model, optimizer
+        self.strategy, self.optimizer = strategy, optimizer
+        self.model = model = batch_loss.model
         self.batch_loss, self.microbatches = batch_loss, microbatches
         with strategy.scope():
             optimizer.build(model.trainable_variables)

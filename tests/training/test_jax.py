@@ -43,6 +43,7 @@ from keras_bert.training import loop  # noqa: E402
 from keras_bert.training.distribution import distribution  # noqa: E402
 from keras_bert.training.loop import Plan, Run, TrainingStopped  # noqa: E402
 from keras_bert.training.sharding import partitions  # noqa: E402
+from keras_bert.training.step import BatchLoss  # noqa: E402
 from tests.cases import CONFIG  # noqa: E402
 
 STEPS, ROWS, PEAK = 20, 16, 1e-3
@@ -197,7 +198,7 @@ def test_partitions_follow_the_axes():
 @on_jax
 def test_a_shard_holds_its_part_of_a_weight_and_of_its_slots(tmp_path):
     steps = distribution("model_parallel", 4).steps(
-        BertForPreTraining(STILL), Plan(steps=1).optimizer_for(STILL), 1
+        BatchLoss(BertForPreTraining(STILL)), Plan(steps=1).optimizer_for(STILL), 1
     )
     found = {
         v.name: value.addressable_shards[0].data.shape
@@ -213,7 +214,7 @@ def test_a_shard_holds_its_part_of_a_weight_and_of_its_slots(tmp_path):
 @on_jax
 def test_the_step_lowers_for_a_tpu():
     steps = distribution("model_parallel", 4).steps(
-        BertForPreTraining(TINY), Plan(steps=1).optimizer_for(TINY), 1
+        BatchLoss(BertForPreTraining(TINY)), Plan(steps=1).optimizer_for(TINY), 1
     )
     exported = steps.lower(Rows()(1))
     assert exported.platforms == ("tpu",) and exported.nr_devices == 8

@@ -13,6 +13,7 @@ from keras_bert.losses import Crossentropy
 from keras_bert.models import BertForPreTraining
 from keras_bert.optimizers import AdamW
 from keras_bert.training.distribution import distribution
+from keras_bert.training.step import BatchLoss
 from tests.cases import CONFIG
 
 ROWS, OVERFLOWS = 8, 2.0**40
@@ -48,7 +49,7 @@ def _made(policy: str, parts: int = 1):
     model = BertForPreTraining(STILL, dtype=policy, seed=1)
     scale = 2.0**10 if policy == "mixed_float16" else None
     optimizer = AdamW(1e-3, initial_scale=scale)
-    steps = distribution("one").steps(model, optimizer, parts)
+    steps = distribution("one").steps(BatchLoss(model), optimizer, parts)
     return steps, steps.state()
 
 

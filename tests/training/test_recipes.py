@@ -404,6 +404,7 @@ from keras_bert.training import estimates
 from keras_bert.training.distribution import distribution
 from keras_bert.optimizers import scale_float16
 from keras_bert.training.plan import Plan
+from keras_bert.training.step import BatchLoss
 import tensorflow as tf
 
 size, dtype = sys.argv[1], sys.argv[6]
@@ -414,7 +415,7 @@ config = BertConfig.preset(size)
 model = BertForPreTraining(config, seed=0, dtype=dtype)
 model.encoder.activation_checkpointing = bool(twice)
 optimizer = scale_float16(Plan(steps=9).optimizer_for(config), model.dtype_policy)
-steps = distribution("one").steps(model, optimizer, parts)
+steps = distribution("one").steps(BatchLoss(model), optimizer, parts)
 features = {
     "input_ids": np.full((rows, seq), 7, "int32"),
     "masked_lm_positions": np.full((rows, predictions), 5, "int32"),
