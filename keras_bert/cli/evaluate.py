@@ -4,7 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-from keras_bert.cli.labels import LISTS, check_lists, label_names
 from keras_bert.cli.models import (
     add_dtype_argument,
     add_model_arguments,
@@ -12,14 +11,18 @@ from keras_bert.cli.models import (
     load_tokenizer,
 )
 from keras_bert.cli.parsing import positive
-from keras_bert.cli.tables import add_table_arguments, examples_of, table_of
+from keras_bert.cli.tables import add_table_arguments, check_outputs, reading_of
+from keras_bert.errors import InputError, choose
+from keras_bert.tasks import TASKS, Task
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model_arguments(parser)
     add_dtype_argument(parser)
-    parser.set_defaults(head="sequence_classification")
+    parser.add_argument(
+        "--task", metavar="NAME", help=f"{', '.join(TASKS)}; by default the model's"
+    )
     parser.add_argument(
         "--data", required=True, metavar="FILE", help="a table, or - for standard input"
     )
@@ -30,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="accuracy, f1, f1_macro, f1_micro, matthews_correlation, pearson, "
         "spearman, mean_squared_error; by default those usual for the labels",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the scores in one line"
     )
     parser.add_argument(
         "--output", metavar="FILE", help="write the scores to a .json file"
@@ -45,38 +51,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Predicts every example, prints the scores and writes the outputs."""
-    from keras_bert import tasks
     from keras_bert.atomic_files import refuse_existing
 
     outputs = [args.output, args.predictions]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
-    table = table_of(args, args.data)
-    rows = list(examples_of(args, table))
-    examples = tasks.filled(rows, table.name)
-    model = load_model(args)
-    names = label_names(model.config, args.labels)
-    several = model.config.problem_type == LISTS
-    check_lists(examples, several, table.name)
-    features, labels = tasks.encode(
-        examples,
-        load_tokenizer(args, model.config),
-        args.max_length,
-        names,
-        source=table.name,
-    )
-    logits = model.predict(features, batch_size=args.batch_size, verbose=0)
-    scores = tasks.score(labels, logits, args.metrics)
-    scores = {"examples": len(examples), **scores}
+    check_outputs(args, args.data)
+    task = _task(args)
+    rows = task.rows(args.data, **reading_of(args))
+    items = task.filled(rows, args.data)
+    task.check_items(items, args.data)
+    found = task.outputs(items, batch_size=args.batch_size)
+    scores = {"examples": len(items), **task.score(items, found, args.metrics)}
     if args.predictions:
-        tasks.write_predictions(
-            args.predictions,
-            rows,
-            logits,
-            names,
-            multi_label=several,
-            overwrite=args.overwrite,
-        )
+        task.write_predictions(args.predictions, rows, found, overwrite=args.overwrite)
     report(scores, args)
+
+
+def _task(args: argparse.Namespace) -> Task:
+    kind = TASKS[choose("task", args.task, TASKS)] if args.task else None
+    model = load_model(args, kind and kind.head)
+    kind = kind or next((task for task in TASKS.values() if task.fits(model)), None)
+    if kind is None:
+        raise InputError(
+            f"Expected a model trained for a task: {', '.join(TASKS)}. Received: "
+            f"{type(model).__name__}. Train it with keras-bert finetune, or choose its "
+            "head with --head."
+        )
+    tokenizer = load_tokenizer(args, model.config)
+    return kind(model, tokenizer, labels=args.labels, max_length=args.max_length)
 
 
 def report(scores: dict[str, float], args: argparse.Namespace) -> None:
@@ -84,7 +86,7 @@ def report(scores: dict[str, float], args: argparse.Namespace) -> None:
     # An undefined correlation is NaN, which JSON does not have.
     known = {name: None if v != v else v for name, v in scores.items()}
     text = json.dumps(known, indent=2)
-    print(text)
+    print(json.dumps(known) if args.json else text)
     if args.output:
         from keras_bert.atomic_files import new_file
 

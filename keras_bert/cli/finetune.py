@@ -1,19 +1,11 @@
-"""`keras-bert finetune`: a classifier or scorer of texts, from a labeled file."""
+"""`keras-bert finetune`: a model for a task, from labeled data."""
 
 import argparse
-from collections.abc import Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from keras_bert.cli.labels import (
-    LISTS,
-    are_lists,
-    check_lists,
-    counted,
-    labels_to_train,
-)
-from keras_bert.cli.models import class_of, load_tokenizer
+from keras_bert.cli.models import load_tokenizer
 from keras_bert.cli.parsing import FROM_RECIPE, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -24,23 +16,20 @@ from keras_bert.cli.recipes import (
 from keras_bert.cli.runs import (
     RECIPE_FLAGS,
     add_run_arguments,
-    check_microbatches,
-    check_vocabulary,
     draw,
     finish,
     remarks,
     runtime_options,
 )
-from keras_bert.cli.tables import add_table_arguments, examples_of, table_of
+from keras_bert.cli.tables import add_table_arguments, reading_of
 from keras_bert.errors import ConfigError, choose
-from keras_bert.tasks import Example, filled
+from keras_bert.tasks import TASKS, Task
 
 FLAGS = (
     *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
 )
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
-_HEAD = "sequence_classification"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--vocab",
         metavar="PATH",
         help="vocab.txt or tokenizer directory, if not in --model",
+    )
+    add(
+        "--task",
+        metavar="NAME",
+        help=f"{', '.join(TASKS)}; by default that of the recipe, or classification",
     )
     add("--train", required=True, metavar="FILE", help="a table of labeled texts")
     add("--dev", metavar="FILE", help="another to evaluate on")
@@ -88,117 +82,84 @@ def _listing() -> str:
     return listing(FINE_TUNING)
 
 
-def _task(args: argparse.Namespace) -> Any:
-    """Returns the recipe, or the command's own defaults, with all changes applied."""
+def _recipe(args: argparse.Namespace) -> tuple[type[Task], Any]:
+    """Returns the kind of task, and its settings with all changes applied."""
     from keras_bert.training.recipes import FINE_TUNING, FineTuning, override
 
     given = changes_of(args, FLAGS)
-    task = FineTuning(**DEFAULTS)
+    named = None
     if args.recipe:
-        task = FINE_TUNING[choose("recipe", args.recipe, FINE_TUNING)]
-    if task.head != _HEAD:
+        named = FINE_TUNING[choose("recipe", args.recipe, FINE_TUNING)]
+    kind = _kind(args, named)
+    start = named or FineTuning(**{**DEFAULTS, "head": kind.head, **kind.recipe})
+    recipe = reduce(override, given, start)
+    if recipe.regression and kind is TASKS["classification"]:
+        kind = TASKS["regression"]
+    return kind, recipe
+
+
+def _kind(args: argparse.Namespace, recipe: Any) -> type[Task]:
+    """Returns the task that was named, or the first one of the recipe's head."""
+    by_head = {task.head: task for task in reversed(TASKS.values())}
+    named = TASKS[choose("task", args.task, TASKS)] if args.task else None
+    kind = named or by_head.get(recipe.head if recipe else TASKS["classification"].head)
+    if kind is None or (recipe and kind.head != recipe.head):
+        heads = kind.head if kind else ", ".join(by_head)
         raise ConfigError(
-            f"Expected a recipe for {_HEAD}, the head this command trains. Received: "
-            f"{args.recipe!r}, for {task.head}. Train that with `model.fit` or "
-            "keras_bert.training.loop and the settings of the recipe."
+            f"Expected a recipe for {heads}. Received: {args.recipe!r}, for "
+            f"{recipe.head}."
         )
-    return reduce(override, given, task)
+    return kind
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves into the run's directory."""
-    from keras_bert import tasks
     from keras_bert.checkpoints import formats
-    from keras_bert.families.family import CLASSIFIERS
     from keras_bert.loading import local_path
-    from keras_bert.training.distribution import distribution
-    from keras_bert.training.loop import Run, check
     from keras_bert.training.recipes import settings
 
-    task = _task(args)
+    kind, recipe = _recipe(args)
     checkpoint = formats.read(local_path(args.model))
-    tokenizer = load_tokenizer(args, checkpoint.config)
-    head = class_of(checkpoint.config, _HEAD)
-    examples = _examples(args, args.train)
-    several = are_lists(examples)
-    check_lists(examples, several and not task.regression, args.train)
-    labels = None
-    if not task.regression:
-        part = next(name for name in head.parts_for() if name in CLASSIFIERS)
-        labels = labels_to_train(args, examples, checkpoint, part)
-
-    plan = task.plan(len(examples), **runtime_options(args))
-    devices = distribution(plan.distribution, plan.model_shards)
-    microbatches = task.gradient_accumulation_steps
-    check_microbatches(task.batch_size, microbatches, replicas=devices.replicas)
-    with devices.scope():
-        model = _model(args, head, checkpoint, labels, several)
-    check(plan, model, args.dev)
-    check_vocabulary(tokenizer, model)
-
-    def batches(path: str, examples: Sequence[Example], **options: Any) -> Any:
-        features, answers = tasks.encode(
-            examples, tokenizer, task.max_length, labels, source=path
-        )
-        model.check(features)
-        return tasks.dataset(features, answers, task.batch_size, **options)
-
-    train = batches(args.train, examples, shuffle_seed=args.seed, repeat=True)
-    dev = None
-    if args.dev:
-        held_out = _examples(args, args.dev)
-        check_lists(held_out, several, args.dev)
-        dev = batches(args.dev, held_out)
-    print(
-        f"{model.count_params():,} parameters, {len(examples):,} examples, "
-        f"{len(labels) if labels else 'no'} classes, {plan.steps:,} steps; "
-        f"{args.output}\n{_summary(task, plan, model)}"
-    )
-    if labels:
-        print(f"Examples of each class: {counted(examples, labels)}.")
-    if args.dry_run:
-        return
-    if args.recipe or args.config:
-        write_settings(Path(args.output), args.recipe, settings(task))
-    tuning = Run(model, plan, Path(args.output), train, dev)
-    tuning()
-    draw(tuning)
-    finish(tuning, tokenizer, args.output)
-
-
-def _summary(task: Any, plan: Any, model: Any) -> str:
-    source = f"\nSettings from {task.source}." if task.source else ""
-    return (
-        f"{task.epochs:g} epochs in batches of {task.batch_size}, at most "
-        f"{task.max_length} tokens; {plan.optimizer}, learning rate "
-        f"{plan.learning_rate:g}, {plan.warmup_steps:,} warm-up steps."
-        f"{remarks(plan, model)}{source}"
-    )
-
-
-def _examples(args: argparse.Namespace, path: str) -> list[Example]:
-    table = table_of(args, path)
-    return filled(examples_of(args, table), table.name)
-
-
-def _model(
-    args: argparse.Namespace,
-    head: Any,
-    checkpoint: Any,
-    labels: Sequence[str] | None,
-    several: bool,
-) -> Any:
-    from keras_bert.loading import load_pretrained
-
-    outputs = {"num_labels": 1, "problem_type": "regression"}
-    if labels is not None:
-        kind = LISTS if several else "single_label_classification"
-        outputs = {"id2label": dict(enumerate(labels)), "problem_type": kind}
-    return load_pretrained(
-        head,
+    task = kind(
         checkpoint,
+        load_tokenizer(args, checkpoint.config),
+        labels=args.labels,
+        max_length=recipe.max_length,
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
-        **outputs,
+    )
+    items = task.read(args.train, **reading_of(args))
+    dev = task.read(args.dev, **reading_of(args)) if args.dev else None
+    tuning = task.run_on(
+        items,
+        dev,
+        recipe,
+        args.output,
+        names=(args.train, args.dev),
+        **runtime_options(args),
+    )
+    facts = [f"{task.model.count_params():,} parameters", *task.describe(items)]
+    print(
+        f"{', '.join(facts)}, {tuning.plan.steps:,} steps; "
+        f"{args.output}\n{_summary(recipe, tuning.plan, task.model)}"
+    )
+    if counts := task.counts(items):
+        print(counts)
+    if args.dry_run:
+        return
+    if args.recipe or args.config:
+        write_settings(Path(args.output), args.recipe, settings(recipe))
+    tuning()
+    draw(tuning)
+    finish(tuning, task.tokenizer, args.output)
+
+
+def _summary(recipe: Any, plan: Any, model: Any) -> str:
+    source = f"\nSettings from {recipe.source}." if recipe.source else ""
+    return (
+        f"{recipe.epochs:g} epochs in batches of {recipe.batch_size}, at most "
+        f"{recipe.max_length} tokens; {plan.optimizer}, learning rate "
+        f"{plan.learning_rate:g}, {plan.warmup_steps:,} warm-up steps."
+        f"{remarks(plan, model)}{source}"
     )

@@ -18,8 +18,6 @@ from keras_bert.cli.run_checks import RunChecks, check_data_settings
 from keras_bert.cli.runs import (
     RECIPE_FLAGS,
     add_run_arguments,
-    check_microbatches,
-    check_vocabulary,
     draw,
     finish,
     runtime_options,
@@ -27,6 +25,7 @@ from keras_bert.cli.runs import (
 from keras_bert.errors import ConfigError, choose
 from keras_bert.pretraining.masking import UNITS
 from keras_bert.pretraining.settings import DataSettings
+from keras_bert.training.checks import check_microbatches, check_vocabulary
 
 # Settings of a recipe that are also flags, and those of its data.
 FLAGS = (*RECIPE_FLAGS, "model", "steps", "warmup_steps", "unfreeze_every")

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from keras_bert.cli.runs import check_microbatches
 from keras_bert.errors import ConfigError, InputError, choose
 from keras_bert.pretraining.settings import DataSettings
+from keras_bert.training.checks import check_microbatches
 
 
 class RunChecks(NamedTuple):

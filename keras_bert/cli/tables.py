@@ -39,7 +39,7 @@ def add_table_arguments(
         "Columns are given by name or by number, from 1.",
     ).add_argument
     column = {"metavar": "COLUMN"}
-    add("--text", dest="text_column", default="text", help="the text", **column)
+    add("--text", dest="text_column", help="the text (the column text)", **column)
     add(
         "--text-pair",
         dest="pair_column",
@@ -47,7 +47,7 @@ def add_table_arguments(
         **column,
     )
     if labels:
-        add("--label", dest="label_column", default="label", help="label", **column)
+        add("--label", dest="label_column", help="label (the column label)", **column)
         add(
             "--label-separator",
             metavar="TEXT",
@@ -99,11 +99,42 @@ def table_of(args: argparse.Namespace, path: str) -> Table:
     Raises:
         InputError: an output of the command would replace it.
     """
+    check_outputs(args, path)
+    return Table(path, args.format, args.header, args.delimiter, args.encoding)
+
+
+def reading_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns how files are read, as far as the arguments say it, for `Task.read`.
+
+    Args:
+        args: of a parser with `add_table_arguments`.
+    """
+    given = vars(args)
+    values = {name: given.get(flag) for name, flag in _READING.items()}
+    values |= {} if args.header else {"header": False}
+    values |= {} if args.encoding == "utf-8" else {"encoding": args.encoding}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_READING = {
+    "text": "text_column",
+    "text_pair": "pair_column",
+    "label": "label_column",
+    "id": "id_column",
+    **{name: name for name in ("label_separator", "format", "delimiter")},
+}
+
+
+def check_outputs(args: argparse.Namespace, path: str) -> None:
+    """Raises an error if an output of the command would replace its input.
+
+    Raises:
+        InputError: naming the input.
+    """
     given = vars(args)
     outputs = (given.get(name) for name in ("output", "predictions"))
     if any(name and Path(name).resolve() == Path(path).resolve() for name in outputs):
         raise InputError(f"Expected another output than the input {path}.")
-    return Table(path, args.format, args.header, args.delimiter, args.encoding)
 
 
 def examples_of(
@@ -118,16 +149,14 @@ def examples_of(
     """
     given = vars(args)
     columns = {
-        "text": args.text_column,
+        "text": args.text_column or "text",
         "text_pair": args.pair_column or "text_pair",
-        "label": given.get("label_column"),
         "id": given.get("id_column"),
     }
     return iter_examples(
         table,
         columns,
         () if args.pair_column else ("text_pair",),
-        label_separator=given.get("label_separator"),
         alternatives=alternatives,
     )
 

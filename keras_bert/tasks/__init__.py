@@ -1,4 +1,4 @@
-"""Labeled data and questions: reading, encoding, answers, and scores."""
+"""Tasks, and what they are made of: labeled data, encoding, answers, scores."""
 
 from keras_bert.tasks.examples import Example, filled, iter_examples, read_examples
 from keras_bert.tasks.metrics import score
@@ -6,6 +6,7 @@ from keras_bert.tasks.question_answering import Answers, find_answers
 from keras_bert.tasks.question_windows import Windows, encode_questions
 from keras_bert.tasks.questions import Passage, Question, read_squad
 from keras_bert.tasks.tables import Table
+from keras_bert.tasks.task import Task
 from keras_bert.tasks.text_classification import (
     dataset,
     encode,
@@ -13,13 +14,23 @@ from keras_bert.tasks.text_classification import (
     label_names,
     write_predictions,
 )
+from keras_bert.tasks.text_tasks import TextClassification, TextRegression
+
+# The tasks by name, as `keras-bert finetune --task` takes it.
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (TextClassification, TextRegression)
+}
 
 __all__ = [
+    "TASKS",
     "Answers",
     "Example",
     "Passage",
     "Question",
     "Table",
+    "Task",
+    "TextClassification",
+    "TextRegression",
     "Windows",
     "dataset",
     "encode",

@@ -150,8 +150,9 @@ def _number(example: Example, source: str) -> float:
 
 def dataset(
     features: Features,
-    labels: np.ndarray | None,
+    labels: Any,
     batch_size: int,
+    weights: Any = None,
     *,
     shuffle_seed: int | None = None,
     repeat: bool = False,
@@ -160,14 +161,16 @@ def dataset(
 
     Args:
         features: arrays `(examples, seq)` by input name.
-        labels: `(examples,)`, or None.
+        labels: `(examples, …)`, several by output name, or None.
         batch_size: examples per batch; the last batch may be smaller.
+        weights: of the labels, in the same form, or None.
         shuffle_seed: seed for shuffling, in a new order in every epoch; None keeps the
             order.
         repeat: repeat forever.
 
     Returns:
-        A `tf.data.Dataset` of `(features, labels)`, or of features if there are none.
+        A `tf.data.Dataset` of `(features, labels)`, or of features if there are none;
+        or of `(features, labels, weights)`.
 
     Raises:
         ConfigError: the batch size is below 1.
@@ -176,6 +179,7 @@ def dataset(
     import tensorflow as tf
 
     rows = features if labels is None else (features, labels)
+    rows = rows if weights is None else (features, labels, weights)
     data = tf.data.Dataset.from_tensor_slices(rows)
     if shuffle_seed is not None:
         size = len(next(iter(features.values())))

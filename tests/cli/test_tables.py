@@ -224,7 +224,10 @@ def test_an_output_never_replaces_the_input(command, checkpoint, tmp_path):
 
 def test_undefined_scores_are_null(tmp_path):
     output = tmp_path / "scores.json"
-    report({"pearson": math.nan}, argparse.Namespace(output=output, overwrite=False))
+    report(
+        {"pearson": math.nan},
+        argparse.Namespace(output=output, overwrite=False, json=False),
+    )
     assert json.loads(output.read_text()) == {"pearson": None}
 
 

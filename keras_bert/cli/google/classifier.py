@@ -16,9 +16,9 @@ from keras_bert.cli.google.models import (
 )
 from keras_bert.cli.google.rows import encode_rows
 from keras_bert.cli.google.training import train, write_results
-from keras_bert.cli.runs import check_vocabulary
 from keras_bert.errors import ConfigError, choose
 from keras_bert.tasks.examples import Example
+from keras_bert.training.checks import check_vocabulary
 
 KIND = "sequence_classification"
 FLAGS: flags.Flags = {

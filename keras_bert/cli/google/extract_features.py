@@ -10,8 +10,8 @@ from typing import Any
 from keras_bert.cli.google import flags
 from keras_bert.cli.google.models import load, load_tokenizer, read_config
 from keras_bert.cli.google.rows import encode_rows
-from keras_bert.cli.runs import check_vocabulary
 from keras_bert.errors import ConfigError, InputError, MissingFileError
+from keras_bert.training.checks import check_vocabulary
 
 KIND = "encoder"
 FLAGS: flags.Flags = {

@@ -13,7 +13,7 @@ from keras_bert.cli.google.models import (
     read_config,
 )
 from keras_bert.cli.google.training import train
-from keras_bert.cli.runs import check_vocabulary
+from keras_bert.training.checks import check_vocabulary
 
 KIND = "question_answering"
 FLAGS: flags.Flags = {

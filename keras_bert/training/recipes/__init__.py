@@ -7,7 +7,7 @@ and a YAML file do; `plans` and `plan` return what the training loop takes.
 
 from keras_bert.training.recipes.base import FineTuning, Optimization, Phase, Recipe
 from keras_bert.training.recipes.fine_tuning import FINE_TUNING
-from keras_bert.training.recipes.overrides import override, settings
+from keras_bert.training.recipes.overrides import override, setting_names, settings
 from keras_bert.training.recipes.pretraining import PRETRAINING
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "Phase",
     "Recipe",
     "override",
+    "setting_names",
     "settings",
 ]

@@ -60,12 +60,17 @@ def override(recipe: R, changes: Mapping[str, Any]) -> R:
     return recipe
 
 
+def setting_names(kind: type[Recipe | FineTuning]) -> tuple[str, ...]:
+    """Returns the names of what `override` changes in a kind of recipe."""
+    return _RECIPE_SETTINGS if kind is Recipe else _TASK_SETTINGS
+
+
 def settings(recipe: Recipe | FineTuning) -> dict[str, Any]:
     """Returns all settings of a recipe as `override` takes them, for JSON or YAML."""
     values = asdict(recipe)
     phases = values.pop("phases", ())
     numbered = {f"phase-{n}": phase for n, phase in enumerate(phases, 1)}
-    names = _RECIPE_SETTINGS if isinstance(recipe, Recipe) else _TASK_SETTINGS
+    names = setting_names(type(recipe))
     return {name: values[name] for name in names} | numbered
 
 

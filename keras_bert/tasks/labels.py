@@ -1,6 +1,5 @@
-"""Class names: those of a model's head, and those of a file."""
+"""Class names: those of a trained head, and those found in labeled data."""
 
-import argparse
 import logging
 import unicodedata
 from collections import Counter
@@ -8,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_bert.errors import InputError
-from keras_bert.tasks import Example
+from keras_bert.tasks.examples import Example
+from keras_bert.tasks.text_classification import label_counts
+from keras_bert.tasks.text_classification import label_names as names_in
 
 SHOWN = 20  # classes whose examples are counted before "and N more"
 LISTS = "multi_label_classification"
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 KINDS = {False: "single labels", True: "lists of labels"}
 
 
-def label_names(config: Any, given: Sequence[str] | None) -> list[str] | None:
+def label_names(config: Any, given: Sequence[str] | None = None) -> list[str] | None:
     """Returns the class names in the data, or None if labels are numbers.
 
     Without class names in the config they are the ids: "0", "1", "2" …
@@ -34,7 +35,7 @@ def label_names(config: Any, given: Sequence[str] | None) -> list[str] | None:
             f"the model. Received: {len(given)}."
         )
     if given:
-        return _without_repeats(given)
+        return without_repeats(given)
     if config.num_labels == 1 and config.problem_type != LISTS:
         return None
     ids = [str(i) for i in range(config.num_labels)]
@@ -66,55 +67,79 @@ def counted(examples: Sequence[Example], labels: Sequence[str]) -> str:
         >>> counted([Example("a", label="x")], ["x", "y"])
         'x 1, y 0'
     """
-    from keras_bert.tasks import label_counts
-
     counts = label_counts(examples)
     shown = ", ".join(f"{name} {counts[name]:,}" for name in labels[:SHOWN])
     more = len(labels) - SHOWN
     return f"{shown} and {more} more classes" if more > 0 else shown
 
 
+def without_repeats(names: Sequence[str] | None) -> list[str]:
+    """Returns names as a list.
+
+    Raises:
+        InputError: two are the same.
+    """
+    names = names or []
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"Expected different names as --labels. Received: {repeated[0]!r} twice."
+        )
+    return list(names)
+
+
 # === Of a model to train ===
 
 
 def labels_to_train(
-    args: argparse.Namespace, examples: Sequence[Example], checkpoint: Any, part: str
-) -> list[str]:
+    examples: Sequence[Example],
+    name: str,
+    *,
+    head: Sequence[str] | None,
+    head_lists: bool,
+    given: Sequence[str] | None,
+    renew: bool,
+    model: str,
+) -> tuple[list[str], bool]:
     """Returns the classes in the order of their ids; a trained head keeps its own.
 
     Args:
-        args: of `keras-bert finetune`.
         examples: the training data.
-        checkpoint: to start from. Its head is removed if `--ignore-mismatched-sizes`
-            asks for a new one and the data has other classes.
-        part: the part of the checkpoint that is its head.
+        name: of their file, for messages.
+        head: the classes of the trained head, or None if there is none.
+        head_lists: whether that was trained on lists of labels.
+        given: the classes in the order of their ids, or None.
+        renew: whether a head of other classes may be replaced by a new one.
+        model: what the checkpoint is called.
+
+    Returns:
+        The classes, and whether the head that has them is a new one.
 
     Raises:
         InputError: there is one class only, or classes that the head does not have.
     """
-    from keras_bert.tasks import label_names as names_in
-
     found, lists = names_in(examples), are_lists(examples)
-    _warn_of_similar(found, args.train)
+    _warn_of_similar(found, name)
     if len(found) < (1 if lists else 2):
         raise InputError(
             f"Expected {'a class' if lists else 'at least two classes'} in "
-            f"{args.train}. Received: {', '.join(found) or 'none'} in all "
+            f"{name}. Received: {', '.join(found) or 'none'} in all "
             f"{len(examples)} rows. If labels are numbers, pass --regression."
         )
-    head, given = _head_labels(checkpoint, part), _without_repeats(args.labels)
-    new = given or found
+    given = without_repeats(given)
     if head is None:
-        return new
-    if lists == (checkpoint.config.problem_type == LISTS):
-        if given:
-            return given
-        if not {*found} - {*head}:
-            return head
-    if not args.ignore_mismatched_sizes:
-        raise _other_classes(args, checkpoint.config, head, lists, found)
-    _drop(checkpoint, part)
-    return new
+        return given or found, True
+    if lists == head_lists and (given or not {*found} - {*head}):
+        return list(given or head), False
+    if not renew:
+        raise InputError(
+            f"Expected the classes of the head in {model}, {KINDS[head_lists]}: "
+            f"{', '.join(head)}. Received in {name}, {KINDS[lists]}: "
+            f"{', '.join(found)}. If they are the same, pass the file's names in the "
+            "order of the head's ids with --labels; for a new head, pass "
+            "--ignore-mismatched-sizes."
+        )
+    return given or found, True
 
 
 def _warn_of_similar(names: Sequence[str], file: str) -> None:
@@ -133,47 +158,3 @@ def _plain(name: str) -> str:
         return str(float(text))
     except ValueError:
         return text
-
-
-def _other_classes(
-    args: argparse.Namespace,
-    config: Any,
-    head: list[str],
-    lists: bool,
-    found: list[str],
-) -> InputError:
-    trained = KINDS[config.problem_type == LISTS]
-    return InputError(
-        f"Expected the classes of the head in {args.model}, {trained}: "
-        f"{', '.join(head)}. Received in {args.train}, {KINDS[lists]}: "
-        f"{', '.join(found)}. If they are the same, pass the file's names in the order "
-        "of the head's ids with --labels; for a new head, pass "
-        "--ignore-mismatched-sizes."
-    )
-
-
-def _without_repeats(names: Sequence[str] | None) -> list[str]:
-    names = names or []
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise InputError(
-            f"Expected different names as --labels. Received: {repeated[0]!r} twice."
-        )
-    return list(names)
-
-
-def _head_labels(checkpoint: Any, part: str) -> list[str] | None:
-    """Returns the class names of the trained head, or None if there is none."""
-    trained = _weights(checkpoint, part)
-    return label_names(checkpoint.config, None) if trained else None
-
-
-def _drop(checkpoint: Any, part: str) -> None:
-    for name in _weights(checkpoint, part):
-        del checkpoint.tensors[name]
-
-
-def _weights(checkpoint: Any, part: str) -> list[str]:
-    from keras_bert.checkpoints.matching import match_weights
-
-    return match_weights(checkpoint, checkpoint.config, (part,)).parts[part].found

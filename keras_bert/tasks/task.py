@@ -1,0 +1,529 @@
+"""A task: a model with its tokenizer and labels, trained, scored and asked in one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from keras_bert.checkpoints import formats, sentence_modules
+from keras_bert.checkpoints.checkpoint import Checkpoint
+from keras_bert.checkpoints.matching import match_weights
+from keras_bert.errors import InputError, choose
+from keras_bert.families import of as family_of
+from keras_bert.loading import load_pretrained, local_path
+from keras_bert.tasks.text_classification import dataset
+
+SEED = 12345
+MEMORY = "the data"  # what messages call data that is in no file
+
+
+class Task(ABC):
+    """What a model is used for, with everything that takes.
+
+    A kind of task is a subclass: it reads its data, encodes them as features and
+    labels, and scores what the model answers. See `keras_bert.tasks.TASKS`.
+
+    Args:
+        source: a model; or a checkpoint that `keras_bert.checkpoints.formats.read`
+            returned, from which the model is made when its labels are known.
+        tokenizer: of the texts.
+        labels: names of the classes in the order of their ids; None takes those of a
+            trained head or, in `fit`, those of the data.
+        max_length: the most tokens of a row; None takes that of the settings to train
+            with, and the model's limit otherwise.
+        dtype: dtype policy of the model.
+        seed: for initial values, shuffling and dropout.
+        ignore_mismatched_sizes: whether `fit` may replace a trained head by a new one
+            where the data has other classes.
+
+    Attributes:
+        history: the lines of the log of the last `fit`, see
+            `keras_bert.training.loop.Run`.
+
+    Example:
+        >>> from keras_bert.tasks import TextClassification
+        >>> task = TextClassification.from_pretrained("ckpt/")  # doctest: +SKIP
+        >>> task.fit("train.csv", dev="dev.csv", epochs=2)  # doctest: +SKIP
+        >>> task.predict(["A fine film."])[0]["label"]  # doctest: +SKIP
+        'positive'
+    """
+
+    name: ClassVar[str]
+    head: ClassVar[str]  # its kind, a key of `Family.heads`
+    recipe: ClassVar[Mapping[str, Any]] = {}  # fields of `FineTuning` by default
+    # What `rows` understands about files.
+    reading: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        source: Any,
+        tokenizer: Any = None,
+        *,
+        labels: Sequence[str] | None = None,
+        max_length: int | None = None,
+        dtype: Any = None,
+        seed: int = SEED,
+        ignore_mismatched_sizes: bool = False,
+    ):
+        given = isinstance(source, Checkpoint)
+        self.checkpoint: Checkpoint | None = source if given else None
+        self._model = None if given else source
+        self._tokenizer = tokenizer
+        self.given_labels = list(labels) if labels is not None else None
+        self.max_length, self.dtype, self.seed = max_length, dtype, seed
+        self.ignore_mismatched_sizes = ignore_mismatched_sizes
+        self.history: list[dict] = []
+
+    # === Model, tokenizer, files ===
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, *, tokenizer: Any = None, **options: Any
+    ) -> Self:
+        """Starts from a checkpoint of any format, pretrained or trained on the task.
+
+        Args:
+            path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`.
+            tokenizer: instead of that of the checkpoint.
+            **options: see the class.
+
+        Raises:
+            CheckpointError: it is no checkpoint, or damaged.
+            InputError: this package does not have its tokenizer.
+        """
+        place = local_path(path)
+        checkpoint = formats.read(place)
+        if tokenizer is None:
+            tokenizer = _tokenizer_in(place, checkpoint)
+        return cls(checkpoint, tokenizer, **options)
+
+    load = from_pretrained
+
+    @classmethod
+    def fits(cls, model: Any) -> bool:
+        """Whether a model is one for this task."""
+        return type(model).kind == cls.head
+
+    @property
+    def model(self) -> Any:
+        """The model; one of a checkpoint is made when it is first needed.
+
+        Raises:
+            InputError: the checkpoint has no trained head for this task.
+        """
+        if self._model is None:
+            self._require_head()
+            self._model = self.make_model({})
+        return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the texts.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = self._tokenizer
+        if found is None and self._model is not None:
+            found = self._model.tokenizer
+        if found is None:
+            raise InputError(
+                f"Expected a tokenizer for {type(self).__name__}. Received: none. Pass "
+                "tokenizer=BertTokenizer.from_pretrained(directory)."
+            )
+        return found
+
+    @property
+    def config(self) -> Any:
+        """The config of the model, or of the checkpoint it will be made from."""
+        return (self._model or self.checkpoint).config
+
+    @property
+    def model_class(self) -> Any:
+        """The class of the model."""
+        from keras_bert.models import MODELS
+
+        return MODELS[family_of(self.config).class_name(self.head)]
+
+    def missing_parts(self) -> list[str]:
+        """Returns the parts of the model that the checkpoint lacks."""
+        if self.checkpoint is None:
+            return []
+        parts = self.model_class.parts_for()
+        present = match_weights(self.checkpoint, self.config, parts).present
+        return [part for part in parts if part not in ("encoder", *present)]
+
+    def _require_head(self) -> None:
+        if missing := self.missing_parts():
+            raise InputError(
+                f"Expected weights of {', '.join(missing)} for {self.name} in "
+                f"{self.checkpoint.path}. Received: "
+                f"{self.checkpoint.head or 'a checkpoint without them'}. Train it "
+                "first: task.fit(data), or keras-bert finetune."
+            )
+
+    def make_model(self, fields: Mapping[str, Any]) -> Any:
+        """Returns the model of the checkpoint.
+
+        Args:
+            fields: of its config, to set differently.
+        """
+        return load_pretrained(
+            self.model_class,
+            self.checkpoint,
+            dtype=self.dtype,
+            seed=self.seed,
+            ignore_mismatched_sizes=self.ignore_mismatched_sizes,
+            **fields,
+        )
+
+    def save(
+        self, path: str | Path, *, format: str = "keras", overwrite: bool = False
+    ) -> Path:
+        """Writes model, labels and tokenizer as a directory, for `load`.
+
+        Args:
+            path: the directory; it appears whole or not at all.
+            format: see `PreTrainedModel.save_pretrained`.
+            overwrite: replace an existing checkpoint directory.
+        """
+        options = {"tokenizer": self.tokenizer, "overwrite": overwrite}
+        return self.model.save_pretrained(path, format, **options)
+
+    def export(self, path: str | Path, **options: Any) -> Path:
+        """Writes a SavedModel that takes texts; see `keras_bert.serving.export`.
+
+        Args:
+            path: the model's directory, in which the version is written.
+            **options: further arguments of `export`.
+        """
+        from keras_bert.serving.export import export
+
+        options = {"max_length": self.max_length} | options
+        return export(self.model, path, self.tokenizer, **options)
+
+    # === What a kind of task defines ===
+
+    @abstractmethod
+    def rows(
+        self, source: Any, labels: Any = None, *, labeled: bool = True, **reading: Any
+    ) -> list:
+        """Returns one item for each row of the data, also for blank ones.
+
+        Args:
+            source: a file's path, or data in memory.
+            labels: of data in memory.
+            labeled: whether labels are read.
+            **reading: how a file is read, by names in `reading`.
+        """
+
+    def filled(self, rows: list, name: str, *, labeled: bool = True) -> list:
+        """Returns the items without those of blank rows.
+
+        Args:
+            rows: what `rows` returned.
+            name: of their file, for messages.
+            labeled: whether every item needs a label.
+        """
+        return rows
+
+    def config_fields(self, items: list, name: str) -> dict[str, Any]:
+        """Returns fields of the config of a model to train on items.
+
+        Args:
+            items: the training data.
+            name: of their file, for messages.
+        """
+        return {}
+
+    def describe(self, items: list) -> list[str]:
+        """Returns what a run on items says of them, in a few words each."""
+        return [f"{len(items):,} examples"]
+
+    def counts(self, items: list) -> str:
+        """Returns how many items each class has, as a sentence, or nothing."""
+        return ""
+
+    def check_items(self, items: list, name: str) -> None:  # noqa: B027
+        """Raises InputError if items cannot be used with this model."""
+
+    @abstractmethod
+    def encode(
+        self, items: list, *, labeled: bool = True, name: str = MEMORY
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        """Returns features by input name `(rows, seq)`, and labels, or None.
+
+        Args:
+            items: the data.
+            labeled: whether labels are needed.
+            name: of their file, for messages.
+        """
+
+    @abstractmethod
+    def score(
+        self, items: list, outputs: Any, metrics: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Returns the task's metrics.
+
+        Args:
+            items: with labels.
+            outputs: of the model, see `outputs`.
+            metrics: their names; None takes the usual ones.
+        """
+
+    # === Data in, scores and answers out ===
+
+    def read(
+        self,
+        source: Any,
+        labels: Any = None,
+        *,
+        labeled: bool = True,
+        **reading: Any,
+    ) -> list:
+        """Returns the items of data, all of them usable.
+
+        Args:
+            source: a file's path, or data in memory.
+            labels: of data in memory.
+            labeled: whether labels are needed.
+            **reading: how a file is read, by names in `reading`.
+
+        Raises:
+            InputError: the data cannot be used; the message names the row.
+        """
+        for key in reading:
+            choose(f"option of data for {self.name}", key, self.reading)
+        rows = self.rows(source, labels, labeled=labeled, **reading)
+        return self.filled(rows, name_of(source), labeled=labeled)
+
+    def outputs(self, items: list, *, batch_size: int = 32) -> Any:
+        """Returns what the model computes of items, in order."""
+        features, _ = self.encode(items, labeled=False)[:2]
+        return self.model.predict(features, batch_size=batch_size, verbose=0)
+
+    def evaluate(
+        self,
+        data: Any,
+        labels: Any = None,
+        *,
+        metrics: Sequence[str] | None = None,
+        batch_size: int = 32,
+        **reading: Any,
+    ) -> dict[str, float]:
+        """Returns scores on labeled data, by name.
+
+        Args:
+            data: a file's path, or data in memory.
+            labels: of data in memory.
+            metrics: names; None takes those usual for the task.
+            batch_size: rows per batch.
+            **reading: how a file is read, by names in `reading`.
+        """
+        items = self.read(data, labels, **reading)
+        self.check_items(items, name_of(data))
+        return self.score(items, self.outputs(items, batch_size=batch_size), metrics)
+
+    def predict(
+        self,
+        texts: Sequence[Any],
+        text_pairs: Sequence[Any] | None = None,
+        *,
+        batch_size: int = 32,
+        **answers: Any,
+    ) -> list[dict[str, Any]]:
+        """Returns an answer for every text, as the exported model gives it.
+
+        Args:
+            texts: strings.
+            text_pairs: as many second texts, where the task takes two.
+            batch_size: rows per batch.
+            **answers: further settings of answers, see
+                `keras_bert.serving.predictor.Predictor`.
+        """
+        from keras_bert.serving.predictor import Predictor
+
+        options = {"max_length": self.max_length, "batch_size": batch_size}
+        predictor = Predictor(self.model, self.tokenizer, **options | answers)
+        return [_plain(answer) for answer in predictor(texts, text_pairs)]
+
+    # === Training ===
+
+    def fit(
+        self,
+        data: Any,
+        labels: Any = None,
+        *,
+        dev: Any = None,
+        output: str | Path | None = None,
+        show_progress: bool = True,
+        **settings: Any,
+    ) -> Self:
+        """Trains on labeled data.
+
+        Args:
+            data: a file's path, or data in memory.
+            labels: of data in memory.
+            dev: data to evaluate on after every epoch: a path, or data and labels.
+            output: the directory of the run, where it is logged, can be interrupted
+                and called again to resume; the trained model is written to `model` in
+                it. None keeps the model in memory alone.
+            show_progress: display a progress line.
+            **settings: fields of `keras_bert.training.recipes.FineTuning`, such as
+                `epochs`, `batch_size` and `learning_rate`; arguments of
+                `keras_bert.training.loop.Plan`, such as `patience`; and how files are
+                read, by names in `reading`.
+
+        Returns:
+            The task.
+
+        Raises:
+            InputError: the data cannot be used; the message names the row.
+            ConfigError: a setting is out of range.
+        """
+        from keras_bert.training.plan import Plan
+        from keras_bert.training.recipes import FineTuning, override, setting_names
+
+        known = setting_names(FineTuning)
+        reading = {k: settings.pop(k) for k in self.reading if k in settings}
+        changes = {k: settings.pop(k) for k in known if k in settings}
+        recipe = override(FineTuning(head=self.head, **self.recipe), changes)
+        others = [f.name for f in fields(Plan)]
+        for name in settings:
+            choose("setting", name, (*known, *others, *self.reading))
+        items = self.read(data, labels, **reading)
+        held_out = None
+        if dev is not None:
+            held_out = self.read(
+                *(dev if isinstance(dev, tuple) else (dev,)), **reading
+            )
+        with nullcontext(output) if output else TemporaryDirectory() as folder:
+            names = name_of(data), name_of(dev)
+            options = {"every_epoch": dev is not None, **settings}
+            run = self.run_on(items, held_out, recipe, folder, names=names, **options)
+            run.show_progress = show_progress
+            self.history = run()
+            self.keep(run)
+            if output:
+                self.save(Path(output) / "model", overwrite=True)
+        return self
+
+    def keep(self, run: Any) -> None:
+        """Gives the model the averaged weights of a run, if the plan asks for them."""
+        if run.plan.ema_momentum is not None:
+            with run.weights_to_keep():
+                weights = self.model.get_weights()
+            self.model.set_weights(weights)
+
+    def run_on(
+        self,
+        items: list,
+        dev: list | None,
+        recipe: Any,
+        directory: str | Path,
+        *,
+        names: tuple[str, str] = (MEMORY, MEMORY),
+        every_epoch: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Returns a run that trains the model, made if it was not before.
+
+        Args:
+            items: the training data.
+            dev: data to evaluate on, or None.
+            recipe: a `FineTuning`.
+            directory: of the run.
+            names: of both files, for messages.
+            every_epoch: evaluate after every epoch.
+            **options: further arguments of `Plan`.
+        """
+        from keras_bert.training.loop import Run
+
+        self.max_length = self.max_length or recipe.max_length
+        make = self._maker(items, names[0])
+        rows = self.encode(items, name=names[0])
+        count = len(next(iter(rows[0].values())))
+        if every_epoch:
+            options = {"evaluate_every": -(-count // recipe.batch_size)} | options
+        plan = recipe.plan(count, **options)
+        self._make_in_scope(make, plan, recipe.batch_size, dev)
+        train = self._batches(
+            rows, recipe.batch_size, shuffle_seed=self.seed, repeat=True
+        )
+        held_out = None
+        if dev is not None:
+            self.check_items(dev, names[1])
+            rows = self.encode(dev, name=names[1])
+            held_out = self._batches(rows, recipe.batch_size)
+        return Run(self.model, plan, Path(directory), train, held_out)
+
+    def _make_in_scope(self, make: Any, plan: Any, batch_size: int, dev: Any) -> None:
+        """Makes the model on the devices of a plan that fits."""
+        from keras_bert.training.checks import check_microbatches, check_vocabulary
+        from keras_bert.training.distribution import distribution
+        from keras_bert.training.loop import check
+
+        devices = distribution(plan.distribution, plan.model_shards)
+        microbatches = plan.gradient_accumulation_steps
+        check_microbatches(batch_size, microbatches, replicas=devices.replicas)
+        with devices.scope():
+            self._model = make()
+        check(plan, self.model, dev)
+        check_vocabulary(self.tokenizer, self.model)
+
+    def _batches(self, rows: tuple, batch_size: int, **options: Any) -> Any:
+        features, labels, *weights = rows
+        self.model.check(features)
+        return dataset(features, labels, batch_size, *weights, **options)
+
+    def _maker(self, items: list, name: str) -> Any:
+        """Returns what makes the model to train; chooses its labels now."""
+        if self._model is not None:
+            self.check_items(items, name)
+            return lambda: self._model
+        fields = self.config_fields(items, name)
+        return lambda: self.make_model(fields)
+
+
+def name_of(source: Any) -> str:
+    """Returns what messages call data: the path of a file, or "the data"."""
+    return str(source) if isinstance(source, str | Path) else MEMORY
+
+
+def is_file(source: Any) -> bool:
+    """Whether data is in a file."""
+    return isinstance(source, str | Path)
+
+
+def _tokenizer_in(place: Path, checkpoint: Checkpoint) -> Any:
+    """Returns the tokenizer of a checkpoint."""
+    from keras_bert.tokenization import tokenizer_class
+
+    kind = tokenizer_class(checkpoint.config)
+    path = sentence_modules.transformer_folder(place)
+    # A Google checkpoint may be given by the prefix of its files.
+    folder = path if path.is_dir() else path.parent
+    tokenizer = kind.from_pretrained(folder)
+    modules = checkpoint.sentence_modules
+    changes = modules.tokenizer_changes(tokenizer.settings()) if modules else {}
+    return kind.from_pretrained(folder, **changes) if changes else tokenizer
+
+
+def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an answer without NumPy's scalars and bytes."""
+    return {name: _value(value) for name, value in answer.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            return [_value(item) for item in value]
+        return value if value.ndim else value.item()
+    return value.item() if isinstance(value, np.generic) else value

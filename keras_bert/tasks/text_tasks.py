@@ -1,0 +1,276 @@
+"""Tasks on texts, or pairs of texts: classes, several labels each, numbers."""
+
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert.checkpoints.matching import match_weights
+from keras_bert.errors import InputError
+from keras_bert.families.family import CLASSIFIERS
+from keras_bert.tasks import metrics as scores
+from keras_bert.tasks.examples import Example, filled, iter_examples
+from keras_bert.tasks.labels import (
+    LISTS,
+    are_lists,
+    check_lists,
+    counted,
+    label_names,
+    labels_to_train,
+)
+from keras_bert.tasks.tables import Column, Table
+from keras_bert.tasks.task import MEMORY, Task, is_file
+from keras_bert.tasks.text_classification import encode, write_predictions
+
+LABELS = (str, int, float, np.generic)
+
+
+class TextTask(Task):
+    """A task whose items are `Example`s: a text or a pair, and its label.
+
+    Data is a table, see `keras_bert.tasks.read_examples`; a list of `Example`s; or a
+    list of strings or of pairs of strings, with a list of labels.
+    """
+
+    head = "sequence_classification"
+    reading = (
+        *("text", "text_pair", "label", "id", "label_separator"),
+        *("format", "header", "delimiter", "encoding"),
+    )
+
+    def rows(
+        self,
+        source: Any,
+        labels: Any = None,
+        *,
+        labeled: bool = True,
+        text: Column = "text",
+        text_pair: Column | None = None,
+        label: Column = "label",
+        id: Column | None = None,
+        label_separator: str | None = None,
+        **options: Any,
+    ) -> list[Example]:
+        if not is_file(source):
+            return examples_in_memory(source, labels, labeled=labeled)
+        wanted = {"text": text, "text_pair": text_pair or "text_pair", "id": id}
+        wanted |= {"label": label} if labeled else {}
+        optional = () if text_pair else ("text_pair",)
+        table, separator = Table(source, **options), label_separator
+        return list(iter_examples(table, wanted, optional, label_separator=separator))
+
+    @classmethod
+    def fits(cls, model: Any) -> bool:
+        numbers = label_names(model.config) is None
+        return super().fits(model) and numbers == (cls is TextRegression)
+
+    def filled(self, rows: list, name: str, *, labeled: bool = True) -> list[Example]:
+        return filled(rows, name, labeled=labeled)
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The classes in the order of their ids; None for numbers."""
+        return label_names(self.config, self.given_labels)
+
+    def encode(
+        self, items: list[Example], *, labeled: bool = True, name: str = MEMORY
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        if not labeled:
+            items = [Example(e.text, e.text_pair) for e in items]
+        return encode(items, self.tokenizer, self.max_length, self.labels, source=name)
+
+    def score(
+        self, items: list[Example], outputs: Any, metrics: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        _, answers = self.encode(items)
+        return scores.score(answers, outputs, metrics)
+
+    def describe(self, items: list[Example]) -> list[str]:
+        classes = len(self.labels) if self.labels else "no"
+        return [*super().describe(items), f"{classes} classes"]
+
+    def counts(self, items: list[Example]) -> str:
+        if not self.labels:
+            return ""
+        return f"Examples of each class: {counted(items, self.labels)}."
+
+    def write_predictions(
+        self,
+        path: str | Path,
+        rows: list[Example],
+        outputs: Any,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes a line for every row, see `keras_bert.tasks.write_predictions`."""
+        write_predictions(
+            path,
+            rows,
+            outputs,
+            self.labels,
+            multi_label=self.config.problem_type == LISTS,
+            overwrite=overwrite,
+        )
+
+    def predict(
+        self,
+        texts: Any,
+        text_pairs: Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        from keras_bert.models.texts import columns
+
+        if text_pairs is None:
+            texts, pairs = columns(texts)
+            text_pairs = None if pairs is None else pairs.tolist()
+        if self.labels is not None:
+            options = {"labels": self.labels} | options
+        return super().predict(list(texts), text_pairs, **options)
+
+
+class TextClassification(TextTask):
+    """Gives a text, or a pair of texts, one of several classes, or all that apply.
+
+    Where the labels of the data are lists, each class applies or not, and an answer has
+    all `labels` with a probability above one half.
+
+    Example:
+        >>> task = TextClassification.from_pretrained("ckpt/")  # doctest: +SKIP
+        >>> task.fit(["fine", "dull"], ["good", "bad"], epochs=9)  # doctest: +SKIP
+        >>> task.predict(["fine"])[0]["label"]  # doctest: +SKIP
+        'good'
+    """
+
+    name = "classification"
+
+    def config_fields(self, items: list[Example], name: str) -> dict[str, Any]:
+        several = are_lists(items)
+        check_lists(items, several, name)
+        trained = self._head_weights()
+        self.given_labels, new = labels_to_train(
+            items,
+            name,
+            head=label_names(self.config) if trained else None,
+            head_lists=self.config.problem_type == LISTS,
+            given=self.given_labels,
+            renew=self.ignore_mismatched_sizes,
+            model=str(self.checkpoint.path),
+        )
+        for weight in trained if new else ():
+            del self.checkpoint.tensors[weight]
+        kind = LISTS if several else "single_label_classification"
+        classes = dict(enumerate(self.given_labels))
+        return {"id2label": classes, "problem_type": kind}
+
+    @property
+    def labels(self) -> list[str] | None:
+        training = self._model is None and self.given_labels
+        return self.given_labels if training else super().labels
+
+    def check_items(self, items: list[Example], name: str) -> None:
+        check_lists(items, self.config.problem_type == LISTS, name)
+
+    def _head_weights(self) -> list[str]:
+        """Returns the weights of the checkpoint's classifier."""
+        part = next(p for p in self.model_class.parts_for() if p in CLASSIFIERS)
+        return match_weights(self.checkpoint, self.config, (part,)).parts[part].found
+
+    def predict(
+        self,
+        texts: Any,
+        text_pairs: Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        found = super().predict(texts, text_pairs, **options)
+        if self.config.problem_type == LISTS:
+            return [with_all_labels(answer, self.labels) for answer in found]
+        return [{**a, "score": float(a["probabilities"].max())} for a in found]
+
+
+class TextRegression(TextTask):
+    """Gives a text, or a pair of texts, a number.
+
+    Example:
+        >>> task = TextRegression.from_pretrained("ckpt/")  # doctest: +SKIP
+        >>> task.fit([("a cat", "a dog")], [2.5])  # doctest: +SKIP
+        >>> task.predict([("a cat", "a cow")])[0]["scores"]  # doctest: +SKIP
+        2.31
+    """
+
+    name = "regression"
+    labels = None
+
+    def config_fields(self, items: list[Example], name: str) -> dict[str, Any]:
+        self.check_items(items, name)
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def check_items(self, items: list[Example], name: str) -> None:
+        check_lists(items, False, name)
+
+
+def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Returns an answer with all labels that apply, the likeliest first, and scores.
+
+    Args:
+        answer: with the `probabilities` of all classes, `(classes,)`.
+        labels: the classes.
+    """
+    shares = answer["probabilities"]
+    order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0.5]
+    others = {name: value for name, value in answer.items() if name != "label"}
+    return {
+        "labels": [labels[i] for i in order],
+        "scores": shares[order],
+        **others,
+    }
+
+
+# === Data in memory ===
+
+
+def examples_in_memory(
+    texts: Any, labels: Any = None, *, labeled: bool = True
+) -> list[Example]:
+    """Returns examples of texts and labels in memory.
+
+    Args:
+        texts: `Example`s; or strings, or pairs of strings, as a list, an array, a
+            column of pandas, or a dict of `text` and `text_pair`.
+        labels: one for each text: a name, a number, or a list of names.
+        labeled: whether labels are needed.
+
+    Raises:
+        InputError: the labels are missing, or not as many as the texts.
+
+    Example:
+        >>> examples_in_memory(["fine", "dull"], [1, 0])[0]
+        Example(text='fine', text_pair=None, label='1')
+    """
+    if isinstance(texts, list) and all(isinstance(x, Example) for x in texts):
+        return texts
+    from keras_bert.models.texts import columns
+
+    first, second = columns(texts)
+    if labeled and labels is None:
+        raise InputError("Expected labels, one for each text. Received: none.")
+    names = repeat(None) if labels is None else map(_label, labels)
+    if labels is not None and len(labels) != len(first):
+        raise InputError(
+            f"Expected as many labels as texts, {len(first)}. Received: {len(labels)}."
+        )
+    pairs = repeat(None) if second is None else second
+    rows = zip(first, pairs, names, strict=False)
+    return [Example(*row, row=number) for number, row in enumerate(rows, 1)]
+
+
+def _label(label: Any) -> str | tuple[str, ...]:
+    if isinstance(label, list | tuple | set | frozenset):
+        return tuple(_label(item) for item in label)
+    if not isinstance(label, LABELS) or label != label:
+        raise InputError(
+            "Expected labels as names, numbers, or lists of names. Received: "
+            f"{str(label)[:40]!r}, of type {type(label).__name__}."
+        )
+    return str(label).strip()

@@ -1,0 +1,81 @@
+"""Tasks as objects: trained, scored, asked, kept."""
+
+import numpy as np
+import pytest
+
+from keras_bert.errors import ConfigError, InputError, UnknownNameError
+from keras_bert.tasks import TextClassification, TextRegression
+from tests.serving.cases import VOCAB, make_model
+
+assert VOCAB  # of the fixture `tokenizer`
+
+TEXTS = ["a good film", "so bad", "good good", "bad film", "a film so good", "bad"]
+LABELS = ["yes", "no", "yes", "no", "yes", "no"]
+SETTINGS = {"epochs": 30, "learning_rate": 1e-2, "batch_size": 3, "max_length": 8}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("m") / "encoder"
+    return make_model("encoder").save_pretrained(path, tokenizer=tokenizer)
+
+
+def test_a_classifier_learns_answers_and_is_kept(pretrained, tmp_path):
+    task = TextClassification.from_pretrained(pretrained)
+    with pytest.raises(InputError, match=r"task\.fit\(data\)"):
+        task.predict(TEXTS)
+    task.fit(TEXTS, LABELS, dev=(TEXTS, LABELS), show_progress=False, **SETTINGS)
+    assert task.labels == ["no", "yes"]
+    steps = [line["step"] for line in task.history if line["split"] == "heldout"]
+    assert steps[:2] == [2, 4]  # every epoch
+    assert task.evaluate(TEXTS, LABELS)["accuracy"] == 1.0
+    answer = task.predict(["bad film"])[0]
+    assert answer["label"] == "no" and answer["score"] > 0.5
+    loaded = TextClassification.load(task.save(tmp_path / "kept"))
+    again = loaded.predict(["bad film"])[0]
+    assert again["label"] == "no" and loaded.labels == ["no", "yes"]
+    np.testing.assert_array_equal(again["logits"], answer["logits"])
+
+
+def test_files_pairs_lists_and_numbers(pretrained, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,y\na film,good,1.5\nso,bad,-2\n")
+    reading = {"text": "a", "text_pair": "b", "label": "y"}
+    short = {**SETTINGS, "epochs": 1, "show_progress": False}
+    task = TextRegression.from_pretrained(pretrained)
+    task.fit(table, output=tmp_path / "run", **reading, **short)
+    scores = task.evaluate(table, **reading, metrics=["mean_squared_error"])
+    assert list(scores) == ["mean_squared_error"]
+    pairs = [("a film", "good"), ("so", "bad")]
+    assert task.evaluate(pairs, [1.5, -2]) == task.evaluate(table, **reading)
+    loaded = TextRegression.load(tmp_path / "run" / "model")
+    assert loaded.predict(pairs) == task.predict(pairs)
+    several = TextClassification.from_pretrained(pretrained)
+    several.fit(TEXTS[:2], [["x", "z"], ["z"]], **short)
+    assert several.config.problem_type == "multi_label_classification"
+    assert set(several.predict(["good"])[0]) >= {"labels", "scores", "probabilities"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"labels": None}, InputError, "labels, one for each text"),
+        ({"labels": LABELS[:2]}, InputError, "as many labels as texts, 6"),
+        ({"labels": [float("nan")] * 6}, InputError, "names, numbers"),
+        ({"labels": ["x"] * 6}, InputError, "two classes in the data"),
+        ({"epochs": 0}, ConfigError, "epochs above 0"),
+        ({"epoch": 1}, UnknownNameError, "setting 'epoch'.* Did you mean 'epochs'"),
+        ({"dev": (TEXTS, ["odd"] * 6)}, InputError, "'odd' in row 1"),
+    ],
+)
+def test_what_cannot_be_trained_on(pretrained, options, error, message):
+    task = TextClassification.from_pretrained(pretrained)
+    options = {"labels": LABELS, **SETTINGS, "show_progress": False, **options}
+    with pytest.raises(error, match=message):
+        task.fit(TEXTS, **options)
+
+
+def test_a_column_that_the_task_does_not_know_is_refused(pretrained):
+    task = TextClassification.from_pretrained(pretrained)
+    with pytest.raises(UnknownNameError, match="option of data for classification"):
+        task.read(TEXTS, LABELS, colum="x")
