@@ -57,6 +57,18 @@ class Span(NamedTuple):
     last: int
 
 
+class Answer(NamedTuple):
+    """An answer as it was annotated.
+
+    Attributes:
+        text: a part of the passage.
+        start: index of its first character; None if only the text is known.
+    """
+
+    text: str
+    start: int | None = None
+
+
 @dataclass(frozen=True)
 class Question:
     """A question about a passage.
@@ -65,8 +77,9 @@ class Question:
         id: its name, in predictions too.
         text: the question.
         passage: where the answer is, shared by all questions about it.
-        answer: to learn from; None if there is none or it is not known.
+        answer: to learn from, in words; None if there is none or it is not known.
         is_impossible: whether the passage is known not to answer it.
+        answers: all that were annotated, each right.
     """
 
     id: str | int
@@ -74,6 +87,7 @@ class Question:
     passage: Passage = field(repr=False)
     answer: Span | None = None
     is_impossible: bool = False
+    answers: tuple[Answer, ...] = ()
 
 
 def read_squad(
@@ -109,9 +123,18 @@ def read_squad(
     """
     questions = [
         _question(passage, qa, labeled, with_impossible)
-        for passage, qa in _items(_content(Path(path)), str(path))
+        for passage, qa in squad_items(json_in(Path(path)), str(path))
     ]
     found = [question for question in questions if question is not None]
+    return checked(found, str(path))
+
+
+def checked(found: list[Question], path: str) -> list[Question]:
+    """Returns questions; warns if some have the id of another.
+
+    Raises:
+        InputError: there are none.
+    """
     if not found:
         raise InputError(f"Expected questions in {path}. Received: none.")
     if again := len(found) - len({question.id for question in found}):
@@ -122,7 +145,13 @@ def read_squad(
     return found
 
 
-def _content(path: Path) -> Any:
+def json_in(path: Path) -> Any:
+    """Returns the content of a JSON file.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: it holds something else.
+    """
     if not path.is_file():
         raise MissingFileError(f"Expected a file at {path}; none is there.")
     try:
@@ -131,16 +160,18 @@ def _content(path: Path) -> Any:
         raise InputError(f"Expected JSON in {path}. Received: {error}.") from error
 
 
-def _items(content: Mapping, name: str) -> Iterator[tuple[Passage, Mapping]]:
-    for article in _value(content, "data", list, name):
-        for paragraph in _value(article, "paragraphs", list, f"an article of {name}"):
+def squad_items(content: Any, name: str) -> Iterator[tuple[Passage, Any]]:
+    """Yields each question of a file of SQuAD as it is there, and its passage."""
+    for article in value_of(content, "data", list, name):
+        for paragraph in value_of(article, "paragraphs", list, f"an article of {name}"):
             at = f"a paragraph of {name}"
-            passage = Passage(_value(paragraph, "context", str, at))
-            for qa in _value(paragraph, "qas", list, at):
+            passage = Passage(value_of(paragraph, "context", str, at))
+            for qa in value_of(paragraph, "qas", list, at):
                 yield passage, qa
 
 
-def _value(mapping: Any, key: str, kind: Any, at: str) -> Any:
+def value_of(mapping: Any, key: str, kind: Any, at: str) -> Any:
+    """Returns a value of a JSON object, or raises InputError if it has another type."""
     value = mapping.get(key) if isinstance(mapping, Mapping) else None
     if not isinstance(value, kind):
         shown = "nothing" if value is None else f"{str(value)[:40]!r}"
@@ -154,14 +185,14 @@ def _question(
     passage: Passage, qa: Any, labeled: bool, with_impossible: bool
 ) -> Question | None:
     """Returns a question, or None if its answer is not in the passage."""
-    id = _value(qa, "id", str | int, "a question")
+    id = value_of(qa, "id", str | int, "a question")
     at = f"question {id!r}"
-    question = Question(id, _value(qa, "question", str, at), passage)
+    question = Question(id, value_of(qa, "question", str, at), passage)
     if not labeled:
         return question
-    if with_impossible and _value(qa, "is_impossible", bool, at):
+    if with_impossible and value_of(qa, "is_impossible", bool, at):
         return Question(id, question.text, passage, is_impossible=True)
-    answers = _value(qa, "answers", list, at)
+    answers = value_of(qa, "answers", list, at)
     if len(answers) != 1:
         raise InputError(
             f"Expected exactly one answer to {at}, to learn from. Received: "
@@ -173,8 +204,8 @@ def _question(
 
 
 def _span(passage: Passage, answer: Any, at: str) -> Span | None:
-    text = _value(answer, "text", str, f"the answer to {at}")
-    start = _value(answer, "answer_start", int, f"the answer to {at}")
+    text = value_of(answer, "text", str, f"the answer to {at}")
+    start = value_of(answer, "answer_start", int, f"the answer to {at}")
     end = start + len(text) - 1
     if not text.strip() or not 0 <= start <= end < len(passage.text):
         raise InputError(

@@ -1,0 +1,51 @@
+"""Scores of files of predictions, without a model."""
+
+import argparse
+
+from keras_bert.errors import choose
+
+
+def add_score_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of scoring predictions that are in a file."""
+    add = parser.add_argument
+    add(
+        "--rules",
+        metavar="NAME",
+        help="how answers to questions are compared: squad-1.1, squad-2.0 (the default "
+        "where questions have no answer), or cmrc2018, which counts Chinese characters",
+    )
+    add(
+        "--null-odds",
+        metavar="FILE",
+        help="of each question the odds of no answer; also find the best threshold",
+    )
+    add(
+        "--null-threshold",
+        type=float,
+        metavar="ODDS",
+        help="count questions with odds above it as answered by none (1.0)",
+    )
+
+
+def score_predictions(args: argparse.Namespace) -> dict[str, float]:
+    """Returns the scores of the file `--predictions` on the labeled `--data`."""
+    return SCORERS[choose("task with predictions to score", args.task, SCORERS)](args)
+
+
+def _answers(args: argparse.Namespace) -> dict[str, float]:
+    from keras_bert.tasks import squad_scores
+    from keras_bert.tasks.question_files import read_questions
+
+    threshold = args.null_threshold
+    return squad_scores.score_answers(
+        read_questions(args.data),
+        squad_scores.read_predictions(args.predictions),
+        rules=args.rules,
+        null_odds=squad_scores.read_null_odds(args.null_odds)
+        if args.null_odds
+        else None,
+        null_threshold=squad_scores.NULL_THRESHOLD if threshold is None else threshold,
+    )
+
+
+SCORERS = {"qa": _answers}
