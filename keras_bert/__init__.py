@@ -18,6 +18,8 @@ _PUBLIC = {
     "BertTokenizer": "keras_bert.tokenization",
     "BertTokenizerLayer": "keras_bert.tokenization",
     "KerasBertError": "keras_bert.errors",
+    "SentenceEncoder": "keras_bert.models",
+    "SentenceRecipe": "keras_bert.sentence_recipe",
 }
 
 __all__ = ["__version__", *_PUBLIC]

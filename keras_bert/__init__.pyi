@@ -8,6 +8,8 @@ from keras_bert.families.bert import BertConfig
 from keras_bert.families.distilbert import DistilBertConfig
 from keras_bert.families.roberta import RobertaConfig, XLMRobertaConfig
 from keras_bert.models import heads
+from keras_bert.models.sentence_encoder import SentenceEncoder
+from keras_bert.sentence_recipe import SentenceRecipe
 from keras_bert.tokenization.layer import BertTokenizerLayer
 from keras_bert.tokenization.tokenizer import BertTokenizer
 from keras_bert.version import __version__
@@ -71,6 +73,8 @@ __all__ = [
     "RobertaForSequenceClassification",
     "RobertaForTokenClassification",
     "RobertaModel",
+    "SentenceEncoder",
+    "SentenceRecipe",
     "XLMRobertaConfig",
     "XLMRobertaForCausalLM",
     "XLMRobertaForMaskedLM",

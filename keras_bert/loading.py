@@ -5,7 +5,7 @@ The only module that joins models and checkpoints. Of Keras it needs two things:
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -283,6 +283,36 @@ def load_pretrained(
     return model
 
 
+def load_encoder(
+    model_class: Callable[[str], Any],
+    path: str | Path | Checkpoint,
+    needs_pooler: bool,
+    **options: Any,
+) -> Any:
+    """Builds the encoder of a checkpoint of any family.
+
+    Args:
+        model_class: returns a model class by its name.
+        path: see `load_pretrained`.
+        needs_pooler: make one where the checkpoint has none, too.
+        **options: of `load_pretrained`.
+
+    Returns:
+        The model of the kind "encoder"; with its pooler, if it has one.
+    """
+    if not isinstance(path, Checkpoint):
+        reading = {k: options.pop(k) for k in ("drop", "strict") if k in options}
+        file = options.pop("config_file", None)
+        reading["config_file"] = options.pop("config", None) or file
+        downloading = take_options(options)
+        path = formats.read(local_path(path, **downloading), **reading)
+    family = families.of(path.config)
+    name = family.class_name("encoder")
+    present = match_weights(path, path.config, family.parts_of(name)).present
+    pooler = needs_pooler or "pooler" in present
+    return load_pretrained(model_class(name), path, add_pooling_layer=pooler, **options)
+
+
 def _find_tokenizer(
     paths: list[Path],
     config: Config,
@@ -390,7 +420,8 @@ def save_pretrained(
     """Writes a model as a directory; see `PreTrainedModel.save_pretrained`.
 
     Args:
-        model: has `config`, `parts_held`, `merged_weights` and `sentence_modules`.
+        model: has `config`, `parts_held`, `merged_weights` and
+            `modules_to_save`.
         path: the directory; it appears whole or not at all.
         format: a name of `keras_bert.checkpoints.formats.FORMATS`.
         tokenizer: has `save_pretrained`; written next to the weights.
@@ -410,6 +441,7 @@ def save_pretrained(
     body = families.of(model.config).body(model.config)
     rows = _rows(model.config, dict.fromkeys((*body, *model.parts_held)))
     weights = {path: _tensor(x) for path, x in model.merged_weights().items()}
+    modules = model.modules_to_save()
     tensors = translate(weights, rows, "keras", format, model.config)
     with files.new_directory(path, overwrite) as folder:
         name = model.architecture
@@ -417,7 +449,7 @@ def save_pretrained(
         save(folder, format, model.config, name, tensors, **options)
         if tokenizer is not None:
             formats.save_tokenizer(format, tokenizer, folder, model.config)
-        formats.save_modules(format, model.sentence_modules, folder)
+        formats.save_modules(format, modules, folder)
     return Path(path)
 
 

@@ -1,8 +1,9 @@
 """The modules of sentence-transformers that turn states of tokens into one vector.
 
 Its folders list them in `modules.json`, each with a directory of its own. The first
-one, the Transformer, is the checkpoint itself; the others pool its states and scale the
-result. All their files are kept byte by byte, also of modules not computed here.
+one, the Transformer, is the checkpoint itself; the others pool its states, and project
+and scale the result. All their files are kept byte by byte, also of modules that are
+not computed here.
 
 Source: `base/model.py`, `modules/transformer.py` and `modules/pooling.py` of
 sentence-transformers.
@@ -13,10 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras_bert.errors import CheckpointError
 from keras_bert.families import FAMILIES
+from keras_bert.sentence_recipe import (
+    DENSE,
+    NORMALIZE,
+    SIMILARITIES,
+    UNIT_LENGTH,
+    SentenceRecipe,
+    Step,
+)
 from keras_bert.tokenizer_folder import DEFAULTS
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
@@ -40,29 +49,24 @@ OF_TRANSFORMER = {
     "module_output_name": "token_embeddings",
     "processing_kwargs": {},
 }
-OF_NORMALIZE = dict.fromkeys(
+OF_VECTORS = dict.fromkeys(
     ("module_input_name", "module_output_name"), "sentence_embedding"
 )
-COMPUTED = "Transformer, Pooling, Normalize"
+OF_DENSE = {**OF_VECTORS, "use_residual": False}
+# Of a Dense, by the names of PyTorch's classes.
+ACTIVATIONS = {
+    "torch.nn.modules.linear.Identity": "linear",
+    "torch.nn.modules.activation.Tanh": "tanh",
+    "torch.nn.modules.activation.ReLU": "relu",
+    "torch.nn.modules.activation.GELU": "gelu",
+    "torch.nn.modules.activation.SiLU": "silu",
+}
+COMPUTED = "Transformer, Pooling, and then Dense and Normalize"
 OWN_FOLDER = "0_"  # how the name of a Transformer's folder begins, if it has one
 CHOOSE = (
     "Choose a pooling instead (embeddings='mean', --embeddings mean), or the states of "
     "all tokens (embeddings='none', --embeddings none)."
 )
-
-
-class Recipe(NamedTuple):
-    """How a vector is made of the states of a text's tokens.
-
-    Attributes:
-        pooling: names of poolings, whose vectors are concatenated.
-        normalize: whether the vector is scaled to length 1.
-        prompt: what is put before every text.
-    """
-
-    pooling: tuple[str, ...]
-    normalize: bool = False
-    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class SentenceModules:
             changes |= {"do_lower_case": True, "strip_accents": accents}
         return changes
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> SentenceRecipe:
         """Returns how the folder's vectors are made.
 
         Raises:
@@ -131,20 +135,26 @@ class SentenceModules:
         """
         first, *others = self.modules
         kinds = [_kind(module) for module in others]
-        steps = ["Pooling", *["Normalize"] * len(others)]
-        odd = [m for m, k, s in zip(others, kinds, steps, strict=False) if k != s]
+        fits = [k == "Pooling" if i == 0 else k in STEPS for i, k in enumerate(kinds)]
+        odd = [m for m, right in zip(others, fits, strict=True) if not right]
         odd = ([] if _kind(first) else [first]) + odd
         if odd or not others:
             named = [f"{m['path'] or m.get('name')} ({m['type']})" for m in odd]
             self._refuse(f"the modules {COMPUTED}", named[0] if named else "no Pooling")
         self._require(self._transformer_file, OF_TRANSFORMER)
-        for module in others[1:]:
-            self._require(_config_of(module), OF_NORMALIZE)
-        prompt = self._prompt()
         pooling = self._json(_config_of(others[0]))
-        if prompt and not pooling.get("include_prompt", True):
-            self._refuse("vectors of prompt and text", "include_prompt: false")
-        return Recipe(self._poolings(pooling), len(others) > 1, prompt)
+        return SentenceRecipe(
+            self._poolings(pooling),
+            tuple(STEPS[_kind(module)](self, module) for module in others[1:]),
+            bool(pooling.get("include_prompt", True)),
+            max_length=self.max_seq_length,
+            **self._settings(),
+        )
+
+    @property
+    def dense(self) -> list[str]:
+        """The folders of the dense layers, in order."""
+        return [module["path"] for module in self.modules if _kind(module) == DENSE]
 
     def write(self, folder: Path) -> None:
         """Writes the files into the directory of a checkpoint."""
@@ -183,14 +193,37 @@ class SentenceModules:
             self._refuse(f"the pooling modes {known}", str((unknown or [named])[0]))
         return tuple(named)
 
-    def _prompt(self) -> str:
+    def _settings(self) -> dict[str, Any]:
         values = self._json(SETTINGS)
-        name, prompts = values.get("default_prompt_name"), values.get("prompts") or {}
-        if name is None:
-            return ""
-        if not isinstance(prompts, dict) or not isinstance(prompts.get(name), str):
+        name, given = values.get("default_prompt_name"), values.get("prompts") or {}
+        known = given if isinstance(given, dict) else {}
+        prompts = {k: v or "" for k, v in known.items()}
+        texts = all(isinstance(text, str) for text in prompts.values())
+        if not texts or (name is not None and name not in prompts):
             self._refuse(f"the prompt of default_prompt_name in {SETTINGS}", repr(name))
-        return prompts[name]
+        similarity = values.get("similarity_fn_name") or SIMILARITIES[0]
+        if similarity not in SIMILARITIES:
+            self._refuse(f"similarity_fn_name in {SETTINGS}", repr(similarity))
+        named = {"prompts": prompts, "default_prompt_name": name}
+        return {**named, "similarity": similarity}
+
+    def _dense(self, module: Mapping[str, Any]) -> Step:
+        name = _config_of(module)
+        self._require(name, OF_DENSE)
+        values = self._json(name)
+        # As sentence-transformers has it where the file does not say.
+        activation = values.get("activation_function", [*ACTIVATIONS][1])
+        if activation not in ACTIVATIONS:
+            self._refuse(f"an activation of {', '.join(ACTIVATIONS)}", repr(activation))
+        units = values.get("out_features")
+        if type(units) is not int or units < 1:
+            self._refuse(f"out_features in {name}, a number", repr(units))
+        bias = bool(values.get("bias", True))
+        return Step(DENSE, units, ACTIVATIONS[activation], bias)
+
+    def _normalize(self, module: Mapping[str, Any]) -> Step:
+        self._require(_config_of(module), OF_VECTORS)
+        return UNIT_LENGTH
 
     def _refuse(self, expected: str, received: str) -> None:
         raise CheckpointError(
@@ -198,6 +231,10 @@ class SentenceModules:
             f"{self.source}. Received: {received}, which this package does not "
             f"compute. {CHOOSE}"
         )
+
+
+# How the modules after the pooling are read.
+STEPS = {DENSE: SentenceModules._dense, NORMALIZE: SentenceModules._normalize}
 
 
 def transformer_folder(path: Path) -> Path:

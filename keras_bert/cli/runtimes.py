@@ -15,10 +15,7 @@ SAVED_MODEL = "saved_model"
 FORMATS = (SAVED_MODEL, "onnx", "openvino", "litert")
 PRECISIONS = ("float32", "int8_dynamic", "int8_weights", "int8")
 # Arguments that apply to text input only; other runtimes take ids.
-ON_TEXT = (
-    *("version", "pairs", "doc_stride", "max_answer_length"),
-    *("embeddings", "normalize"),
-)
+ON_TEXT = ("version", "pairs", "doc_stride", "max_answer_length")
 CALIBRATION_ROWS, BATCH_SIZE = 512, 32
 
 
@@ -71,7 +68,7 @@ def export_for_runtime(args: argparse.Namespace) -> None:
             f"Expected --{given[0].replace('_', '-')} with --format {SAVED_MODEL} "
             f"only. Received: --format {args.format}, whose input is ids."
         )
-    model = load_model(args)
+    model = load_model(args, "encoder" if args.embeddings else None)
     tokenizer = load_served_tokenizer(args, model.config)
     path = export(
         model,
@@ -82,6 +79,8 @@ def export_for_runtime(args: argparse.Namespace) -> None:
         calibration=_calibration(args, tokenizer) if args.calibrate else (),
         length=args.max_length if args.format == "litert" else None,
         labels=args.labels,
+        embeddings=args.embeddings,
+        normalize=args.normalize,
         overwrite=args.overwrite,
     )
     print(f"Wrote {path}, {size_of(path)}")

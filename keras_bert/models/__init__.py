@@ -8,6 +8,7 @@ from keras_bert import families
 from keras_bert.models.encoder import Encoder
 from keras_bert.models.heads import HEADS
 from keras_bert.models.pretrained import PreTrainedModel
+from keras_bert.models.sentence_encoder import SentenceEncoder
 
 
 def _public(name: str, kind: str, family: families.Family) -> type[PreTrainedModel]:
@@ -30,4 +31,4 @@ MODELS = {
 }
 vars(sys.modules[__name__]).update(MODELS)
 
-__all__ = ["MODELS", "Encoder", "PreTrainedModel", *MODELS]
+__all__ = ["MODELS", "Encoder", "PreTrainedModel", "SentenceEncoder", *MODELS]

@@ -31,6 +31,7 @@ class PreTrainedModel(TakesTexts, Trainable):
     Args:
         config: the hyper-parameters.
         dtype, seed, name: see `BaseModel`.
+        encoder: one to take instead of a new one.
         **options: what a head's `parts_for` knows.
 
     Attributes:
@@ -67,13 +68,16 @@ class PreTrainedModel(TakesTexts, Trainable):
         dtype: Any = None,
         seed: int | None = None,
         name: str | None = None,
+        encoder: Encoder | None = None,
         **options: Any,
     ):
         super().__init__(config, dtype=dtype, seed=seed, name=name)
         del self.quantize  # Keras' wrapper, which knows other modes
         self._options = options
-        pooler = "pooler" in self.parts_held
-        self.encoder = self.encoder_class(config, pooler, dtype=dtype, seed=seed)
+        if encoder is None:
+            pooler = "pooler" in self.parts_held
+            encoder = self.encoder_class(config, pooler, dtype=dtype, seed=seed)
+        self.encoder = encoder
         self.make_head()
         self.built = True
 

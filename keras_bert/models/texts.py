@@ -152,6 +152,10 @@ class TakesTexts(BaseModel):
         made_from = tokenizer, repr(tokenizer.settings()), self._text_limit
         return _tokenizer_layer(*made_from)(texts if len(texts) == 2 else texts[0])
 
+    def modules_to_save(self) -> Any:
+        """Returns the modules of sentence-transformers that belong to the model."""
+        return self.sentence_modules
+
     @property
     def _text_limit(self) -> int:
         tokenizer: Any = self.tokenizer

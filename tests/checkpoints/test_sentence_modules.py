@@ -13,6 +13,10 @@ from keras_bert.checkpoints import convert, formats, sentence_modules
 from keras_bert.checkpoints.sentence_modules import MODULES, POOLINGS, SETTINGS
 from keras_bert.cli.models import _head_of, load_tokenizer
 from keras_bert.errors import CheckpointError, ConfigError, UnknownNameError
+from keras_bert.layers.pooling import POOLINGS as COMPUTED
+from keras_bert.layers.pooling import pool
+from keras_bert.sentence_recipe import POOLINGS as POOLED
+from keras_bert.sentence_recipe import SentenceRecipe
 from keras_bert.serving.export import export
 from keras_bert.serving.graph import embeddings, model_card
 from keras_bert.serving.graph.servable import Servable
@@ -115,11 +119,8 @@ def vectors_of(path, **answers):
 
 def pooled_of(path):
     """The same without a graph of text."""
-    model = keras_bert.BertModel.from_pretrained(path)
-    limit = model.max_text_length(model.tokenizer)
-    hidden, mask = map(tf.constant, states(model, model.tokenizer, TEXTS, limit))
-    recipe = embeddings.recipe_of(model, None, False)
-    return embeddings.pooled({"last_hidden_state": hidden}, mask, recipe)["embeddings"]
+    model = keras_bert.SentenceEncoder.from_pretrained(path)
+    return model(TEXTS)["embeddings"]
 
 
 def expected_of(path, names=("mean",), normalize=True, texts=TEXTS, limit=LIMIT):
@@ -146,17 +147,15 @@ def test_every_pooling_is_obeyed(case, folder):
     path = folder({MODULES: modules(module(PACKAGE + "Pooling", "1_Pooling"))})
     put(path, {POOLING: settings})
     recipe = sentence_modules.read(path).recipe()
-    assert (recipe.pooling, recipe.normalize) == (names, False)
+    assert recipe == SentenceRecipe(names, max_length=LIMIT)
     model = keras_bert.BertModel.from_pretrained(path)
     hidden, mask = states(model, model.tokenizer, TEXTS)
-    received = embeddings.pooled(
-        {"last_hidden_state": tf.constant(hidden)}, tf.constant(mask), recipe
-    )
-    assert_close(received["embeddings"], by_numpy(hidden, mask, names, False))
+    received = pool(tf.constant(hidden), tf.constant(mask), recipe.pooling)
+    assert_close(received, by_numpy(hidden, mask, names, False))
 
 
 def test_poolings_have_the_names_of_the_folder():
-    assert {*POOLINGS.values(), "pooler"} == {*embeddings.POOLINGS}
+    assert {*POOLINGS.values(), "pooler"} == {*POOLED} == {*COMPUTED}
 
 
 def test_what_is_served_obeys_the_folder(folder):
@@ -166,8 +165,8 @@ def test_what_is_served_obeys_the_folder(folder):
     served = servable.on_text(pairs=False)(text=tf.constant(TEXTS))
     assert_close(served["embeddings"], expected_of(path))
     assert servable.settings.max_length == LIMIT
-    card = embeddings.describe(servable.recipe)
-    assert card == {"pooling": "mean", "normalize": True, "prompt": ""}
+    card = embeddings.describe(servable.model)
+    assert card == {"pooling": "mean", "normalize": True, "prompt": "", "width": 12}
 
 
 @pytest.mark.slow
@@ -286,12 +285,22 @@ def test_the_checkpoint_may_have_a_folder_of_its_own(named, folder, tmp_path):
 
 # === Refused ===
 
+LAYERS = modules(
+    module(PACKAGE + "Pooling", "1_Pooling"), module(PACKAGE + "LSTM", "2_LSTM")
+)
 DENSE = modules(
     module(PACKAGE + "Pooling", "1_Pooling"), module(PACKAGE + "Dense", "2_Dense")
 )
 OWN = module("custom_st.Pooling", "1_Pooling")
+
+
+def of_dense(**changes):
+    values = {"in_features": 12, "out_features": 5, **changes}
+    return {MODULES: DENSE, "2_Dense/config.json": values}
+
+
 NOT_COMPUTED = {
-    "2_Dense": {MODULES: DENSE},
+    "2_LSTM": {MODULES: LAYERS},
     "custom_st.Pooling": {MODULES: modules(OWN)},
     "custom_st.Bert": {MODULES: modules(first="custom_st.Bert")},
     "topk": {POOLING: {"pooling_mode": ["mean", "topk"]}},
@@ -301,10 +310,11 @@ NOT_COMPUTED = {
         f"{NORMALIZE}/config.json": {"module_input_name": "token_embeddings"}
     },
     "'doc'": {SETTINGS: {"default_prompt_name": "doc", "prompts": {"q": "q: "}}},
-    "include_prompt": {
-        POOLING: {**MEAN, "include_prompt": False},
-        SETTINGS: {"default_prompt_name": "q", "prompts": {"q": "q: "}},
-    },
+    "'maxsim'": {SETTINGS: {"similarity_fn_name": "maxsim"}},
+    "out_features": of_dense(out_features="5"),
+    "use_residual": of_dense(use_residual=True),
+    "my.Swish": of_dense(activation_function="my.Swish"),
+    "module_input_name": of_dense(module_input_name="token_embeddings"),
 }
 
 

@@ -15,6 +15,8 @@ Written by `python -m tests.project.public_stub`.
 IMPORTS = [
     ("keras_bert.errors", "KerasBertError"),
     ("keras_bert.models", "heads"),
+    ("keras_bert.models.sentence_encoder", "SentenceEncoder"),
+    ("keras_bert.sentence_recipe", "SentenceRecipe"),
     ("keras_bert.tokenization.layer", "BertTokenizerLayer"),
     ("keras_bert.tokenization.tokenizer", "BertTokenizer"),
     ("keras_bert.version", "__version__"),

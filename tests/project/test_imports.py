@@ -28,7 +28,7 @@ FLOORS = (
         "tf_startup",
         "version",
     ),
-    ("config", "extras", "foreign_names", "hub", "output_locks"),
+    ("config", "extras", "foreign_names", "hub", "output_locks", "sentence_recipe"),
     ("atomic_files",),
     ("families", "figures"),
     ("tokenizer_folder",),

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_bert.config import Config
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import PreTrainedModel, heads
+from keras_bert.models import PreTrainedModel, SentenceEncoder, heads
 from keras_bert.serving.graph import entities, spans
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
@@ -197,10 +197,9 @@ TASKS = {
     heads.PreTraining: ServedTask("pretraining", with_ids, single=None),
     heads.MaskedLM: ServedTask("masked language modeling", with_ids),
     heads.CausalLM: ServedTask("causal language modeling", with_ids),
+    SentenceEncoder: ServedTask("embeddings", only),
     PreTrainedModel: ServedTask("encoding", with_ids),  # values per position
 }
-
-EMBEDDINGS = ServedTask("embeddings", only)  # of an encoder, on request
 
 
 def task_of(model: PreTrainedModel) -> ServedTask:

@@ -35,7 +35,7 @@ def describe(servable: Servable) -> dict[str, Any]:
         "text_pair_by_default": servable.pairs,
         "max_length": settings.max_length,
         **{name: getattr(settings, name) for name in servable.task.limits},
-        "embeddings": embeddings.describe(servable.recipe),
+        "embeddings": embeddings.describe(model),
         "tokenizer": servable.tokenizer and _tokenizer(servable.tokenizer),
         "signatures": {n: _signature(f) for n, f in servable.functions.items()},
     }

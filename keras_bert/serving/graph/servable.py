@@ -10,15 +10,12 @@ import tensorflow as tf
 from keras_bert.axes import names
 from keras_bert.errors import ConfigError, InputError
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.serving.graph import embeddings as poolings
+from keras_bert.layers.pooling import without_prompt
+from keras_bert.models import SentenceEncoder
 from keras_bert.serving.graph import low_precision_weights, unpadded
-from keras_bert.serving.graph.answers import (
-    EMBEDDINGS,
-    EXAMPLE_FEATURES,
-    ServedTask,
-    task_of,
-)
+from keras_bert.serving.graph.answers import EXAMPLE_FEATURES, ServedTask, task_of
 from keras_bert.serving.graph.chunks import in_chunks
+from keras_bert.serving.graph.embeddings import with_embeddings
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 from keras_bert.tokenization import BertTokenizer
 
@@ -46,6 +43,7 @@ class Servable:
             "cls+mean"; see `keras_bert.serving.graph.embeddings`. None does what the
             sentence-transformers folder of the encoder says, "none" returns states.
         normalize: scale these vectors to length 1.
+        prompt: put before every text whose vector is made; None takes the model's.
         round_weights: round weights once that a mixed policy rounds in every call;
             later changes of the model's weights then have no effect.
 
@@ -66,11 +64,13 @@ class Servable:
         max_answer_length: int | None = None,
         embeddings: str | None = None,
         normalize: bool = False,
+        prompt: str | None = None,
         round_weights: bool = False,
     ):
-        self.recipe = poolings.recipe_of(model, embeddings, normalize)
+        model = with_embeddings(model, embeddings, normalize)
         self.model, self.tokenizer = model, tokenizer
-        self.task = task_of(model) if self.recipe is None else EMBEDDINGS
+        self.task = task_of(model)
+        self.prompt = _prompt(model) if prompt is None else prompt
         if max_length is None and tokenizer is not None:
             max_length = model.max_text_length(tokenizer)
         max_length = _check_length(max_length, self.task, model.config)
@@ -132,16 +132,14 @@ class Servable:
     def _chunk_function(self) -> tf.function:
         """Returns the model as a function of the ids of some rows."""
         compute = unpadded.forward if unpadded.supports(self.model) else _padded
+        hidden = prompt_tokens(self.model, self.tokenizer, self.prompt)
 
         def outputs(*ids: tf.Tensor) -> Tensors:
             features = dict(zip(SERVED_INPUTS, ids, strict=True))
-            with keras.StatelessScope() as scope:
+            with keras.StatelessScope() as scope, without_prompt(hidden):
                 for replaced in self._replaced_weights:
                     scope.add_update(replaced)
-                outputs = named_outputs(compute(self.model, features))
-            if self.recipe is not None:
-                return poolings.pooled(outputs, features["attention_mask"], self.recipe)
-            return outputs
+                return named_outputs(compute(self.model, features))
 
         return tf.function(outputs, input_signature=self._ids, autograph=False)
 
@@ -177,8 +175,8 @@ class Servable:
         if "text_pair" in texts:
             counts = [tf.shape(text)[0] for text in texts.values()]
             tf.debugging.assert_equal(*counts, "Expected as many text_pair as text.")
-        if self.recipe is not None and self.recipe.prompt:
-            texts["text"] = tf.strings.join([self.recipe.prompt, texts["text"]])
+        if self.prompt:
+            texts["text"] = tf.strings.join([self.prompt, texts["text"]])
         features = self.task.encode(self.settings, **texts)
         outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
         return self.task.answer(outputs, Request(texts, features, self.settings))
@@ -219,6 +217,27 @@ def named_outputs(outputs) -> Tensors:
         parts = {f"{name}_{i}": v for i, v in enumerate(value)} if several else {}
         flat.update(parts or {name: value})
     return {name: tf.cast(value, tf.float32) for name, value in flat.items()}
+
+
+def prompt_tokens(
+    model: keras.Model, tokenizer: BertTokenizer | None, prompt: str
+) -> int:
+    """Returns how many tokens of a row are a prompt that is not pooled.
+
+    Args:
+        model: any model.
+        tokenizer: of its texts.
+        prompt: what is put before a text.
+    """
+    pooled = not isinstance(model, SentenceEncoder) or model.recipe.include_prompt
+    if pooled or not prompt or tokenizer is None:
+        return 0
+    ids = tokenizer.encode_batch([prompt])["input_ids"]
+    return ids.shape[1] - 1  # with [CLS], without [SEP]
+
+
+def _prompt(model: keras.Model) -> str:
+    return model.recipe.prompt(None) if isinstance(model, SentenceEncoder) else ""
 
 
 def _in_range(ids: tf.Tensor, name: str, size: int) -> tf.Operation:

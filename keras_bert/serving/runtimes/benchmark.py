@@ -15,6 +15,7 @@ from keras_bert.errors import KerasBertError, check_counts
 from keras_bert.extras import EXTRAS, installed
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
+from keras_bert.serving.graph.embeddings import with_embeddings
 from keras_bert.serving.runtimes.exporting import (
     Batch,
     difference,
@@ -217,6 +218,7 @@ def benchmark(
         ConfigError: the number of threads is below 1.
     """
     check_counts(threads=threads)
+    model = with_embeddings(model)  # what is exported
     probes = work.rows(PROBES, work.longest)
     parts = {
         "batches": work.batches,

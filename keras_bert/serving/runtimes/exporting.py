@@ -1,7 +1,6 @@
 """Exports a model for another runtime: checked first, complete or not at all."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -25,11 +24,10 @@ from keras_bert.errors import (
 from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
 from keras_bert.models import PreTrainedModel
+from keras_bert.serving.graph.embeddings import with_embeddings
 from keras_bert.serving.runtimes import quantizing
 from keras_bert.serving.runtimes.running import load
 from keras_bert.tokenization import BertTokenizer
-
-log = logging.getLogger(__name__)
 
 Batch = Mapping[str, np.ndarray]
 
@@ -77,6 +75,8 @@ def export(
     calibration: Iterable[Batch] = (),
     length: int | None = None,
     labels: Sequence[str] | None = None,
+    embeddings: str | None = None,
+    normalize: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Exports a model for another runtime.
@@ -97,6 +97,8 @@ def export(
         length: tokens of a row for LiteRT, which takes one row of a fixed length; None
             is the maximum length of the model.
         labels: names of the classes, for `config.json`; None takes the config's.
+        embeddings, normalize: answer with one vector per row, as for a SavedModel; see
+            `keras_bert.serving.graph.servable.Servable`.
         overwrite: replace an existing directory; versions are never replaced.
 
     Returns:
@@ -127,7 +129,7 @@ def export(
             "Expected batches to calibrate precision='int8'. Received: none. Pass a "
             "few hundred typical rows, or choose a precision that needs no calibration."
         )
-    _say_what_is_not_in_it(model)
+    model = with_embeddings(model, embeddings, normalize)
     config = _labeled(model.config, labels)
     directory = Path(directory)
     with locked_output(directory):
@@ -309,16 +311,6 @@ def _target(directory: Path, form: Format, overwrite: bool) -> Path:
             "Choose another one, or pass overwrite=True (--overwrite)."
         )
     return directory
-
-
-def _say_what_is_not_in_it(model: PreTrainedModel) -> None:
-    modules = model.sentence_modules
-    if modules is not None:
-        log.warning(
-            "The exported model returns the states of all tokens: %s, the modules of "
-            "sentence-transformers that pool and scale them, are no part of it.",
-            ", ".join(module["path"] for module in modules.modules[1:]),
-        )
 
 
 def _labeled(config: Config, labels: Sequence[str] | None) -> Config:
