@@ -25,6 +25,11 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ODDS",
         help="count questions with odds above it as answered by none (1.0)",
     )
+    add(
+        "--strict",
+        action="store_true",
+        help="count only entities that are tagged as their scheme writes them",
+    )
 
 
 def score_predictions(args: argparse.Namespace) -> dict[str, float]:
@@ -48,4 +53,20 @@ def _answers(args: argparse.Namespace) -> dict[str, float]:
     )
 
 
-SCORERS = {"qa": _answers}
+def _entities(args: argparse.Namespace) -> dict[str, float]:
+    from keras_bert.tasks.entity_scores import score_files
+
+    columns = {"words": args.text_column, "tags": args.label_column}
+    return score_files(
+        args.data,
+        args.predictions,
+        strict=args.strict,
+        **columns,
+        header=bool(args.header),
+        format=args.format,
+        delimiter=args.delimiter,
+        encoding=args.encoding,
+    )
+
+
+SCORERS = {"qa": _answers, "ner": _entities}

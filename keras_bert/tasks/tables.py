@@ -145,6 +145,15 @@ class Table:
             filled = {key: _none_if_blank(value) for key, value in cells.items()}
             yield Row(number, place, filled)
 
+    def lines(self) -> Iterator[str]:
+        """Yields the lines of a text, without their ends.
+
+        Raises:
+            InputError: a line is not text in this encoding.
+        """
+        for line in _lines(self, newline="\n"):
+            yield line.removesuffix("\n").removesuffix("\r")
+
 
 def _none_if_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
@@ -167,14 +176,15 @@ def _places(
             f"Expected columns of different names in {table.name}. Received: "
             f"{twice[0][:80]!r} {names.count(twice[0])} times among {_listed(names)}."
         )
-    found = {key: _place(column, names) for key, column in columns.items()}
+    found = {key: place_of(column, names) for key, column in columns.items()}
     missing = [key for key, at in found.items() if at is None and key not in optional]
     if missing:
         raise _no_column(table, columns[missing[0]], names, hint())
     return {key: at for key, at in found.items() if at is not None}
 
 
-def _place(column: Column, names: Sequence[str]) -> int | None:
+def place_of(column: Column, names: Sequence[str]) -> int | None:
+    """Returns the index of a column, given by name or number, or None."""
     if isinstance(column, str) and column in names:
         return names.index(column)
     text = str(column)
@@ -308,7 +318,7 @@ def _other_form(
 
     def fits(mark: str) -> bool:
         names = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
-        found = all(_place(column, names) is not None for column in wanted)
+        found = all(place_of(column, names) is not None for column in wanted)
         return len(names) > 1 and (found or not table.header)
 
     if table.kind == "tsv" and first.lstrip().startswith('"') and fits(delimiter):
@@ -415,9 +425,8 @@ def _text_rows(
             'format="csv" (--format csv).'
         )
     places = _places(table, ["text"], columns, optional)
-    for number, line in enumerate(_lines(table, newline="\n"), 1):
-        text = line.removesuffix("\n").removesuffix("\r")
-        yield f"line {number}", dict.fromkeys(places, text)
+    for number, line in enumerate(table.lines(), 1):
+        yield f"line {number}", dict.fromkeys(places, line)
 
 
 _DELIMITED = ("csv", "tsv")

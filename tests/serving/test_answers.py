@@ -247,6 +247,12 @@ def test_pieces_are_cut_by_code_points(texts):
 IOB = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 PLAIN = ("O", "PER", "LOC")
 NONE_OUTSIDE = ("NOUN", "VERB")
+# The labels of other schemes, and seqeval's letters for theirs.
+SCHEMES = {
+    letters: ("O", *(f"{letter}-{kind}" for letter in letters for kind in "XY"))
+    for letters in ("BI", "IE", "BIS", "BIES", "BMES", "BILU")
+}
+PEER_LETTERS = {"M": "I", "L": "E", "U": "S"}
 
 
 def entity_answers(texts, settings, logits_of):
@@ -346,29 +352,30 @@ def _first():
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    rows=st.lists(st.lists(st.sampled_from(IOB), max_size=40), min_size=1, max_size=3)
-)
-def test_entities_are_those_of_seqeval_at_any_length(rows):
+@given(st.sampled_from(list(SCHEMES.values())), st.data())
+def test_entities_are_those_of_seqeval_at_any_length(names, data):
     """Texts of up to six windows; the labels belong to words, whatever the window."""
     labeling = pytest.importorskip("seqeval.metrics.sequence_labeling")
+    row = st.lists(st.sampled_from(names), max_size=40)
+    rows = data.draw(st.lists(row, min_size=1, max_size=3))
 
     def logits_of(features):
         # One word, one token, of a letter: its place in the text tells its number.
         number = features["offset_mapping"].numpy()[..., 0] // 2
-        logits = np.zeros((*number.shape, len(IOB)))
+        logits = np.zeros((*number.shape, len(names)))
         for place in np.ndindex(number.shape):
             sample = features["overflow_to_sample_mapping"][place[0]]
             if features["offset_mapping"][place][1] > 0:
                 label = rows[int(sample)][number[place]]
-                logits[(*place, IOB.index(label))] = 9
+                logits[(*place, names.index(label))] = 9
         return logits
 
-    chosen = settings_of(13, 4, labels=IOB)
+    chosen = settings_of(13, 4, labels=names)
     texts = [" ".join("a" * len(labels)) for labels in rows]
     _, received = entity_answers(texts, chosen, logits_of)
     for labels, found in zip(rows, received, strict=True):
-        expected = labeling.get_entities(list(labels))
+        known = [PEER_LETTERS.get(label[0], label[0]) + label[1:] for label in labels]
+        expected = labeling.get_entities(known)
         assert [(e.decode(), a, b) for e, _, a, b, _ in found] == [
             (kind, 2 * first, 2 * last + 1) for kind, first, last in expected
         ]
@@ -413,6 +420,24 @@ def test_no_entities_are_an_empty_table():
     answer = entities.answer(outputs, Request(texts, features, chosen))
     assert answer.pop("count").numpy().tolist() == [0, 0]
     assert {value.shape.as_list().__str__() for value in answer.values()} == {"[2, 0]"}
+
+
+def test_an_entity_of_chinese_tags_is_one():
+    labels = ("O", "B-LOC", "M-LOC", "E-LOC")
+    best = tf.one_hot([[0, 1, 2, 3, 0]], 4)  # of [CLS] 東 京 東 [SEP]
+    _, [found] = entity_answers(
+        ["東京東"], settings_of(13, 3, labels=labels), lambda _: best
+    )
+    assert [(kind, text) for kind, text, *_ in found] == [(b"LOC", "東京東".encode())]
+
+
+def test_labels_of_several_schemes_are_refused():
+    with pytest.raises(InputError, match="of one tagging scheme"):
+        entity_answers(
+            ["a"],
+            settings_of(13, 3, labels=("O", "B-X", "Y")),
+            lambda features: tf.zeros([*features["input_ids"].shape, 3]),
+        )
 
 
 # === Embeddings ===

@@ -2,25 +2,21 @@
 
 A text that is too long becomes several overlapping rows; each token's label is taken
 from the row with the most context on both sides. A word has the label and the
-probability of its first token. Adjacent words form an entity if they have the same type
-and the later one does not begin an entity (IOB2: `B-` begins one; labels without `B-`
-and `I-` are types themselves). Words labeled `O` are outside of entities. The score of
-an entity is the mean of its words' probabilities. For texts of one row this equals
-Hugging Face's token classification pipeline with `aggregation_strategy="first"`.
+probability of its first token. Adjacent words form an entity by the rule of
+`keras_bert.tag_schemes`, whatever the scheme of the labels. The score of an entity is
+the mean of its words' probabilities. For texts of one row and labels in IOB2 this
+equals Hugging Face's token classification pipeline with `aggregation_strategy="first"`.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from keras_bert.serving.graph.characters import cut
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
+from keras_bert.tag_schemes import TagSet
 
 Tensor = tf.Tensor
-
-OUTSIDE = "O"
 
 
 def encode(settings: AnswerSettings, text: Tensor) -> Tensors:
@@ -47,8 +43,8 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
         float32. Texts with fewer entities than others are padded with empty strings,
         -1 and 0.
     """
-    labels = Labels.of(request.settings.labels)
-    found = _entities(_words(outputs["logits"], request), labels)
+    tags = TagSet(request.settings.labels)
+    found = _entities(_words(outputs["logits"], request), tags)
     texts = request.texts["text"]
     count = tf.shape(texts)[0]
     pieces = cut(texts, found.samples, found.begins, found.ends)
@@ -60,45 +56,13 @@ def answer(outputs: Tensors, request: Request) -> Tensors:
         return rows.to_tensor(default)
 
     return {
-        "entity": table(tf.gather(labels.types, found.kinds), ""),
+        "entity": table(tf.gather(_strings(tags.types), found.kinds), ""),
         "text": table(pieces, ""),
         "start": table(found.begins, -1),
         "end": table(found.ends, -1),
         "score": table(found.scores, 0.0),
         "count": tf.math.bincount(found.samples, minlength=count, maxlength=count),
     }
-
-
-class Labels(NamedTuple):
-    """The meaning of the labels.
-
-    Attributes:
-        types: names of the entity types, without prefix.
-        type_of: the type of each label, -1 outside of entities, int32 `(labels,)`.
-        begins: whether the label always begins an entity.
-    """
-
-    types: Tensor
-    type_of: Tensor
-    begins: Tensor
-
-    @classmethod
-    def of(cls, labels: Sequence[str]) -> "Labels":
-        """Parses labels.
-
-        Example:
-            >>> Labels.of(["O", "B-PER", "I-PER"]).type_of.numpy()
-            array([-1,  0,  0], dtype=int32)
-        """
-        names = [name[2:] if name[:2] in ("B-", "I-") else name for name in labels]
-        types = sorted({*names} - {OUTSIDE})
-        places = [types.index(name) if name != OUTSIDE else -1 for name in names]
-        begins = np.array([name.startswith("B-") for name in labels])
-        return cls(
-            tf.constant(types, tf.string, [len(types)]),
-            tf.constant(places, tf.int32),
-            tf.constant(begins),
-        )
 
 
 class _Pieces(NamedTuple):
@@ -157,10 +121,12 @@ def kept(features: Tensors, settings: AnswerSettings) -> Tensor:
     return real & (changes | (column >= begin)) & (is_last | (column < end))
 
 
-def _entities(words: _Pieces, labels: Labels) -> _Pieces:
-    types = tf.gather(labels.type_of, words.kinds)
-    begins = tf.gather(labels.begins, words.kinds)
+def _entities(words: _Pieces, tags: TagSet) -> _Pieces:
+    types = tf.gather(tf.constant(tags.type_of, tf.int32), words.kinds)
+    begins = tf.gather(tf.constant(tags.begins, tf.bool), words.kinds)
+    ends = tf.gather(tf.constant(tags.ends, tf.bool), words.kinds)
     first = begins | _changes(types) | _changes(words.samples)
+    first |= tf.concat([tf.ones_like(ends[:1]), ends[:-1]], 0)
     number = tf.cumsum(tf.cast(first, tf.int32)) - 1
     groups = words._replace(kinds=types).joined(first)
     groups = groups._replace(scores=tf.math.segment_mean(words.scores, number))
@@ -171,3 +137,7 @@ def _changes(values: Tensor) -> Tensor:
     """Marks values that differ from the one before, and the first one."""
     changed = tf.not_equal(values[1:], values[:-1])
     return tf.concat([tf.ones_like(values[:1], tf.bool), changed], 0)
+
+
+def _strings(values: list[str]) -> Tensor:
+    return tf.constant(values, tf.string, [len(values)])

@@ -7,8 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_bert.models import heads
 from keras_bert.serving.graph import embeddings
+from keras_bert.serving.graph.answers import TASKS
 from keras_bert.serving.graph.servable import Servable
+from keras_bert.tag_schemes import TagSet
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.version import __version__
 
@@ -31,6 +34,7 @@ def describe(servable: Servable) -> dict[str, Any]:
         "keras_bert": __version__,
         "tensorflow": tf.__version__,
         "labels": list(settings.labels),
+        "tagging_scheme": _tagging_scheme(servable),
         "text": settings.tokenizer is not None,
         "text_pair_by_default": servable.pairs,
         "max_length": settings.max_length,
@@ -60,6 +64,12 @@ def read(version: Path) -> dict[str, Any]:
         version: directory of the version.
     """
     return json.loads((version / PATH).read_text(encoding="utf-8"))
+
+
+def _tagging_scheme(servable: Servable) -> str | None:
+    """Returns how the labels of words say where entities begin and end."""
+    tags = servable.task is TASKS[heads.TokenClassification]
+    return str(TagSet(servable.settings.labels)) if tags else None
 
 
 def _tokenizer(tokenizer: BertTokenizer) -> dict[str, Any]:
