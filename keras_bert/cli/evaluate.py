@@ -1,4 +1,4 @@
-"""`keras-bert evaluate`: scores of a fine-tuned model on labeled data."""
+"""`keras-bert evaluate`: scores of a fine-tuned model, or of a file of predictions."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from keras_bert.cli.models import (
     load_tokenizer,
 )
 from keras_bert.cli.parsing import positive
+from keras_bert.cli.scores import add_score_arguments, score_predictions
 from keras_bert.cli.tables import add_table_arguments, check_outputs, reading_of
 from keras_bert.errors import InputError, choose
 from keras_bert.tasks import TASKS, Task
@@ -18,7 +19,7 @@ from keras_bert.tasks import TASKS, Task
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    add_model_arguments(parser)
+    add_model_arguments(parser, required=False)
     add_dtype_argument(parser)
     parser.add_argument(
         "--task", metavar="NAME", help=f"{', '.join(TASKS)}; by default the model's"
@@ -41,8 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", help="write the scores to a .json file"
     )
     parser.add_argument(
-        "--predictions", metavar="FILE", help="write every prediction to a .jsonl file"
+        "--predictions",
+        metavar="FILE",
+        help="write every prediction to a .jsonl file; without --model, score those in "
+        "this file",
     )
+    add_score_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs")
     parser.add_argument(
         "--batch-size", type=positive, default=32, help="rows per batch"
@@ -53,6 +58,9 @@ def run(args: argparse.Namespace) -> None:
     """Predicts every example, prints the scores and writes the outputs."""
     from keras_bert.atomic_files import refuse_existing
 
+    if args.model is None:
+        report(_scores_of_file(args), args)
+        return
     outputs = [args.output, args.predictions]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
     check_outputs(args, args.data)
@@ -65,6 +73,15 @@ def run(args: argparse.Namespace) -> None:
     if args.predictions:
         task.write_predictions(args.predictions, rows, found, overwrite=args.overwrite)
     report(scores, args)
+
+
+def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:
+    if not (args.task and args.predictions):
+        raise InputError(
+            "Expected --model, or without one the --task and a file of --predictions "
+            "to score. Received: neither."
+        )
+    return score_predictions(args)
 
 
 def _task(args: argparse.Namespace) -> Task:

@@ -12,11 +12,18 @@ from keras_bert.errors import InputError, choose
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments for the model, its tokenizer and its labels."""
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, required: bool = True
+) -> None:
+    """Adds the arguments for the model, its tokenizer and its labels.
+
+    Args:
+        parser: of the command.
+        required: whether it always needs a model.
+    """
     parser.add_argument(
         "--model",
-        required=True,
+        required=required,
         type=_of_run,
         metavar="PATH",
         help="a checkpoint of any format, or the directory of a run",

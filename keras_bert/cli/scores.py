@@ -2,6 +2,7 @@
 
 import argparse
 
+from keras_bert.cli.tables import reading_of
 from keras_bert.errors import choose
 
 
@@ -54,19 +55,14 @@ def _answers(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _entities(args: argparse.Namespace) -> dict[str, float]:
+    from keras_bert.tasks.conll_files import READING
     from keras_bert.tasks.entity_scores import score_files
 
-    columns = {"words": args.text_column, "tags": args.label_column}
-    return score_files(
-        args.data,
-        args.predictions,
-        strict=args.strict,
-        **columns,
-        header=bool(args.header),
-        format=args.format,
-        delimiter=args.delimiter,
-        encoding=args.encoding,
-    )
+    reading = reading_of(args)
+    for name in reading:
+        choose("option of data for ner", name, READING)
+    options = {"strict": args.strict, **reading}
+    return score_files(args.data, args.predictions, **options)
 
 
 SCORERS = {"qa": _answers, "ner": _entities}

@@ -64,14 +64,18 @@ class Sentence:
     lines: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
+# How files are read: the arguments of `read_sentences`.
+READING = ("text", "label", "format", "header", "delimiter", "encoding")
+
+
 def read_sentences(
     path: str | Path,
     *,
-    words: Column | None = None,
-    tags: Column | None = None,
+    text: Column | None = None,
+    label: Column | None = None,
     labeled: bool = True,
     format: str | None = None,
-    header: bool = False,
+    header: bool | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8",
 ) -> Iterator[Sentence]:
@@ -80,13 +84,13 @@ def read_sentences(
     Args:
         path: the file; "-" is standard input. A name that ends in `.jsonl` has JSON
             lines, any other columns.
-        words: the column of the words, by number, from 1, or by name; None is the
+        text: the column of the words, by number, from 1, or by name; None is the
             first. Of JSON lines, the key.
-        tags: that of the tags; None is the last.
+        label: that of the tags; None is the last.
         labeled: whether tags are read.
         format: "conll" or "jsonl", if the name does not say it.
-        header: whether the first line names the columns, as a line
-            "# global.columns = ..." does too.
+        header: whether the first line names the columns; None is True if a column is
+            given by name and no line "# global.columns = ..." names them.
         delimiter: between the fields of a line.
         encoding: of the text. A byte order mark is skipped.
 
@@ -107,32 +111,35 @@ def read_sentences(
     """
     suffix = "jsonl" if Path(path).suffix == ".jsonl" else "conll"
     if choose("format", format or suffix, ("conll", "jsonl")) == "jsonl":
-        return _json_sentences(
-            Table(path, "jsonl", encoding=encoding), words, tags, labeled
-        )
-    table = Table(path, "txt", encoding=encoding)
-    return _column_sentences(table, words, tags, labeled, header, delimiter)
+        table = Table(path, "jsonl", encoding=encoding)
+        return _json_sentences(table, text, label, labeled)
+    rows = _Rows(
+        Table(path, "txt", encoding=encoding),
+        DELIMITERS.get(delimiter or "", delimiter),
+    )
+    return _column_sentences(rows, text, label if labeled else text, labeled, header)
 
 
 # === Columns ===
 
 
 def _column_sentences(
-    table: Table,
-    words: Column | None,
-    tags: Column | None,
+    rows: "_Rows",
+    text: Column | None,
+    label: Column | None,
     labeled: bool,
-    header: bool,
-    delimiter: str | None,
+    header: bool | None,
 ) -> Iterator[Sentence]:
-    rows = _Rows(table, DELIMITERS.get(delimiter or "", delimiter))
     found = iter(rows)
+    if header is None:
+        named = [x for x in (text, label) if x is not None and not str(x).isdecimal()]
+        header = bool(named and not rows.names)
     names = next(found, (0, []))[1] if header else rows.names
-    word_at = rows.place(words, names, 0)
-    tag_at = rows.place(tags, names, rows.count - 1) if labeled else word_at
+    word_at = rows.place(text, names, 0)
+    tag_at = rows.place(label, names, rows.count - 1) if labeled else word_at
     if labeled and rows.count and word_at == tag_at:
         raise InputError(
-            f"Expected words and tags in different columns of {table.name}. Received: "
+            f"Expected words and tags in different columns of {rows.name}. Received: "
             f"{rows.count} column{'s' * (rows.count > 1)}, both in number "
             f"{word_at + 1}. Pass their numbers or names, or the delimiter."
         )
@@ -150,12 +157,13 @@ class _Rows:
     """The fields of the lines of a file; a blank line has none.
 
     Attributes:
+        name: of the file, for messages.
         names: of the columns, from a comment, or none.
         count: of columns.
     """
 
     def __init__(self, table: Table, delimiter: str | None) -> None:
-        self._table = table
+        self.name = table.name
         self._lines = enumerate(table.lines(), 1)
         # The lines up to the first that is certainly no comment: it tells the form.
         self._head: list[tuple[int, str]] = []
@@ -165,7 +173,7 @@ class _Rows:
                 break
         example = self._head[-1][1] if self._head else ""
         self._delimiter = delimiter or ("\t" if "\t" in example else None)
-        self.count = len(self._split(example))
+        self.count = len(self._split(example)) if example.strip(_SPACES) else 0
         told = [line for _, line in self._head if line.startswith(_NAMES)]
         self.names = told[0].removeprefix(_NAMES).split() if told else []
 
@@ -184,7 +192,7 @@ class _Rows:
         found = default if column is None else place_of(column, names)
         if found is None:
             raise InputError(
-                f"Expected the column {column!r} in {self._table.name}. Received: "
+                f"Expected the column {column!r} in {self.name}. Received: "
                 f"{', '.join(names)}. Pass its name, or its number, from 1."
             )
         return found
@@ -199,7 +207,7 @@ class _Rows:
         mark = "spaces" if self._delimiter is None else repr(self._delimiter)
         return InputError(
             f"Expected {self.count} fields separated by {mark} in line {number} of "
-            f"{self._table.name}, as in its first line, or a blank line between "
+            f"{self.name}, as in its first line, or a blank line between "
             f"sentences. Received: {len(fields)} fields{empty}, {line[:60]!r}."
         )
 
@@ -208,10 +216,10 @@ class _Rows:
 
 
 def _json_sentences(
-    table: Table, words: Column | None, tags: Column | None, labeled: bool
+    table: Table, text: Column | None, label: Column | None, labeled: bool
 ) -> Iterator[Sentence]:
     keys: dict[str, Column] = {key: key for keys in _KEYS.values() for key in keys}
-    keys |= {"tokens": words or "tokens", "tags": tags or "tags"}
+    keys |= {"tokens": text or "tokens", "tags": label or "tags"}
     for row in table.rows(keys, keys):
         if row.cells:
             yield _json_sentence(table, row, labeled)
@@ -253,7 +261,8 @@ def _marked(text: Any, entities: Any, labeled: bool, at: str) -> Sentence:
             f'Expected "tokens"{wanted}, in {at}. Received: text {str(text)[:40]!r}, '
             f"entities {str(entities)[:40]!r}."
         )
-    marks = tuple(sorted((_mark(e, text, at) for e in entities), key=lambda m: m[1:]))
+    found = (_mark(entity, text, at) for entity in entities)
+    marks = tuple(sorted(found, key=lambda mark: mark[1:]))
     for before, after in pairwise(marks):
         if after.start < before.end:
             raise InputError(

@@ -31,15 +31,21 @@ def read(tmp_path, content, name="a.conll", **options):
         ("Ada\tB-PER\nruns\tO\n\t\n \n北\tS-LOC\n", {}),  # as WNUT-17 is written
         ("-DOCSTART- -X- O\n\nAda X B-PER\nruns X O\n-DOCSTART- -X- O\n北 X S-LOC", {}),
         ("# text = Ada\nAda B-PER\nruns O\n\n# id 2 of 2\n北 S-LOC\n", {}),
-        ("1\tAda\t_\tB-PER\n2\truns\t_\tO\n\n1\t北\t_\tS-LOC\n", {"words": 2}),
-        ("B-PER Ada\nO runs\n\nS-LOC 北\n", {"words": "2", "tags": 1}),
+        ("1\tAda\t_\tB-PER\n2\truns\t_\tO\n\n1\t北\t_\tS-LOC\n", {"text": 2}),
+        ("B-PER Ada\nO runs\n\nS-LOC 北\n", {"text": "2", "label": 1}),
         (
-            "# global.columns = ID NER FORM\n1\tB-PER\tAda\n2\tO\truns\n\n1\tS-LOC\t北\n",
-            {"words": "FORM", "tags": "NER"},
+            "# global.columns = ID NER FORM\n"
+            "1\tB-PER\tAda\n2\tO\truns\n\n1\tS-LOC\t北\n",
+            {"text": "FORM", "label": "NER"},
         ),
-        ("tag,word\nB-PER,Ada\nO,runs\n\nS-LOC,北\n", {
-            "words": "word", "tags": "tag", "delimiter": ",", "header": True,
-        }),
+        (
+            "tag,word\nB-PER,Ada\nO,runs\n\nS-LOC,北\n",
+            {
+                "text": "word",
+                "label": "tag",
+                "delimiter": ",",
+            },
+        ),
         ("Ada B-PER\nruns O\n\n北 S-LOC\n".encode("gb18030"), {"encoding": "gb18030"}),
         ("Ada B-PER\nruns O\n\n北 S-LOC\n".encode("utf-16"), {"encoding": "utf-16"}),
     ],
@@ -49,7 +55,7 @@ def test_columns_are_read_as_they_are_written(tmp_path, content, options):
 
 
 def test_lines_are_known_and_spaces_of_other_scripts_are_words(tmp_path):
-    found = read(tmp_path, "# a\n\u3000 O\n# O\n\n\xa0 B-X\n")
+    found = read(tmp_path, "# a b\n\u3000 O\n# O\n\n\xa0 B-X\n")
     assert [s.words for s in found] == [("\u3000", "#"), ("\xa0",)]
     assert [s.lines for s in found] == [(2, 3), (5,)]
 
@@ -63,7 +69,10 @@ def test_words_alone_are_read_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a O\nb\nc O", r"2 fields separated by spaces in line 2 .* Received: 1 fields"),
+        (
+            "a O\nb\nc O",
+            r"2 fields separated by spaces in line 2 .* Received: 1 fields",
+        ),
         ("a\tO\nb O\nc\tO", r"separated by '\\t' in line 2 .*'b O'"),
         ("a\tO\n\tO\n", "in line 2 .* 2 fields, number 1 empty"),
         ("a\tO\nb\t\n", "number 2 empty"),
@@ -78,7 +87,16 @@ def test_an_invalid_line_is_named(tmp_path, content, message):
     assert "a.conll" in str(error.value)
 
 
-@pytest.mark.parametrize("options", [{"tags": 3}, {"words": "form"}, {"tags": 0}])
+def test_a_first_line_of_names_is_not_a_word(tmp_path):
+    content = "word tag\nAda B-PER\nruns O\n\n北 S-LOC"
+    assert read(tmp_path, content, header=True) == PAIR
+    with pytest.raises(InputError, match=r"Expected the column 'form' .* word, tag\."):
+        read(tmp_path, content, text="form")
+
+
+@pytest.mark.parametrize(
+    "options", [{"label": 3}, {"text": "form", "header": False}, {"label": 0}]
+)
 def test_an_unknown_column_is_named(tmp_path, options):
     with pytest.raises(InputError, match=r"Expected the column .* Received: 1, 2\."):
         read(tmp_path, "a O\n", **options)
@@ -87,9 +105,13 @@ def test_an_unknown_column_is_named(tmp_path, options):
 # === JSON lines ===
 
 TEXT = "Zoë in 北京"
-RECORD = {"text": TEXT, "entities": [
-    {"start": 7, "end": 9, "label": "LOC", "text": "北京"}, [0, 3, "PER"],
-]}
+RECORD = {
+    "text": TEXT,
+    "entities": [
+        {"start": 7, "end": 9, "label": "LOC", "text": "北京"},
+        [0, 3, "PER"],
+    ],
+}
 
 
 def lines_of(*records):
@@ -120,12 +142,18 @@ def changed(**values):
         ({"tokens": ["a"], "tags": [3]}, "strings as 'tags'"),
         ({"tokens": ["a"]}, "strings as 'tags'"),
         ({"text": "a"}, '"text" with "entities", in line 1'),
-        (changed(end=99), r"line 1 .*characters of a text of 9\. Received: {'start': 0"),
+        (
+            changed(end=99),
+            r"line 1 .*characters of a text of 9\. Received: {'start': 0",
+        ),
         (changed(start=3), "Received: {'start': 3, 'end': 3"),
         (changed(start=True), "Received: {'start': True"),
         (changed(label=""), "'label': ''"),
         (changed(text="Zo"), "the entity 'Zo' .* 0 to 3, in code points.*'Zoë'"),
-        ({"text": "ab", "entities": [[0, 2, "A"], [1, 2, "B"]]}, "do not overlap in line"),
+        (
+            {"text": "ab", "entities": [[0, 2, "A"], [1, 2, "B"]]},
+            "do not overlap in line",
+        ),
         ({"text": "ab", "entities": ["a"]}, "Received: {}"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
 
 from keras_bert.errors import InputError
-from keras_bert.tasks.conll_files import Sentence, read_sentences, write_sentences
+from keras_bert.tasks.conll_files import Sentence, write_sentences
 from keras_bert.tasks.entity_scores import score_files, score_sentences
 from tests.cli.calling import call
 from tests.paths import SHARED, shared
@@ -28,13 +28,17 @@ def test_scores_of_the_shared_task_are_reproduced(system):
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.lists(st.tuples(*[st.sampled_from(TAGS)] * 2), min_size=1), min_size=1))
+@given(
+    st.lists(st.lists(st.tuples(*[st.sampled_from(TAGS)] * 2), min_size=1), min_size=1)
+)
 def test_scores_are_those_of_seqeval(pairs):
     right, answers = ([[p[i] for p in row] for row in pairs] for i in (0, 1))
     found = score_sentences(*([Sentence(t, t) for t in x] for x in (right, answers)))
     options = {"zero_division": 0}
     for name, peer in {
-        "precision": precision_score, "recall": recall_score, "f1": f1_score,
+        "precision": precision_score,
+        "recall": recall_score,
+        "f1": f1_score,
     }.items():
         assert found[name] == pytest.approx(100 * peer(right, answers, **options))
     equal = [a == b for row in pairs for a, b in row]
@@ -51,8 +55,12 @@ def test_schemes_may_differ_and_types_have_scores_of_their_own():
     scores = score_sentences(gold, found)
     assert scores["f1"] == 75
     assert {n: v for n, v in scores.items() if "_" in n} == {
-        "X_precision": pytest.approx(200 / 3), "X_recall": 100, "X_f1": 80,
-        "Y_precision": 100, "Y_recall": 50, "Y_f1": pytest.approx(200 / 3),
+        "X_precision": pytest.approx(200 / 3),
+        "X_recall": 100,
+        "X_f1": 80,
+        "Y_precision": 100,
+        "Y_recall": 50,
+        "Y_f1": pytest.approx(200 / 3),
     }
     assert score_sentences(gold, sentences("I-X I-X B-X O I-Y", "O O I-Y"))["f1"] == 100
     gold, found = sentences("B-X I-X O"), sentences("I-X I-X O")
@@ -66,7 +74,11 @@ def test_schemes_may_differ_and_types_have_scores_of_their_own():
     ("gold", "found", "message"),
     [
         ("a O\nb O\n", "a O\nc O\n", "'b' at line 2 in {0}, and 'c' at line 2 in {1}"),
-        ("a O\n\nb O\n", "a O\nb O\n", "the end of a sentence at line 1 in {0}, and 'b'"),
+        (
+            "a O\n\nb O\n",
+            "a O\nb O\n",
+            "the end of a sentence at line 1 in {0}, and 'b'",
+        ),
         ("a O\n", "a O\n\nb O\n", "no more sentences in {0}, and 'b' at line 3 in {1}"),
         ("", "a O\n", "Expected sentences in {0}. Received: none"),
         ("a O\nb B-X\n", "a O\nb X\n\na B-X", None),
@@ -84,7 +96,10 @@ def test_files_that_do_not_match_are_refused(tmp_path, gold, found, message):
 
 def test_marks_in_texts_are_scored(tmp_path):
     for name, ends in {"gold": (3, 9), "found": (3, 8)}.items():
-        marks = [{"start": s, "end": e, "label": "X"} for s, e in zip((0, 7), ends, strict=True)]
+        marks = [
+            {"start": s, "end": e, "label": "X"}
+            for s, e in zip((0, 7), ends, strict=True)
+        ]
         line = json.dumps({"text": "Ada in Rome", "entities": marks})
         (tmp_path / f"{name}.jsonl").write_text(line)
     scores = score_files(tmp_path / "gold.jsonl", tmp_path / "found.jsonl")
