@@ -187,6 +187,10 @@ _REMARKS = (
         "the embeddings and {0.freeze_layers} layers stay frozen",
     ),
     (
+        lambda plan, model: plan.loss_options,
+        "the loss has {0.loss_options}",
+    ),
+    (
         lambda plan, model: plan.freeze,
         "weights that match {0.freeze} stay frozen",
     ),
