@@ -159,7 +159,8 @@ def _resolved(kind: str, given: Any, objective: Objective | None) -> Any:
     """Returns a loss or a metric of one output."""
     if given is None or objective is None:
         return given
-    known, is_name = _NAMES[getattr(objective, kind)], isinstance(given, str)
+    known = _NAMES.get(getattr(objective, kind), {})
+    is_name = isinstance(given, str)
     name = _snake(given if is_name else _plain_name(given))
     if not is_name and name not in known:
         _refuse_probabilities(kind, given)

@@ -70,10 +70,12 @@ class EmbeddingLoss(WeightedMean):
     Attributes:
         texts: the fewest and the most texts of a row; None for any number.
         scored: whether rows have a label, how similar their two texts are.
+        compares_rows: whether the value of a row depends on the others of its batch.
     """
 
     texts: ClassVar[tuple[int, int | None]] = (2, 2)
     scored: ClassVar[bool] = True
+    compares_rows: ClassVar[bool] = False
     takes = "that are finite numbers"
 
     def label_shape(self, shape: Shape) -> Shape:
@@ -114,7 +116,7 @@ class MultipleNegativesRanking(EmbeddingLoss):
     """
 
     texts = (2, None)
-    scored = False
+    scored, compares_rows = False, True
     takes = "that number the texts"
 
     def __init__(
@@ -210,6 +212,7 @@ class CoSENT(EmbeddingLoss):
     Source: Su 2022 (kexue.fm/archives/8847).
     """
 
+    compares_rows = True
     similarity: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(cosine)
 
     def __init__(self, scale: float = 20.0, name: str = "cosent"):
@@ -313,6 +316,7 @@ class Matryoshka(EmbeddingLoss):
         if weights is not None:
             self.weights = tuple(float(weight) for weight in weights)
         self.texts, self.scored, self.takes = loss.texts, loss.scored, loss.takes
+        self.compares_rows = loss.compares_rows
         counts = all(type(d) is int and d > 0 for d in self.dimensions)
         repeated = len({*self.dimensions}) != len(self.dimensions)
         if not self.dimensions or not counts or repeated:
@@ -361,6 +365,36 @@ class Matryoshka(EmbeddingLoss):
     def from_config(cls, config: dict) -> "Matryoshka":
         loss = keras.saving.deserialize_keras_object(config["loss"])
         return cls(**{**config, "loss": loss})
+
+
+def new_loss(
+    name: str,
+    dimensions: Sequence[int] | None = None,
+    weights: Sequence[float] | None = None,
+    **arguments: Any,
+) -> EmbeddingLoss:
+    """Returns a loss by its name.
+
+    Args:
+        name: of `LOSSES`.
+        dimensions: sum it over vectors cut to these lengths, see `Matryoshka`.
+        weights: of these lengths.
+        **arguments: of the loss, such as `scale` or `margin`.
+
+    Raises:
+        UnknownNameError: there is no such loss, or it has no such argument.
+        ConfigError: an argument is out of range.
+
+    Example:
+        >>> new_loss("cosent", [384, 64]).dimensions
+        (384, 64)
+    """
+    kind = LOSSES[choose("loss", name, LOSSES)]
+    known = [key for key in kind().get_config() if key != "name"]
+    for key in arguments:
+        choose(f"argument of the loss {name}", key, known)
+    loss = kind(**arguments)
+    return Matryoshka(loss, dimensions, weights) if dimensions else loss
 
 
 def _flat(labels: Tensor) -> Tensor:

@@ -199,7 +199,7 @@ class SentenceEncoder(EncoderOutputs):
         pooler = recipe is not None and "pooler" in recipe.pooling
         options |= {"dtype": dtype, "seed": seed}
         encoder = load_encoder(model_class, path, pooler, **options)
-        made = cls.of_folder(encoder, path, recipe)
+        made = cls.of_folder(encoder, getattr(path, "path", path), recipe)
         if made.encoder.pooler and "pooler" not in made.recipe.pooling:
             made.encoder.pooler.trainable = False  # kept for those who read it again
         return made

@@ -243,13 +243,27 @@ def _gains(relevant: Relevant) -> dict[int, float]:
     return gains
 
 
-def _metric(name: str) -> tuple[Callable[..., float], int]:
-    measure, _, cutoff = name.partition("@")
-    if not (cutoff.isascii() and cutoff.isdecimal() and int(cutoff)):
+def cutoff(name: str) -> int:
+    """Returns how many texts of a ranking a metric looks at.
+
+    Raises:
+        InputError: the name has no cutoff.
+
+    Example:
+        >>> cutoff("ndcg@10")
+        10
+    """
+    number = name.partition("@")[2]
+    if not (number.isascii() and number.isdecimal() and int(number)):
         raise InputError(
             f"Expected a metric and a cutoff, such as ndcg@10. Received: {name!r}."
         )
-    return MEASURES[choose("metric", measure, MEASURES)], int(cutoff)
+    return int(number)
+
+
+def _metric(name: str) -> tuple[Callable[..., float], int]:
+    measure = choose("metric", name.partition("@")[0], MEASURES)
+    return MEASURES[measure], cutoff(name)
 
 
 # Each of the gains in the order of the ranking, those of all relevant texts, the

@@ -16,7 +16,6 @@ from keras_bert.checkpoints.matching import match_weights
 from keras_bert.errors import InputError, choose
 from keras_bert.families import of as family_of
 from keras_bert.loading import load_pretrained, local_path
-from keras_bert.tasks.labels import class_counts
 from keras_bert.tasks.text_classification import dataset
 
 SEED = 12345
@@ -451,21 +450,23 @@ class Task(ABC):
         count = len(next(iter(rows[0].values())))
         if every_epoch:
             options = {"evaluate_every": -(-count // recipe.batch_size)} | options
-        classes = class_counts(rows[1], getattr(self, "labels", None))
-        plan = recipe.plan(count, classes, **options)
-        self._make_in_scope(make, plan, recipe.batch_size, dev)
-        train = self._batches(
-            rows, recipe.batch_size, shuffle_seed=self.seed, repeat=True
-        )
+        plan = recipe.plan(count, **options)
+        model = self._made_in_scope(make, plan, recipe.batch_size, dev)
+        size = recipe.batch_size
+        train = _batches(model, rows, size, shuffle_seed=self.seed, repeat=True)
         held_out = None
         if dev is not None:
             self.check_items(dev, names[1])
             rows = self.encode(dev, name=names[1])
-            held_out = self._batches(rows, recipe.batch_size)
-        return Run(self.model, plan, Path(directory), train, held_out)
+            held_out = _batches(model, rows, size)
+        return Run(model, plan, Path(directory), train, held_out)
 
-    def _make_in_scope(self, make: Any, plan: Any, batch_size: int, dev: Any) -> None:
-        """Makes the model on the devices of a plan that fits."""
+    def learner(self) -> Any:
+        """Returns what is trained: the model, or one that shares its layers."""
+        return self.model
+
+    def _made_in_scope(self, make: Any, plan: Any, batch_size: int, dev: Any) -> Any:
+        """Makes the model on the devices of a plan that fits; returns the learner."""
         from keras_bert.training.checks import check_microbatches, check_vocabulary
         from keras_bert.training.distribution import distribution
         from keras_bert.training.loop import check
@@ -475,13 +476,10 @@ class Task(ABC):
         check_microbatches(batch_size, microbatches, replicas=devices.replicas)
         with devices.scope():
             self._model = make()
-        check(plan, self.model, dev)
-        check_vocabulary(self.tokenizer, self.model)
-
-    def _batches(self, rows: tuple, batch_size: int, **options: Any) -> Any:
-        features, labels, *weights = rows
-        self.model.check(features)
-        return dataset(features, labels, batch_size, *weights, **options)
+            learner = self.learner()
+        check(plan, learner, dev)
+        check_vocabulary(self.tokenizer, learner)
+        return learner
 
     def _maker(self, items: list, name: str) -> Any:
         """Returns what makes the model to train; chooses its labels now."""
@@ -490,6 +488,12 @@ class Task(ABC):
             return lambda: self._model
         fields = self.config_fields(items, name)
         return lambda: self.make_model(fields)
+
+
+def _batches(model: Any, rows: tuple, batch_size: int, **options: Any) -> Any:
+    features, labels, *weights = rows
+    model.check(features)
+    return dataset(features, labels, batch_size, *weights, **options)
 
 
 def name_of(source: Any) -> str:

@@ -80,7 +80,7 @@ def encode(
     if any(e.label is None for e in examples):
         return features, None
     if labels is None:
-        return features, _numbers(examples, source)
+        return features, numbers(examples, source)
     several = any(isinstance(e.label, tuple) for e in examples)
     return features, (_flags if several else _ids)(examples, labels, source)
 
@@ -131,7 +131,16 @@ def _where(example: Example, source: str) -> str:
     return f"{row} of {source}" if row and source else row
 
 
-def _numbers(examples: Sequence[Example], source: str) -> np.ndarray:
+def numbers(examples: Sequence[Example], source: str = "") -> np.ndarray:
+    """Returns the labels of examples as numbers, float32 `(examples,)`.
+
+    Args:
+        examples: with labels.
+        source: the name of their file, for messages.
+
+    Raises:
+        InputError: a label is not a finite number.
+    """
     return np.array([_number(example, source) for example in examples], "float32")
 
 

@@ -69,12 +69,12 @@ class Plan:
             memory; the steps are the same.
         freeze_layers: number of layers, from the first, that are frozen together with
             the embeddings. None: none, or all if `unfreeze_every` is given.
-        freeze: patterns of the paths of weights that stay frozen, see
-            `keras_bert.training.freezing.freeze`.
         unfreeze_every: steps after which another layer thaws, topmost first; None:
             frozen layers stay frozen.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
         class_weight: a number for each class, in their order; None weighs all alike.
+        objective: what is learned, where a task leaves a choice, such as the loss of
+            embeddings. It is kept, so that no run is resumed with another.
         distribution: a name of `keras_bert.training.distribution`.
         model_shards: number of devices that share one copy of the weights, for
             `distribution="model_parallel"`.
@@ -113,11 +113,11 @@ class Plan:
     gradient_accumulation_steps: int = 1
     activation_checkpointing: bool = False
     freeze_layers: int | None = None
-    freeze: Sequence[str] | None = None
     unfreeze_every: int | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weight: Sequence[float] | None = None
+    objective: Mapping[str, Any] | None = None
     distribution: str = "one"
     model_shards: int = 1
     log_every: int = 10
