@@ -83,7 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Unknown command {argv[0]!r}.\n\n{_usage()}", file=sys.stderr)
         return 2
     args = parser_of(argv[0]).parse_args(argv[1:])
-    return execute(args, on_tensorflow=argv[0] in ON_TENSORFLOW)
+    # `evaluate` scores files of predictions without a model.
+    scores_files = argv[0] == "evaluate" and args.model is None
+    on_tensorflow = argv[0] in ON_TENSORFLOW and not scores_files
+    return execute(args, on_tensorflow=on_tensorflow)
 
 
 def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.cli.models import load_tokenizer
-from keras_bert.cli.parsing import FROM_RECIPE, positive
+from keras_bert.cli.parsing import FROM_RECIPE, NamedNumbers, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
     changes_of,
@@ -28,6 +28,7 @@ from keras_bert.tasks import TASKS, Task
 FLAGS = (
     *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
+    *("class_weight", "label_smoothing", "focal_gamma"),
 )
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
 
@@ -72,6 +73,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start with all layers frozen, or with --freeze-layers of them, and thaw "
         "one layer every epoch",
+    )
+    add(
+        "--class-weight",
+        nargs="+",
+        action=NamedNumbers,
+        metavar="NAME=X",
+        help="weights of classes in the loss, 1 where not named; or balanced: each by "
+        "the reciprocal of its examples",
+    )
+    add(
+        "--label-smoothing",
+        type=float,
+        help="share of a label that is spread over all classes (0)",
+    )
+    add(
+        "--focal-gamma",
+        type=float,
+        help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
     add_run_arguments(parser, **DEFAULTS)
 

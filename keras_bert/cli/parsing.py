@@ -17,6 +17,24 @@ LARGEST = 2**31 - 1  # of 32 bits, as lengths of arrays and counts of steps are
 FROM_RECIPE = {"default": argparse.SUPPRESS}
 
 
+class NamedNumbers(argparse.Action):
+    """Reads `NAME=VALUE …` as a dict, or the one word "balanced"."""
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: Any = None
+    ) -> None:
+        found = "balanced" if values == ["balanced"] else dict(map(self._pair, values))
+        setattr(namespace, self.dest, found)
+
+    def _pair(self, text: str) -> tuple[str, float]:
+        name, _, value = text.rpartition("=")
+        try:
+            return name, finite(value if name else "")
+        except argparse.ArgumentTypeError:
+            wrong = f"expected NAME=NUMBER …, or balanced alone, received {text[:40]!r}"
+            raise argparse.ArgumentError(self, wrong) from None
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of an argument that has one, and N or X for numbers."""
 

@@ -16,7 +16,7 @@ from keras_bert.errors import MissingExtraError
 RECIPE_FLAGS = (
     *("batch_size", "learning_rate", "weight_decay", "bias_correction"),
     *("optimizer", "schedule", "layer_decay", "ema_momentum"),
-    *("gradient_accumulation_steps", "freeze_layers"),
+    *("gradient_accumulation_steps", "freeze_layers", "freeze"),
 )
 _RUNTIME_OPTIONS = (
     *("distribution", "model_shards", "activation_checkpointing", "keep"),
@@ -90,6 +90,13 @@ def _add_optimization(
         type=int,
         metavar="N",
         help="freeze the embeddings and the first N layers",
+    )
+    add(
+        "--freeze",
+        nargs="+",
+        metavar="PATTERN",
+        help="freeze the weights whose path a regular expression matches, such as "
+        "embeddings or 'layer_[0-3]/'",
     )
 
 
@@ -178,6 +185,14 @@ _REMARKS = (
     (
         lambda plan, model: plan.freeze_layers is not None and not plan.unfreeze_every,
         "the embeddings and {0.freeze_layers} layers stay frozen",
+    ),
+    (
+        lambda plan, model: plan.loss_options,
+        "the loss has {0.loss_options}",
+    ),
+    (
+        lambda plan, model: plan.freeze,
+        "weights that match {0.freeze} stay frozen",
     ),
     (
         lambda plan, model: plan.unfreeze_every,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_bert.cli.tables import reading_of
+from keras_bert.cli.tables import check_outputs, reading_of
 from keras_bert.errors import choose
 
 
@@ -35,6 +35,7 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
 
 def score_predictions(args: argparse.Namespace) -> dict[str, float]:
     """Returns the scores of the file `--predictions` on the labeled `--data`."""
+    check_outputs(args, args.data)
     return SCORERS[choose("task with predictions to score", args.task, SCORERS)](args)
 
 

@@ -3,8 +3,10 @@
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from keras_bert.errors import InputError
 from keras_bert.tasks.examples import Example
@@ -71,6 +73,31 @@ def counted(examples: Sequence[Example], labels: Sequence[str]) -> str:
     shown = ", ".join(f"{name} {counts[name]:,}" for name in labels[:SHOWN])
     more = len(labels) - SHOWN
     return f"{shown} and {more} more classes" if more > 0 else shown
+
+
+def class_counts(labels: Any, names: Sequence[str] | None) -> dict[str, int] | None:
+    """Returns the number of labels of each class, for the weights of classes.
+
+    Args:
+        labels: encoded: numbers of classes `(...)`, where -100 is none, or floats
+            `(rows, classes)` that are each on or off.
+        names: of the classes, in order; None if there are none.
+
+    Returns:
+        The counts by name, in order; None where labels are no classes.
+
+    Example:
+        >>> class_counts(np.array([[2, -100], [0, 2]]), ["O", "B", "I"])
+        {'O': 1, 'B': 0, 'I': 2}
+    """
+    if not names or isinstance(labels, Mapping):
+        return None
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "f":
+        counts = (labels > 0).sum(axis=0)
+    else:
+        counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def without_repeats(names: Sequence[str] | None) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_bert.atomic_files import new_files
 from keras_bert.errors import InputError, check_counts
+from keras_bert.tasks.question_characters import AlignedPieces
 from keras_bert.tasks.question_windows import Windows
 
 _AT_ONCE = 512  # windows whose spans are compared at once
@@ -272,9 +273,11 @@ class _Search:
         number = int(windows.question[row])
         ids = windows.features["input_ids"][row, first : last + 1]
         offset = int(windows.first[row] - windows.column[row])
-        pieces = windows.pieces[number].words
+        pieces = windows.pieces[number]
+        if isinstance(pieces, AlignedPieces):
+            return pieces.text(first + offset, last + offset)
         words = windows.questions[number].passage.words
-        begin, end = pieces[first + offset], pieces[last + offset]
+        begin, end = pieces.words[first + offset], pieces.words[last + offset]
         return self._original(
             joined(self._tokens(ids.tolist())), " ".join(words[begin : end + 1])
         )

@@ -3,6 +3,7 @@
 Source: `convert_examples_to_features` in google-research/bert, run_squad.py.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,8 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_bert.errors import ConfigError, check_counts
+from keras_bert.tasks.question_characters import AlignedPieces, CharacterReader
 from keras_bert.tasks.questions import Passage, Question
 
+log = logging.getLogger(__name__)
+
+_SHOWN = 5  # questions named in a warning
 FRAME = 3  # [CLS] question [SEP] passage [SEP]
 
 
@@ -51,7 +56,7 @@ class Windows:
     features: dict[str, np.ndarray]
     labels: dict[str, np.ndarray] | None
     questions: Sequence[Question]
-    pieces: Sequence[Pieces]
+    pieces: Sequence[Pieces | AlignedPieces]
     question: np.ndarray
     first: np.ndarray
     column: np.ndarray
@@ -79,6 +84,7 @@ def encode_questions(
     doc_stride: int = 128,
     max_question_length: int = 64,
     labeled: bool = False,
+    characters: bool = False,
 ) -> Windows:
     """Turns questions into rows of a model, as Google's code does.
 
@@ -91,6 +97,10 @@ def encode_questions(
         max_question_length: the most tokens of a question, which is truncated.
         labeled: also return labels; a question without an answer is labeled as
             unanswered.
+        characters: tokenize passages as they are rather than word by word, label the
+            tokens of the first of the `answers` at its place, and answer in exactly the
+            characters of tokens. Of labeled questions those with answers elsewhere
+            only are left out, with a warning.
 
     Returns:
         The rows. A passage without tokens has none.
@@ -114,7 +124,9 @@ def encode_questions(
             f"max_seq_length above {max_question_length + FRAME}. Received: "
             f"{max_length}. Raise it, or lower max_query_length."
         )
-    read = _Reader(tokenizer)
+    read = (CharacterReader if characters else _WordReader)(tokenizer)
+    if labeled and characters:
+        questions = _learnable(questions, read)
     pieces = [read(question.passage) for question in questions]
     rows = [
         row
@@ -123,15 +135,30 @@ def encode_questions(
             number,
             np.array(tokenizer.text_to_ids(question.text)[:max_question_length]),
             pieces[number],
-            _answer(question, pieces[number], tokenizer) if labeled else None,
+            read.answer(question, pieces[number]) if labeled else None,
             (max_length, doc_stride),
         )
     ]
     return _assembled(rows, questions, pieces, tokenizer, max_length, labeled)
 
 
-class _Reader:
-    """Tokenizes passages, each once."""
+def _learnable(questions: Sequence[Question], read: CharacterReader) -> list[Question]:
+    found, lost = [], []
+    for question in questions:
+        known = read.answer(question, read(question.passage)) or not question.answers
+        (found if known else lost).append(question)
+    if lost:
+        names = ", ".join(repr(question.id) for question in lost[:_SHOWN])
+        log.warning(
+            "left out %d of %d questions, whose answers are not at their places in the "
+            "passages, or have no tokens: %s%s",
+            *(len(lost), len(questions), names, ", …" * (len(lost) > _SHOWN)),
+        )
+    return found
+
+
+class _WordReader:
+    """Tokenizes passages, each once, and finds the tokens of answers."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -144,6 +171,23 @@ class _Reader:
             self._known[passage] = Pieces(ids, words, begins)
         return self._known[passage]
 
+    def answer(self, question: Question, pieces: Pieces) -> tuple[int, int] | None:
+        """Returns the first and the last token of the answer, or None.
+
+        That is the annotated text, if it is found among the tokens of its words: of
+        "(1895-1943)." only "1895".
+        """
+        span = question.answer
+        if span is None:
+            return None
+        first = int(pieces.begins[:-1][span.first])
+        last = int(pieces.begins[1:][span.last]) - 1
+        wanted = self._tokenizer.text_to_ids(span.text)
+        for start in range(first, last + 2 - len(wanted)):
+            if wanted and pieces.ids[start : start + len(wanted)].tolist() == wanted:
+                return start, start + len(wanted) - 1
+        return first, last
+
 
 # === Windows ===
 
@@ -151,7 +195,7 @@ class _Reader:
 def _rows(
     number: int,
     query: np.ndarray,
-    pieces: Pieces,
+    pieces: Pieces | AlignedPieces,
     answer: tuple[int, int] | None,
     sizes: tuple[int, int],
 ) -> Iterator[_Row]:
@@ -191,26 +235,6 @@ def _best_windows(starts: np.ndarray, lengths: np.ndarray, tokens: int) -> np.nd
 # === Labels ===
 
 
-def _answer(
-    question: Question, pieces: Pieces, tokenizer: Any
-) -> tuple[int, int] | None:
-    """Returns the first and the last token of the answer, or None.
-
-    That is the annotated text, if it is found among the tokens of its words: of
-    "(1895-1943)." only "1895".
-    """
-    span = question.answer
-    if span is None:
-        return None
-    first = int(pieces.begins[:-1][span.first])
-    last = int(pieces.begins[1:][span.last]) - 1
-    wanted = tokenizer.text_to_ids(span.text)
-    for start in range(first, last + 2 - len(wanted)):
-        if wanted and pieces.ids[start : start + len(wanted)].tolist() == wanted:
-            return start, start + len(wanted) - 1
-    return first, last
-
-
 def _label(
     answer: tuple[int, int] | None, start: int, length: int, column: int
 ) -> tuple[int, int]:
@@ -226,7 +250,7 @@ def _label(
 def _assembled(
     rows: Sequence[_Row],
     questions: Sequence[Question],
-    pieces: Sequence[Pieces],
+    pieces: Sequence[Pieces | AlignedPieces],
     tokenizer: Any,
     width: int,
     labeled: bool,

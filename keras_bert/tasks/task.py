@@ -16,6 +16,7 @@ from keras_bert.checkpoints.matching import match_weights
 from keras_bert.errors import InputError, choose
 from keras_bert.families import of as family_of
 from keras_bert.loading import load_pretrained, local_path
+from keras_bert.tasks.labels import class_counts
 from keras_bert.tasks.text_classification import dataset
 
 SEED = 12345
@@ -450,7 +451,8 @@ class Task(ABC):
         count = len(next(iter(rows[0].values())))
         if every_epoch:
             options = {"evaluate_every": -(-count // recipe.batch_size)} | options
-        plan = recipe.plan(count, **options)
+        classes = class_counts(rows[1], getattr(self, "labels", None))
+        plan = recipe.plan(count, classes, **options)
         model = self._made_in_scope(make, plan, recipe.batch_size, dev)
         size = recipe.batch_size
         train = _batches(model, rows, size, shuffle_seed=self.seed, repeat=True)

@@ -32,7 +32,7 @@ from keras_bert.training.batches import (
 from keras_bert.training.checkpointing import Checkpoints, hand_over
 from keras_bert.training.distribution import distribution
 from keras_bert.training.early_stopping import BestEvaluation
-from keras_bert.training.freezing import check_layers, update_mask
+from keras_bert.training.freezing import check_layers, matching, update_mask
 from keras_bert.training.monitoring import (
     Log,
     Progress,
@@ -237,7 +237,7 @@ class Run:
         config = self.model.config
         layers = self.plan.layers_frozen(step, config.num_hidden_layers)
         if layers != self._frozen:
-            mask = update_mask(self.optimizer, config, layers)
+            mask = update_mask(self.optimizer, config, layers, self.plan.freeze or ())
             self._steps.set_value(self.optimizer.update_mask, mask)
             self._frozen = layers
 
@@ -391,12 +391,14 @@ def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
         heldout: data to evaluate on, or None.
 
     Raises:
-        ConfigError: the plan freezes more layers than there are, has options that the
-            loss does not have, or has patience and there is nothing to evaluate on.
+        ConfigError: the plan freezes layers or weights that are not there, has options
+            that the loss does not have, or has patience and there is nothing to
+            evaluate on.
         UnknownNameError: the plan monitors a metric that evaluations do not have.
     """
     config = model.config
     check_layers(config, plan.layers_frozen(1, config.num_hidden_layers))
+    matching(plan.freeze or (), [v.path for v in model.trainable_variables])
     if plan.patience is not None and heldout is None:
         raise ConfigError(
             "Expected held-out data with patience, which counts evaluations. "

@@ -69,6 +69,8 @@ class Plan:
             memory; the steps are the same.
         freeze_layers: number of layers, from the first, that are frozen together with
             the embeddings. None: none, or all if `unfreeze_every` is given.
+        freeze: patterns of the paths of weights that stay frozen, see
+            `keras_bert.training.freezing.freeze`.
         unfreeze_every: steps after which another layer thaws, topmost first; None:
             frozen layers stay frozen.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
@@ -113,6 +115,7 @@ class Plan:
     gradient_accumulation_steps: int = 1
     activation_checkpointing: bool = False
     freeze_layers: int | None = None
+    freeze: Sequence[str] | None = None
     unfreeze_every: int | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0

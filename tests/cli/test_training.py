@@ -244,6 +244,18 @@ def test_another_run_in_the_directory_is_refused(folder, results):
     assert "another plan" in refused.err and refused.err.count("\n") == 1
 
 
+def test_finetune_weighs_classes_and_freezes_by_name(folder, results):
+    command = [*_commands(folder)["finetune"][:-1], folder / "other", "--dry-run"]
+    levers = ("--label-smoothing", 0.1, "--freeze", "embeddings", "layer_0/")
+    weighed = ("--class-weight", "balanced")
+    done = call(*command, *levers, *weighed)
+    assert "'label_smoothing': 0.1, 'class_weight': [1.0, 1.0]" in done.out
+    assert "weights that match ['embeddings', 'layer_0/'] stay frozen" in done.out
+    for wrong in ("seaa=2", "=2", "sea=x"):
+        done = call(*command, "--class-weight", wrong)
+        assert done.status == 2 and wrong.split("=")[0] in done.err, done.err
+
+
 def test_finetune_learns_the_task(folder, results):
     assert "12 examples, 2 classes, 40 steps" in results["finetune"].out
     last = _lines(folder, "classifier")[-1]

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_bert.errors import ConfigError
-from keras_bert.models import BertForSequenceClassification
+from keras_bert.models import MODELS, BertForSequenceClassification
 from keras_bert.optimizers import LAMB, AdamW
 from keras_bert.optimizers.parameter_groups import depths, layer_rates
 from keras_bert.training.averaging import EvaluateAveraged, averaged_weights
@@ -283,6 +283,20 @@ def test_weights_left_out_by_keras_have_no_slots():
     assert _moved(before, after) == {*ENCODER[1:], *ABOVE}
     names = [v.path for v in model.optimizer.variables]
     assert not [name for name in names if "embeddings" in name]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("Bert")])
+def test_every_head_is_frozen_by_layer_and_by_name(name):
+    model, optimizer = MODELS[name](STILL), AdamW(1e-2)
+    optimizer.build(model.trainable_variables)
+    freeze(optimizer, STILL, 1, ["layer_1/.*(query|value)/", "bias$"])
+    lowest, mask = ("embeddings/", "layer_0/"), optimizer.update_mask.numpy()
+    for path, moves in zip(optimizer.paths, mask, strict=True):
+        adapted = "layer_1/attention/query" in path or "layer_1/attention/value" in path
+        frozen = path.startswith(lowest) or adapted or path.endswith("/bias")
+        assert moves == (not frozen), path
+    freeze(optimizer, STILL)
+    assert optimizer.update_mask.numpy().all()
 
 
 @pytest.mark.parametrize("layers", [-1, LAYERS + 1])

@@ -1,17 +1,16 @@
 """Scores of answers: every digit as published, and the rules one by one."""
 
-import argparse
 import json
 import random
 
 import pytest
 
-from keras_bert.cli import scores as command
+from keras_bert.cli import main
 from keras_bert.errors import KerasBertError
 from keras_bert.tasks.chinese_segments import segments
 from keras_bert.tasks.question_files import read_questions
 from keras_bert.tasks.questions import Answer, Passage, Question
-from keras_bert.tasks.squad_scores import RULES, read_predictions, score_answers
+from keras_bert.tasks.squad_scores import read_predictions, score_answers
 from tests.paths import shared
 
 NAMES = {"n": "total"}  # of the reference, and ours
@@ -141,31 +140,25 @@ def test_files_of_another_form_are_refused(tmp_path, content, message):
         read_predictions(path)
 
 
-def test_the_command_scores_files(tmp_path):
+def test_the_command_scores_files(tmp_path, capsys):
+    answer = {"text": "Ada", "answer_start": 0}
     qas = [
-        {
-            "id": "a",
-            "question": "Who?",
-            "answers": [{"text": "Ada", "answer_start": 0}],
-        },
+        {"id": "a", "question": "Who?", "answers": [answer]},
         {"id": "b", "question": "Why?", "answers": [], "is_impossible": True},
     ]
     data = {"data": [{"paragraphs": [{"context": "Ada wrote.", "qas": qas}]}]}
-    contents = {
-        "data": data,
-        "predictions": {"a": "ada", "b": "x"},
-        "odds": {"a": 0, "b": 2},
-    }
-    paths = {name: tmp_path / f"{name}.json" for name in contents}
+    contents = {"data": data, "predictions": {"a": "ada", "b": "x"}}
+    contents["null-odds"] = {"a": 0, "b": 2}
+    flags = []
     for name, content in contents.items():
-        paths[name].write_text(json.dumps(content))
-    parser = argparse.ArgumentParser()
-    command.add_score_arguments(parser)
-    args = parser.parse_args(["--null-odds", str(paths["odds"])])
-    args.task, args.data, args.predictions = "qa", paths["data"], paths["predictions"]
-    scores = command.score_predictions(args)
+        (tmp_path / name).write_text(json.dumps(content))
+        flags += [f"--{name}", str(tmp_path / name)]
+    assert main(["evaluate", "--task", "qa", "--json", *flags]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    scores = json.loads(line)
     assert scores["exact_match"] == 100  # the odds of b are above 1
     assert scores["best_exact_thresh"] == 0
-    args.null_odds = None
-    assert command.score_predictions(args)["NoAns_exact"] == 0
-    assert list(RULES) == ["squad-1.1", "squad-2.0", "cmrc2018"]
+    assert main(["evaluate", "--task", "qa", "--json", *flags[:4]]) == 0
+    assert json.loads(capsys.readouterr().out)["NoAns_exact"] == 0
+    assert main(["evaluate", "--task", "classification", *flags[:4]]) == 2
+    assert "qa" in capsys.readouterr().err

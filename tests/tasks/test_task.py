@@ -1,5 +1,7 @@
 """Tasks as objects: trained, scored, asked, kept."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,11 @@ def test_files_pairs_lists_and_numbers(pretrained, tmp_path):
     loaded = TextRegression.load(tmp_path / "run" / "model")
     assert loaded.predict(pairs) == task.predict(pairs)
     several = TextClassification.from_pretrained(pretrained)
-    several.fit(TEXTS[:2], [["x", "z"], ["z"]], **short)
+    run = tmp_path / "weighed"
+    given = {"class_weight": "balanced", "output": run}
+    several.fit(TEXTS[:2], [["x", "z"], ["z"]], **given, **short)
+    plan = json.loads((run / "plan.json").read_text())["plan"]
+    assert plan["class_weight"] == [1.5, 0.75]  # 3 labels / (2 classes * 1 or 2)
     assert several.config.problem_type == "multi_label_classification"
     assert set(several.predict(["good"])[0]) >= {"labels", "scores", "probabilities"}
 
@@ -64,6 +70,7 @@ def test_files_pairs_lists_and_numbers(pretrained, tmp_path):
         ({"labels": [float("nan")] * 6}, InputError, "names, numbers"),
         ({"labels": ["x"] * 6}, InputError, "two classes in the data"),
         ({"epochs": 0}, ConfigError, "epochs above 0"),
+        ({"class_weight": {"maybe": 2}}, ConfigError, r"of no, yes\..*'maybe'"),
         ({"epoch": 1}, UnknownNameError, "setting 'epoch'.* Did you mean 'epochs'"),
         ({"dev": (TEXTS, ["odd"] * 6)}, InputError, "'odd' in row 1"),
     ],

@@ -175,6 +175,10 @@ def test_with_more_patience_it_trains_on(impatient, tmp_path):
         ({"monitor": "acuracy"}, UnknownNameError, "accuracy"),
         ({"freeze_layers": 2}, ConfigError, "0 to 1 layers.*Received: 2"),
         ({"unfreeze_every": 0}, ConfigError, "unfreeze_every of 1 or more"),
+        ({"freeze": ["pooler", "layer_7"]}, ConfigError, r"'layer_7'.*of embeddings, "),
+        ({"freeze": ["layer_["]}, ConfigError, r"regular expression.*'layer_\['"),
+        ({"freeze": ["layer", "[epc]"]}, ConfigError, "Expected weights to train"),
+        ({"label_smoothing": 1.0}, ConfigError, "label_smoothing in"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_written(tmp_path, changes, error, words):
@@ -286,9 +290,12 @@ def test_broken_off_after_a_thaw_it_goes_on_to_the_same_bits(
 
 
 def test_what_is_frozen_for_the_whole_run_stays(tmp_path):
-    run = _run(tmp_path / "run", heldout=False, steps=6, freeze_layers=0, keep=9)
+    frozen = dict(freeze_layers=0, freeze=["^pooler/", "attention/"])
+    run = _run(tmp_path / "run", heldout=False, steps=6, keep=9, **frozen)
     run()
-    assert _moved(run, [3, 6]) == [{*ABOVE, "layer_0"}]
+    assert _moved(run, [3, 6]) == [{"classifier", "layer_0"}]
+    with pytest.raises(ConfigError, match=r"freeze \['\^pooler/', 'attention/'\], now"):
+        _run(tmp_path / "run", heldout=False, steps=6, freeze_layers=0)()
 
 
 def test_layers_frozen_by_step():

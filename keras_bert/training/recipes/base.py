@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
@@ -51,6 +51,7 @@ class Optimization:
     layer_decay: float = 1.0
     ema_momentum: float | None = None
     freeze_layers: int | None = None
+    freeze: Sequence[str] | None = None
 
     def plan_arguments(self) -> dict[str, Any]:
         """Returns these as arguments of `Plan`."""

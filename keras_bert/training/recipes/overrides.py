@@ -4,7 +4,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
@@ -171,4 +171,11 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
     return same
 
 
-_CONVERSIONS = {float: _number, int: _integer, bool: _exactly(bool), str: _exactly(str)}
+def _words(value: Any) -> list[str]:
+    return [_exactly(str)(x) for x in ([value] if isinstance(value, str) else value)]
+
+
+_CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
+    **{float: _number, int: _integer, bool: _exactly(bool), str: _exactly(str)},
+    Sequence[str]: _words,
+}
