@@ -1,5 +1,6 @@
 """Answers as characters of a passage: exact, also inside words and without spaces."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,52 @@ class CharacterReader:
                 if found is not None:
                     return found
         return None
+
+
+class Misaligned(NamedTuple):
+    """An answer that its tokens do not give back.
+
+    Attributes:
+        id: of the question.
+        text: the answer.
+        reason: why.
+    """
+
+    id: str | int
+    text: str
+    reason: str
+
+
+def misaligned_answers(
+    questions: Iterable[Question], tokenizer: Any
+) -> list[Misaligned]:
+    """Returns the annotated answers that cannot be predicted exactly, and why.
+
+    Args:
+        questions: with all their `answers`.
+        tokenizer: a `BertTokenizer`.
+
+    Example:
+        >>> tokenizer = keras_bert.BertTokenizer(
+        ...     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "golden"])
+        >>> question = Question("1", "Which?", Passage("golden"),
+        ...                     answers=(Answer("gold", 0),))
+        >>> misaligned_answers([question], tokenizer)[0].reason
+        "ends inside the token 'golden'"
+    """
+    read, found = CharacterReader(tokenizer), []
+    for question in questions:
+        alignment = read(question.passage).alignment
+        for answer in question.answers:
+            if reason := _mismatch(answer, alignment):
+                found.append(Misaligned(question.id, answer.text, reason))
+    return found
+
+
+def _mismatch(answer: Answer, alignment: Alignment) -> str | None:
+    if not is_placed(answer, alignment.text):
+        return "is not at its place in the passage"
+    return alignment.mismatch(answer.start, answer.start + len(answer.text))
 
 
 def is_placed(answer: Answer, text: str) -> bool:

@@ -67,6 +67,18 @@ class Windows:
         return len(self.question)
 
 
+class _Sizes(NamedTuple):
+    row: int
+    stride: int
+    overlap: int | None
+
+    def step(self, room: int) -> int:
+        """Returns the tokens from a window of `room` tokens to the next."""
+        if self.overlap is None:
+            return min(room, self.stride)
+        return room - self.overlap
+
+
 class _Row(NamedTuple):
     question: int
     query: np.ndarray
@@ -85,6 +97,7 @@ def encode_questions(
     max_question_length: int = 64,
     labeled: bool = False,
     characters: bool = False,
+    overlap: int | None = None,
 ) -> Windows:
     """Turns questions into rows of a model, as Google's code does.
 
@@ -101,12 +114,14 @@ def encode_questions(
             tokens of the first of the `answers` at its place, and answer in exactly the
             characters of tokens. Of labeled questions those with answers elsewhere
             only are left out, with a warning.
+        overlap: tokens that a window shares with the next, as in `transformers` and in
+            exported models, instead of `doc_stride`.
 
     Returns:
         The rows. A passage without tokens has none.
 
     Raises:
-        ConfigError: there is no room for the passage.
+        ConfigError: there is no room for the passage, or windows do not advance.
 
     Example:
         >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "who", "ada", "wrote"]
@@ -124,6 +139,15 @@ def encode_questions(
             f"max_seq_length above {max_question_length + FRAME}. Received: "
             f"{max_length}. Raise it, or lower max_query_length."
         )
+    if (
+        overlap is not None
+        and not 0 <= overlap < max_length - max_question_length - FRAME
+    ):
+        raise ConfigError(
+            "Expected windows that overlap by less than their tokens of the passage, "
+            f"{max_length - max_question_length - FRAME}. Received: {overlap}. Lower "
+            "doc_stride, or raise max_length."
+        )
     read = (CharacterReader if characters else _WordReader)(tokenizer)
     if labeled and characters:
         questions = _learnable(questions, read)
@@ -136,7 +160,7 @@ def encode_questions(
             np.array(tokenizer.text_to_ids(question.text)[:max_question_length]),
             pieces[number],
             read.answer(question, pieces[number]) if labeled else None,
-            (max_length, doc_stride),
+            _Sizes(max_length, doc_stride, overlap),
         )
     ]
     return _assembled(rows, questions, pieces, tokenizer, max_length, labeled)
@@ -197,11 +221,10 @@ def _rows(
     query: np.ndarray,
     pieces: Pieces | AlignedPieces,
     answer: tuple[int, int] | None,
-    sizes: tuple[int, int],
+    sizes: _Sizes,
 ) -> Iterator[_Row]:
-    max_length, stride = sizes
-    room = max_length - len(query) - FRAME
-    starts = _starts(len(pieces.ids), room, stride)
+    room = sizes.row - len(query) - FRAME
+    starts = _starts(len(pieces.ids), room, sizes.step(room))
     lengths = np.minimum(room, len(pieces.ids) - starts)
     best = _best_windows(starts, lengths, len(pieces.ids))
     for window, (start, length) in enumerate(zip(starts, lengths, strict=True)):
@@ -211,9 +234,8 @@ def _rows(
         yield _Row(number, query, start, ids, most, label)
 
 
-def _starts(tokens: int, room: int, stride: int) -> np.ndarray:
+def _starts(tokens: int, room: int, step: int) -> np.ndarray:
     """Returns the first token of each window; the last one reaches the end."""
-    step = min(room, stride)
     count = 1 + max(0, -(-(tokens - room) // step)) if tokens else 0
     return np.arange(count) * step
 
