@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from keras_bert.cli import glue
 from keras_bert.cli.models import (
     add_dtype_argument,
     add_model_arguments,
@@ -22,10 +23,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, required=False)
     add_dtype_argument(parser)
     parser.add_argument(
-        "--task", metavar="NAME", help=f"{', '.join(TASKS)}; by default the model's"
+        "--task",
+        metavar="NAME",
+        help=f"{', '.join(TASKS)}; by default the model's; or {glue.HELP}",
     )
     parser.add_argument(
-        "--data", required=True, metavar="FILE", help="a table, or - for standard input"
+        "--data",
+        required=True,
+        metavar="PATH",
+        help="a table, or - for standard input; of a task of GLUE the folder",
+    )
+    parser.add_argument(
+        "--split", default="dev", metavar="NAME", help="of a task of GLUE"
     )
     add_table_arguments(parser)
     parser.add_argument(
@@ -64,12 +73,15 @@ def run(args: argparse.Namespace) -> None:
     outputs = [args.output, args.predictions]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
     check_outputs(args, args.data)
-    task = _task(args)
-    rows = task.rows(args.data, **reading_of(args))
+    named = glue.named_data(args)
+    given = named.read(args.split) if named else args.data
+    task = _task(args, named)
+    rows = task.rows(given, **reading_of(args))
     items = task.filled(rows, args.data)
     task.check_items(items, args.data)
     found = task.outputs(items, batch_size=args.batch_size)
-    scores = {"examples": len(items), **task.score(items, found, args.metrics)}
+    metrics = args.metrics or (named and named.task.metrics)
+    scores = {"examples": len(items), **task.score(items, found, metrics)}
     if args.predictions:
         task.write_predictions(args.predictions, rows, found, overwrite=args.overwrite)
     report(scores, args)
@@ -84,7 +96,7 @@ def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:
     return score_predictions(args)
 
 
-def _task(args: argparse.Namespace) -> Task:
+def _task(args: argparse.Namespace, named: glue.NamedData | None) -> Task:
     kind = TASKS[choose("task", args.task, TASKS)] if args.task else None
     model = load_model(args, kind and kind.head)
     kind = kind or next((task for task in TASKS.values() if task.fits(model)), None)
@@ -95,7 +107,8 @@ def _task(args: argparse.Namespace) -> Task:
             "head with --head."
         )
     tokenizer = load_tokenizer(args, model.config)
-    return kind(model, tokenizer, labels=args.labels, max_length=args.max_length)
+    labels = named.labels(args, model.config) if named else args.labels
+    return kind(model, tokenizer, labels=labels, max_length=args.max_length)
 
 
 def report(scores: dict[str, float], args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
+from keras_bert.cli import glue
 from keras_bert.cli.models import load_tokenizer
 from keras_bert.cli.parsing import FROM_RECIPE, NamedNumbers, positive
 from keras_bert.cli.recipes import (
@@ -46,10 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--task",
         metavar="NAME",
-        help=f"{', '.join(TASKS)}; by default that of the recipe, or classification",
+        help=f"{', '.join(TASKS)}; by default that of the recipe, or classification; "
+        f"or {glue.HELP}",
     )
-    add("--train", required=True, metavar="FILE", help="a table of labeled texts")
+    add("--train", metavar="FILE", help="a table of labeled texts")
     add("--dev", metavar="FILE", help="another to evaluate on")
+    add("--data", metavar="DIR", help="instead of both, the files of a task of GLUE")
     add_table_arguments(parser, ids=False)
     add(
         "--labels",
@@ -131,31 +134,57 @@ def _kind(args: argparse.Namespace, recipe: Any) -> type[Task]:
     return kind
 
 
+def _check_sources(args: argparse.Namespace, named: glue.NamedData | None) -> None:
+    """Raises for data that is missing, or given twice."""
+    if named and not (args.train or args.dev):
+        return
+    if named or args.data or not args.train:
+        raise ConfigError(
+            "Expected either --train FILE, or --data DIR with the name of a task of "
+            "GLUE as --task. Received: "
+            f"--train {args.train}, --dev {args.dev}, --data {args.data}."
+        )
+
+
+def _data(
+    args: argparse.Namespace, task: Task, named: glue.NamedData | None
+) -> tuple[list, list | None]:
+    """Returns the items to train and to evaluate on."""
+    if named:
+        return named.read("train"), named.read("dev")
+    reading = reading_of(args)
+    dev = task.read(args.dev, **reading) if args.dev else None
+    return task.read(args.train, **reading), dev
+
+
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes model and curves into the run's directory."""
     from keras_bert.checkpoints import formats
     from keras_bert.loading import local_path
     from keras_bert.training.recipes import settings
 
+    named = glue.named_data(args)
+    if named:
+        args.recipe = args.recipe or named.task.recipe
+    _check_sources(args, named)
     kind, recipe = _recipe(args)
     checkpoint = formats.read(local_path(args.model))
     task = kind(
         checkpoint,
         load_tokenizer(args, checkpoint.config),
-        labels=args.labels,
+        labels=named.labels(args, checkpoint.config) if named else args.labels,
         max_length=recipe.max_length,
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
     )
-    items = task.read(args.train, **reading_of(args))
-    dev = task.read(args.dev, **reading_of(args)) if args.dev else None
+    items, dev = _data(args, task, named)
     tuning = task.run_on(
         items,
         dev,
         recipe,
         args.output,
-        names=(args.train, args.dev),
+        names=(args.train or args.data, args.dev or args.data),
         **runtime_options(args),
     )
     facts = [f"{task.model.count_params():,} parameters", *task.describe(items)]

@@ -13,7 +13,7 @@ import pytest
 import keras_bert
 from keras_bert.cli.google import SCRIPTS, main
 from keras_bert.cli.google.training import train
-from keras_bert.tasks.glue_files import TASKS, read_glue
+from keras_bert.tasks.glue_files import GLUE, read_glue
 from tests.paths import ROOT, shared
 from tests.vocabulary import SPECIAL
 
@@ -167,7 +167,7 @@ def test_files_of_tasks(glue, task, split):
     found = read_glue(glue / task, task, split)
     expected = EXPECTED[task, split]
     assert [(e.text, e.text_pair, e.label) for e in found] == expected
-    assert split in TASKS[task].files
+    assert split in GLUE[task].files
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_files_of_tasks(glue, task, split):
         ("cola", "test", "index\tsentence\n", "Expected examples"),
         ("mnli", "dev", None, "Expected the dev file of mnli"),
         ("xnli", "test", None, "a split of xnli: train, dev.*: test"),
-        ("sst-2", "dev", None, "sst-2"),
+        ("sst-3", "dev", None, "Did you mean 'sst-2'"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, task, split, text, message):
     if text:
-        (tmp_path / TASKS[task].files[split].file).write_text(text)
+        (tmp_path / GLUE[task].files[split][0].file).write_text(text)
     with pytest.raises(keras_bert.errors.KerasBertError, match=f"(?s){message}"):
         read_glue(tmp_path, task, split)
 

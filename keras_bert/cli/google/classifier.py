@@ -21,6 +21,7 @@ from keras_bert.tasks.examples import Example
 from keras_bert.training.checks import check_vocabulary
 
 KIND = "sequence_classification"
+TASKS = ("cola", "mnli", "mrpc", "xnli")
 FLAGS: flags.Flags = {
     "data_dir": (None, "directory of the task's .tsv files"),
     "task_name": (None, "cola, mnli, mrpc or xnli"),
@@ -43,14 +44,14 @@ REQUIRED = ("data_dir", "task_name", "vocab_file", "bert_config_file", "output_d
 
 def run(args: argparse.Namespace) -> None:
     """Trains, evaluates, predicts, as the switches say."""
-    from keras_bert.tasks.glue_files import TASKS
+    from keras_bert.tasks.glue_files import GLUE
 
     flags.check_devices(args)
     flags.require_one(args, "do_train", "do_eval", "do_predict")
     args.task_name = choose("task", args.task_name.lower(), TASKS)
     tokenizer = load_tokenizer(args, read_config(args.bert_config_file))
     examples = {split: _examples(args, split) for split in _splits(args)}
-    labels = TASKS[args.task_name].labels
+    labels = GLUE[args.task_name].labels
     model, step = load_model(args, KIND, num_labels=len(labels))
     check_vocabulary(tokenizer, model)
     folder = output_folder(args)
@@ -78,11 +79,11 @@ def _encoded(
     args: argparse.Namespace, tokenizer: Any, examples: Sequence[Example]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Returns features, and labels; those that are not known are 0."""
-    from keras_bert.tasks.glue_files import TASKS
+    from keras_bert.tasks.glue_files import GLUE
 
     texts = [(example.text, example.text_pair) for example in examples]
     features = encode_rows(tokenizer, texts, args.max_seq_length)
-    ids = {label: i for i, label in enumerate(TASKS[args.task_name].labels)}
+    ids = {label: i for i, label in enumerate(GLUE[args.task_name].labels)}
     labels = [ids.get(example.label, 0) for example in examples]
     return features, np.array(labels, "int32")
 
