@@ -98,7 +98,7 @@ def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:
 
 def _task(args: argparse.Namespace, named: glue.NamedData | None) -> Task:
     kind = TASKS[choose("task", args.task, TASKS)] if args.task else None
-    model = load_model(args, kind and kind.head)
+    model = load_model(args, None if kind is None or kind.any_head else kind.head)
     kind = kind or next((task for task in TASKS.values() if task.fits(model)), None)
     if kind is None:
         raise InputError(
@@ -108,7 +108,8 @@ def _task(args: argparse.Namespace, named: glue.NamedData | None) -> Task:
         )
     tokenizer = load_tokenizer(args, model.config)
     labels = named.labels(args, model.config) if named else args.labels
-    return kind(model, tokenizer, labels=labels, max_length=args.max_length)
+    options = {"labels": labels, "max_length": args.max_length}
+    return kind.for_model(model, tokenizer, **options)
 
 
 def report(scores: dict[str, float], args: argparse.Namespace) -> None:

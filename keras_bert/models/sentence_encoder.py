@@ -166,6 +166,19 @@ class SentenceEncoder(EncoderOutputs):
             return sentence_weights.with_weights(modules, dense)
         return sentence_weights.new_modules(self.recipe, width, dense)
 
+    def save_pretrained(
+        self, path: str | Path, format: str = "huggingface", *args: Any, **options: Any
+    ) -> Path:
+        """Writes a folder that `from_pretrained` and sentence-transformers read.
+
+        Args:
+            path: the directory; it appears whole or not at all.
+            format: see `PreTrainedModel.save_pretrained`; sentence-transformers reads
+                "huggingface" alone.
+            *args, **options: see there.
+        """
+        return super().save_pretrained(path, format, *args, **options)
+
     @classmethod
     def from_pretrained(
         cls,

@@ -5,6 +5,7 @@ from keras_bert.tasks.metrics import score
 from keras_bert.tasks.question_answering import Answers, find_answers
 from keras_bert.tasks.question_windows import Windows, encode_questions
 from keras_bert.tasks.questions import Passage, Question, read_squad
+from keras_bert.tasks.sentence_embedding import SentenceEmbedding, SentenceSimilarity
 from keras_bert.tasks.tables import Table
 from keras_bert.tasks.task import Task
 from keras_bert.tasks.text_classification import (
@@ -15,10 +16,17 @@ from keras_bert.tasks.text_classification import (
     write_predictions,
 )
 from keras_bert.tasks.text_tasks import TextClassification, TextRegression
+from keras_bert.tasks.vector_index import VectorIndex
 
 # The tasks by name, as `keras-bert finetune --task` takes it.
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (TextClassification, TextRegression)
+    task.name: task
+    for task in (
+        TextClassification,
+        TextRegression,
+        SentenceSimilarity,
+        SentenceEmbedding,
+    )
 }
 
 __all__ = [
@@ -27,10 +35,13 @@ __all__ = [
     "Example",
     "Passage",
     "Question",
+    "SentenceEmbedding",
+    "SentenceSimilarity",
     "Table",
     "Task",
     "TextClassification",
     "TextRegression",
+    "VectorIndex",
     "Windows",
     "dataset",
     "encode",

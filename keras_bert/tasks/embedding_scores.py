@@ -13,6 +13,7 @@ import numpy as np
 from keras_bert.errors import InputError, choose
 from keras_bert.extras import require
 from keras_bert.tasks.metrics import METRICS
+from keras_bert.tasks.similarity import unit as _unit
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,6 @@ Relevant = Collection[int] | Mapping[int, float]
 
 
 # === Pairs ===
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
 
 
 # Of pairs of vectors, `(pairs, dim)` both; the larger, the more alike.

@@ -57,6 +57,7 @@ class Task(ABC):
     name: ClassVar[str]
     head: ClassVar[str]  # its kind, a key of `Family.heads`
     recipe: ClassVar[Mapping[str, Any]] = {}  # fields of `FineTuning` by default
+    any_head: ClassVar[bool] = False  # whether a trained head of any kind is scored
     # What `rows` understands about files.
     reading: ClassVar[tuple[str, ...]] = ()
 
@@ -104,6 +105,11 @@ class Task(ABC):
         return cls(checkpoint, tokenizer, **options)
 
     load = from_pretrained
+
+    @classmethod
+    def for_model(cls, model: Any, *args: Any, **options: Any) -> "Task":
+        """Returns the task of a model with its own head; see the class."""
+        return cls(model, *args, **options)
 
     @classmethod
     def fits(cls, model: Any) -> bool:
@@ -184,17 +190,18 @@ class Task(ABC):
         )
 
     def save(
-        self, path: str | Path, *, format: str = "keras", overwrite: bool = False
+        self, path: str | Path, *, format: str | None = None, overwrite: bool = False
     ) -> Path:
         """Writes model, labels and tokenizer as a directory, for `load`.
 
         Args:
             path: the directory; it appears whole or not at all.
-            format: see `PreTrainedModel.save_pretrained`.
+            format: see `PreTrainedModel.save_pretrained`; None takes its default.
             overwrite: replace an existing checkpoint directory.
         """
         options = {"tokenizer": self.tokenizer, "overwrite": overwrite}
-        return self.model.save_pretrained(path, format, **options)
+        options |= {"format": format} if format else {}
+        return self.model.save_pretrained(path, **options)
 
     def export(self, path: str | Path, **options: Any) -> Path:
         """Writes a SavedModel that takes texts; see `keras_bert.serving.export`.
@@ -265,6 +272,10 @@ class Task(ABC):
             name: of their file, for messages.
         """
 
+    def encoded(self, items: list, **options: Any) -> tuple:
+        """Returns what the model is trained on and asked, see `encode`."""
+        return self.encode(items, **options)
+
     @abstractmethod
     def score(
         self, items: list, outputs: Any, metrics: Sequence[str] | None = None
@@ -305,7 +316,7 @@ class Task(ABC):
 
     def outputs(self, items: list, *, batch_size: int = 32) -> Any:
         """Returns what the model computes of items, in order."""
-        features, _ = self.encode(items, labeled=False)[:2]
+        features, _ = self.encoded(items, labeled=False)[:2]
         return self.model.predict(features, batch_size=batch_size, verbose=0)
 
     def evaluate(
@@ -447,7 +458,7 @@ class Task(ABC):
 
         self.max_length = self.max_length or recipe.max_length
         make = self._maker(items, names[0])
-        rows = self.encode(items, name=names[0])
+        rows = self.encoded(items, name=names[0])
         count = len(next(iter(rows[0].values())))
         if every_epoch:
             options = {"evaluate_every": -(-count // recipe.batch_size)} | options
@@ -459,7 +470,7 @@ class Task(ABC):
         held_out = None
         if dev is not None:
             self.check_items(dev, names[1])
-            rows = self.encode(dev, name=names[1])
+            rows = self.encoded(dev, name=names[1])
             held_out = _batches(model, rows, size)
         return Run(model, plan, Path(directory), train, held_out)
 
