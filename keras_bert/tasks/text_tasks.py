@@ -20,6 +20,7 @@ from keras_bert.tasks.labels import (
     label_names,
     labels_to_train,
 )
+from keras_bert.tasks.reranking import Reranking
 from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 from keras_bert.tasks.text_classification import encode, write_predictions
@@ -27,7 +28,7 @@ from keras_bert.tasks.text_classification import encode, write_predictions
 LABELS = (str, int, float, np.generic)
 
 
-class TextTask(Task):
+class TextTask(Reranking, Task):
     """A task whose items are `Example`s: a text or a pair, and its label.
 
     Data is a table, see `keras_bert.tasks.read_examples`; a list of `Example`s; or a
