@@ -30,6 +30,7 @@ FLAGS = (
     *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
     *("class_weight", "label_smoothing", "focal_gamma"),
+    *("options.loss", "options.dimensions", "options.score_range"),
 )
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
 
@@ -96,6 +97,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
     add_run_arguments(parser, **DEFAULTS)
+    _add_embedding_arguments(parser)
+
+
+def _add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
+    add = partial(
+        parser.add_argument_group(
+            "sentence embeddings (--task embed or sts)",
+            "Arguments of the loss are settings: --set options.scale=30.",
+        ).add_argument,
+        **FROM_RECIPE,
+    )
+    add(
+        "--loss",
+        dest="options.loss",
+        metavar="NAME",
+        help="multiple_negatives or triplet; with labels cosent, cosine or angle "
+        "(multiple_negatives; cosent)",
+    )
+    add(
+        "--dimensions",
+        dest="options.dimensions",
+        nargs="+",
+        type=positive,
+        metavar="N",
+        help="lengths to which vectors may be cut afterwards, such as 384 128 64",
+    )
+    add(
+        "--score-range",
+        dest="options.score_range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="the least and the greatest label, for --loss cosine",
+    )
 
 
 def _listing() -> str:

@@ -47,6 +47,14 @@ def add_table_arguments(
         **column,
     )
     if labels:
+        add(
+            "--negative",
+            dest="negative_columns",
+            action="append",
+            help="of sentence embeddings, a text that does not belong to the first; "
+            "repeatable",
+            **column,
+        )
         add("--label", dest="label_column", help="label (the column label)", **column)
         add(
             "--label-separator",
@@ -120,6 +128,7 @@ _READING = {
     "text": "text_column",
     "text_pair": "pair_column",
     "label": "label_column",
+    "negatives": "negative_columns",
     "id": "id_column",
     **{name: name for name in ("label_separator", "format", "delimiter")},
 }

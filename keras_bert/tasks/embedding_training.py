@@ -171,7 +171,11 @@ class EmbeddingTask(Task):
         own = {k: settings.pop(k) for k in SETTINGS if k in settings}
         options = {**settings.pop("options", {}), **own}
         options = {k: x for k, x in options.items() if x is not None}
-        return super().fit(data, labels, options=options, **settings)
+        before = self.max_length
+        try:
+            return super().fit(data, labels, options=options, **settings)
+        finally:
+            self.max_length = before  # of training, shorter than vectors need
 
     def run_on(
         self,

@@ -49,7 +49,7 @@ class SentenceEmbedding(EmbeddingTask):
         **options: Any,
     ):
         super().__init__(source, tokenizer, **options)
-        self.recipe, self._encoders = recipe, {}
+        self._vector_recipe, self._encoders = recipe, {}
         if self._model is not None and not isinstance(self._model, self.model_class):
             self._model = self.model_class.of_folder(self._model, recipe=recipe)
 
@@ -70,7 +70,7 @@ class SentenceEmbedding(EmbeddingTask):
     def make_model(self, fields: Mapping[str, Any]) -> Any:
         options = {"dtype": self.dtype, "seed": self.seed}
         return self.model_class.from_pretrained(
-            self.checkpoint, recipe=self.recipe, **options, **fields
+            self.checkpoint, recipe=self._vector_recipe, **options, **fields
         )
 
     # === Vectors ===
@@ -256,6 +256,11 @@ class SentenceSimilarity(SentenceEmbedding):
     """
 
     name, scored = "sts", True
+    recipe: ClassVar[Mapping[str, Any]] = {
+        **SentenceEmbedding.recipe,
+        "batch_size": 16,
+        "epochs": 4,
+    }
     any_head: ClassVar[bool] = True
 
     @classmethod

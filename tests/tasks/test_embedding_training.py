@@ -1,8 +1,11 @@
 """Training of sentence embeddings: data, losses, runs, scores."""
 
+import json
+
 import numpy as np
 import pytest
 
+from keras_bert.cli import main
 from keras_bert.errors import ConfigError, InputError, UnknownNameError
 from keras_bert.tasks.embedding_training import (
     EmbeddingTask,
@@ -79,9 +82,20 @@ def test_duplicates_have_one_number():
     assert text_numbers(rows).tolist() == [[0, 1, 2], [1, 0, 3]]
 
 
-def test_scored_pairs(pretrained):
-    task = Scored.from_pretrained(pretrained)
-    task.fit(PAIRS, [5, 0, 2.5], loss="cosine", score_range=(0, 5), **SHORT)
+def test_scored_pairs_by_commands(pretrained, tmp_path, capsys):
+    data, run = tmp_path / "sts.csv", tmp_path / "run"
+    lines = [f"{a},{b},{y}\n" for (a, b), y in zip(PAIRS, (5, 0, 2.5), strict=True)]
+    data.write_text("".join(lines))
+    columns = "--no-header --text 1 --text-pair 2 --label 3".split()
+    command = ["finetune", "--task", "sts", "--model", pretrained, "--train", data]
+    command += ["--output", run, *columns, "--epochs", 1]
+    cosine = ["--loss", "cosine", "--score-range", 0, 5, "--dimensions", 12, 4]
+    assert main([*map(str, [*command, *cosine])]) == 0
+    assert "3 rows of 2 texts with labels" in capsys.readouterr().out
+    plan = json.loads((run / "plan.json").read_text())["plan"]
+    objective = {"loss": "cosine", "dimensions": [12, 4], "score_range": [0, 5]}
+    assert plan["objective"] == objective
+    task = Scored.from_pretrained(run / "model")
     assert list(task.evaluate(PAIRS, [5, 0, 2.5])) == ["pearson", "spearman"]
     metrics = ["average_precision", "spearman_euclidean"]
     assert list(task.evaluate(PAIRS, [1, 0, 1], metrics=metrics)) == metrics
