@@ -25,6 +25,7 @@ from keras_bert.cli.runs import (
 from keras_bert.cli.tables import add_table_arguments, reading_of
 from keras_bert.errors import ConfigError, choose
 from keras_bert.tasks import TASKS, Task
+from keras_bert.tasks.splits import Split
 
 FLAGS = (
     *RECIPE_FLAGS,
@@ -53,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--train", metavar="FILE", help="a table of labeled texts")
     add("--dev", metavar="FILE", help="another to evaluate on")
+    add(
+        "--dev-split",
+        type=float,
+        metavar="X",
+        help="instead of --dev, the fraction of --train to hold out, of every label",
+    )
     add("--data", metavar="DIR", help="instead of both, the files of a task of GLUE")
     add_table_arguments(parser, ids=False)
     add(
@@ -171,6 +178,11 @@ def _kind(args: argparse.Namespace, recipe: Any) -> type[Task]:
 
 def _check_sources(args: argparse.Namespace, named: glue.NamedData | None) -> None:
     """Raises for data that is missing, or given twice."""
+    if args.dev and args.dev_split is not None:
+        raise ConfigError(
+            "Expected either --dev or --dev-split. Received: --dev "
+            f"{args.dev} and --dev-split {args.dev_split}."
+        )
     if named and not (args.train or args.dev):
         return
     if named or args.data or not args.train:
@@ -183,13 +195,16 @@ def _check_sources(args: argparse.Namespace, named: glue.NamedData | None) -> No
 
 def _data(
     args: argparse.Namespace, task: Task, named: glue.NamedData | None
-) -> tuple[list, list | None]:
-    """Returns the items to train and to evaluate on."""
-    if named:
-        return named.read("train"), named.read("dev")
+) -> tuple[list, list | None, Split | None]:
+    """Returns the items to train and to evaluate on, and how they were divided."""
     reading = reading_of(args)
-    dev = task.read(args.dev, **reading) if args.dev else None
-    return task.read(args.train, **reading), dev
+    items = named.read("train") if named else task.read(args.train, **reading)
+    if args.dev_split is not None:
+        split = task.hold_out(items, args.dev_split)
+        return split.train, split.dev, split
+    if named:
+        return items, named.read("dev"), None
+    return items, task.read(args.dev, **reading) if args.dev else None, None
 
 
 def run(args: argparse.Namespace) -> None:
@@ -213,7 +228,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
     )
-    items, dev = _data(args, task, named)
+    items, dev, split = _data(args, task, named)
     tuning = task.run_on(
         items,
         dev,
@@ -229,10 +244,14 @@ def run(args: argparse.Namespace) -> None:
     )
     if counts := task.counts(items):
         print(counts)
+    if split:
+        print(split.describe())
     if args.dry_run:
         return
     if args.recipe or args.config:
         write_settings(Path(args.output), args.recipe, settings(recipe))
+    if split:
+        split.keep(args.output)
     tuning()
     draw(tuning)
     finish(tuning, task.tokenizer, args.output)

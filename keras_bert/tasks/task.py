@@ -17,6 +17,7 @@ from keras_bert.errors import InputError, choose
 from keras_bert.families import of as family_of
 from keras_bert.loading import load_pretrained, local_path
 from keras_bert.tasks.labels import class_counts
+from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
 
 SEED = 12345
@@ -257,6 +258,10 @@ class Task(ABC):
         """Returns how many items each class has, as a sentence, or nothing."""
         return ""
 
+    def stratum(self, item: Any) -> Any:
+        """Returns what decides how an item is held out, see `tasks.splits.held_out`."""
+        return None
+
     def check_items(self, items: list, name: str) -> None:  # noqa: B027
         """Raises InputError if items cannot be used with this model."""
 
@@ -366,6 +371,20 @@ class Task(ABC):
 
     # === Training ===
 
+    def hold_out(self, items: list, fraction: float) -> Split:
+        """Divides items into those to train and those to evaluate on.
+
+        Args:
+            items: what `read` returned.
+            fraction: of the items to hold out, between 0 and 1; of every class, as far
+                as rows can be divided. They follow from the task's seed.
+
+        Raises:
+            ConfigError: the fraction is out of range.
+            InputError: there are too few items.
+        """
+        return split(items, list(map(self.stratum, items)), fraction, self.seed)
+
     def fit(
         self,
         data: Any,
@@ -381,7 +400,8 @@ class Task(ABC):
         Args:
             data: a file's path, or data in memory.
             labels: of data in memory.
-            dev: data to evaluate on after every epoch: a path, or data and labels.
+            dev: data to evaluate on after every epoch: a path, or data and labels; or
+                the fraction of `data` to hold out, such as 0.1, see `hold_out`.
             output: the directory of the run, where it is logged, can be interrupted
                 and called again to resume; the trained model is written to `model` in
                 it. None keeps the model in memory alone.
@@ -410,7 +430,12 @@ class Task(ABC):
             choose("setting", name, (*known, *others, *self.reading))
         items = self.read(data, labels, **reading)
         held_out = None
-        if dev is not None:
+        if isinstance(dev, float):
+            parts = self.hold_out(items, dev)
+            items, held_out = parts.train, parts.dev
+            if output:
+                parts.keep(output)
+        elif dev is not None:
             held_out = self.read(
                 *(dev if isinstance(dev, tuple) else (dev,)), **reading
             )

@@ -141,10 +141,15 @@ def numbers(examples: Sequence[Example], source: str = "") -> np.ndarray:
     Raises:
         InputError: a label is not a finite number.
     """
-    return np.array([_number(example, source) for example in examples], "float32")
+    return np.array([number_of(example, source) for example in examples], "float32")
 
 
-def _number(example: Example, source: str) -> float:
+def number_of(example: Example, source: str = "") -> float:
+    """Returns the label of an example as a number.
+
+    Raises:
+        InputError: it is none, or not finite.
+    """
     try:
         number = float(str(example.label))
     except ValueError:

@@ -23,7 +23,11 @@ from keras_bert.tasks.labels import (
 from keras_bert.tasks.reranking import Reranking
 from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
-from keras_bert.tasks.text_classification import encode, write_predictions
+from keras_bert.tasks.text_classification import (
+    encode,
+    number_of,
+    write_predictions,
+)
 
 LABELS = (str, int, float, np.generic)
 
@@ -91,6 +95,9 @@ class TextTask(Reranking, Task):
     def describe(self, items: list[Example]) -> list[str]:
         classes = len(self.labels) if self.labels else "no"
         return [*super().describe(items), f"{classes} classes"]
+
+    def stratum(self, item: Example) -> Any:
+        return item.label
 
     def counts(self, items: list[Example]) -> str:
         if not self.labels:
@@ -209,6 +216,9 @@ class TextRegression(TextTask):
 
     def check_items(self, items: list[Example], name: str) -> None:
         check_lists(items, False, name)
+
+    def stratum(self, item: Example) -> float:
+        return number_of(item)
 
 
 def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:

@@ -51,6 +51,9 @@ def test_a_task_by_name_is_trained_and_scored(data, models, tmp_path):
     command = ("--task", "sst2", "--data", data)
     sizes = ("--epochs", 1, "--max-length", 8, "--batch-size", 3)
     train = ("finetune", *command, "--model", models / "encoder", "--output", run)
+    planned = call(*train, *sizes, "--dev-split", 0.34, "--dry-run")
+    assert "4 examples, 2 classes" in planned.out
+    assert "Held out 2 of 6 examples, chosen by label with seed 12345." in planned.out
     done = call(*train, *sizes)
     assert done.status == 0, done.err
     assert "6 examples, 2 classes" in done.out
@@ -83,6 +86,7 @@ def test_metrics_of_a_task_are_those_of_glue(data, models):
         (("--task", "sst3", "--data", "{}"), "task 'sst3'"),
         (("--data", "{}"), "either --train FILE, or"),
         ((), "either --train FILE, or"),
+        (("--train", "x", "--dev", "y", "--dev-split", 0.1), "either --dev or --dev"),
     ],
 )
 def test_data_that_is_missing_or_given_twice(data, models, tmp_path, flags, message):
