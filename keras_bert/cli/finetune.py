@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.cli import glue
-from keras_bert.cli.models import load_tokenizer
+from keras_bert.cli.models import add_window_pooling, load_tokenizer
 from keras_bert.cli.parsing import FROM_RECIPE, NamedNumbers, positive
 from keras_bert.cli.recipes import (
     add_recipe_arguments,
@@ -33,6 +33,7 @@ FLAGS = (
     *("class_weight", "label_smoothing", "focal_gamma"),
     *("options.loss", "options.dimensions", "options.score_range"),
 )
+SETTINGS = ("doc_stride", "window_pooling")  # of tasks
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
 
 
@@ -74,6 +75,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="initialize a new head if that of the checkpoint has other labels",
     )
+    add(
+        "--doc-stride",
+        type=positive,
+        metavar="N",
+        help="split texts that are too long into windows that overlap by N tokens",
+    )
+    add_window_pooling(parser)
     add = partial(add, **FROM_RECIPE)
     add("--regression", action="store_true", help="the labels are numbers")
     add("--epochs", type=float, help="passes over the data (3)")
@@ -227,6 +235,7 @@ def run(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
+        **recipe.options | {n: getattr(args, n) for n in SETTINGS if getattr(args, n)},
     )
     items, dev, split = _data(args, task, named)
     tuning = task.run_on(

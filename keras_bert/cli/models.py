@@ -63,7 +63,7 @@ def _of_run(path: str) -> str:
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that apply to the answers of some heads only."""
-    group = parser.add_argument_group("question answering and token classification")
+    group = parser.add_argument_group("long texts")
     group.add_argument(
         "--doc-stride",
         type=positive,
@@ -71,6 +71,7 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
         help="overlap of the windows of a long text, in tokens; by default 128, or a "
         "quarter of --max-length if that is less",
     )
+    add_window_pooling(group)
     group.add_argument(
         "--max-answer-length",
         type=positive,
@@ -91,9 +92,20 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_window_pooling(parser: Any) -> None:
+    """Adds the argument for classification of long texts."""
+    parser.add_argument(
+        "--window-pooling",
+        metavar="NAME",
+        help="classify a long text by windows, and take the mean or the max of their "
+        "logits; none cuts it off; by default as the model was trained",
+    )
+
+
 def answer_options(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the values of these arguments."""
-    names = ("doc_stride", "max_answer_length", "embeddings", "normalize")
+    names = ("doc_stride", "max_answer_length", "window_pooling")
+    names = (*names, "embeddings", "normalize")
     return {name: getattr(args, name) for name in names}
 
 

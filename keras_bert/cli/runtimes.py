@@ -15,7 +15,7 @@ SAVED_MODEL = "saved_model"
 FORMATS = (SAVED_MODEL, "onnx", "openvino", "litert")
 PRECISIONS = ("float32", "int8_dynamic", "int8_weights", "int8")
 # Arguments that apply to text input only; other runtimes take ids.
-ON_TEXT = ("version", "pairs", "doc_stride", "max_answer_length")
+ON_TEXT = ("version", "pairs", "doc_stride", "max_answer_length", "window_pooling")
 CALIBRATION_ROWS, BATCH_SIZE = 512, 32
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_bert.errors import choose
+from keras_bert.features import MASK_VALUE
 from keras_bert.layers import activations
 from keras_bert.layers.base import Layer
 from keras_bert.layers.lookup import inside, kept_inside, nan_unless
@@ -34,6 +36,39 @@ def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
     rows = ops.reshape(hidden, (batch * seq, width))  # (batch seq) hidden
     taken = ops.take(rows, kept_inside(positions, seq) + start, axis=0)
     return nan_unless(inside(positions, seq), taken)
+
+
+def _mean(logits: Tensor, real: Tensor) -> Tensor:
+    weights = ops.cast(real, logits.dtype)
+    return ops.sum(logits * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
+
+
+# How the logits of the windows of a text become those of the text.
+WINDOW_POOLINGS = {
+    "mean": _mean,
+    "max": lambda logits, real: ops.max(ops.where(real, logits, MASK_VALUE), 1),
+}
+
+
+def pool_windows(logits: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """Returns the logits of texts, given those of their windows.
+
+    Args:
+        logits: `(batch windows, classes)`.
+        mask: 0 for padding, `(batch, windows, seq)`; windows without tokens are left
+            out.
+        pooling: a name of `WINDOW_POOLINGS`.
+
+    Returns:
+        `(batch, classes)`.
+
+    Raises:
+        UnknownNameError: there is no such pooling.
+    """
+    pool = WINDOW_POOLINGS[choose("window_pooling", pooling, WINDOW_POOLINGS)]
+    real = ops.any(mask > 0, -1)[..., None]  # (batch, windows, 1)
+    batch, windows, _ = ops.shape(real)
+    return pool(ops.reshape(logits, (batch, windows, logits.shape[-1])), real)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

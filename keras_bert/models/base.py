@@ -48,7 +48,7 @@ class BaseModel(Composite, keras.Model):
     ) -> Any:
         # Before Keras makes tensors of arrays, whose values cannot be checked.
         model_inputs.refuse_mask(mask)
-        rank = 2 + self.choices
+        rank = self.rank_of(inputs)
         inputs, options = model_inputs.joined(inputs, args, kwargs, rank)
         return super().__call__(self.check(inputs), **options)
 
@@ -63,8 +63,12 @@ class BaseModel(Composite, keras.Model):
         Raises:
             InputError: naming the input, row, column, value and what it may hold.
         """
-        rank = 2 + self.choices
+        rank = self.rank_of(inputs)
         return model_inputs.check(model_inputs.named(inputs, rank), self.config, rank)
+
+    def rank_of(self, inputs: Any) -> int:
+        """Returns how many axes `input_ids` has."""
+        return 2 + self.choices
 
     def complete(
         self, inputs: Any, names: Iterable[str] | None = None

@@ -12,6 +12,7 @@ from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
 from keras_bert.layers.embeddings import WordEmbeddings
+from keras_bert.layers.heads import pool_windows
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel
@@ -194,10 +195,15 @@ class SequenceClassification(PreTrainedModel):
     regression, labels as wide as the logits are several at once, and integers are
     classes, as in Hugging Face.
 
+    With a `window_pooling`, a name of `keras_bert.layers.heads.WINDOW_POOLINGS`, inputs
+    may be the windows of long texts, `(batch, windows, seq)`; a text's logits are those
+    of its windows, pooled. Windows of padding alone do not count.
+
     Source: Devlin et al. 2018 (arXiv:1810.04805) section 4.1; `run_classifier.py`.
     """
 
     kind = "sequence_classification"
+    window_pooling: str | None = None
 
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
@@ -235,8 +241,25 @@ class SequenceClassification(PreTrainedModel):
             pooled = self.pre_classifier(hidden, positions, drop=before)
         return self.classifier(self.dropout(pooled, **drop))
 
+    def rank_of(self, inputs: Any) -> int:
+        ids = inputs.get("input_ids") if isinstance(inputs, Mapping) else None
+        windows = (
+            self.window_pooling is not None and len(getattr(ids, "shape", ())) == 3
+        )
+        return 3 if windows else super().rank_of(inputs)
+
+    def rows(self, inputs: Tensors) -> Tensors:
+        if len(inputs["input_ids"].shape) == 2:
+            return inputs
+        # (batch, windows or choices, seq) -> (batch windows, seq)
+        return {k: ops.reshape(x, (-1, ops.shape(x)[-1])) for k, x in inputs.items()}
+
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
-        return {"logits": self.classify(encoded, inputs, training)}
+        logits = self.classify(encoded, inputs, training)
+        mask = inputs["attention_mask"]
+        if len(mask.shape) == 3:
+            logits = pool_windows(logits, mask, self.window_pooling)
+        return {"logits": logits}
 
 
 class MultipleChoice(SequenceClassification):
@@ -254,10 +277,6 @@ class MultipleChoice(SequenceClassification):
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
         return {"logits": _classes("batch choices")}
-
-    def rows(self, inputs: Tensors) -> Tensors:
-        # (batch, choices, seq) -> (batch choices, seq)
-        return {k: ops.reshape(x, (-1, ops.shape(x)[-1])) for k, x in inputs.items()}
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         scores = self.classify(encoded, {}, training)  # (batch choices, 1)

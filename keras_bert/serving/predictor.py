@@ -14,6 +14,7 @@ from keras_bert.strings import is_text
 from keras_bert.tokenization import BertTokenizer
 
 Answer = dict[str, np.ndarray]
+SEVERAL = "multi_label_classification"
 
 
 class Predictor:
@@ -100,7 +101,7 @@ class Predictor:
     @property
     def answers_each(self) -> bool:
         """Whether each class applies or not, so that a text may have several."""
-        return self._task is SEQUENCE_CLASSIFICATION["multi_label_classification"]
+        return self._task.name == SEQUENCE_CLASSIFICATION[SEVERAL].name
 
     @property
     def takes_lists(self) -> bool:

@@ -21,6 +21,7 @@ from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
 
 SEED = 12345
+STORED = "task_specific_params"  # of config.json
 MEMORY = "the data"  # what messages call data that is in no file
 
 
@@ -42,8 +43,11 @@ class Task(ABC):
         seed: for initial values, shuffling and dropout.
         ignore_mismatched_sizes: whether `fit` may replace a trained head by a new one
             where the data has other classes.
+        **settings: of the kind of task, see its `settings`; None takes what is kept
+            with the checkpoint, or the default.
 
     Attributes:
+        options: the settings of the kind of task, by name.
         history: the lines of the log of the last `fit`, see
             `keras_bert.training.loop.Run`.
 
@@ -59,6 +63,9 @@ class Task(ABC):
     head: ClassVar[str]  # its kind, a key of `Family.heads`
     recipe: ClassVar[Mapping[str, Any]] = {}  # fields of `FineTuning` by default
     any_head: ClassVar[bool] = False  # whether a trained head of any kind is scored
+    # What a kind of task can be set to do, by name, and the defaults. The settings are
+    # kept in the `task_specific_params` of the model's config, as in transformers.
+    settings: ClassVar[Mapping[str, Any]] = {}
     # What `rows` understands about files.
     reading: ClassVar[tuple[str, ...]] = ()
 
@@ -72,15 +79,23 @@ class Task(ABC):
         dtype: Any = None,
         seed: int = SEED,
         ignore_mismatched_sizes: bool = False,
+        **settings: Any,
     ):
         given = isinstance(source, Checkpoint)
         self.checkpoint: Checkpoint | None = source if given else None
         self._model = None if given else source
         self._tokenizer = tokenizer
         self.given_labels = list(labels) if labels is not None else None
-        self.max_length, self.dtype, self.seed = max_length, dtype, seed
+        self.dtype, self.seed = dtype, seed
         self.ignore_mismatched_sizes = ignore_mismatched_sizes
         self.history: list[dict] = []
+        for name in settings:
+            choose(f"setting of {self.name}", name, self.settings)
+        kept = dict(self.config.extra.get(STORED) or {}).get(self.name) or {}
+        known = {k: v for k, v in kept.items() if k in self.settings}
+        given_settings = {k: v for k, v in settings.items() if v is not None}
+        self.options: dict[str, Any] = {**self.settings, **known, **given_settings}
+        self.max_length = max_length or kept.get("max_length")
 
     # === Model, tokenizer, files ===
 
@@ -152,6 +167,12 @@ class Task(ABC):
         return (self._model or self.checkpoint).config
 
     @property
+    def row_length(self) -> int:
+        """The most tokens of a row: `max_length`, or what the model can take."""
+        limit = min(self.config.max_length, self.tokenizer.model_max_length)
+        return self.max_length or limit
+
+    @property
     def model_class(self) -> Any:
         """The class of the model."""
         from keras_bert.models import MODELS
@@ -181,6 +202,13 @@ class Task(ABC):
         Args:
             fields: of its config, to set differently.
         """
+        if self.settings:
+            extra = dict(self.config.extra)
+            kept = dict(self.options)
+            if kept.get("doc_stride"):  # windows as wide as they were in training
+                kept["max_length"] = self.max_length
+            extra[STORED] = {**(extra.get(STORED) or {}), self.name: kept}
+            fields = {**fields, "extra": extra}
         return load_pretrained(
             self.model_class,
             self.checkpoint,
@@ -491,12 +519,12 @@ class Task(ABC):
         plan = recipe.plan(count, classes, **options)
         model = self._made_in_scope(make, plan, recipe.batch_size, dev)
         size = recipe.batch_size
-        train = _batches(model, rows, size, shuffle_seed=self.seed, repeat=True)
+        train = self.batches(model, rows, size, shuffle_seed=self.seed, repeat=True)
         held_out = None
         if dev is not None:
             self.check_items(dev, names[1])
             rows = self.encoded(dev, name=names[1])
-            held_out = _batches(model, rows, size)
+            held_out = self.batches(model, rows, size)
         return Run(model, plan, Path(directory), train, held_out)
 
     def learner(self) -> Any:
@@ -519,6 +547,19 @@ class Task(ABC):
         check_vocabulary(self.tokenizer, learner)
         return learner
 
+    def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:
+        """Returns a `tf.data.Dataset` to train or evaluate on.
+
+        Args:
+            model: that learns.
+            rows: what `encode` returned.
+            size: rows per batch.
+            **options: of `keras_bert.tasks.dataset`.
+        """
+        features, labels, *weights = rows
+        model.check(features)
+        return dataset(features, labels, size, *weights, **options)
+
     def _maker(self, items: list, name: str) -> Any:
         """Returns what makes the model to train; chooses its labels now."""
         if self._model is not None:
@@ -526,12 +567,6 @@ class Task(ABC):
             return lambda: self._model
         fields = self.config_fields(items, name)
         return lambda: self.make_model(fields)
-
-
-def _batches(model: Any, rows: tuple, batch_size: int, **options: Any) -> Any:
-    features, labels, *weights = rows
-    model.check(features)
-    return dataset(features, labels, batch_size, *weights, **options)
 
 
 def name_of(source: Any) -> str:

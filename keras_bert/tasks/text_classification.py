@@ -54,6 +54,7 @@ def encode(
     labels: Sequence[str] | None = None,
     *,
     source: str = "",
+    stride: int | None = None,
 ) -> tuple[Features, np.ndarray | None]:
     """Turns examples into a model's inputs and labels.
 
@@ -64,6 +65,9 @@ def encode(
         labels: the classes in the order of their ids; None reads labels as numbers, for
             regression.
         source: the name of their file, for messages.
+        stride: tokens by which the rows of a text that is too long for one overlap;
+            None cuts it off. `overflow_to_sample_mapping` then is the example of each
+            row, and the labels are still those of examples.
 
     Returns:
         Features `(examples, seq)` int32; labels `(examples,)`, int32 ids or float32
@@ -76,13 +80,23 @@ def encode(
     """
     texts = [e.text for e in examples]
     pairs = _pairs(examples)
-    features = tokenizer.encode_batch(texts, text_pairs=pairs, max_length=max_length)
+    options = {"stride": stride} if stride else {}
+    features = tokenizer.encode_batch(
+        texts, text_pairs=pairs, max_length=max_length, **options
+    )
+    return features, targets(examples, labels, source=source)
+
+
+def targets(
+    examples: Sequence[Example], labels: Sequence[str] | None, *, source: str = ""
+) -> np.ndarray | None:
+    """Returns the labels of examples as a model takes them; see `encode`."""
     if any(e.label is None for e in examples):
-        return features, None
+        return None
     if labels is None:
-        return features, numbers(examples, source)
+        return numbers(examples, source)
     several = any(isinstance(e.label, tuple) for e in examples)
-    return features, (_flags if several else _ids)(examples, labels, source)
+    return (_flags if several else _ids)(examples, labels, source)
 
 
 def _pairs(examples: Sequence[Example]) -> list[str] | None:

@@ -1,9 +1,10 @@
 """Tasks on texts, or pairs of texts: classes, several labels each, numbers."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,9 +27,11 @@ from keras_bert.tasks.task import MEMORY, Task, is_file
 from keras_bert.tasks.text_classification import (
     encode,
     number_of,
+    targets,
     write_predictions,
 )
 
+log = logging.getLogger(__name__)
 LABELS = (str, int, float, np.generic)
 
 
@@ -40,6 +43,10 @@ class TextTask(Reranking, Task):
     """
 
     head = "sequence_classification"
+    settings: ClassVar[Mapping[str, Any]] = {
+        "doc_stride": None,
+        "window_pooling": "mean",
+    }
     reading = (
         *("text", "text_pair", "label", "id", "label_separator"),
         *("format", "header", "delimiter", "encoding"),
@@ -84,13 +91,31 @@ class TextTask(Reranking, Task):
     ) -> tuple[dict[str, np.ndarray], Any]:
         if not labeled:
             items = [Example(e.text, e.text_pair) for e in items]
-        return encode(items, self.tokenizer, self.max_length, self.labels, source=name)
+        length, stride = self.row_length, self.options["doc_stride"]
+        place = self.tokenizer, length, self.labels
+        features, answers = encode(items, *place, source=name, stride=stride)
+        if not stride:
+            _warn_of_cut(features["attention_mask"], length, name)
+            return features, answers
+        text_of = features.pop("overflow_to_sample_mapping")
+        return {k: by_text(x, text_of) for k, x in features.items()}, answers
+
+    def make_model(self, fields: Mapping[str, Any]) -> Any:
+        model = super().make_model(fields)
+        if self.options["doc_stride"]:
+            model.window_pooling = self.options["window_pooling"]
+        return model
+
+    def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:
+        found = super().batches(model, rows, size, **options)
+        if not self.options["doc_stride"]:
+            return found
+        return found.map(lambda features, *others: (_trimmed(features), *others))
 
     def score(
         self, items: list[Example], outputs: Any, metrics: Sequence[str] | None = None
     ) -> dict[str, float]:
-        _, answers = self.encode(items)
-        return scores.score(answers, outputs, metrics)
+        return scores.score(targets(items, self.labels), outputs, metrics)
 
     def describe(self, items: list[Example]) -> list[str]:
         classes = len(self.labels) if self.labels else "no"
@@ -221,6 +246,35 @@ class TextRegression(TextTask):
         return number_of(item)
 
 
+def by_text(windows: np.ndarray, text_of: np.ndarray) -> np.ndarray:
+    """Returns the windows of each text, with windows of zeros where it has fewer.
+
+    Args:
+        windows: `(rows, seq)`.
+        text_of: the text of each row, ascending, `(rows,)`.
+
+    Returns:
+        `(texts, windows, seq)`.
+
+    Example:
+        >>> by_text(np.array([[1], [2], [3]]), np.array([0, 0, 1]))[1].tolist()
+        [[3], [0]]
+    """
+    _, first, counts = np.unique(text_of, return_index=True, return_counts=True)
+    found = np.zeros((len(counts), counts.max(), windows.shape[-1]), windows.dtype)
+    found[text_of, np.arange(len(text_of)) - first[text_of]] = windows
+    return found
+
+
+def _trimmed(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Drops the windows that no text of a batch has."""
+    import tensorflow as tf
+
+    real = tf.reduce_any(features["attention_mask"] > 0, [0, 2])
+    most = tf.reduce_sum(tf.cast(real, tf.int32))
+    return {name: x[:, :most] for name, x in features.items()}
+
+
 def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Returns an answer with all labels that apply, the likeliest first, and scores.
 
@@ -236,6 +290,16 @@ def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[st
         "scores": shares[order],
         **others,
     }
+
+
+def _warn_of_cut(mask: np.ndarray, length: int, name: str) -> None:
+    full = int((mask.sum(-1) >= length).sum())
+    if full:
+        log.warning(
+            "%s: %d of %d rows have the most tokens, %d: what was longer is cut off. "
+            "To read all of it, set doc_stride (--doc-stride).",
+            *(name, full, len(mask), length),
+        )
 
 
 # === Data in memory ===

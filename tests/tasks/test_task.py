@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_bert.errors import ConfigError, InputError, UnknownNameError
-from keras_bert.tasks import TextClassification, TextRegression
+from keras_bert.tasks import Example, TextClassification, TextRegression
 from tests.serving.cases import VOCAB, make_model
 
 assert VOCAB  # of the fixture `tokenizer`
@@ -86,3 +86,44 @@ def test_a_column_that_the_task_does_not_know_is_refused(pretrained):
     task = TextClassification.from_pretrained(pretrained)
     with pytest.raises(UnknownNameError, match="option of data for classification"):
         task.read(TEXTS, LABELS, colum="x")
+
+
+LONG = [
+    f"{'so ' * (30 + 9 * i)}{text}" for i, text in enumerate(TEXTS)
+]  # what tells them apart is at the end
+
+
+def test_long_texts_are_cut_off_aloud(pretrained, caplog):
+    task = TextClassification.from_pretrained(pretrained)
+    features, _ = task.encode([Example(text) for text in LONG], labeled=False)
+    assert features["input_ids"].shape == (6, 23)
+    assert "6 of 6 rows have the most tokens, 23" in caplog.text
+
+
+def test_long_texts_are_classified_by_windows(pretrained, tmp_path):
+    options = {"doc_stride": 2, "window_pooling": "mean"}
+    task = TextClassification.from_pretrained(pretrained, **options)
+    task.fit(LONG, LABELS, show_progress=False, **{**SETTINGS, "epochs": 60})
+    items = task.read(LONG, LABELS)
+    features, _ = task.encode(items)
+    texts, windows, length = features["input_ids"].shape
+    assert (texts, length) == (len(LONG), 8) and windows > 5
+    assert task.evaluate(LONG, LABELS)["accuracy"] == 1.0
+    found = task.outputs(items)
+    flat = {name: x.reshape(-1, length) for name, x in features.items()}
+    by_hand = np.reshape(task.model(flat), (texts, windows, 2))
+    real = features["attention_mask"].any(-1)[..., None]
+    mean = (by_hand * real).sum(1) / real.sum(1)
+    np.testing.assert_allclose(found, mean, rtol=1e-5, atol=1e-5)
+    loaded = TextClassification.load(task.save(tmp_path / "kept"))
+    assert loaded.options == options
+    # What a SavedModel computes.
+    served = np.stack([answer["logits"] for answer in loaded.predict(LONG)])
+    np.testing.assert_allclose(served, found, rtol=1e-5, atol=1e-5)
+    answers = loaded.predict(LONG, window_pooling="max")
+    largest = np.where(real, by_hand, -np.inf).max(1)
+    served = np.stack([answer["logits"] for answer in answers])
+    np.testing.assert_allclose(served, largest, rtol=1e-5, atol=1e-5)
+    loaded.model.window_pooling = "max"
+    np.testing.assert_allclose(loaded.outputs(items), largest, rtol=1e-5, atol=1e-5)
+    assert "window_pooling" in (tmp_path / "kept" / "config.json").read_text()

@@ -17,6 +17,7 @@ from keras_bert.serving.graph.answers import EXAMPLE_FEATURES, ServedTask, task_
 from keras_bert.serving.graph.chunks import in_chunks
 from keras_bert.serving.graph.embeddings import with_embeddings
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
+from keras_bert.serving.graph.windows import by_windows, windows_of
 from keras_bert.tokenization import BertTokenizer
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Servable:
             answering and token classification; None takes a quarter of `max_length`,
             at most 128.
         max_answer_length: the most tokens of an answer to a question; None takes 30.
+        window_pooling: classify a text that is too long by windows, the mean or the
+            max of whose logits counts; None cuts it off, or does what the model was
+            trained to do.
         embeddings: answer with one vector per text, the states of an encoder pooled by
             "mean", "max", "cls", "pooler" or others, of which several are joined as in
             "cls+mean"; see `keras_bert.serving.graph.embeddings`. None does what the
@@ -62,6 +66,7 @@ class Servable:
         *,
         doc_stride: int | None = None,
         max_answer_length: int | None = None,
+        window_pooling: str | None = None,
         embeddings: str | None = None,
         normalize: bool = False,
         prompt: str | None = None,
@@ -70,6 +75,10 @@ class Servable:
         model = with_embeddings(model, embeddings, normalize)
         self.model, self.tokenizer = model, tokenizer
         self.task = task_of(model)
+        windows = windows_of(model.config, self.task, doc_stride, window_pooling)
+        if windows.pooling is not None:
+            self.task, doc_stride = by_windows(self.task), windows.doc_stride
+            max_length = max_length or windows.max_length
         self.prompt = _prompt(model) if prompt is None else prompt
         if max_length is None and tokenizer is not None:
             max_length = model.max_text_length(tokenizer)
@@ -79,6 +88,7 @@ class Servable:
             _check_labels(labels, self.task, model.config),
             max_length,
             *_check_limits(doc_stride, max_answer_length, max_length, self.task),
+            windows.pooling,
         )
         self.pairs = _takes_pairs(pairs, self.task, model.config)
         self._replaced_weights: low_precision_weights.Replacements = []

@@ -21,6 +21,8 @@ class AnswerSettings(NamedTuple):
         max_length: the most tokens of a row made from text, special ones included.
         doc_stride: tokens by which windows of a long text overlap.
         max_answer_length: the most tokens of an answer to a question.
+        window_pooling: how the logits of the windows of a long text become one answer;
+            None cuts texts off.
     """
 
     tokenizer: "InGraphTokenizer | None"
@@ -28,6 +30,7 @@ class AnswerSettings(NamedTuple):
     max_length: int
     doc_stride: int
     max_answer_length: int
+    window_pooling: str | None = None
 
     @property
     def max_question_length(self) -> int:

@@ -1,0 +1,84 @@
+"""Classification of texts that are too long for one row, by windows of them.
+
+Each window is a row of its own; the mean or the max of their logits is that of the
+text.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_bert.config import Config
+from keras_bert.errors import ConfigError, choose
+from keras_bert.serving.graph.answers import SEQUENCE_CLASSIFICATION, ServedTask
+from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
+
+POOLINGS = {"mean": tf.math.segment_mean, "max": tf.math.segment_max}
+NONE = "none"  # texts are cut off
+
+
+class Windows(NamedTuple):
+    """How long texts are classified; see `AnswerSettings`."""
+
+    pooling: str | None = None
+    doc_stride: int | None = None
+    max_length: int | None = None
+
+
+def windows_of(
+    config: Config, task: ServedTask, doc_stride: int | None, pooling: str | None
+) -> Windows:
+    """Returns the windows that were asked for, or else those of training.
+
+    Args:
+        config: of the model, where training has left its settings.
+        task: of the model.
+        doc_stride, pooling: what was asked for, or None.
+
+    Raises:
+        ConfigError: the task does not read windows in this way.
+        UnknownNameError: there is no such pooling.
+    """
+    if task not in SEQUENCE_CLASSIFICATION.values():
+        if pooling is not None:
+            raise ConfigError(
+                f"Expected no window_pooling: {task.name} does not use it."
+            )
+        return Windows()
+    kept = _kept(config)
+    if not (doc_stride or pooling or kept.get("doc_stride")):
+        return Windows()
+    pooling = pooling or kept.get("window_pooling", "mean")
+    if choose("window_pooling", pooling, (*POOLINGS, NONE)) == NONE:
+        return Windows()
+    doc_stride = doc_stride or kept.get("doc_stride")
+    return Windows(pooling, doc_stride, kept.get("max_length"))
+
+
+def _kept(config: Config) -> dict:
+    """Returns the settings that `keras_bert.tasks.TextTask` keeps with a model."""
+    kept = config.extra.get("task_specific_params") or {}
+    names = ("classification", "regression")
+    return next((dict(kept[name]) for name in names if name in kept), {})
+
+
+def by_windows(task: ServedTask) -> ServedTask:
+    """Returns a task that reads a text in windows, and pools their logits."""
+
+    def answer(outputs: Tensors, request: Request) -> Tensors:
+        pool = POOLINGS[request.settings.window_pooling]
+        text_of = request.features["overflow_to_sample_mapping"]
+        return task.answer({"logits": pool(outputs["logits"], text_of)}, request)
+
+    limits = ("doc_stride", "window_pooling")
+    return task._replace(encode=_encode, answer=answer, limits=limits)
+
+
+def _encode(
+    settings: AnswerSettings, text: tf.Tensor, text_pair: tf.Tensor | None = None
+) -> Tensors:
+    """As many overlapping rows per text as it needs: (rows, seq)."""
+    stride = settings.doc_stride
+    return settings.tokenizer.encode(
+        text, text_pair, settings.max_length, stride=stride
+    )
