@@ -13,6 +13,7 @@ ROUNDS = 3
 MB_PER_ROUND = 5.0  # 1.5 measured; with the graphs of one round it was 90
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc to return memory")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts its graphs")
 def test_deleted_models_leave_no_graphs_and_no_memory():

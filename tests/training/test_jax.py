@@ -54,10 +54,8 @@ STILL = TINY.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
 @pytest.mark.skipif(ON_JAX, reason="this is that process")
-@pytest.mark.parametrize(
-    "marks, least",
-    [("not slow", 10), pytest.param("slow", 2, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("marks, least", [("not slow", 10), ("slow", 2)])
 def test_on_eight_devices_without_tensorflow(marks, least):
     pytest.importorskip("jax")
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": FLAGS}

@@ -216,9 +216,8 @@ def _run_of_everything(compact, folder, optimizer="adamw"):
     )
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["adamw", pytest.param("lamb", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_everything_at_once_goes_on_to_the_same_bits(
     optimizer, compact, tmp_path, monkeypatch
 ):
