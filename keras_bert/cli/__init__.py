@@ -28,6 +28,8 @@ COMMANDS = {
     "export": "export a model for TF Serving or another runtime",
     "bench": "benchmark a model on all installed runtimes",
     "serve": "serve exported models over REST and gRPC, for development",
+    "embed": "make a vector of each text",
+    "search": "find texts by their meaning",
     "attention": "draw attention heat maps",
     "features": "extract hidden states of text",
 }
@@ -35,6 +37,7 @@ COMMANDS = {
 ON_TENSORFLOW = {
     *("pretrain", "finetune", "evaluate", "predict"),
     *("export", "bench", "serve", "attention", "features"),
+    *("embed", "search"),
 }
 
 

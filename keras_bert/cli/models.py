@@ -13,13 +13,14 @@ DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, *, required: bool = True
+    parser: argparse.ArgumentParser, *, required: bool = True, heads: bool = True
 ) -> None:
     """Adds the arguments for the model, its tokenizer and its labels.
 
     Args:
         parser: of the command.
         required: whether it always needs a model.
+        heads: whether its head can be chosen, and its labels.
     """
     parser.add_argument(
         "--model",
@@ -28,12 +29,8 @@ def add_model_arguments(
         metavar="PATH",
         help="a checkpoint of any format, or the directory of a run",
     )
-    parser.add_argument(
-        "--head",
-        metavar="CLASS",
-        help="model class or kind of head, such as sequence_classification; by default "
-        "that of the checkpoint",
-    )
+    if heads:
+        _add_head_arguments(parser)
     parser.add_argument(
         "--vocab",
         metavar="PATH",
@@ -44,6 +41,15 @@ def add_model_arguments(
         type=positive,
         metavar="N",
         help="longest row made from text, in tokens; by default the model's limit",
+    )
+
+
+def _add_head_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--head",
+        metavar="CLASS",
+        help="model class or kind of head, such as sequence_classification; by default "
+        "that of the checkpoint",
     )
     parser.add_argument(
         "--labels", nargs="+", metavar="NAME", help="class names, in order"

@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 
 
 def add_table_arguments(
-    parser: argparse.ArgumentParser, *, labels: bool = True, ids: bool = True
+    parser: argparse.ArgumentParser,
+    *,
+    labels: bool = True,
+    ids: bool = True,
+    pairs: bool = True,
 ) -> None:
     """Adds the arguments for the columns and the form of tables.
 
@@ -33,6 +37,7 @@ def add_table_arguments(
         parser: of the command.
         labels: whether it reads labels.
         ids: whether it writes the ids of rows.
+        pairs: whether it reads second texts.
     """
     add = parser.add_argument_group(
         "tables (.csv, .tsv, .jsonl, .parquet)",
@@ -40,12 +45,13 @@ def add_table_arguments(
     ).add_argument
     column = {"metavar": "COLUMN"}
     add("--text", dest="text_column", help="the text (the column text)", **column)
-    add(
-        "--text-pair",
-        dest="pair_column",
-        help="the second text; by default the column text_pair, if there is one",
-        **column,
-    )
+    if pairs:
+        add(
+            "--text-pair",
+            dest="pair_column",
+            help="the second text; by default the column text_pair, if there is one",
+            **column,
+        )
     if labels:
         add(
             "--negative",
@@ -78,12 +84,20 @@ def add_table_arguments(
     add_encoding_argument(parser)
 
 
-def add_text_arguments(parser: argparse.ArgumentParser, lines: str) -> None:
+def add_text_arguments(
+    parser: argparse.ArgumentParser,
+    lines: str,
+    *,
+    output: str = "a .jsonl file to write",
+    pairs: bool = True,
+) -> None:
     """Adds the arguments of a command that answers texts with lines of JSON.
 
     Args:
         parser: of the command.
         lines: what the lines of a text file are.
+        output: what the output is.
+        pairs: whether it takes second texts.
     """
     add = parser.add_argument
     add("text", nargs="*", metavar="TEXT", help="texts to answer")
@@ -92,10 +106,10 @@ def add_text_arguments(parser: argparse.ArgumentParser, lines: str) -> None:
         metavar="FILE",
         help=f"a table instead, or a .txt file with {lines}; - is standard input",
     )
-    add("--output", metavar="FILE", help="a .jsonl file to write")
+    add("--output", metavar="FILE", help=output)
     add("--overwrite", action="store_true", help="replace the output")
     add("--batch-size", type=positive, default=32, help="rows per batch")
-    add_table_arguments(parser, labels=False)
+    add_table_arguments(parser, labels=False, pairs=pairs)
 
 
 # === Rows ===
@@ -147,27 +161,26 @@ def check_outputs(args: argparse.Namespace, path: str) -> None:
 
 
 def examples_of(
-    args: argparse.Namespace, table: Table, *, alternatives: bool = False
+    args: argparse.Namespace,
+    table: Table,
+    *,
+    pairs: bool = True,
+    alternatives: bool = False,
 ) -> Iterator[Example]:
     """Yields an example for each row of a table, also for blank ones.
 
     Args:
         args: of a parser with `add_table_arguments`.
         table: the file.
+        pairs: whether second texts are read.
         alternatives: see `iter_examples`.
     """
     given = vars(args)
-    columns = {
-        "text": args.text_column or "text",
-        "text_pair": args.pair_column or "text_pair",
-        "id": given.get("id_column"),
-    }
-    return iter_examples(
-        table,
-        columns,
-        () if args.pair_column else ("text_pair",),
-        alternatives=alternatives,
-    )
+    columns = {"text": args.text_column or "text", "id": given.get("id_column")}
+    named = given.get("pair_column")
+    columns |= {"text_pair": named or "text_pair"} if pairs else {}
+    optional = () if named else ("text_pair",)
+    return iter_examples(table, columns, optional, alternatives=alternatives)
 
 
 def texts_of(args: argparse.Namespace, **options: bool) -> Iterator[Example]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_bert.errors import ConfigError, InputError, check_counts
+from keras_bert.extras import installed
 from keras_bert.sentence_recipe import SentenceRecipe
 from keras_bert.strings import is_text
 from keras_bert.tasks.embedding_scores import SIMILARITIES as OF_PAIRS
@@ -19,6 +20,7 @@ from keras_bert.tasks.vector_index import VectorIndex
 
 # The prompts of queries and of the texts they find, in the order they are looked for.
 QUERY, DOCUMENT = ("query",), ("document", "passage", "corpus")
+FEW = 64  # texts for which the graph that is served, seconds of work, is not made
 
 
 class SentenceEmbedding(EmbeddingTask):
@@ -49,7 +51,9 @@ class SentenceEmbedding(EmbeddingTask):
         **options: Any,
     ):
         super().__init__(source, tokenizer, **options)
-        self._vector_recipe, self._encoders = recipe, {}
+        self._vector_recipe = recipe
+        self._encoders: dict[tuple, Any] = {}
+        self._seen = 0
         if self._model is not None and not isinstance(self._model, self.model_class):
             self._model = self.model_class.of_folder(self._model, recipe=recipe)
 
@@ -118,6 +122,7 @@ class SentenceEmbedding(EmbeddingTask):
         width = self._width(truncate_dim)
         vectors = np.zeros((len(listed), self.model.width), "float32")
         if listed:
+            self._seen += len(listed)
             vectors[:] = self._encoder(prompt, batch_size)(listed, progress)
         vectors = vectors[:, :width]
         vectors = unit(vectors) if normalize else vectors
@@ -221,9 +226,10 @@ class SentenceEmbedding(EmbeddingTask):
         check_counts(batch_size=batch_size)
         pooled = self.model.recipe.include_prompt
         before, hidden = (prompt, "") if pooled else ("", prompt)
-        key = self.model, self.tokenizer, self.max_length, batch_size, hidden
+        graphs = backend.backend() == "tensorflow" and installed("tensorflow_text")
+        kind = _InGraph if graphs and self._seen > FEW else _OnHost
+        key = kind, self.model, self.tokenizer, self.max_length, batch_size, hidden
         if key not in self._encoders:
-            kind = _InGraph if backend.backend() == "tensorflow" else _OnHost
             self._encoders[key] = kind(self, batch_size, hidden)
         vectors = self._encoders[key]
         return lambda texts, progress: vectors([before + t for t in texts], progress)

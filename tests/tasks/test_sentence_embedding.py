@@ -17,7 +17,7 @@ from keras_bert.tasks import (
     TextRegression,
     VectorIndex,
 )
-from keras_bert.tasks.sentence_embedding import _OnHost
+from keras_bert.tasks.sentence_embedding import FEW, _InGraph
 from tests.bounds import assert_close
 from tests.paths import shared
 
@@ -62,12 +62,28 @@ def task():
 def test_vectors_are_those_of_the_model_in_the_order_of_the_texts(task):
     expected = by_model(task.model)
     received = task.encode(TEXTS, batch_size=2)
+    assert_close(_InGraph(task, 2, "")(TEXTS, False), expected)
     assert (received.dtype, received.shape) == (np.dtype("float32"), (6, 5))
     assert_close(received, expected)
-    assert_close(np.stack(_OnHost(task, 2, "")(TEXTS, False)), expected)
     assert_close(task.encode(TEXTS[2]), expected[2])
     assert task.encode([]).shape == (0, 5)
     assert_close(task.predict(TEXTS[:1])[0]["embeddings"], expected[0])
+
+
+def test_many_texts_are_computed_by_the_graph(task, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "keras_bert.tasks.sentence_embedding._InGraph",
+        lambda *given: (
+            made.append(given) or (lambda texts, _: np.ones((len(texts), 5)))
+        ),
+    )
+    again = SentenceEmbedding(task.model)
+    again.encode(["a"] * FEW)
+    assert not made
+    assert again.encode(["a"]).tolist() == [[1.0] * 5]
+    again.encode(["b"])
+    assert len(made) == 1
 
 
 def test_prompts_are_put_before_texts(task):
@@ -105,7 +121,7 @@ def test_prompts_need_not_be_pooled():
         ]
     )
     assert_close(task.encode("a b", prompt_name="query"), expected)
-    assert_close(_OnHost(task, 1, "q : ")(["a b"], False)[0], expected)
+    assert_close(_InGraph(task, 1, "q : ")(["a b"], False)[0], expected)
 
 
 def test_widths_are_cut_and_scaled(task):
@@ -179,8 +195,7 @@ def test_plain_models_pool_the_mean_and_say_so(caplog):
     task = SentenceEmbedding(plain)
     assert "mean" in caplog.text
     states = np.array(plain(["a b"])["last_hidden_state"])[0].mean(0)
-    received = _OnHost(task, 1, "")(["a b"], False)[0]
-    assert_close(received, states / np.linalg.norm(states))
+    assert_close(task.encode("a b"), states / np.linalg.norm(states))
     assert task.model.encoder is plain.encoder
 
 
