@@ -221,6 +221,31 @@ class TagSet:
             before = entity
         return tags
 
+    def filled(
+        self, tags: Sequence[str], places: Sequence[int], count: int
+    ) -> list[str]:
+        """Returns the tags of all words of a sentence, of those of some.
+
+        Args:
+            tags: known ones, in order.
+            places: indices of their words.
+            count: words of the sentence. Those without a tag belong to an entity that
+                goes on behind them, or to none.
+
+        Example:
+            >>> TagSet(["O", "B-X", "I-X"]).filled(["B-X", "I-X"], [1, 3], 5)
+            ['O', 'B-X', 'I-X', 'I-X', 'O']
+        """
+        found = [OUTSIDE] * count
+        for entity in self.entities(tags):
+            span = range(places[entity.first], places[entity.last])
+            inner = self._label_of.get(Tag(self.scheme.inner, entity.type), OUTSIDE)
+            for place in span:
+                found[place] = inner
+        for place, tag in zip(places, tags, strict=True):
+            found[place] = tag
+        return found
+
     def irregular(self, sequences: Iterable[Sequence[str]]) -> int:
         """Returns how many entities are not written as the scheme writes them."""
         return sum(

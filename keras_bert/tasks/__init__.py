@@ -16,6 +16,7 @@ from keras_bert.tasks.text_classification import (
     write_predictions,
 )
 from keras_bert.tasks.text_tasks import TextClassification, TextRegression
+from keras_bert.tasks.token_classification import TokenClassification
 from keras_bert.tasks.vector_index import VectorIndex
 
 # The tasks by name, as `keras-bert finetune --task` takes it.
@@ -24,6 +25,7 @@ TASKS: dict[str, type[Task]] = {
     for task in (
         TextClassification,
         TextRegression,
+        TokenClassification,
         SentenceSimilarity,
         SentenceEmbedding,
     )
@@ -41,6 +43,7 @@ __all__ = [
     "Task",
     "TextClassification",
     "TextRegression",
+    "TokenClassification",
     "VectorIndex",
     "Windows",
     "dataset",

@@ -1,6 +1,7 @@
 """Characters of a text to the tokens that cover them, words to tokens, and back."""
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -136,6 +137,49 @@ class Alignment:
     def _shown(self, first: int, last: int) -> str:
         start, end = self.characters(first, last)
         return repr(self.text[start:end])
+
+
+def split_words(text: str, tokenizer: Any) -> list[CharacterSpan]:
+    """Returns where the words of a text are, as its tokenizer divides it.
+
+    Args:
+        text: the text.
+        tokenizer: a `BertTokenizer`.
+
+    Example:
+        >>> tokenizer = keras_bert.BertTokenizer(
+        ...     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ada", "run", "##s", "."])
+        >>> [tuple(span) for span in split_words("Ada runs.", tokenizer)]
+        [(0, 3), (4, 8), (8, 9)]
+    """
+    batch = tokenizer.encode_batch(
+        [text], truncation=False, return_offsets_mapping=True
+    )
+    alignment = Alignment(text, batch["offset_mapping"][0])
+    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
+    inside = len(tokens) - 1  # [CLS] and [SEP] are no words
+    begins = [
+        place
+        for place in range(1, inside)
+        if not tokens[place].startswith(tokenizer.continuing_subword_prefix)
+    ]
+    lasts = [begin - 1 for begin in begins[1:]] + [inside - 1]
+    return [alignment.characters(*span) for span in zip(begins, lasts, strict=False)]
+
+
+def words_at(
+    start: int, end: int, words: Sequence[CharacterSpan]
+) -> tuple[int, int] | None:
+    """Returns the first and the last word that share characters with a span, or None.
+
+    Args:
+        start: index of its first character.
+        end: index after the last one.
+        words: where they are, in order.
+    """
+    first = bisect_right([word.end for word in words], start)
+    after = bisect_left([word.start for word in words], end)
+    return (first, after - 1) if first < after else None
 
 
 class WordTokens(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError, choose
 from keras_bert.strings import is_text
+from keras_bert.tasks.alignment import CharacterSpan
 from keras_bert.tasks.tables import DELIMITERS, Column, Row, Table, place_of
 
 _DOCUMENT = "-DOCSTART-"  # begins the line between documents
@@ -54,6 +55,7 @@ class Sentence:
         tags: one for each word; None if unknown.
         text: what it was cut from, if it was.
         marks: entities by their characters, in order; None if unknown.
+        spans: the characters of each word in the text.
         lines: of the file, of each word or of the text.
     """
 
@@ -61,6 +63,7 @@ class Sentence:
     tags: tuple[str, ...] | None = None
     text: str | None = None
     marks: tuple[Mark, ...] | None = None
+    spans: tuple[CharacterSpan, ...] = field(default=(), compare=False, repr=False)
     lines: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 

@@ -126,9 +126,10 @@ def score_sentences(
     tags = [_tag_set(sentences) for sentences in (gold, found)]
     for pair in zip(gold, found, strict=True):
         counts.add(*(_entities(s, t, strict) for s, t in zip(pair, tags, strict=True)))
-        labels = [sentence.tags or () for sentence in pair]
-        words += len(labels[0])
-        equal += sum(a == b for a, b in zip(*labels, strict=True))
+        labels = [sentence.tags for sentence in pair]
+        if None not in labels:
+            words += len(labels[0])
+            equal += sum(a == b for a, b in zip(*labels, strict=True))
     accuracy = {"accuracy": 100 * equal / words} if words else {}
     return {**counts.scores(), **accuracy}
 
