@@ -61,6 +61,8 @@ class TokenClassification(Task):
     def rows(
         self, source: Any, labels: Any = None, *, labeled: bool = True, **reading: Any
     ) -> list[Sentence]:
+        for key in reading:
+            choose(f"option of data for {self.name}", key, self.reading)
         if is_file(source):
             return list(read_sentences(source, labeled=labeled, **reading))
         return sentences_in_memory(source, labels, labeled=labeled)
@@ -312,8 +314,8 @@ def _warn_of_marks(items: Iterable[Sentence], name: str) -> None:
         item, mark = wrong[0]
         log.warning(
             "%s: %d entities do not begin and end where words do, and are learned as "
-            "whole words; the first is %r in line %s",
-            *(name, len(wrong), item.text[mark.start : mark.end], *item.lines[:1]),
+            "whole words; the first is %r in %r",
+            *(name, len(wrong), item.text[mark.start : mark.end], item.text[:80]),
         )
 
 
