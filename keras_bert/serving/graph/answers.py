@@ -78,6 +78,12 @@ def only(outputs: Tensors, request: Request) -> Tensors:
     return outputs
 
 
+def with_counts(outputs: Tensors, request: Request) -> Tensors:
+    """The model's outputs, and how many `tokens` (batch) each text has."""
+    tokens = tf.reduce_sum(request.features["attention_mask"], 1)
+    return {**outputs, "tokens": tokens}
+
+
 # === Answers to serialized Examples, in the form of the Classify and Regress APIs ===
 
 

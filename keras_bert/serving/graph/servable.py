@@ -13,7 +13,12 @@ from keras_bert.features import SERVED_INPUTS
 from keras_bert.layers.pooling import without_prompt
 from keras_bert.models import SentenceEncoder
 from keras_bert.serving.graph import low_precision_weights, unpadded
-from keras_bert.serving.graph.answers import EXAMPLE_FEATURES, ServedTask, task_of
+from keras_bert.serving.graph.answers import (
+    EXAMPLE_FEATURES,
+    ServedTask,
+    task_of,
+    with_counts,
+)
 from keras_bert.serving.graph.chunks import in_chunks
 from keras_bert.serving.graph.embeddings import with_embeddings
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
@@ -113,6 +118,8 @@ class Servable:
         }
         if self.task.pairs:
             functions["serve_pairs"] = self.on_text(pairs=True)
+        if isinstance(self.model, SentenceEncoder):
+            functions["serve_embeddings"] = self._trace(self.task.single, with_counts)
         return functions
 
     def on_text(self, pairs: bool) -> Callable:
@@ -181,7 +188,7 @@ class Servable:
         shape = [None] * len(names(self.task.axes))
         return [tf.TensorSpec(shape, tf.int32, name=name) for name in SERVED_INPUTS]
 
-    def _answer(self, **texts: tf.Tensor) -> Tensors:
+    def _answer(self, answer: Callable, **texts: tf.Tensor) -> Tensors:
         if "text_pair" in texts:
             counts = [tf.shape(text)[0] for text in texts.values()]
             tf.debugging.assert_equal(*counts, "Expected as many text_pair as text.")
@@ -189,11 +196,15 @@ class Servable:
             texts["text"] = tf.strings.join([self.prompt, texts["text"]])
         features = self.task.encode(self.settings, **texts)
         outputs = self._forward(**{name: features[name] for name in SERVED_INPUTS})
-        return self.task.answer(outputs, Request(texts, features, self.settings))
+        return answer(outputs, Request(texts, features, self.settings))
 
-    def _trace(self, specs: dict[str, tf.TensorSpec]) -> Callable:
-        answer = tf.function(lambda **texts: self._answer(**texts), autograph=False)
-        return answer.get_concrete_function(**specs)
+    def _trace(
+        self, specs: dict[str, tf.TensorSpec], answer: Callable | None = None
+    ) -> Callable:
+        def serve(**texts: tf.Tensor) -> Tensors:
+            return self._answer(answer or self.task.answer, **texts)
+
+        return tf.function(serve, autograph=False).get_concrete_function(**specs)
 
     def _on_examples(self) -> Callable:
         specs = self.task.pairs if self.pairs else self.task.single

@@ -142,6 +142,11 @@ class ModelStore:
                 version.users -= 1
                 self._free_unused(version)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the models."""
+        return list(self._configs)
+
     def knows(self, name: str) -> bool:
         """Whether a model of this name is served."""
         return name in self._configs

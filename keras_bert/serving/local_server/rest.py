@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 from google.protobuf.json_format import MessageToDict
 
-from keras_bert.serving.local_server.errors import ServingError, invalid
+from keras_bert.serving.local_server import bert_as_service, openai_embeddings
+from keras_bert.serving.local_server.errors import HTTP_STATUS, ServingError, invalid
 from keras_bert.serving.local_server.json_format import (
     examples_of,
     format_of,
@@ -26,19 +27,6 @@ from keras_bert.serving.local_server.model import LoadedModel
 from keras_bert.serving.local_server.model_store import ModelStore
 from keras_bert.serving.local_server.settings import whole_number
 
-HTTP_STATUS = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "CANCELLED": 499,
-    "UNIMPLEMENTED": 501,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
 _MODEL = (
     r"/v1/models/(?P<name>[^/:]+)"
     r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
@@ -46,6 +34,11 @@ _MODEL = (
 PATHS = {
     "POST": re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I),
     "GET": re.compile(_MODEL + r"(?:/(?P<method>metadata))?", re.I),
+}
+# What other servers of vectors answer, by the path of a POST.
+OTHER_SERVERS = {
+    bert_as_service.PATH: bert_as_service.answer,
+    openai_embeddings.PATH: openai_embeddings.answer,
 }
 
 
@@ -72,6 +65,9 @@ def handle(
     Returns:
         The HTTP status and the JSON text of the answer.
     """
+    if method == "POST" and path in OTHER_SERVERS:
+        status, answer = OTHER_SERVERS[path](store, metrics, body)
+        return status, written(answer)
     try:
         target, api = target_of(method, path)
         # Names that clients make up would be kept forever.
