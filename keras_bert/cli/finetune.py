@@ -235,7 +235,7 @@ def run(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         seed=args.seed,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
-        **recipe.options | {n: getattr(args, n) for n in SETTINGS if getattr(args, n)},
+        **_settings(args, kind, recipe),
     )
     items, dev, split = _data(args, task, named)
     tuning = task.run_on(
@@ -264,6 +264,13 @@ def run(args: argparse.Namespace) -> None:
     tuning()
     draw(tuning)
     finish(tuning, task.tokenizer, args.output)
+
+
+def _settings(args: argparse.Namespace, kind: type[Task], recipe: Any) -> dict:
+    """Returns the settings of the task: those of the recipe, and flags."""
+    flags = {name: getattr(args, name) for name in SETTINGS}
+    given = {name: value for name, value in flags.items() if value is not None}
+    return {k: v for k, v in recipe.options.items() if k in kind.settings} | given
 
 
 def _summary(recipe: Any, plan: Any, model: Any) -> str:
