@@ -48,7 +48,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
 )
 # Only a directory with one of these may be overwritten.
-MARKS = ("conversion.json", "config.json", "bert_config.json")
+MARKS = ("conversion.json", "config.json", "bert_config.json", "adapter_config.json")
 OPTIMIZER_STATE = "optimizer state"  # why a tensor is not a weight
 # How a config is given that is not next to the weights.
 CONFIG_OPTION = (

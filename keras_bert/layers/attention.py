@@ -124,12 +124,13 @@ class SelfAttention(Layer):
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
+        drop = {"training": training}
         context, probabilities = attend(
-            self.query(hidden),
-            self.key(hidden),
-            self.value(hidden),
+            self.query(hidden, dropout_seed, **drop),
+            self.key(hidden, dropout_seed, **drop),
+            self.value(hidden, dropout_seed, **drop),
             attention_bias,
             self.config.num_attention_heads,
-            partial(self.dropout, seed=dropout_seed, training=training),
+            partial(self.dropout, seed=dropout_seed, **drop),
         )
-        return self.output_dense(context), probabilities
+        return self.output_dense(context, dropout_seed, **drop), probabilities

@@ -7,6 +7,7 @@ import keras
 
 from keras_bert import families
 from keras_bert.config import Config
+from keras_bert.layers.dense import Dense
 from keras_bert.layers.dropout import Dropout
 
 
@@ -29,7 +30,7 @@ class Composite:
     def add_dense(self, units: int, name: str, inputs: int, **options: Any) -> Any:
         """Makes and builds a dense layer with a kernel of `(inputs, units)`."""
         options["kernel_initializer"] = self.initializer(name)
-        return self._built(keras.layers.Dense, units, name, (None, inputs), **options)
+        return self._built(Dense, units, name, (None, inputs), **options)
 
     def add_table(self, kind: type, name: str, rows: int) -> Any:
         """Makes and builds a table of embeddings, `(rows, embedding)`."""

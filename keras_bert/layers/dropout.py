@@ -73,6 +73,30 @@ class DropoutSeed(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
+def drop(inputs: Tensor, rate: float, seed: Tensor, place: str) -> Tensor:
+    """Zeroes a fraction of the inputs and scales the rest up.
+
+    Args:
+        inputs: floats of any shape.
+        rate: fraction set to zero, in [0, 1).
+        seed: what `DropoutSeed` returned.
+        place: tells its draws from those of other places.
+    """
+    if not rate:
+        return inputs
+    # In float32: narrower draws are slower on CPUs, and coarser than most rates.
+    own = _seed_of(place, seed)
+    kept = keras.random.uniform(ops.shape(inputs), dtype="float32", seed=own) >= rate
+    return ops.where(kept, inputs * (1.0 / (1.0 - rate)), 0.0)
+
+
+def _seed_of(place: str, seed: Tensor) -> _GivenSeed:
+    # The counter is in the second number, so the place goes to the first.
+    own = np.array([zlib.crc32(place.encode()), 0], dtype="uint32")
+    dtype = keras.backend.standardize_dtype(seed.dtype)
+    return _GivenSeed(seed + ops.convert_to_tensor(own.astype(dtype), dtype))
+
+
 @keras.saving.register_keras_serializable(package="keras_bert")
 class Dropout(keras.layers.Layer):
     """Zeroes a fraction of its input and scales the rest up.
@@ -96,18 +120,7 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor, seed: Tensor, training: bool = False) -> Tensor:
-        if not training or not self.rate:
-            return inputs
-        # In float32: narrower draws are slower on CPUs, and coarser than most rates.
-        shape, own = ops.shape(inputs), self._own(seed)
-        kept = keras.random.uniform(shape, dtype="float32", seed=own) >= self.rate
-        return ops.where(kept, inputs * (1.0 / (1.0 - self.rate)), 0.0)
-
-    def _own(self, seed: Tensor) -> _GivenSeed:
-        # The counter is in the second number, so the place goes to the first.
-        place = np.array([zlib.crc32(self.path.encode()), 0], dtype="uint32")
-        dtype = keras.backend.standardize_dtype(seed.dtype)
-        return _GivenSeed(seed + ops.convert_to_tensor(place.astype(dtype), dtype))
+        return drop(inputs, self.rate, seed, self.path) if training else inputs
 
     def get_config(self) -> dict:
         return {**super().get_config(), "rate": self.rate}

@@ -20,6 +20,7 @@ class FeedForward(Layer):
 
     Call arguments:
         hidden: `(batch, seq, hidden)`.
+        dropout_seed: of adapters, see `Dense`.
 
     Returns:
         `(batch, seq, hidden)`.
@@ -33,5 +34,8 @@ class FeedForward(Layer):
         self.output_dense = self.add_dense(hidden, "output_dense", mlp)
         self.activation = activations.get(self.config.hidden_act)
 
-    def call(self, hidden: Tensor) -> Tensor:
-        return self.output_dense(self.activation(self.intermediate_dense(hidden)))
+    def call(
+        self, hidden: Tensor, dropout_seed: Tensor | None = None, training: bool = False
+    ) -> Tensor:
+        wide = self.intermediate_dense(hidden, dropout_seed, training=training)
+        return self.output_dense(self.activation(wide), dropout_seed, training=training)

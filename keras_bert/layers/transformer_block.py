@@ -83,8 +83,7 @@ class TransformerBlock(Layer):
         )
         context = self.attention_dropout(context, dropout_seed, training=training)
         hidden = self.attention_norm(context + ops.cast(hidden, "float32"))
-        change = self.feed_forward_dropout(
-            self.feed_forward(hidden), dropout_seed, training=training
-        )
+        change = self.feed_forward(hidden, dropout_seed, training=training)
+        change = self.feed_forward_dropout(change, dropout_seed, training=training)
         hidden = self.feed_forward_norm(change + ops.cast(hidden, "float32"))
         return hidden, probabilities

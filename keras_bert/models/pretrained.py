@@ -2,7 +2,7 @@
 
 import inspect
 from collections import UserList
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import keras
 from keras_bert.config import Config
 from keras_bert.families.family import Family
 from keras_bert.features import SERVED_INPUTS
-from keras_bert.models import keras_hub, quantization, resizing
+from keras_bert.models import keras_hub, lora, quantization, resizing
 from keras_bert.models.encoder import Encoded, Encoder
 from keras_bert.models.flat_files import flat_layers, is_flat, refuse_other_layers
 from keras_bert.models.texts import TakesTexts
@@ -170,6 +170,9 @@ class PreTrainedModel(TakesTexts, Trainable):
     resize_token_embeddings = resizing.resize_token_embeddings
     quantize = quantization.quantize
     merged_weights = quantization.merged_weights
+    add_lora, merge_lora = lora.add_lora, lora.merge_lora
+    save_adapter, load_adapter = lora.save_adapter, lora.load_adapter
+    frozen_by_lora: Sequence[Any] = ()
 
     # === Files ===
 

@@ -71,11 +71,22 @@ def merged_weights(model: keras.Model) -> dict[str, Any]:
     weights = {weight.path: weight.value for weight in model.weights}
     for layer in _layers(model):
         if layer.lora_enabled:
-            weights |= _merged(layer)
+            weight, value = merged_weight(layer)
+            weights[weight.path] = value
     return {path: x for path, x in weights.items() if "/lora_" not in path}
 
 
-def _merged(layer: Any) -> dict[str, Any]:
+def merged_weight(layer: Any) -> tuple[Any, Any]:
+    """Returns the kernel or table of a layer, and its value with the adapter added.
+
+    Raises:
+        ConfigError: the layer is quantized.
+    """
+    if layer.quantization_mode:
+        raise ConfigError(
+            f"Expected a kernel in floats to merge an adapter into. Received: "
+            f"{layer.path} in {layer.quantization_mode}."
+        )
     is_table = isinstance(layer, keras.layers.Embedding)
     kind = "embeddings" if is_table else "kernel"
     weight, a, b = (
@@ -84,7 +95,7 @@ def _merged(layer: Any) -> dict[str, Any]:
     )
     # In float32, where the layer's own sum would be in its compute dtype.
     adapter = ops.matmul(a, b) * (layer.lora_alpha / layer.lora_rank)
-    return {weight.path: ops.cast(weight + adapter, weight.dtype)}
+    return weight, ops.cast(weight + adapter, weight.dtype)
 
 
 def has_adapters(model: keras.Model) -> bool:
