@@ -275,6 +275,7 @@ def load_pretrained(
     )
     model = model_class(loaded.config, **options, **own)
     assign(model.weights, loaded)
+    model.newly_initialized = tuple(loaded.newly_initialized)
     modules = checkpoint.sentence_modules
     known = checkpoint.tokenizer_files, checkpoint.config, checkpoint.tokenizer_settings
     model.find_tokenizer = partial(_find_tokenizer, *known, modules)

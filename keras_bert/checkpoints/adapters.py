@@ -1,4 +1,4 @@
-"""Adapters (LoRA) as PEFT keeps them: `adapter_config.json`, `adapter_model.safetensors`.
+"""Adapters (LoRA) in the two files that PEFT keeps them in.
 
 Source: `tuners/lora` and `utils/save_and_load.py` of huggingface/peft.
 """
@@ -89,7 +89,9 @@ def write(
             turned = np.ascontiguousarray(array.T)
             tensors[f"{PREFIX}{module}{end}"] = Tensor.of(turned)
     every = [name.removesuffix(".weight") for name in names.values()]
-    kind = families.of(config).models[architecture]
+    family = families.of(config)
+    saved = {names[n].removeprefix(family.prefix).split(".")[0] for n in head}
+    kind = family.models[architecture]
     settings = {
         "peft_type": "LORA",
         "task_type": TASKS.get(kind),
@@ -98,7 +100,7 @@ def write(
         "lora_alpha": adapters.alpha,
         "lora_dropout": adapters.dropout,
         "target_modules": _targets(list(modules.values()), every),
-        "modules_to_save": sorted({names[n].split(".")[0] for n in head}) or None,
+        "modules_to_save": sorted(saved) or None,
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
@@ -172,8 +174,8 @@ def _numbers(settings: Mapping[str, Any], folder: Path) -> tuple[int, float, flo
     if settings.get("peft_type") != "LORA" or other:
         raise CheckpointError(
             f"Expected adapters of peft_type LORA in {folder}, all of one rank. "
-            f"Received: {settings.get('peft_type')} {', '.join(other)}. Merge them with "
-            "merge_and_unload() of PEFT, and read the checkpoint that it saves."
+            f"Received: {settings.get('peft_type')} {', '.join(other)}. Merge them "
+            "with merge_and_unload() of PEFT, and read the checkpoint that it saves."
         )
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
     dropout = settings.get("lora_dropout", 0.0)

@@ -32,6 +32,7 @@ FLAGS = (
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
     *("class_weight", "label_smoothing", "focal_gamma"),
     *("options.loss", "options.dimensions", "options.score_range"),
+    *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
 )
 SETTINGS = ("doc_stride", "window_pooling")  # of tasks
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
@@ -92,6 +93,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start with all layers frozen, or with --freeze-layers of them, and thaw "
         "one layer every epoch",
+    )
+    add(
+        "--lora",
+        type=positive,
+        metavar="RANK",
+        help="train adapters of this rank and the head, the encoder frozen; the model "
+        "is written with the adapters merged, and these in adapter/",
+    )
+    add("--lora-alpha", type=float, help="they are scaled by alpha / rank (2 rank)")
+    add("--lora-dropout", type=float, help="of the inputs of the adapters (0)")
+    add(
+        "--lora-targets",
+        nargs="+",
+        metavar="NAME",
+        help="dense layers that have adapters, by name or pattern (query value)",
     )
     add(
         "--class-weight",
@@ -246,7 +262,7 @@ def run(args: argparse.Namespace) -> None:
         names=(args.train or args.data, args.dev or args.data),
         **runtime_options(args),
     )
-    facts = [f"{task.model.count_params():,} parameters", *task.describe(items)]
+    facts = [_sizes(task.model), *task.describe(items)]
     print(
         f"{', '.join(facts)}, {tuning.plan.steps:,} steps; "
         f"{args.output}\n{_summary(recipe, tuning.plan, task.model)}"
@@ -271,6 +287,14 @@ def _settings(args: argparse.Namespace, kind: type[Task], recipe: Any) -> dict:
     flags = {name: getattr(args, name) for name in SETTINGS}
     given = {name: value for name, value in flags.items() if value is not None}
     return {k: v for k, v in recipe.options.items() if k in kind.settings} | given
+
+
+def _sizes(model: Any) -> str:
+    from keras_bert.models.lora import adapted_layers, trained_share
+
+    trained, everything = trained_share(model)
+    few = f" ({trained:,} trained)" if adapted_layers(model) else ""
+    return f"{everything:,} parameters{few}"
 
 
 def _summary(recipe: Any, plan: Any, model: Any) -> str:

@@ -187,6 +187,10 @@ _REMARKS = (
         "the embeddings and {0.freeze_layers} layers stay frozen",
     ),
     (
+        lambda plan, model: plan.lora,
+        "adapters of rank {0.lora} and the head are trained, the encoder is frozen",
+    ),
+    (
         lambda plan, model: plan.loss_options,
         "the loss has {0.loss_options}",
     ),

@@ -15,8 +15,8 @@ class Dense(keras.layers.Dense):
     """Keras' layer; an adapter of `enable_lora` has a path of its own.
 
     Keras adds the adapter to the kernel, in the compute dtype: of a change that is
-    small next to the kernel, bfloat16 loses most. A path of its own keeps it, costs less,
-    and can have dropout.
+    small next to the kernel, bfloat16 loses most. A path of its own keeps it, costs
+    less, and can have dropout.
 
     Attributes:
         adapter_dropout: fraction of the adapter's inputs set to zero in training.
@@ -46,6 +46,11 @@ class Dense(keras.layers.Dense):
         if self.bias is not None:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return outputs if self.activation is None else self.activation(outputs)
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, **options: Any
+    ) -> None:
+        super().quantize(mode, type_check=False, **options)  # Keras checks the class
 
     def quantized_call(
         self, inputs: Tensor, dropout_seed: Tensor | None = None, training: bool = False

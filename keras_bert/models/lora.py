@@ -33,9 +33,9 @@ def add_lora(
 ) -> None:
     """Adds adapters to dense layers of the encoder, and freezes everything else in it.
 
-    What is trained then is the adapters and the head; a head of a language model is
-    frozen as well. Compile the model afterwards. `save_pretrained` writes kernels with
-    their adapters merged.
+    What is trained then is the adapters, the head, and a pooler that the checkpoint did
+    not hold; a head of a language model is frozen as well. Compile the model
+    afterwards. `save_pretrained` writes kernels with their adapters merged.
 
     Args:
         model: a model of this package.
@@ -61,7 +61,7 @@ def add_lora(
     layers = _targeted(model, targets)
     _check(model, rank, alpha, dropout)
     seed = model.seed if seed is None else seed
-    kept = [] if model.kind in PRETRAINED else _head_weights(model)
+    kept = [] if model.kind in PRETRAINED else _new_weights(model)
     frozen = [v for v in model.trainable_variables if not _among(v, kept)]
     for layer in layers:
         layer.enable_lora(
@@ -127,9 +127,12 @@ def _targeted(model: Any, targets: Sequence[str]) -> list[Dense]:
     layers = {x.path: x for x in blocks if isinstance(x, Dense)}
     found: dict[str, Dense] = {}
     for target in targets:
-        matched = {path: x for path, x in layers.items() if re.search(target, path)}
+        try:
+            matched = {path: x for path, x in layers.items() if re.search(target, path)}
+        except re.error:
+            matched = {}
         if not matched:
-            names = dict.fromkeys(path.split("/", 1)[1] for path in layers)
+            names = sorted({path.split("/", 1)[1] for path in layers})
             raise ConfigError(
                 f"Expected targets among {', '.join(names)}. Received: {target!r}."
             )
@@ -154,9 +157,13 @@ def _check(model: Any, rank: int, alpha: float | None, dropout: float) -> None:
             )
 
 
-def _head_weights(model: Any) -> list[Any]:
-    inside = {id(v) for v in model.encoder.weights}
-    return [v for v in model.weights if id(v) not in inside]
+def _new_weights(model: Any) -> list[Any]:
+    """Returns the weights of the head, and those that no checkpoint had."""
+    encoder, pooler = model.encoder, model.encoder.pooler
+    pretrained = {id(v) for v in encoder.weights}
+    if pooler is not None and "pooler" in model.newly_initialized:
+        pretrained -= {id(v) for v in pooler.weights}
+    return [v for v in model.weights if id(v) not in pretrained]
 
 
 def _among(variable: Any, variables: Sequence[Any]) -> bool:
@@ -216,7 +223,7 @@ def save_adapter(
         layer._kernel.path: (numpy(layer.lora_kernel_a), numpy(layer.lora_kernel_b))
         for layer in layers
     }
-    head = [v for v in _head_weights(model) if v.trainable]
+    head = [v for v in model.trainable_variables if "/lora_" not in v.path]
     made = adapters.Adapters(*kinds.pop(), pairs, {v.path: numpy(v) for v in head})
     return adapters.write(
         path, made, model.config, model.architecture, base=base, overwrite=overwrite

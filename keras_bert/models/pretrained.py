@@ -173,6 +173,7 @@ class PreTrainedModel(TakesTexts, Trainable):
     add_lora, merge_lora = lora.add_lora, lora.merge_lora
     save_adapter, load_adapter = lora.save_adapter, lora.load_adapter
     frozen_by_lora: Sequence[Any] = ()
+    newly_initialized: Collection[str] = ()  # parts that its checkpoint did not hold
 
     # === Files ===
 

@@ -525,7 +525,8 @@ class Task(ABC):
             self.check_items(dev, names[1])
             rows = self.encoded(dev, name=names[1])
             held_out = self.batches(model, rows, size)
-        return Run(model, plan, Path(directory), train, held_out)
+        base = "" if self.checkpoint is None else str(self.checkpoint.path)
+        return Run(model, plan, Path(directory), train, held_out, adapter_of=base)
 
     def learner(self) -> Any:
         """Returns what is trained: the model, or one that shares its layers."""
@@ -535,13 +536,14 @@ class Task(ABC):
         """Makes the model on the devices of a plan that fits; returns the learner."""
         from keras_bert.training.checks import check_microbatches, check_vocabulary
         from keras_bert.training.distribution import distribution
-        from keras_bert.training.loop import check
+        from keras_bert.training.loop import adapt, check
 
         devices = distribution(plan.distribution, plan.model_shards)
         microbatches = plan.gradient_accumulation_steps
         check_microbatches(batch_size, microbatches, replicas=devices.replicas)
         with devices.scope():
             self._model = make()
+            adapt(self._model, plan)
             learner = self.learner()
         check(plan, learner, dev)
         check_vocabulary(self.tokenizer, learner)

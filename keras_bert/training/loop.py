@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from keras_bert.atomic_files import settle_all
-from keras_bert.errors import ConfigError, KerasBertError, choose
+from keras_bert.errors import CheckpointError, ConfigError, KerasBertError, choose
 from keras_bert.models import PreTrainedModel
+from keras_bert.models.lora import adapted_layers
 from keras_bert.optimizers import scale_float16
 from keras_bert.output_locks import writer_lock
 from keras_bert.training.averaging import averaged_weights
@@ -60,8 +61,9 @@ class Run:
     """One training run of a model, in its own directory.
 
     The directory holds `plan.json`, `metrics.jsonl`, `tensorboard/` and
-    `checkpoints/`. Called again with the same plan, a run resumes from the newest
-    checkpoint; a completed run only restores the weights of the model.
+    `checkpoints/`, and in the end the `adapter/` of a plan with LoRA. Called again with
+    the same plan, a run resumes from the newest checkpoint; a completed run only
+    restores the weights of the model.
 
     Args:
         model: the model, made in the scope of the plan's distribution; its weights are
@@ -77,6 +79,7 @@ class Run:
         before: directory of another run to start from, with its weights and optimizer
             state, counting steps from 0; see
             `keras_bert.training.checkpointing.hand_over`.
+        adapter_of: path or name of the checkpoint that the plan's adapters are for.
         on_save: called before a checkpoint is saved, with its step and all variables as
             `keras_bert.training.variables.numbered` names them.
 
@@ -93,6 +96,7 @@ class Run:
     show_progress: bool = True
     optimizer_state: str | Path | None = None
     before: str | Path | None = None
+    adapter_of: str = ""
     on_save: Callable[[int, Mapping[str, np.ndarray]], None] | None = None
     history: list[dict] = field(default_factory=list, init=False)
 
@@ -139,9 +143,12 @@ class Run:
                     self._save(step)
                     raise Stopped(step, *received[:1])
         self._wait_for_others()
-        if self.plan.patience is not None:
+        plan = self.plan
+        if plan.patience is not None:
             self._restore_best()
         self._steps.finish()
+        if plan.lora and self.writes:
+            self._save_adapter()
         return self.history
 
     # === Set-up ===
@@ -151,6 +158,7 @@ class Run:
         check(plan, self.model, self.heldout)
         self._devices = distribution(plan.distribution, plan.model_shards)
         with self._devices.scope():
+            adapt(self.model, plan)
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
@@ -340,6 +348,14 @@ class Run:
         else:
             logger.warning("%s is missing; the model keeps its last weights.", path)
 
+    def _save_adapter(self) -> None:
+        path, base = self.directory / "adapter", self.adapter_of
+        try:
+            with self.weights_to_keep():
+                self.model.save_adapter(path, base=base, overwrite=True)
+        except CheckpointError as error:
+            logger.warning("%s is not written. %s", path, error)
+
     def _refuse_not_finite(self, step: int) -> None:
         """Checks the steps since the last line of the log, up to this one."""
         for number, sums in enumerate(self._pending, step - len(self._pending) + 1):
@@ -380,6 +396,20 @@ class Run:
         Save or export the trained model inside.
         """
         return averaged_weights(self.optimizer) if self._averages else nullcontext()
+
+
+def adapt(model: PreTrainedModel, plan: Plan) -> None:
+    """Adds the adapters of a plan to a model, unless it has them.
+
+    Args:
+        model: to train, made in the scope of the plan's distribution.
+        plan: the hyper-parameters.
+
+    Raises:
+        ConfigError: the model has other adapters, or cannot have these.
+    """
+    if plan.lora and {x.lora_rank for x in adapted_layers(model)} != {plan.lora}:
+        model.add_lora(plan.lora, **plan.lora_options)
 
 
 def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:

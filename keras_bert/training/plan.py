@@ -73,6 +73,9 @@ class Plan:
             `keras_bert.training.freezing.freeze`.
         unfreeze_every: steps after which another layer thaws, topmost first; None:
             frozen layers stay frozen.
+        lora: rank of adapters, which are trained with the head while the encoder is
+            frozen, see `keras_bert.models.lora.add_lora`; None trains the model itself.
+        lora_alpha, lora_dropout, lora_targets: of the adapters.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
         class_weight: a number for each class, in their order; None weighs all alike.
         objective: what is learned, where a task leaves a choice, such as the loss of
@@ -117,6 +120,10 @@ class Plan:
     freeze_layers: int | None = None
     freeze: Sequence[str] | None = None
     unfreeze_every: int | None = None
+    lora: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float = 0.0
+    lora_targets: Sequence[str] | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weight: Sequence[float] | None = None
@@ -168,6 +175,12 @@ class Plan:
         value = getattr(self, name)
         if value is not None and not holds(value):
             raise ConfigError(f"Expected {name} {words}. Received: {value}.")
+
+    @property
+    def lora_options(self) -> dict[str, Any]:
+        """The arguments of `add_lora` besides the rank."""
+        targets = {"targets": self.lora_targets} if self.lora_targets else {}
+        return {"alpha": self.lora_alpha, "dropout": self.lora_dropout, **targets}
 
     @property
     def loss_options(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import ops
 
 from keras_bert.errors import ConfigError, UnknownNameError
 from keras_bert.models import BertForSequenceClassification
@@ -296,6 +297,31 @@ def test_what_is_frozen_for_the_whole_run_stays(tmp_path):
     assert _moved(run, [3, 6]) == [{"classifier", "layer_0"}]
     with pytest.raises(ConfigError, match=r"freeze \['\^pooler/', 'attention/'\], now"):
         _run(tmp_path / "run", heldout=False, steps=6, freeze_layers=0)()
+
+
+def test_adapters_go_on_to_the_same_bits_and_are_kept(tmp_path, monkeypatch):
+    """The encoder's own weights never change, and have no state in the optimizer."""
+    options = dict(heldout=False, steps=6, keep=9, lora=2, lora_dropout=0.2)
+    whole = _run(tmp_path / "whole", **options)
+    whole()
+    run = _run(tmp_path / "run", **options)
+    _killed_at(run, 4, monkeypatch)
+    again = _run(tmp_path / "run", **options)
+    again()
+    _assert_same(again, whole)
+    start = {
+        v.path: ops.convert_to_numpy(v)
+        for v in BertForSequenceClassification(TINY, seed=1).encoder.weights
+    }
+    for variable in again.model.encoder.weights:
+        if variable.path in start:
+            np.testing.assert_array_equal(variable, start[variable.path])
+    slots = {v.path for v in again.optimizer._momentums}
+    assert len(slots) == 2 * 2 + 2  # of one layer's query and value; of the head
+    names = [p.name for p in sorted((tmp_path / "run" / "adapter").iterdir())]
+    assert names == ["adapter_config.json", "adapter_model.safetensors"]
+    with pytest.raises(ConfigError, match="lora 2, now 3"):
+        _run(tmp_path / "run", **{**options, "lora": 3})()
 
 
 def test_layers_frozen_by_step():

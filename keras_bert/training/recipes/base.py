@@ -148,6 +148,13 @@ class Recipe(Optimization):
         }
 
 
+# Arguments of `Plan` that fine-tuning alone has.
+_LEVERS = (
+    *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
+    *("label_smoothing", "focal_gamma"),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FineTuning(Optimization):
     """How a model is fine-tuned on a task, and the grid of values worth trying.
@@ -168,6 +175,9 @@ class FineTuning(Optimization):
         gradual_unfreezing: thaw one of the frozen layers every epoch; all of them are
             frozen at first unless `freeze_layers` is given.
         regression: the labels are numbers.
+        lora: rank of adapters to train instead of the encoder; None for none.
+        lora_alpha, lora_dropout, lora_targets: of them, see
+            `keras_bert.models.lora.add_lora`.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
         class_weight: weights of classes by name; 1 where not named.
         balance_classes: weigh every class by `examples / (classes * its examples)`.
@@ -193,6 +203,10 @@ class FineTuning(Optimization):
     gradient_accumulation_steps: int = 1
     gradual_unfreezing: bool = False
     regression: bool = False
+    lora: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float = 0.0
+    lora_targets: Sequence[str] | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weight: Mapping[str, float] = field(default_factory=dict)
@@ -232,8 +246,7 @@ class FineTuning(Optimization):
             warmup_steps=round(steps * self.warmup),
             gradient_accumulation_steps=self.gradient_accumulation_steps,
             unfreeze_every=epoch if self.gradual_unfreezing else None,
-            label_smoothing=self.label_smoothing,
-            focal_gamma=self.focal_gamma,
+            **{name: getattr(self, name) for name in _LEVERS},
             class_weight=self.weights_of(classes or {}),
             **self.plan_arguments(),
             **runtime_options,
