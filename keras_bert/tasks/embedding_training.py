@@ -13,15 +13,11 @@ from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 from keras_bert.tasks.text_classification import numbers
 
+WIDTH = 16  # so that few shapes are compiled where each is
 SCORED, UNSCORED = "cosent", "multiple_negatives"  # losses by default
 # Columns by default, the last one if there is one: by name, or by number in a file
 # whose first row has no names.
 COLUMNS = {True: ("anchor", "positive", "negative"), False: (1, 2, 3)}
-# What `fit` takes for its loss.
-SETTINGS = (
-    *("loss", "dimensions", "weights", "score_range"),
-    *("scale", "symmetric", "distance", "margin"),
-)
 
 
 class EmbeddingTask(Task):
@@ -38,6 +34,13 @@ class EmbeddingTask(Task):
         "learning_rate": 2e-5,
         "epochs": 1,
     }
+    # Of what is learned, see `fit`; None takes the default.
+    settings: ClassVar[Mapping[str, Any]] = dict.fromkeys(
+        (
+            *("loss", "dimensions", "weights", "score_range"),
+            *("scale", "symmetric", "distance", "margin"),
+        )
+    )
     reading = (
         *("text", "text_pair", "negatives", "label"),
         *("format", "header", "delimiter", "encoding"),
@@ -168,12 +171,11 @@ class EmbeddingTask(Task):
             >>> embedder.fit(pairs, scores, loss="cosent", dimensions=[384, 64])
             ... # doctest: +SKIP
         """
-        own = {k: settings.pop(k) for k in SETTINGS if k in settings}
-        options = {**settings.pop("options", {}), **own}
-        options = {k: x for k, x in options.items() if x is not None}
+        own = {k: settings.pop(k) for k in self.settings if k in settings}
+        self.options |= own
         before = self.max_length
         try:
-            return super().fit(data, labels, options=options, **settings)
+            return super().fit(data, labels, **settings)
         finally:
             self.max_length = before  # of training, shorter than vectors need
 
@@ -185,7 +187,8 @@ class EmbeddingTask(Task):
         directory: Any,
         **options: Any,
     ) -> Any:
-        self._loss = self._loss_for(items, recipe.options)
+        objective = {k: x for k, x in self.options.items() if x is not None}
+        self._loss = self._loss_for(items, objective)
         microbatches = recipe.gradient_accumulation_steps
         if self._loss.compares_rows and microbatches > 1:
             raise ConfigError(
@@ -194,8 +197,12 @@ class EmbeddingTask(Task):
                 f"alone. Received: {microbatches}. To save memory, pass "
                 "activation_checkpointing, or a smaller batch."
             )
-        options = {"objective": dict(recipe.options), **options}
+        options = {"objective": objective, **options}
         return super().run_on(items, dev, recipe, directory, **options)
+
+    def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:
+        found = super().batches(model, rows, size, **options)
+        return found.map(lambda features, *others: (_trimmed(features), *others))
 
     def learner(self) -> Any:
         from keras_bert.models.text_groups import TextGroups
@@ -277,6 +284,16 @@ class EmbeddingTask(Task):
             return retrieval(items, outputs, metrics)
         labels = numbers(items, MEMORY)
         return similarity(outputs, labels, metrics or ("pearson", "spearman"))
+
+
+def _trimmed(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Drops the padding that all texts of a batch have, in steps of `WIDTH` tokens."""
+    import tensorflow as tf
+
+    real = tf.reduce_any(features["attention_mask"] > 0, [0, 1])
+    longest = tf.reduce_max(tf.where(real, tf.range(1, tf.size(real) + 1), 0))
+    length = -(-longest // WIDTH) * WIDTH
+    return {name: x[..., :length] for name, x in features.items()}
 
 
 # === Scores ===

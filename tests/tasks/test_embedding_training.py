@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+import keras_bert
 from keras_bert.cli import main
 from keras_bert.errors import ConfigError, InputError, UnknownNameError
+from keras_bert.models.embedding_losses import new_loss
 from keras_bert.tasks.embedding_training import (
     EmbeddingTask,
     groups_in_memory,
@@ -75,6 +77,17 @@ def test_files_by_names_numbers_and_defaults(pretrained, tmp_path):
     features, labels = scored.encode(found)
     assert features["input_ids"].shape[:2] == (2, 2)
     assert labels.tolist() == [3.5, 1.0]
+
+
+def test_batches_are_as_wide_as_their_texts(tokenizer):
+    task = Pairs(keras_bert.SentenceEncoder(make_model("encoder").config), tokenizer)
+    items = groups_in_memory([("good " * 20, "a"), ("so", "bad"), ("film", "was it")])
+    rows = task.encode(items)
+    assert rows[0]["input_ids"].shape == (3, 2, 22)
+    task._loss = new_loss("multiple_negatives")
+    found = [x["input_ids"] for x, _ in task.batches(task.learner(), rows, 1)]
+    assert [x.shape[-1] for x in found] == [22, 16, 16]
+    np.testing.assert_array_equal(found[1], rows[0]["input_ids"][1:2, :, :16])
 
 
 def test_duplicates_have_one_number():
