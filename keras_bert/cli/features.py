@@ -2,18 +2,13 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_bert.cli.answers import write_answers
 from keras_bert.cli.models import add_model_arguments, load_model, load_tokenizer
 from keras_bert.cli.parsing import integers
-from keras_bert.cli.tables import (
-    add_text_arguments,
-    answers,
-    table_of,
-    texts_of,
-    write_rows,
-)
+from keras_bert.cli.tables import add_text_arguments, table_of, texts_of
 from keras_bert.errors import InputError
 from keras_bert.tasks import Example
 
@@ -37,9 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the hidden states of every text, in order."""
-    rows = answers(_examples(args), lambda: _Answerer(args), args.batch_size)
-    numbered = ({"linex_index": n, **row} for n, row in enumerate(rows))
-    write_rows(numbered, args)
+
+    def numbered(row: Mapping[str, Any], number: int) -> dict[str, Any]:
+        return {"linex_index": number, **row}
+
+    write_answers(args, _examples(args), lambda: _Answerer(args), change=numbered)
 
 
 class _Answerer:

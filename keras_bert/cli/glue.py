@@ -1,7 +1,7 @@
 """A task of GLUE by name: `--task sst2 --data DIR`, in the commands that take tasks."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from keras_bert.cli.tables import reading_of
@@ -34,10 +34,9 @@ class NamedData(NamedTuple):
         """Returns the classes in the order of a model's ids."""
         return args.labels or self.task.labels_for(config)
 
-    def submission(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yields answers as GLUE takes them: the row's index and the prediction."""
-        for number, row in enumerate(rows):
-            yield {"index": row.get("id", number), "prediction": _prediction(row)}
+    def submitted(self, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Returns an answer as GLUE takes it: the row's index and the prediction."""
+        return {"index": row.get("id", number), "prediction": _prediction(row)}
 
 
 def _prediction(row: Mapping[str, Any]) -> str:
@@ -47,13 +46,16 @@ def _prediction(row: Mapping[str, Any]) -> str:
     return f"{min(max(float(row['scores']), low), high):.3f}"
 
 
-def named_data(args: argparse.Namespace) -> NamedData | None:
+def named_data(
+    args: argparse.Namespace, kinds: Iterable[str] = tuple(TASKS)
+) -> NamedData | None:
     """Returns the data of the task of GLUE that the arguments name, if they do.
 
     The arguments then have the kind of the task as `task`.
 
     Args:
         args: of a parser with `--task` and `--data`.
+        kinds: other names that `--task` may have.
 
     Raises:
         InputError: there is no `--data`, or columns are named.
@@ -62,7 +64,7 @@ def named_data(args: argparse.Namespace) -> NamedData | None:
     name = glue_name(args.task)
     if name is None:
         if args.task:
-            choose("task", args.task, (*TASKS, *GLUE))
+            choose("task", args.task, (*kinds, *GLUE))
         return None
     if not args.data:
         raise InputError(

@@ -1,4 +1,4 @@
-"""`keras-bert predict`: answers of a fine-tuned model, one JSON object per line."""
+"""`keras-bert predict`: answers of a fine-tuned model, a line for each row."""
 
 import argparse
 from collections.abc import Iterable
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_bert.cli import glue
+from keras_bert.cli.answers import write_answers
 from keras_bert.cli.models import (
     add_answer_arguments,
     add_dtype_argument,
@@ -14,7 +16,7 @@ from keras_bert.cli.models import (
     load_model,
     load_tokenizer,
 )
-from keras_bert.cli.tables import add_text_arguments, answers, texts_of, write_rows
+from keras_bert.cli.tables import add_text_arguments, texts_of
 from keras_bert.errors import InputError
 from keras_bert.tasks import Example
 
@@ -25,26 +27,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_dtype_argument(parser)
     add_answer_arguments(parser)
     add_text_arguments(parser, "one text per line")
-    parser.add_argument(
-        "--pair", nargs="+", metavar="TEXT", help="second texts, one for each text"
+    add = parser.add_argument
+    add("--pair", nargs="+", metavar="TEXT", help="second texts, one for each text")
+    group = parser.add_argument_group(
+        "tasks of GLUE", "Writes what GLUE takes: index and prediction."
     )
+    group.add_argument("--task", metavar="NAME", help=", ".join(glue.GLUE))
+    group.add_argument("--data", metavar="DIR", help="the folder of its files")
+    group.add_argument("--split", default="test", metavar="NAME", help="of the files")
 
 
 def run(args: argparse.Namespace) -> None:
     """Answers every text or row, in order."""
-    rows = answers(
-        texts_of(args, alternatives=True),
-        lambda: _Answerer(args),
-        args.batch_size,
-        progress=bool(args.output),
+    named = glue.named_data(args, kinds=())
+    if (named is None) == bool(args.data) or (named and (args.text or args.input)):
+        raise InputError(
+            "Expected texts, or --input FILE, or --task with the name of a task of "
+            f"GLUE and its --data DIR. Received: --task {args.task}, --data "
+            f"{args.data}, --input {args.input}, {len(args.text)} texts."
+        )
+    examples = (
+        iter(named.read(args.split)) if named else texts_of(args, alternatives=True)
     )
-    write_rows(rows, args)
+    write_answers(
+        args,
+        examples,
+        lambda: _Answerer(args, named),
+        change=named.submitted if named else None,
+        places=named is None,
+    )
 
 
 class _Answerer:
     """The served model of the arguments."""
 
-    def __init__(self, args: argparse.Namespace):
+    def __init__(self, args: argparse.Namespace, named: glue.NamedData | None = None):
         from keras_bert.serving.predictor import Predictor
 
         model = load_model(args, "encoder" if args.embeddings else None)
@@ -52,7 +69,7 @@ class _Answerer:
             model,
             load_tokenizer(args, model.config),
             max_length=args.max_length,
-            labels=args.labels,
+            labels=named.labels(args, model.config) if named else args.labels,
             batch_size=args.batch_size,
             round_weights=True,
             **answer_options(args),

@@ -1,9 +1,7 @@
 """What the commands on texts and labeled data share: flags, rows in, lines out."""
 
 import argparse
-import json
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -17,7 +15,7 @@ from keras_bert.errors import InputError
 from keras_bert.strings import is_text
 from keras_bert.tasks import Example, Table, iter_examples
 
-WINDOW = 64  # batches that are read, and sorted by length, at a time
+WINDOW = 16  # batches that are read, sorted by length, and written at a time
 log = logging.getLogger(__name__)
 
 
@@ -88,7 +86,7 @@ def add_text_arguments(
     parser: argparse.ArgumentParser,
     lines: str,
     *,
-    output: str = "a .jsonl file to write",
+    output: str = "a .jsonl, .csv or .tsv file to write",
     pairs: bool = True,
 ) -> None:
     """Adds the arguments of a command that answers texts with lines of JSON.
@@ -237,6 +235,7 @@ def answers(
     batch_size: int,
     *,
     progress: bool = False,
+    done: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """Yields an answer for every example; that of a blank row is null.
 
@@ -245,16 +244,20 @@ def answers(
         load: returns what answers them; called after the first have been read.
         batch_size: rows per batch.
         progress: show a progress bar.
+        done: examples at the front that are left out, for they have been answered.
 
     Raises:
         InputError: there are no examples.
     """
+    examples = islice(examples, done, None)
     windows = iter(lambda: list(islice(examples, WINDOW * batch_size)), [])
     first = next(windows, None)
+    if first is None and done:
+        return
     if first is None:
         raise InputError("Expected at least one row in --input. Received: none.")
     answer, blank = load(), 0
-    with tqdm(unit=" rows", disable=not progress) as bar:
+    with tqdm(unit=" rows", initial=done, disable=not progress) as bar:
         for window in chain([first], windows):
             yield from _answered(window, answer)
             blank += sum(e.text is None for e in window)
@@ -270,26 +273,3 @@ def _answered(window: list[Example], answer: Answerer) -> Iterator[dict[str, Any
         blank = example.text is None
         row = dict.fromkeys(answer.names()) if blank else next(found)
         yield {**example.place, **row}
-
-
-def write_rows(rows: Iterable[Mapping[str, Any]], args: argparse.Namespace) -> None:
-    """Writes lines of JSON to `--output`, whole or not at all, or to the terminal."""
-    lines = (json.dumps(r, ensure_ascii=False, default=_plain) + "\n" for r in rows)
-    if not args.output:
-        sys.stdout.writelines(lines)
-        return
-    from keras_bert.atomic_files import new_file
-
-    with (
-        new_file(args.output, args.overwrite) as path,
-        path.open("w", encoding="utf-8") as file,
-    ):
-        file.writelines(lines)
-    print(f"Wrote {args.output}")
-
-
-def _plain(value: Any) -> Any:
-    """Returns a bytes string or an array as JSON has it."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.tolist()

@@ -25,6 +25,7 @@ LOCKS = {
     "convert": ("out", ".out.lock"),
     "pretrain": ("out", "out/.lock"),
     "finetune": ("out", "out/.lock"),
+    "predict": ("out", ".out.lock"),
     "export": ("out", ".out.lock"),
 }
 

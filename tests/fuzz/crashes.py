@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_bert.errors import KerasBertError
 from tests.fuzz import inputs
 from tests.fuzz.tables import head, row, write_rows
 
@@ -35,12 +36,38 @@ class Command(NamedTuple):
         arguments: of the command; `{}` is that directory.
         imports: modules to import once, before processes are forked.
         output: what it writes, in that directory.
+        run: runs it on its arguments, if not `keras_bert.cli.main`.
     """
 
     prepare: Callable[[Path], None]
     arguments: str
     imports: tuple[str, ...] = ()
     output: str = "out"
+    run: Callable[[list[str]], int] | None = None
+
+
+def _predict(arguments: list[str]) -> int:
+    """Runs `predict` on texts that are answered by their lengths, without a model."""
+    from keras_bert.cli import parser_of, predict
+
+    class Answerer:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def names(self) -> list[str]:
+            return ["score"]
+
+        def __call__(self, examples: list) -> list[dict[str, int]]:
+            return [{"score": len(example.text)} for example in examples]
+
+    predict._Answerer = Answerer
+    try:
+        args = parser_of(arguments[0]).parse_args(arguments[1:])
+        args.run(args)
+    except KerasBertError as error:
+        print(error)
+        return 2
+    return 0
 
 
 TRAINING = "--batch-size 2 --checkpoint-every 1 --log-every 1 --output {}/out"
@@ -76,6 +103,11 @@ COMMANDS = {
         "finetune --model {}/checkpoint --train {}/train.tsv --max-length 8 "
         f"--epochs 1 {TRAINING}",
         ("tensorflow", "keras_bert.training.loop"),
+    ),
+    "predict": Command(
+        inputs.text,
+        "predict --model any --input {}/text.txt --output {}/out --batch-size 1",
+        run=_predict,
     ),
     "export": Command(
         inputs.labeled,
@@ -168,7 +200,7 @@ def _main(command: Command, work: Path) -> int:
     arguments = command.arguments.replace("{}", str(work)).split()
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = main(arguments)
+        status = (command.run or main)(arguments)
     work.with_name("said").write_text(said.getvalue())
     return status
 

@@ -6,7 +6,7 @@ import sys
 
 from tests.paths import ROOT
 
-COMMANDS = ("vocab", "data", "data, google", "convert, overwritten")
+COMMANDS = ("vocab", "data", "data, google", "convert, overwritten", "predict")
 MOST = "12"  # of the write events of each; `make fuzz` tries all
 
 
