@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,16 +53,36 @@ def fill_mask(
 
     Source: Devlin et al. 2018 (arXiv:1810.04805), section 3.1.
     """
+    check_predicts_tokens(model)
+    ids = np.array([_masked_ids(tokenizer, text)], "int32")
+    (positions,) = np.where(ids[0] == tokenizer.mask_token_id)
+    inputs = {"input_ids": ids, "masked_lm_positions": positions[None].astype("int32")}
+    return [_best(row, tokenizer, top_k) for row in _probabilities(model, inputs)]
+
+
+def check_predicts_tokens(model: Any) -> None:
+    """Raises InputError if a model does not predict masked tokens."""
     if "masked_lm_positions" not in model.input_names:
         raise InputError(
             "Expected a model that predicts masked tokens, such as "
             f"{model.family.class_name('masked_lm')}. Received: "
             f"{type(model).__name__}."
         )
-    ids = np.array([_masked_ids(tokenizer, text)], "int32")
-    (positions,) = np.where(ids[0] == tokenizer.mask_token_id)
-    inputs = {"input_ids": ids, "masked_lm_positions": positions[None].astype("int32")}
-    return [_best(row, tokenizer, top_k) for row in _probabilities(model, inputs)]
+
+
+def logits_of(model: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the logits of tokens, float32 `(rows, predictions, vocab)`.
+
+    Args:
+        model: that predicts masked tokens.
+        inputs: of the model, with `masked_lm_positions`.
+    """
+    from keras import ops
+
+    outputs = model(inputs)
+    if isinstance(outputs, dict):
+        outputs = outputs.get("prediction_logits", outputs.get("logits"))
+    return ops.convert_to_numpy(outputs)
 
 
 def _masked_ids(tokenizer: Any, text: str) -> list[int]:
@@ -77,17 +97,16 @@ def _masked_ids(tokenizer: Any, text: str) -> list[int]:
     return [*ids, tokenizer.sep_token_id]
 
 
-def _probabilities(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    from keras import ops
-
-    outputs = model(inputs)
-    if isinstance(outputs, dict):
-        outputs = outputs.get("prediction_logits", outputs.get("logits"))
-    return ops.convert_to_numpy(ops.softmax(outputs[0], axis=-1))  # (masks, vocab)
+def _probabilities(model: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    logits = logits_of(model, inputs)[0]  # (masks, vocab)
+    exponents = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponents / exponents.sum(-1, keepdims=True)
 
 
 def _best(probabilities: np.ndarray, tokenizer: Any, top_k: int) -> list[Guess]:
-    best = np.argsort(-probabilities, kind="stable")[:top_k]
+    # Published models have more rows than their vocabularies.
+    known = probabilities[: len(tokenizer)]
+    best = np.argsort(-known, kind="stable")[:top_k]
     tokens = tokenizer.convert_ids_to_tokens(best)
     return [
         Guess(t, float(probabilities[i])) for t, i in zip(tokens, best, strict=True)

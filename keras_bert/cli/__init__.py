@@ -22,6 +22,7 @@ COMMANDS = {
     "finetune": "fine-tune a classifier on labeled data",
     "evaluate": "score a model on labeled data",
     "predict": "apply a fine-tuned model to text",
+    "fill-mask": "predict the masked words of a text",
     "convert": "convert a checkpoint to another format",
     "inspect": "describe a checkpoint",
     "strip": "remove the optimizer state from a checkpoint",
@@ -35,7 +36,7 @@ COMMANDS = {
 }
 # These always need TensorFlow; the others only for its own files.
 ON_TENSORFLOW = {
-    *("pretrain", "finetune", "evaluate", "predict"),
+    *("pretrain", "finetune", "evaluate", "predict", "fill-mask"),
     *("export", "bench", "serve", "attention", "features"),
     *("embed", "search"),
 }
@@ -52,7 +53,8 @@ def _usage() -> str:
 
 def parser_of(command: str) -> Parser:
     """Returns the argument parser of one command."""
-    module = importlib.import_module(f"keras_bert.cli.{command}")
+    name = command.replace("-", "_")
+    module = importlib.import_module(f"keras_bert.cli.{name}")
     parser = Parser(
         prog=f"keras-bert {command}",
         description=f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}.",

@@ -1,6 +1,7 @@
 """Tasks, and what they are made of: labeled data, encoding, answers, scores."""
 
 from keras_bert.tasks.examples import Example, filled, iter_examples, read_examples
+from keras_bert.tasks.masked_language_model import MaskedLanguageModel
 from keras_bert.tasks.metrics import score
 from keras_bert.tasks.question_answering import Answers, find_answers
 from keras_bert.tasks.question_windows import Windows, encode_questions
@@ -28,6 +29,7 @@ TASKS: dict[str, type[Task]] = {
         TokenClassification,
         SentenceSimilarity,
         SentenceEmbedding,
+        MaskedLanguageModel,
     )
 }
 
@@ -35,6 +37,7 @@ __all__ = [
     "TASKS",
     "Answers",
     "Example",
+    "MaskedLanguageModel",
     "Passage",
     "Question",
     "SentenceEmbedding",

@@ -166,7 +166,7 @@ def test_predict_writes_a_file_and_replaces_none(
     assert "answered 1 blank row with null" in caplog.text
     # Refused before the model is even looked for.
     assert main(["predict", "--model", "nowhere", *arguments]) == 2
-    assert "one exists" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.fixture
