@@ -15,8 +15,10 @@ from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.checkpoints.matching import match_weights
 from keras_bert.errors import InputError, choose
 from keras_bert.families import of as family_of
+from keras_bert.families.family import CLASSIFIERS
 from keras_bert.loading import load_pretrained, local_path
-from keras_bert.tasks.labels import class_counts
+from keras_bert.tasks.examples import Example
+from keras_bert.tasks.labels import LISTS, class_counts, label_names, labels_to_train
 from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
 
@@ -277,6 +279,33 @@ class Task(ABC):
             name: of their file, for messages.
         """
         return {}
+
+    def classes_to_train(self, examples: Sequence[Example], name: str) -> list[str]:
+        """Returns the classes of a model to train, and makes them the task's labels.
+
+        The checkpoint loses a head of other classes, if that may be replaced.
+
+        Args:
+            examples: with all labels of the training data.
+            name: of their file, for messages.
+
+        Raises:
+            InputError: see `keras_bert.tasks.labels.labels_to_train`.
+        """
+        part = next(p for p in self.model_class.parts_for() if p in CLASSIFIERS)
+        trained = match_weights(self.checkpoint, self.config, (part,)).parts[part].found
+        self.given_labels, new = labels_to_train(
+            examples,
+            name,
+            head=label_names(self.config) if trained else None,
+            head_lists=self.config.problem_type == LISTS,
+            given=self.given_labels,
+            renew=self.ignore_mismatched_sizes,
+            model=str(self.checkpoint.path),
+        )
+        for weight in trained if new else ():
+            del self.checkpoint.tensors[weight]
+        return self.given_labels
 
     def describe(self, items: list) -> list[str]:
         """Returns what a run on items says of them, in a few words each."""

@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_bert.checkpoints.matching import match_weights
 from keras_bert.errors import InputError
-from keras_bert.families.family import CLASSIFIERS
 from keras_bert.tasks import metrics as scores
 from keras_bert.tasks.examples import Example, filled, iter_examples
 from keras_bert.tasks.labels import (
@@ -19,7 +17,6 @@ from keras_bert.tasks.labels import (
     check_lists,
     counted,
     label_names,
-    labels_to_train,
 )
 from keras_bert.tasks.reranking import Reranking
 from keras_bert.tasks.tables import Column, Table
@@ -181,21 +178,9 @@ class TextClassification(TextTask):
     def config_fields(self, items: list[Example], name: str) -> dict[str, Any]:
         several = are_lists(items)
         check_lists(items, several, name)
-        trained = self._head_weights()
-        self.given_labels, new = labels_to_train(
-            items,
-            name,
-            head=label_names(self.config) if trained else None,
-            head_lists=self.config.problem_type == LISTS,
-            given=self.given_labels,
-            renew=self.ignore_mismatched_sizes,
-            model=str(self.checkpoint.path),
-        )
-        for weight in trained if new else ():
-            del self.checkpoint.tensors[weight]
         kind = LISTS if several else "single_label_classification"
-        classes = dict(enumerate(self.given_labels))
-        return {"id2label": classes, "problem_type": kind}
+        classes = self.classes_to_train(items, name)
+        return {"id2label": dict(enumerate(classes)), "problem_type": kind}
 
     @property
     def labels(self) -> list[str] | None:
@@ -204,11 +189,6 @@ class TextClassification(TextTask):
 
     def check_items(self, items: list[Example], name: str) -> None:
         check_lists(items, self.config.problem_type == LISTS, name)
-
-    def _head_weights(self) -> list[str]:
-        """Returns the weights of the checkpoint's classifier."""
-        part = next(p for p in self.model_class.parts_for() if p in CLASSIFIERS)
-        return match_weights(self.checkpoint, self.config, (part,)).parts[part].found
 
     def predict(
         self,

@@ -4,13 +4,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_bert.checkpoints.matching import match_weights
 from keras_bert.errors import InputError, choose
-from keras_bert.families.family import CLASSIFIERS
 from keras_bert.strings import is_text
 from keras_bert.tag_schemes import OUTSIDE, Entity, TagSet
 from keras_bert.tasks.alignment import (
@@ -29,7 +27,7 @@ from keras_bert.tasks.conll_files import (
 )
 from keras_bert.tasks.entity_scores import score_sentences
 from keras_bert.tasks.examples import Example
-from keras_bert.tasks.labels import label_names, labels_to_train
+from keras_bert.tasks.labels import label_names
 from keras_bert.tasks.task import MEMORY, Task, is_file
 
 log = logging.getLogger(__name__)
@@ -55,6 +53,7 @@ class TokenClassification(Task):
     name = "ner"
     head = "token_classification"
     reading = READING
+    settings: ClassVar[dict[str, Any]] = {"doc_stride": None}  # None: of an export
 
     # === Data ===
 
@@ -86,21 +85,9 @@ class TokenClassification(Task):
     # === Labels ===
 
     def config_fields(self, items: list[Sentence], name: str) -> dict[str, Any]:
-        part = next(p for p in self.model_class.parts_for() if p in CLASSIFIERS)
-        weights = match_weights(self.checkpoint, self.config, (part,)).parts[part].found
+        self.check_items(items, name)
         found = [Example(None, label=tag) for tag in tags_in(items)]
-        self.given_labels, new = labels_to_train(
-            found,
-            name,
-            head=label_names(self.config) if weights else None,
-            head_lists=False,
-            given=self.given_labels,
-            renew=self.ignore_mismatched_sizes,
-            model=str(self.checkpoint.path),
-        )
-        for weight in weights if new else ():
-            del self.checkpoint.tensors[weight]
-        return {"id2label": dict(enumerate(self.given_labels))}
+        return {"id2label": dict(enumerate(self.classes_to_train(found, name)))}
 
     @property
     def labels(self) -> list[str]:
@@ -148,15 +135,22 @@ class TokenClassification(Task):
         labels = np.array(chosen, np.int32)
         return features, words.spread(labels, features["input_ids"].shape)
 
+    @property
+    def _windows(self) -> dict[str, int]:
+        """The length of a row, and by how much those of a long sentence overlap."""
+        limit = self.row_length
+        stride = self.options["doc_stride"] or max(min(DOC_STRIDE, limit // 4), 1)
+        return {"max_length": limit, "doc_stride": stride}
+
     def _encode_words(
         self, items: list[Sentence]
     ) -> tuple[dict[str, np.ndarray], WordTokens]:
-        limit = self.max_length or self.model.max_text_length(self.tokenizer)
+        windows = self._windows
         return encode_words(
             [item.words for item in items],
             self.tokenizer,
-            max_length=limit,
-            stride=max(min(DOC_STRIDE, limit // 4), 1),
+            max_length=windows["max_length"],
+            stride=windows["doc_stride"],
         )
 
     def _ids(self, items: list[Sentence], name: str) -> list[list[int]]:
@@ -245,8 +239,11 @@ class TokenClassification(Task):
         """
         if not any(isinstance(text, str) for text in texts):
             return self._answer_words(list(texts), **options)
-        options = {"labels": self.labels} | options
+        options = {"labels": self.labels, **self._windows, **options}
         return [_entities(a) for a in super().predict(texts, text_pairs, **options)]
+
+    def export(self, path: str | Path, **options: Any) -> Path:
+        return super().export(path, **self._windows | options)
 
     def _answer_words(
         self, sentences: list[Any], *, batch_size: int = 32

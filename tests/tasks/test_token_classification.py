@@ -8,6 +8,7 @@ import pytest
 from keras_bert import BertConfig, BertForTokenClassification, BertModel, BertTokenizer
 from keras_bert.errors import InputError
 from keras_bert.tasks import TokenClassification
+from keras_bert.tasks.alignment import encode_words, split_words
 from keras_bert.tasks.conll_files import Mark, Sentence, read_sentences
 from tests.cli.calling import call
 from tests.vocabulary import SPECIAL
@@ -62,6 +63,7 @@ def test_a_tagger_learns_answers_and_is_kept(trained, tmp_path):
     assert words["entities"] == [{"entity": "Y", "first": 0, "last": 3}]
 
 
+@pytest.mark.slow
 def test_a_text_is_answered_by_the_exported_graph(trained):
     text = "d e  fxy. " + "c " * 30 + "a bx"
     [answer] = trained.predict([text])
@@ -70,6 +72,28 @@ def test_a_text_is_answered_by_the_exported_graph(trained):
     assert all(text[e["start"] : e["end"]] == e["text"] for e in answer["entities"])
     words = trained.predict([[*"de", "fxy", ".", *"c" * 30, "a", "bx"]])[0]["entities"]
     assert [e["entity"] for e in words] == [kind for kind, _ in found]
+
+
+def test_windows_are_those_of_the_exported_graph(tokenizer):
+    import tensorflow as tf
+
+    from keras_bert.serving.graph import entities
+    from keras_bert.serving.graph.settings import AnswerSettings
+    from keras_bert.tokenization.in_graph import InGraphTokenizer
+
+    texts = ["a bx c" * 9, "d e fxy. " * 7, "c", "北京天" * 6]
+    spans = [split_words(text, tokenizer) for text in texts]
+    words = [[t[a:b] for a, b in s] for t, s in zip(texts, spans, strict=True)]
+    in_graph = InGraphTokenizer.from_tokenizer(tokenizer, 16)
+    for length, stride in ((13, 3), (9, 2), (7, 1)):
+        options = {"max_length": length, "stride": stride}
+        features, places = encode_words(words, tokenizer, **options)
+        settings = AnswerSettings(in_graph, tuple(LABELS), length, stride, 30)
+        served = entities.encode(settings, tf.constant(texts))
+        np.testing.assert_array_equal(features["input_ids"], served["input_ids"])
+        begins = ~in_graph.continues_word(served["input_ids"])
+        kept = np.argwhere(entities.kept(served, settings) & begins).tolist()
+        assert kept == np.stack([places.rows, places.columns], 1).tolist()
 
 
 def test_every_word_is_learned_once():
