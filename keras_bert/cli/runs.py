@@ -151,7 +151,8 @@ def _add_monitoring(parser: argparse.ArgumentParser) -> None:
         "--monitor",
         default="loss",
         metavar="NAME",
-        help="held-out metric that decides which weights are best, such as accuracy",
+        help="held-out metric that decides which weights are best: loss, accuracy, or "
+        "a score of the task, such as f1 or spearman",
     )
     add(
         "--min-delta",

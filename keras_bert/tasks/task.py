@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -554,8 +555,27 @@ class Task(ABC):
             self.check_items(dev, names[1])
             rows = self.encoded(dev, name=names[1])
             held_out = self.batches(model, rows, size)
-        base = "" if self.checkpoint is None else str(self.checkpoint.path)
-        return Run(model, plan, Path(directory), train, held_out, adapter_of=base)
+        return Run(
+            model,
+            plan,
+            Path(directory),
+            train,
+            held_out,
+            score=self._scorer(plan, dev, size),
+            adapter_of="" if self.checkpoint is None else str(self.checkpoint.path),
+        )
+
+    def _scorer(self, plan: Any, dev: list | None, size: int) -> Any:
+        """Returns what a run calls for the task's scores, if it monitors one."""
+        if dev is None or plan.monitor.endswith(("loss", "accuracy")):
+            return None
+        return lambda: self._monitored(dev, plan.monitor, batch_size=size)
+
+    def _monitored(self, items: list, monitor: str, **options: Any) -> dict[str, float]:
+        """Returns the usual scores, and one to monitor."""
+        outputs = self.outputs(items, **options)
+        found = self.score(items, outputs)
+        return found if monitor in found else self.score(items, outputs, [monitor])
 
     def learner(self) -> Any:
         """Returns what is trained: the model, or one that shares its layers."""
@@ -574,7 +594,8 @@ class Task(ABC):
             self._model = make()
             adapt(self._model, plan)
             learner = self.learner()
-        check(plan, learner, dev)
+        names = dev and partial(self._monitored, dev[:2], plan.monitor)
+        check(plan, learner, dev, names)
         check_vocabulary(self.tokenizer, learner)
         return learner
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from keras_bert.training.plan import Plan
 
+_BETTER_WHEN_SMALLER = ("loss", "error", "perplexity")
+
 
 class BestEvaluation:
     """The best held-out metric so far, and the evaluations since.
@@ -29,7 +31,7 @@ class BestEvaluation:
 
     def improves(self, step: int, value: float) -> bool:
         """Records an evaluation, and returns whether it is the best so far."""
-        sign = 1 if self._plan.monitor.endswith("accuracy") else -1
+        sign = -1 if self._plan.monitor.endswith(_BETTER_WHEN_SMALLER) else 1
         better = sign * (value - self.value) > self._plan.min_delta
         if math.isfinite(self.value) and not better:
             self.waited += 1

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,8 @@ class Run:
         before: directory of another run to start from, with its weights and optimizer
             state, counting steps from 0; see
             `keras_bert.training.checkpointing.hand_over`.
+        score: returns further metrics of the model by name, such as the F1 of entities;
+            called with every evaluation, for the log and `plan.monitor`.
         adapter_of: path or name of the checkpoint that the plan's adapters are for.
         on_save: called before a checkpoint is saved, with its step and all variables as
             `keras_bert.training.variables.numbered` names them.
@@ -96,6 +98,7 @@ class Run:
     show_progress: bool = True
     optimizer_state: str | Path | None = None
     before: str | Path | None = None
+    score: Callable[[], Mapping[str, float]] | None = None
     adapter_of: str = ""
     on_save: Callable[[int, Mapping[str, np.ndarray]], None] | None = None
     history: list[dict] = field(default_factory=list, init=False)
@@ -155,7 +158,8 @@ class Run:
 
     def _make_steps(self) -> None:
         plan = self.plan
-        check(plan, self.model, self.heldout)
+        scores = None if self.score is None else lambda: [plan.monitor]
+        check(plan, self.model, self.heldout, scores)
         self._devices = distribution(plan.distribution, plan.model_shards)
         with self._devices.scope():
             adapt(self.model, plan)
@@ -286,14 +290,24 @@ class Run:
         with self._steps.averaged() if self._averages else nullcontext():
             batches = self._steps.heldout(self._checked(self.heldout))
             sums = add_up([self._steps.evaluate(batch) for batch in batches])
+            scores = self._scores()
         del sums["tokens"]
         line = averages(sums)
         line = {"loss": self._steps.batch_loss.total(line), **line}
         if "mlm_loss" in line:
             line["mlm_perplexity"] = math.exp(min(line["mlm_loss"], 700.0))
+        line = {**scores, **line}
+        choose("monitor", self.plan.monitor, sorted(line))
         self._write(step, "heldout", line)
         self._last += time.monotonic() - began  # evaluation is not training time
         return self._best.improves(step, line[self.plan.monitor])
+
+    def _scores(self) -> Mapping[str, float]:
+        """Returns the metrics of `score`, of the weights that are evaluated."""
+        if self.score is None:
+            return {}
+        self._steps.finish()  # on JAX the model does not have them
+        return self.score()
 
     @property
     def ended_early(self) -> bool:
@@ -412,13 +426,19 @@ def adapt(model: PreTrainedModel, plan: Plan) -> None:
         model.add_lora(plan.lora, **plan.lora_options)
 
 
-def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
+def check(
+    plan: Plan,
+    model: PreTrainedModel,
+    heldout: Any,
+    scores: Callable[[], Iterable[str]] | None = None,
+) -> None:
     """Raises an error if a plan does not fit its model or data, as `Run` does.
 
     Args:
         plan: the hyper-parameters.
         model: to train.
         heldout: data to evaluate on, or None.
+        scores: returns the names of further metrics, see `Run.score`.
 
     Raises:
         ConfigError: the plan freezes layers or weights that are not there, has options
@@ -437,7 +457,10 @@ def check(plan: Plan, model: PreTrainedModel, heldout: Any) -> None:
     batch_loss = BatchLoss(model, **plan.loss_options)
     names = [log_name(output, "loss") for output in batch_loss.losses]
     names += [log_name(output, "accuracy") for output in batch_loss.accuracies]
-    choose("monitor", plan.monitor, sorted({"loss", *names}))
+    known = {"loss", *names}
+    if scores is not None and plan.monitor not in known:
+        known |= {*scores()}
+    choose("monitor", plan.monitor, sorted(known))
 
 
 @contextmanager

@@ -89,7 +89,8 @@ class Plan:
         keep: number of recent checkpoints to keep.
         keep_best: also save and keep the checkpoint with the best held-out metric.
         monitor: the held-out metric that decides which is best, such as "loss" or
-            "accuracy". Accuracies are better when larger, losses when smaller.
+            "accuracy", or a score of the task, such as "f1". Losses, errors and
+            perplexities are better when smaller, everything else when larger.
         patience: number of evaluations without an improvement after which the run
             stops. The model then gets its best weights, also if the run reaches its
             last step. None: no early stopping, and the last weights.

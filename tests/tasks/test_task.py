@@ -39,6 +39,20 @@ def test_a_classifier_learns_answers_and_is_kept(pretrained, tmp_path):
     np.testing.assert_array_equal(again["logits"], answer["logits"])
 
 
+def test_a_score_of_the_task_decides_when_to_stop(pretrained, tmp_path):
+    task = TextClassification.from_pretrained(pretrained)
+    options = {**SETTINGS, "epochs": 9, "show_progress": False, "patience": 2}
+    with pytest.raises(UnknownNameError, match=r"'f1_macr'.* Did you mean 'f1_macro'"):
+        task.fit(TEXTS, LABELS, dev=(TEXTS, LABELS), monitor="f1_macr", **options)
+    task = TextClassification.from_pretrained(pretrained)
+    options |= {"monitor": "f1_macro", "output": tmp_path / "run"}
+    task.fit(TEXTS, LABELS, dev=(TEXTS, LABELS), **options)
+    found = [line["f1_macro"] for line in task.history if line["split"] == "heldout"]
+    # Two evaluations after the best one the run has no patience left.
+    assert len(found) == min(9, found.index(max(found)) + 3)
+    assert task.evaluate(TEXTS, LABELS, metrics=["f1_macro"])["f1_macro"] == max(found)
+
+
 def test_files_pairs_lists_and_numbers(pretrained, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a,b,y\na film,good,1.5\nso,bad,-2\n")
