@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_bert.cli import tables
+from keras_bert.cli.beam_answers import rows_of
 from keras_bert.cli.partial_files import partial_file
-from keras_bert.cli.tables import Answerer, answers
+from keras_bert.cli.tables import Answerer
 from keras_bert.errors import InputError
 from keras_bert.tasks import Example
 from keras_bert.tasks.tables import STDIN
@@ -44,14 +45,14 @@ def write_answers(
     """
     lines = _writer(args, places=places)
     if not args.output:
-        rows = answers(examples, load, args.batch_size)
+        rows = rows_of(args, examples, load)
         for window in _windows(rows, args, change):
             sys.stdout.write(lines(window, True))
         return
     with partial_file(args.output, _job(args), overwrite=args.overwrite) as file:
         if file.rows:
             print(f"Going on after the {file.rows:,} rows in {file.folder}.")
-        rows = answers(examples, load, args.batch_size, progress=True, done=file.rows)
+        rows = rows_of(args, examples, load, done=file.rows)
         for window in _windows(rows, args, change, file.rows):
             file.append(lines(window, file.rows == 0), len(window))
     print(f"Wrote {args.output}")

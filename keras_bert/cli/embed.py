@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from keras_bert.cli.beam_answers import add_beam_arguments, rows_of
 from keras_bert.cli.embeddings import Answerer, add_embedding_arguments
-from keras_bert.cli.tables import add_text_arguments, answers, texts_of
+from keras_bert.cli.tables import add_text_arguments, texts_of
 from keras_bert.errors import InputError
 
 
@@ -19,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ".jsonl file; by default lines of JSON are printed",
         pairs=False,
     )
+    add_beam_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -33,7 +36,8 @@ def run(args: argparse.Namespace) -> None:
     refuse_existing([Path(args.output)] if args.output else [], args.overwrite)
     texts = texts_of(args, pairs=False)
     answerer = Answerer(args)
-    rows = answers(texts, lambda: answerer, args.batch_size, progress=bool(args.output))
+    load = partial(Answerer, args) if args.runner else lambda: answerer
+    rows = rows_of(args, texts, load)
     if not args.output:
         write_lines(sys.stdout, rows)
         return

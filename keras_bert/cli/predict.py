@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from keras_bert.cli import glue
 from keras_bert.cli.answers import write_answers
+from keras_bert.cli.beam_answers import add_beam_arguments
 from keras_bert.cli.models import (
     add_answer_arguments,
     add_dtype_argument,
@@ -29,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_text_arguments(parser, "one text per line")
     add = parser.add_argument
     add("--pair", nargs="+", metavar="TEXT", help="second texts, one for each text")
+    add_beam_arguments(parser)
     group = parser.add_argument_group(
         "tasks of GLUE", "Writes what GLUE takes: index and prediction."
     )
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     write_answers(
         args,
         examples,
-        lambda: _Answerer(args, named),
+        partial(_Answerer, args, named),
         change=named.submitted if named else None,
         places=named is None,
     )
