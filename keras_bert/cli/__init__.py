@@ -8,6 +8,7 @@ runs is imported.
 import argparse
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Unknown command {argv[0]!r}.\n\n{_usage()}", file=sys.stderr)
         return 2
     args = parser_of(argv[0]).parse_args(argv[1:])
+    args.command_line = shlex.join(["keras-bert", *argv])
     # `evaluate` scores files of predictions without a model.
     scores_files = argv[0] == "evaluate" and args.model is None
     on_tensorflow = argv[0] in ON_TENSORFLOW and not scores_files

@@ -12,10 +12,12 @@ from keras_bert.cli.models import (
     load_tokenizer,
 )
 from keras_bert.cli.parsing import positive
+from keras_bert.cli.runs import add_report_texts
 from keras_bert.cli.scores import add_score_arguments, score_predictions
 from keras_bert.cli.tables import add_table_arguments, check_outputs, reading_of
 from keras_bert.errors import InputError, choose
 from keras_bert.tasks import TASKS, Task
+from keras_bert.tasks.run_report import Answered, RunReport, title_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write every prediction to a .jsonl file; without --model, score those in "
         "this file",
     )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write an .html page: scores, confusions, mistakes, attention",
+    )
+    add_report_texts(parser)
     add_score_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs")
     parser.add_argument(
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     if args.model is None:
         report(_scores_of_file(args), args)
         return
-    outputs = [args.output, args.predictions]
+    outputs = [args.output, args.predictions, args.report]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
     check_outputs(args, args.data)
     named = glue.named_data(args)
@@ -84,7 +92,21 @@ def run(args: argparse.Namespace) -> None:
     scores = {"examples": len(items), **task.score(items, found, metrics)}
     if args.predictions:
         task.write_predictions(args.predictions, rows, found, overwrite=args.overwrite)
+    if args.report:
+        _write_page(args, task, Answered(items, found, scores))
     report(scores, args)
+
+
+def _write_page(args: argparse.Namespace, task: Task, answered: Answered) -> None:
+    page = RunReport(
+        task,
+        title_of(task),
+        {args.data: answered.items},
+        answered,
+        command=args.command_line,
+        texts=args.report_texts,
+    )
+    page.write(args.report, overwrite=args.overwrite)
 
 
 def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:

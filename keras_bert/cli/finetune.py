@@ -16,6 +16,7 @@ from keras_bert.cli.recipes import (
 )
 from keras_bert.cli.runs import (
     RECIPE_FLAGS,
+    add_report_texts,
     add_run_arguments,
     draw,
     finish,
@@ -127,6 +128,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
+    add_report_texts(parser)
     add_run_arguments(parser, **DEFAULTS)
     _add_embedding_arguments(parser)
 
@@ -279,6 +281,14 @@ def run(args: argparse.Namespace) -> None:
         split.keep(args.output)
     tuning()
     draw(tuning)
+    page = task.report_run(
+        *(tuning, recipe, items, dev),
+        names=(args.train, args.dev),
+        command=args.command_line,
+        texts=args.report_texts,
+    )
+    if page:
+        print(f"Wrote {page}")
     finish(tuning, task.tokenizer, args.output)
 
 

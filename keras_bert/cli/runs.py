@@ -162,6 +162,17 @@ def _add_monitoring(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_report_texts(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument for the texts whose attention a report shows."""
+    parser.add_argument(
+        "--report-texts",
+        nargs="+",
+        default=(),
+        metavar="TEXT",
+        help="texts whose attention the report shows; by default the worst mistake",
+    )
+
+
 def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the arguments of `Plan` that no recipe sets.
 

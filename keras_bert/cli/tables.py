@@ -153,7 +153,7 @@ def check_outputs(args: argparse.Namespace, path: str) -> None:
         InputError: naming the input.
     """
     given = vars(args)
-    outputs = (given.get(name) for name in ("output", "predictions"))
+    outputs = (given.get(name) for name in ("output", "predictions", "report"))
     if any(name and Path(name).resolve() == Path(path).resolve() for name in outputs):
         raise InputError(f"Expected another output than the input {path}.")
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from keras_bert.tasks.examples import Example
 from keras_bert.tasks.labels import LISTS, class_counts, label_names, labels_to_train
 from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
+
+if TYPE_CHECKING:
+    from keras_bert.analysis.report import Mistakes, Section
 
 SEED = 12345
 STORED = "task_specific_params"  # of config.json
@@ -351,6 +354,36 @@ class Task(ABC):
             metrics: their names; None takes the usual ones.
         """
 
+    # === What a report shows ===
+
+    def mistakes(self, items: list, outputs: Any) -> "Mistakes":
+        """Returns the worst mistakes, or none.
+
+        Args:
+            items: with labels.
+            outputs: of the model, see `outputs`.
+        """
+        from keras_bert.analysis.report import Mistakes
+
+        return Mistakes([], "")
+
+    def sections(self, items: list, outputs: Any) -> "list[Section]":
+        """Returns what a report shows of answers besides scores and mistakes.
+
+        Args:
+            items: with labels.
+            outputs: of the model, see `outputs`.
+        """
+        return []
+
+    def lengths(self, items: list) -> np.ndarray | None:
+        """Returns the tokens of each item before any are cut off, if they are known."""
+        return None
+
+    def class_facts(self, items: list) -> dict[str, Any]:
+        """Returns facts about the classes of items, by name."""
+        return {}
+
     # === Data in, scores and answers out ===
 
     def read(
@@ -506,7 +539,72 @@ class Task(ABC):
             self.keep(run)
             if output:
                 self.save(Path(output) / "model", overwrite=True)
+                self.report_run(run, recipe, items, held_out, names=names)
         return self
+
+    def report_run(
+        self,
+        run: Any,
+        recipe: Any,
+        items: list,
+        dev: list | None = None,
+        *,
+        names: tuple[str, str] = (MEMORY, MEMORY),
+        **options: Any,
+    ) -> Path | None:
+        """Writes `report.html` into the directory of a run that has ended.
+
+        Args:
+            run: that `run_on` returned.
+            recipe: its settings.
+            items: the training data.
+            dev: labeled data to answer, or None.
+            names: of both files.
+            **options: further attributes of `keras_bert.tasks.run_report.RunReport`.
+
+        Returns:
+            The file, or None if another process of the run writes it.
+        """
+        from keras_bert.tasks.run_report import NAME, of_run
+
+        if not run.writes:
+            return None
+        data = {f"training: {names[0]}": items}
+        data |= {f"development: {names[1]}": dev} if dev is not None else {}
+        with run.weights_to_keep():
+            report = of_run(self, run, recipe, data, **options)
+            return report.write(run.directory / NAME, overwrite=True)
+
+    def report(
+        self,
+        path: str | Path,
+        data: Any,
+        labels: Any = None,
+        *,
+        texts: Sequence[str] = (),
+        batch_size: int = 32,
+        overwrite: bool = False,
+        **reading: Any,
+    ) -> Path:
+        """Writes a page about the answers to labeled data: scores, mistakes, attention.
+
+        Args:
+            path: the HTML file.
+            data: a file's path, or data in memory.
+            labels: of data in memory.
+            texts: whose attention is shown; without any, that of the worst mistake.
+            batch_size: rows per batch.
+            overwrite: replace an existing file.
+            **reading: how a file is read, by names in `reading`.
+        """
+        from keras_bert.tasks.run_report import Answered, RunReport, title_of
+
+        items = self.read(data, labels, **reading)
+        self.check_items(items, name_of(data))
+        answered = Answered.by(self, items, batch_size=batch_size)
+        named = {name_of(data): items}
+        report = RunReport(self, title_of(self), named, answered, texts=texts)
+        return report.write(path, overwrite=overwrite)
 
     def keep(self, run: Any) -> None:
         """Gives the model the averaged weights of a run, if the plan asks for them."""

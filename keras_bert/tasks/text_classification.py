@@ -99,6 +99,26 @@ def targets(
     return (_flags if several else _ids)(examples, labels, source)
 
 
+def token_counts(
+    examples: Sequence[Example], tokenizer: Any, batch_size: int = 256
+) -> np.ndarray:
+    """Returns how many tokens each example has before any are cut off, `(examples,)`.
+
+    Args:
+        examples: see `encode`.
+        tokenizer: a `BertTokenizer`.
+        batch_size: rows that are padded to the longest of them at a time.
+    """
+    counts = []
+    for begin in range(0, len(examples), batch_size):
+        batch = examples[begin : begin + batch_size]
+        rows = tokenizer.encode_batch(
+            [e.text for e in batch], text_pairs=_pairs(batch), truncation=False
+        )
+        counts.append(rows["attention_mask"].sum(1))
+    return np.concatenate(counts)
+
+
 def _pairs(examples: Sequence[Example]) -> list[str] | None:
     pairs = [e.text_pair for e in examples if e.text_pair is not None]
     if len(pairs) not in (0, len(examples)):

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_bert.analysis.report import Mistakes, Section
 from keras_bert.errors import InputError
+from keras_bert.tasks import findings
 from keras_bert.tasks import metrics as scores
 from keras_bert.tasks.examples import Example, filled, iter_examples
 from keras_bert.tasks.labels import (
@@ -23,8 +25,10 @@ from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 from keras_bert.tasks.text_classification import (
     encode,
+    label_counts,
     number_of,
     targets,
+    token_counts,
     write_predictions,
 )
 
@@ -113,6 +117,29 @@ class TextTask(Reranking, Task):
         self, items: list[Example], outputs: Any, metrics: Sequence[str] | None = None
     ) -> dict[str, float]:
         return scores.score(targets(items, self.labels), outputs, metrics)
+
+    def mistakes(self, items: list[Example], outputs: Any) -> Mistakes:
+        answers = targets(items, self.labels)
+        return findings.mistakes(items, answers, np.asarray(outputs), self.labels)
+
+    def sections(self, items: list[Example], outputs: Any) -> list[Section]:
+        answers = targets(items, self.labels)
+        texts = [e.text for e in items]
+        return findings.sections(answers, np.asarray(outputs), self.labels, texts)
+
+    def lengths(self, items: list[Example]) -> np.ndarray:
+        return token_counts(items, self.tokenizer)
+
+    def class_facts(self, items: list[Example]) -> dict[str, Any]:
+        if not self.labels:
+            values = targets(items, None)
+            return {"smallest": float(values.min()), "largest": float(values.max())}
+        counts = label_counts(items)
+        sizes = [counts[name] for name in self.labels]
+        return {
+            "classes": len(sizes),
+            "rows of a class": f"{min(sizes):,} to {max(sizes):,}",
+        }
 
     def describe(self, items: list[Example]) -> list[str]:
         classes = len(self.labels) if self.labels else "no"

@@ -1,0 +1,214 @@
+"""`report.html`: what a run or an evaluation of a task found, in one page."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bert.analysis.report import (
+    AttentionView,
+    Code,
+    Facts,
+    Mistakes,
+    Numbers,
+    Section,
+    SideBySide,
+    Table,
+    Text,
+    curves,
+    write_report,
+)
+from keras_bert.errors import MissingExtraError
+from keras_bert.version import __version__
+
+NAME = "report.html"  # in the directory of a run
+# Where one process has the model and can ask it for answers.
+ALONE = ("one", "mirrored")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Labeled data, and what a model made of them.
+
+    Attributes:
+        items: of the task.
+        outputs: of the model.
+        scores: of the task; None if scikit-learn is not installed.
+    """
+
+    items: list
+    outputs: Any
+    scores: Mapping[str, float] | None
+
+    @classmethod
+    def by(cls, task: Any, items: list, *, batch_size: int = 32) -> "Answered":
+        """Asks the model of a task."""
+        outputs = task.outputs(items, batch_size=batch_size)
+        try:
+            return cls(items, outputs, task.score(items, outputs))
+        except MissingExtraError:
+            return cls(items, outputs, None)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The contents of a report.
+
+    Attributes:
+        task: with its model.
+        title: of the page.
+        data: items of the task, by the name of their file.
+        answered: what the model made of labeled data, or None.
+        history: lines of the log of training.
+        settings: of training.
+        command: a line that does the same again.
+        texts: whose attention is shown; of none that of the worst mistake.
+
+    Example:
+        >>> RunReport(task, "A run", {"dev.csv": items}).write(
+        ...     "report.html")  # doctest: +SKIP
+    """
+
+    task: Any
+    title: str
+    data: Mapping[str, list]
+    answered: Answered | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
+    texts: Sequence[str] = ()
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the page.
+
+        Args:
+            path: the file.
+            overwrite: replace an existing file.
+
+        Raises:
+            ExistingOutputError: the file exists and `overwrite` is False.
+        """
+        parts = (self._scores, self._curves, self._answers, self._attention, self._run)
+        sections = [section for part in parts for section in part()]
+        model = self.task.model
+        lead = f"{type(model).__name__}, {model.count_params():,} parameters."
+        return write_report(path, self.title, sections, lead=lead, overwrite=overwrite)
+
+    def _scores(self) -> list[Section]:
+        if self.answered is None:
+            return []
+        if self.answered.scores is None:
+            return [Section("Scores", [Text("Scores need the extra `metrics`.")])]
+        return [Section("Scores", [Numbers(self.answered.scores)])]
+
+    def _curves(self) -> list[Section]:
+        charts = curves(self.history)
+        return [Section("Training", [SideBySide(charts)])] if charts else []
+
+    def _answers(self) -> list[Section]:
+        if self.answered is None:
+            return []
+        found = self.task.sections(self.answered.items, self.answered.outputs)
+        return [*found, Section("Worst mistakes", [self._mistakes()])]
+
+    def _mistakes(self) -> Mistakes | Text:
+        found = self.task.mistakes(self.answered.items, self.answered.outputs)
+        return found if found.mistakes else Text("None: all answers are right.")
+
+    def _attention(self) -> list[Section]:
+        views = [
+            block
+            for text, pair in self._texts_to_look_into()
+            for block in (
+                Text(text if pair is None else f"{text} | {pair}"),
+                AttentionView.of(self.task.model, self.task.tokenizer, text, pair),
+            )
+        ]
+        return [Section("Attention", views)] if views else []
+
+    def _texts_to_look_into(self) -> list[tuple[str, str | None]]:
+        if self.texts or self.answered is None:
+            return [(text, None) for text in self.texts]
+        found = self.task.mistakes(self.answered.items, self.answered.outputs).mistakes
+        return [(m.text, m.text_pair) for m in found[:1]]
+
+    def _run(self) -> list[Section]:
+        data = [self._data()] if self.data else []
+        settings = {n: _plain(v) for n, v in self.settings.items() if v not in UNSET}
+        command = [Code(self.command)] if self.command else []
+        return [
+            Section("Data", data),
+            Section("Settings and versions", [*command, Facts(settings | versions())]),
+        ]
+
+    def _data(self) -> Table:
+        columns = [_facts(self.task, items) for items in self.data.values()]
+        rows = [[name, *(c.get(name, "") for c in columns)] for name in columns[0]]
+        return Table(["", *self.data], rows)
+
+
+UNSET = (None, "", {}, ())
+
+
+def _plain(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else str(value)
+
+
+def _facts(task: Any, items: list) -> dict[str, Any]:
+    """Returns what data are like: rows, classes, lengths."""
+    lengths = task.lengths(items)
+    if lengths is None:
+        return {"rows": len(items)}
+    limit = task.row_length
+    split = "in windows of" if task.options.get("doc_stride") else "cut off at"
+    return {
+        "rows": len(items),
+        "tokens in the longest row": int(lengths.max()),
+        "tokens in a row, mean": float(lengths.mean()),
+        f"rows {split} {limit} tokens": int(np.sum(lengths > limit)),
+        **task.class_facts(items),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computes."""
+    import keras
+
+    backend = keras.backend.backend()
+    packages = {name: version(name) for name in ("keras", backend, "numpy")}
+    return {"keras_bert": __version__, **packages, "Python": platform.python_version()}
+
+
+def title_of(task: Any) -> str:
+    """Returns the title of a page about a task."""
+    return task.name.upper() if len(task.name) < 4 else task.name.capitalize()
+
+
+def of_run(
+    task: Any, run: Any, recipe: Any, data: Mapping[str, list], **options: Any
+) -> RunReport:
+    """Returns the report of a run that has ended.
+
+    Args:
+        task: trained by it.
+        run: a `keras_bert.training.loop.Run`.
+        recipe: its settings, a `FineTuning`.
+        data: the training data and, second, those to evaluate on, if there are any.
+        **options: further attributes of the report.
+    """
+    from keras_bert.training.recipes import settings
+
+    dtype = task.model.dtype_policy.name
+    names = {"task": task.name, "dtype": dtype, "seed": task.seed}
+    values = {**names, **settings(recipe), **asdict(run.plan), **task.options}
+    dev = list(data.values())[1:] if run.plan.distribution in ALONE else []
+    answered = [Answered.by(task, x, batch_size=recipe.batch_size) for x in dev]
+    answered = answered[0] if answered else None
+    return RunReport(
+        task, title_of(task), data, answered, run.history, values, **options
+    )

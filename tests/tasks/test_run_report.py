@@ -1,0 +1,185 @@
+"""`report.html` of runs and of evaluations."""
+
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+from sklearn.metrics import classification_report
+
+from keras_bert.analysis.report import Table
+from keras_bert.errors import ExistingOutputError, MissingExtraError
+from keras_bert.tasks import Example, TextClassification, TextRegression, findings
+from keras_bert.tasks.run_report import Answered
+from tests.cli.calling import call
+from tests.serving.cases import VOCAB, make_model
+
+assert VOCAB  # of the fixture `tokenizer`
+
+TEXTS = ["a good film", "so bad", "good <b>good</b>", "bad film", "really so", "bad"]
+LABELS = ["yes", "no", "yes", "no", "yes", "no"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("m") / "encoder"
+    return make_model("encoder").save_pretrained(path, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, pretrained):
+    """A run of the command, its files, and what it printed."""
+    folder = tmp_path_factory.mktemp("run")
+    rows = [*TEXTS, "a film that was not good " * 4]
+    for name, labels in (("train.csv", LABELS), ("dev.csv", LABELS[::-1])):
+        lines = [f"{t},{y}" for t, y in zip(rows, [*labels, "no"], strict=True)]
+        (folder / name).write_text("\n".join(["text,label", *lines]) + "\n")
+    done = call(
+        *("finetune", "--model", pretrained, "--train", folder / "train.csv"),
+        *("--dev", folder / "dev.csv", "--output", folder / "run", "--max-length", 9),
+        *("--epochs", 2, "--batch-size", 3, "--log-every", 1),
+    )
+    assert done.status == 0, done.err
+    return folder, done
+
+
+def numbers_in(page: str) -> dict[str, float]:
+    """Returns the scores of a page with all their digits."""
+    found = re.findall(
+        r'<strong><data value="([^"]+)">[^<]*</data></strong><span>(\w+)', page
+    )
+    return {name: float(value) for value, name in found}
+
+
+def test_a_run_has_a_report_with_the_numbers_of_evaluate(run):
+    folder, done = run
+    assert f"Wrote {folder / 'run' / 'report.html'}" in done.out
+    page = (folder / "run" / "report.html").read_text("utf-8")
+    evaluated = call(
+        *("evaluate", "--model", folder / "run" / "model", "--max-length", 9),
+        *("--data", folder / "dev.csv", "--json", "--report", folder / "e.html"),
+        *("--report-texts", "a bad film", "so good"),
+    )
+    scores = json.loads(evaluated.out.splitlines()[-1])
+    again = numbers_in((folder / "e.html").read_text("utf-8"))
+    assert again == scores
+    assert numbers_in(page) == {k: v for k, v in scores.items() if k != "examples"}
+    titles = re.findall(r"<h2>([^<]*)", page)
+    assert titles == [
+        *("Scores", "Training", "Classes", "Confusion matrix", "Reliability"),
+        *("Worst mistakes", "Attention", "Data", "Settings and versions"),
+    ]
+    command = unescape(re.search("<pre>(.*?)</pre>", page)[1])
+    assert (
+        command.startswith("keras-bert finetune --model ") and "--epochs 2" in command
+    )
+    facts = re.findall(
+        r"<td dir=auto>([^<]*)</td><td class=number><data value=\"([^\"]*)", page
+    )
+    assert ("rows cut off at 9 tokens", "2") in facts and ("rows", "7") in facts
+    assert "good &lt;b&gt;good&lt;/b&gt;" in page and "<b>good" not in page
+    assert (folder / "e.html").read_text("utf-8").count('class="attention"') == 2
+
+
+def test_a_report_is_not_overwritten(run, capsys):
+    folder, _ = run
+    (folder / "kept.html").touch()
+    arguments = ["--data", folder / "dev.csv", "--report", folder / "kept.html"]
+    done = call("evaluate", "--model", folder / "run" / "model", *arguments)
+    assert done.status == 2 and "kept.html" in done.err
+    task = TextClassification.load(folder / "run" / "model")
+    with pytest.raises(ExistingOutputError):
+        task.report(folder / "kept.html", TEXTS, LABELS)
+
+
+def test_numbers_and_runs_without_development_data(pretrained, tmp_path):
+    task = TextRegression.from_pretrained(pretrained)
+    pairs = [(text, "good") for text in TEXTS]
+    task.fit(
+        *(pairs, [0.5, -2, 1, 3, 0, 1]),
+        **{"output": tmp_path / "run", "epochs": 1, "show_progress": False},
+    )
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert re.findall("<h2>([^<]*)", page) == [
+        "Training",
+        "Data",
+        "Settings and versions",
+    ]
+    task.report(tmp_path / "r.html", pairs, [0.5, -2, 1, 3, 0, 1])
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert page.count("<circle") == len(TEXTS) and " | good</p>" in page
+
+
+# === Findings ===
+
+
+def rows_of(table: Table) -> dict[str, list]:
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_the_table_of_classes_is_that_of_scikit_learn():
+    rng = np.random.default_rng(2)
+    labels = ["a", "b", "c", "never"]
+    answers, logits = rng.integers(0, 3, 50), rng.normal(size=(50, 4))
+    logits[:, 3] = -9
+    sections = findings.sections(answers, logits, labels, [""] * 50)
+    rows = rows_of(sections[0].blocks[0])
+    chosen = logits.argmax(1)
+    expected = classification_report(
+        answers, chosen, target_names=labels[:3], output_dict=True, zero_division=0
+    )
+    for name in ("a", "b", "c"):
+        assert rows[name][:4] == pytest.approx([*expected[name].values()])
+    means = [expected["macro avg"][k] for k in ("precision", "recall", "f1-score")]
+    assert rows["mean"][:3] == pytest.approx(means) and "never" not in rows
+    f1 = [row[3] for row in sections[0].blocks[0].rows[:-1]]
+    assert f1 == sorted(f1)
+
+
+def test_the_worst_mistakes_come_first():
+    items = [Example(text, None, "x", row=n) for n, text in enumerate("pqrs", 1)]
+    logits = np.array([[3.0, 0], [0, 1], [0, 9], [9, 0]])
+    found = findings.mistakes(items, np.array([0, 0, 0, 0]), logits, ["x", "y"])
+    assert [(m.row, m.gold, m.found) for m in found.mistakes] == [
+        *((3, "x", "y"), (2, "x", "y")),
+    ]
+    assert found.mistakes[1].value == pytest.approx(1 / (1 + np.exp(-1)))
+    flags = np.array([[1.0, 0], [1, 1], [0, 0], [0, 1]])
+    found = findings.mistakes(items, flags, logits, ["x", "y"])
+    assert [(m.row, m.gold, m.found) for m in found.mistakes] == [
+        *((3, "", "y"), (4, "y", "x"), (2, "x, y", "y")),
+    ]
+    found = findings.mistakes(items, np.array([1.0, 2, 3, 4]), np.ones((4, 1)), None)
+    assert [m.value for m in found.mistakes] == [3, 2, 1]
+
+
+def test_lists_of_labels_are_scored_by_class():
+    flags = np.array([[1.0, 0], [1, 1], [0, 1]])
+    logits = np.array([[2.0, -1], [-1, 1], [3, 2]])
+    sections = findings.sections(flags, logits, ["x", "y"], [""] * 3)
+    assert [s.title for s in sections] == ["Classes", "Reliability"]
+    rows = rows_of(sections[0].blocks[0])
+    assert rows["x"] == [0.5, 0.5, 0.5, 2, 2] and rows["y"] == [1, 1, 1, 2, 2]
+
+
+def test_a_map_has_a_point_for_every_text_and_names_what_it_leaves_out():
+    vectors = np.random.default_rng(1).normal(size=(30, 5))
+    names = [f"class {i % 10}" for i in range(30)]
+    (chart,) = findings.vector_map(
+        vectors, [f"text {i}" for i in range(30)], names
+    ).blocks
+    assert sum(len(series.x) for series in chart.series) == 30
+    assert [series.name for series in chart.series][:2] == ["others", "class 0"]
+    assert chart.series[1].tips[1] == "class 0: text 10"
+    assert findings.spread(10_000)[[0, -1]].tolist() == [0, 9999]
+
+
+def test_without_scikit_learn_a_report_has_no_scores():
+    class Scoreless:
+        outputs = staticmethod(lambda items, batch_size: np.zeros(len(items)))
+
+        def score(self, items, outputs):
+            raise MissingExtraError("no scikit-learn")
+
+    assert Answered.by(Scoreless(), [1, 2]).scores is None
