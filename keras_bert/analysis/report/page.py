@@ -51,7 +51,7 @@ def write_report(
 
     Example:
         >>> import tempfile
-        >>> section = Section("Result", [Numbers({"accuracy": "0.91"})])
+        >>> section = Section("Result")
         >>> path = Path(tempfile.mkdtemp()) / "report.html"
         >>> write_report(path, "A run", [section]).name
         'report.html'
