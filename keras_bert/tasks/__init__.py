@@ -3,7 +3,9 @@
 from keras_bert.tasks.examples import Example, filled, iter_examples, read_examples
 from keras_bert.tasks.masked_language_model import MaskedLanguageModel
 from keras_bert.tasks.metrics import score
+from keras_bert.tasks.multiple_choice import MultipleChoice
 from keras_bert.tasks.question_answering import Answers, find_answers
+from keras_bert.tasks.question_task import QuestionAnswering
 from keras_bert.tasks.question_windows import Windows, encode_questions
 from keras_bert.tasks.questions import Passage, Question, read_squad
 from keras_bert.tasks.sentence_embedding import SentenceEmbedding, SentenceSimilarity
@@ -27,6 +29,8 @@ TASKS: dict[str, type[Task]] = {
         TextClassification,
         TextRegression,
         TokenClassification,
+        QuestionAnswering,
+        MultipleChoice,
         SentenceSimilarity,
         SentenceEmbedding,
         MaskedLanguageModel,
@@ -38,8 +42,10 @@ __all__ = [
     "Answers",
     "Example",
     "MaskedLanguageModel",
+    "MultipleChoice",
     "Passage",
     "Question",
+    "QuestionAnswering",
     "SentenceEmbedding",
     "SentenceSimilarity",
     "Table",

@@ -8,7 +8,8 @@ Source: `write_predictions` and `get_final_text` in google-research/bert, run_sq
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.atomic_files import new_files
+from keras_bert.atomic_files import new_file, new_files
 from keras_bert.errors import InputError, check_counts
 from keras_bert.tasks.question_characters import AlignedPieces
 from keras_bert.tasks.question_windows import Windows
@@ -79,16 +80,39 @@ class Answers:
         Raises:
             ExistingOutputError: a file exists and `overwrite` is False.
         """
-        found = {name: getattr(self, part) for name, part in FILES.items()}
-        texts = {
-            name: json.dumps(values, indent=4) + "\n"
-            for name, values in found.items()
-            if values is not None
-        }
-        with new_files(folder, list(texts), overwrite) as partial:
-            for name, text in texts.items():
-                (partial / name).write_text(text, encoding="utf-8")
-        return [Path(folder, name) for name in texts]
+        known = {name: getattr(self, part) for name, part in FILES.items()}
+        names = [name for name, value in known.items() if value is not None]
+        with new_files(folder, names, overwrite) as partial:
+            for name in names:
+                _write(known[name], partial / name)
+        return [Path(folder, name) for name in names]
+
+    def write(
+        self, paths: Mapping[str, str | Path], *, overwrite: bool = False
+    ) -> None:
+        """Writes some of the files to paths of their own.
+
+        Args:
+            paths: by the name of the attribute.
+            overwrite: replace existing files.
+
+        Raises:
+            ExistingOutputError: a file exists and `overwrite` is False.
+            InputError: there are no null odds.
+        """
+        if "null_odds" in paths and self.null_odds is None:
+            raise InputError(
+                "Expected questions that may have no answer, for a file of null odds. "
+                "Received: none."
+            )
+        with ExitStack() as stack:
+            for part, path in paths.items():
+                partial = stack.enter_context(new_file(path, overwrite))
+                _write(getattr(self, part), partial)
+
+
+def _write(values: Mapping[Any, Any], path: Path) -> None:
+    path.write_text(json.dumps(values, indent=4) + "\n", encoding="utf-8")
 
 
 def find_answers(
