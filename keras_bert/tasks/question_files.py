@@ -24,11 +24,11 @@ def read_questions(source: Any, *, labeled: bool = True) -> list[Question]:
     """Reads questions and all their answers.
 
     Args:
-        source: a file in the form of SQuAD 1.1 or 2.0, as XQuAD and CMRC 2018 have it;
-            a `.jsonl` file with `question`, `context`, `answers` and, where there is
-            one, `id` in each line; or such objects or `Question`s in memory. Answers
-            are a list of objects with `text` and `answer_start`, or one object of
-            two lists.
+        source: a file in the form of SQuAD 1.1 or 2.0, as XQuAD and CMRC 2018 have it,
+            or in CMRC's own, which does not say where answers are; a `.jsonl` file, or
+            a JSON list, of objects with `question`, `context`, `answers` and, where
+            there is one, `id`; or such objects or `Question`s in memory. Answers are a
+            list of objects with `text` and `answer_start`, or one object of two lists.
         labeled: whether answers are read. A question with an empty list of them is
             unanswerable.
 
@@ -60,8 +60,9 @@ def read_questions(source: Any, *, labeled: bool = True) -> list[Question]:
 
 def _file_items(path: Path) -> Iterator[tuple[str, Any, Any]]:
     if path.suffix != ".jsonl":
-        items = squad_items(json_in(path), str(path))
-        for number, (passage, item) in enumerate(items, 1):
+        content = json_in(path)
+        form = squad_items if isinstance(content, dict) else _listed
+        for number, (passage, item) in enumerate(form(content, str(path)), 1):
             yield f"question {number}", passage, item
         return
     if not path.is_file():
@@ -71,6 +72,30 @@ def _file_items(path: Path) -> Iterator[tuple[str, Any, Any]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield f"line {number}", None, _parsed(line, f"line {number} of {path}")
+
+
+def _listed(content: Any, name: str) -> Iterator[tuple[Passage | None, Any]]:
+    """Yields questions of a JSON list: one in each object, or several, as in CMRC."""
+    if not isinstance(content, list):
+        raise InputError(
+            f"Expected a JSON object or list in {name}. Received: "
+            f"{type(content).__name__}."
+        )
+    for number, item in enumerate(content, 1):
+        if not (isinstance(item, Mapping) and "qas" in item):
+            yield None, item
+            continue
+        at = f"text {number} of {name}"
+        passage = Passage(value_of(item, "context_text", str, at))
+        for qa in value_of(item, "qas", list, at):
+            yield passage, _of_cmrc(qa, at)
+
+
+def _of_cmrc(qa: Any, at: str) -> dict[str, Any]:
+    answers = [{"text": text} for text in value_of(qa, "answers", list, at)]
+    names = {"id": "query_id", "question": "query_text"}
+    values = {key: value_of(qa, name, str, at) for key, name in names.items()}
+    return {**values, "answers": answers}
 
 
 def _parsed(line: str, at: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_bert.errors import ConfigError, check_counts
+from keras_bert.errors import ConfigError, InputError, check_counts
 from keras_bert.tasks.question_characters import AlignedPieces, CharacterReader
 from keras_bert.tasks.questions import Passage, Question
 
@@ -122,6 +122,7 @@ def encode_questions(
 
     Raises:
         ConfigError: there is no room for the passage, or windows do not advance.
+        InputError: of labeled questions all would be left out.
 
     Example:
         >>> vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "who", "ada", "wrote"]
@@ -173,10 +174,16 @@ def _learnable(questions: Sequence[Question], read: CharacterReader) -> list[Que
         (found if known else lost).append(question)
     if lost:
         names = ", ".join(repr(question.id) for question in lost[:_SHOWN])
+        what = "questions whose answers are not at their places, or have no tokens"
+        more = ", …" * (len(lost) > _SHOWN)
+        if not found:
+            raise InputError(
+                "Expected answers at the places that the data names (answer_start). "
+                f"Received: {len(lost)} {what}: {names}{more}."
+            )
         log.warning(
-            "left out %d of %d questions, whose answers are not at their places in the "
-            "passages, or have no tokens: %s%s",
-            *(len(lost), len(questions), names, ", …" * (len(lost) > _SHOWN)),
+            "left out %d of %d, %s: %s%s",
+            *(len(lost), len(questions), what, names, more),
         )
     return found
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert import BertTokenizer
-from keras_bert.errors import ConfigError
+from keras_bert.errors import ConfigError, InputError
 from keras_bert.tasks.question_answering import find_answers
 from keras_bert.tasks.question_characters import CharacterReader, misaligned_answers
 from keras_bert.tasks.question_files import read_questions
@@ -93,6 +93,8 @@ def test_answers_elsewhere_are_left_out_and_named(caplog):
     assert [question.id for question in windows.questions] == ["kept"]
     assert "'lost'" in caplog.text
     assert len(encode_questions(questions, TOKENIZER, characters=True).questions) == 2
+    with pytest.raises(InputError, match=r"answer_start.*1 questions.*'lost'"):
+        encode_questions([wrong], TOKENIZER, labeled=True, characters=True)
 
 
 def test_windows_overlap_by_as_many_tokens():

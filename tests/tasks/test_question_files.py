@@ -34,13 +34,33 @@ def lines(folder):
     return path
 
 
-@pytest.mark.parametrize("form", [squad, lines, lambda _: [ITEM], lambda _: [COLUMNS]])
+def listed(folder):
+    path = folder / "questions.json"
+    path.write_text(json.dumps([ITEM, COLUMNS]))
+    return path
+
+
+@pytest.mark.parametrize(
+    "form", [squad, lines, listed, lambda _: [ITEM], lambda _: [COLUMNS]]
+)
 def test_every_form_has_all_answers(tmp_path, form):
     for question in read_questions(form(tmp_path)):
         assert (question.id, question.text) == ("q7", "Who?")
         assert question.passage.text == "Ada wrote."
         assert question.answers == (Answer("Ada", 0), Answer("wrote", 4))
         assert not question.is_impossible
+
+
+def test_the_form_of_cmrc_has_texts_of_answers_alone(tmp_path):
+    qa = {"query_id": "T_1", "query_text": "谁?", "answers": ["艾达", "达"]}
+    path = tmp_path / "cmrc.json"
+    path.write_text(
+        json.dumps([{"context_text": "艾达。", "qas": [qa, qa | {"query_id": "T_2"}]}])
+    )
+    first, second = read_questions(path)
+    assert first.passage is second.passage and first.passage.text == "艾达。"
+    assert (first.id, first.text) == ("T_1", "谁?")
+    assert first.answers == (Answer("艾达"), Answer("达"))
 
 
 def test_questions_about_one_text_share_it_and_get_numbers_as_ids():

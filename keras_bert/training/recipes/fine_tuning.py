@@ -22,6 +22,7 @@ def _squad(version: str, section: str, **values: Any) -> FineTuning:
         summary=f"SQuAD {version}: the answer is a span of a text",
         source=(
             f"{_DEVLIN}, section {section}; lengths and warm-up of `run_squad.py`; "
+            "windows that overlap by 128 tokens, as in `run_qa.py` of transformers; "
             f"{_CORRECTION}"
         ),
         head="question_answering",
