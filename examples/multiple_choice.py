@@ -27,4 +27,5 @@ few = [{"text": t, "choices": c, "label": label} for t, c, label in STORIES]
 task = MultipleChoice.from_pretrained(args.model)
 task.fit(args.train or few, epochs=args.epochs, batch_size=4)
 print(task.evaluate(args.dev or few))
-print(task.predict(few[:1])[0])
+answer = task.predict(few[:1])[0]
+print(answer)

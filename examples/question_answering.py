@@ -35,4 +35,5 @@ few = [item(question, answer) for question, answer in QUESTIONS.items()]
 task = QuestionAnswering.from_pretrained(args.model)
 task.fit(args.train or few, epochs=args.epochs, batch_size=8)
 print(task.evaluate(args.dev or few))
-print(task.predict(few[:1])[0])
+answer = task.predict(few[:1])[0]
+print(answer)

@@ -19,6 +19,8 @@ from keras_bert.errors import InputError, choose
 from keras_bert.tasks import TASKS, Task
 from keras_bert.tasks.run_report import Answered, RunReport, title_of
 
+FILES = ("predictions", "nbest", "null_odds")  # that a task may write
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -78,20 +80,24 @@ def run(args: argparse.Namespace) -> None:
     if args.model is None:
         report(_scores_of_file(args), args)
         return
-    outputs = [args.output, args.predictions, args.report]
+    files = {name: path for name in FILES if (path := vars(args)[name])}
+    outputs = [args.output, args.report, *files.values()]
     refuse_existing([Path(name) for name in outputs if name], args.overwrite)
     check_outputs(args, args.data)
     named = glue.named_data(args)
     given = named.read(args.split) if named else args.data
     task = _task(args, named)
+    for name in files:
+        choose(f"output of {task.name}", name, task.files)
     rows = task.rows(given, **reading_of(args))
     items = task.filled(rows, args.data)
     task.check_items(items, args.data)
     found = task.outputs(items, batch_size=args.batch_size)
     metrics = args.metrics or (named and named.task.metrics)
     scores = {"examples": len(items), **task.score(items, found, metrics)}
-    if args.predictions:
-        task.write_predictions(args.predictions, rows, found, overwrite=args.overwrite)
+    if files:
+        path = files.pop("predictions", None)
+        task.write_predictions(path, rows, found, overwrite=args.overwrite, **files)
     if args.report:
         _write_page(args, task, Answered(items, found, scores))
     report(scores, args)
@@ -131,7 +137,8 @@ def _task(args: argparse.Namespace, named: glue.NamedData | None) -> Task:
     tokenizer = load_tokenizer(args, model.config)
     labels = named.labels(args, model.config) if named else args.labels
     options = {"labels": labels, "max_length": args.max_length}
-    return kind.for_model(model, tokenizer, **options)
+    settings = {name: vars(args).get(name) for name in kind.settings}
+    return kind.for_model(model, tokenizer, **options, **settings)
 
 
 def report(scores: dict[str, float], args: argparse.Namespace) -> None:

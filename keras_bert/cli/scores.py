@@ -18,13 +18,16 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--null-odds",
         metavar="FILE",
-        help="of each question the odds of no answer; also find the best threshold",
+        help="of each question the odds of no answer, which also tell the best "
+        "threshold; with --model a file to write",
     )
+    add("--nbest", metavar="FILE", help="write the best answers to each question")
     add(
         "--null-threshold",
         type=float,
         metavar="ODDS",
-        help="count questions with odds above it as answered by none (1.0)",
+        help="no answer is predicted where the odds are above it (0 with --model, 1 "
+        "without)",
     )
     add(
         "--strict",

@@ -72,6 +72,8 @@ class Task(ABC):
     # What a kind of task can be set to do, by name, and the defaults. The settings are
     # kept in the `task_specific_params` of the model's config, as in transformers.
     settings: ClassVar[Mapping[str, Any]] = {}
+    # What `write_predictions` can write.
+    files: ClassVar[tuple[str, ...]] = ("predictions",)
     # What `rows` understands about files.
     reading: ClassVar[tuple[str, ...]] = ()
 
