@@ -27,6 +27,7 @@ from keras_bert.cli.tables import add_table_arguments, reading_of
 from keras_bert.errors import ConfigError, choose
 from keras_bert.tasks import TASKS, Task
 from keras_bert.tasks.splits import Split
+from keras_bert.tasks.tfds_tables import with_split
 
 FLAGS = (
     *RECIPE_FLAGS,
@@ -55,7 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(TASKS)}; by default that of the recipe, or classification; "
         f"or {glue.HELP}",
     )
-    add("--train", metavar="FILE", help="a table of labeled texts")
+    add(
+        "--train",
+        metavar="FILE",
+        help="a table of labeled texts; or tfds:NAME, of TensorFlow Datasets",
+    )
     add("--dev", metavar="FILE", help="another to evaluate on")
     add(
         "--dev-split",
@@ -224,7 +229,8 @@ def _data(
 ) -> tuple[list, list | None, Split | None]:
     """Returns the items to train and to evaluate on, and how they were divided."""
     reading = reading_of(args)
-    items = named.read("train") if named else task.read(args.train, **reading)
+    train = named.read("train") if named else with_split(args.train, "train")
+    items = train if named else task.read(train, **reading)
     if args.dev_split is not None:
         split = task.hold_out(items, args.dev_split)
         return split.train, split.dev, split

@@ -10,13 +10,16 @@ run_classifier.py; GLUE (arXiv:1804.07461), table 1.
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_bert.errors import InputError, MissingFileError, choose
-from keras_bert.tasks.examples import Example
+from keras_bert.tasks.examples import Example, iter_examples
+from keras_bert.tasks.tables import Table
 from keras_bert.tasks.text_lines import text_lines
+from keras_bert.tasks.tfds_tables import is_tfds, with_split
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +252,7 @@ def read_glue(folder: str | Path, task: str, split: str) -> list[Example]:
     """Reads a file of one of the tasks.
 
     Args:
-        folder: of the data of the task, or of all tasks.
+        folder: of the data of the task, or of all tasks; or `tfds:glue/sst2`.
         task: a name of `GLUE`, with or without hyphen.
         split: "train", "dev" or "test", whose labels are not published.
 
@@ -274,6 +277,8 @@ def read_glue(folder: str | Path, task: str, split: str) -> list[Example]:
         raise MissingFileError(
             f"Expected a split of {name}: {', '.join(known.files)}. Received: {split}."
         )
+    if is_tfds(folder):
+        return _from_tfds(folder, name, split)
     path, columns = glue_file(folder, name, split)
     found, broken = [], []
     for number, cells in _rows(path):
@@ -292,6 +297,18 @@ def read_glue(folder: str | Path, task: str, split: str) -> list[Example]:
     if not found:
         raise InputError(f"Expected examples in {path}. Received: none.")
     return found
+
+
+def _from_tfds(source: Any, task: str, split: str) -> list[Example]:
+    kind = {"mnli": "_matched", "mnli-mm": "_mismatched"}.get(task, "")
+    splits = {"dev": f"validation{kind}", "test": f"test{kind}"}
+    columns = {"text": "text", "text_pair": "text_pair", "label": "label", "id": "idx"}
+    table = Table(with_split(source, splits.get(split, split)))
+    label = GLUE[task].label
+    return [
+        replace(example, label=example.label and label(example.label))
+        for example in iter_examples(table, columns, ("text_pair", "id"))
+    ]
 
 
 def glue_file(folder: str | Path, task: str, split: str) -> tuple[Path, Columns]:

@@ -22,6 +22,7 @@ from keras_bert.errors import InputError, MissingFileError, UnknownNameError, ch
 from keras_bert.extras import require
 from keras_bert.strings import each_key_once
 from keras_bert.tasks.text_lines import check_encoding, text_lines
+from keras_bert.tasks.tfds_tables import glue_texts, is_tfds, open_split
 
 STDIN = "-"
 # Of characters in one field; that of the csv module, 131,072, is for no text at all.
@@ -53,7 +54,8 @@ class Table:
     """A file with a table, or standard input.
 
     Args:
-        path: the file; "-" is standard input.
+        path: the file; "-" is standard input; "tfds:name/config:split" a data set of
+            `tensorflow_datasets`.
         format: "csv", "tsv", "jsonl", "parquet" or "txt"; None takes it from the
             suffix, and "txt" for standard input. In "csv", fields may be quoted; in
             "tsv" quotation marks are text, as in GLUE; "txt" has one text per line
@@ -92,8 +94,8 @@ class Table:
         if self.delimiter is not None:
             self._check_delimiter(DELIMITERS.get(self.delimiter, self.delimiter))
         check_encoding(self.encoding)
-        path = Path(self.path)
-        if self.path != STDIN and (path.is_dir() or not path.exists()):
+        path, elsewhere = Path(self.path), self.path == STDIN or is_tfds(self.path)
+        if not elsewhere and (path.is_dir() or not path.exists()):
             raise MissingFileError(f"Expected a file at {path}; none is there.")
 
     def _check_delimiter(self, mark: str) -> None:
@@ -111,7 +113,9 @@ class Table:
 
     @property
     def kind(self) -> str:
-        """Returns the format, a key of `FORMATS`."""
+        """Returns the format, a key of `FORMATS`, or "tfds"."""
+        if is_tfds(self.path):
+            return "tfds"
         if self.format is not None:
             return choose("format", self.format, FORMATS)
         suffix = ".txt" if self.path == STDIN else Path(self.path).suffix.lower()
@@ -140,7 +144,8 @@ class Table:
             UnknownNameError: more than "text" is wanted from plain text.
             MissingExtraError: Parquet is not installed.
         """
-        found = FORMATS[self.kind](self, dict(columns), optional)
+        read = FORMATS.get(self.kind, _tfds_rows)
+        found = read(self, dict(columns), optional)
         for number, (place, cells) in enumerate(found, 1):
             filled = {key: _none_if_blank(value) for key, value in cells.items()}
             yield Row(number, place, filled)
@@ -427,6 +432,20 @@ def _text_rows(
     places = _places(table, ["text"], columns, optional)
     for number, line in enumerate(table.lines(), 1):
         yield f"line {number}", dict.fromkeys(places, line)
+
+
+def _tfds_rows(
+    table: Table, columns: Mapping[str, Column], optional: Collection[str]
+) -> _Places:
+    names, rows = open_split(table.path)
+    texts = dict(
+        zip(("text", "text_pair"), glue_texts(table.path, names), strict=False)
+    )
+    given = {key: texts.get(column, column) for key, column in columns.items()}
+    places = _places(table, names, given, optional)
+    wanted = [names[at] for at in places.values()]
+    for number, values in enumerate(rows(wanted), 1):
+        yield f"row {number}", dict(zip(places, values, strict=True))
 
 
 _DELIMITED = ("csv", "tsv")

@@ -22,6 +22,7 @@ from keras_bert.tasks.examples import Example
 from keras_bert.tasks.labels import LISTS, class_counts, label_names, labels_to_train
 from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
+from keras_bert.tasks.tfds_tables import with_split
 
 if TYPE_CHECKING:
     from keras_bert.analysis.report import Mistakes, Section
@@ -356,6 +357,25 @@ class Task(ABC):
             metrics: their names; None takes the usual ones.
         """
 
+    def write_predictions(
+        self, path: str | Path, rows: list, outputs: Any, *, overwrite: bool = False
+    ) -> None:
+        """Writes what the model answers, if the task has a form for it.
+
+        Args:
+            path: the file.
+            rows: what `rows` returned.
+            outputs: of the model, for the items among them.
+            overwrite: replace an existing file.
+
+        Raises:
+            InputError: the task has none, or the rows do not fit it.
+            ExistingOutputError: the file exists and `overwrite` is False.
+        """
+        raise InputError(
+            f"Expected no file of predictions for {self.name}. Received: {path}."
+        )
+
     # === What a report shows ===
 
     def mistakes(self, items: list, outputs: Any) -> "Mistakes":
@@ -491,7 +511,8 @@ class Task(ABC):
         """Trains on labeled data.
 
         Args:
-            data: a file's path, or data in memory.
+            data: a file's path, `tfds:` with the name of a data set of
+                `tensorflow_datasets`, or data in memory.
             labels: of data in memory.
             dev: data to evaluate on after every epoch: a path, or data and labels; or
                 the fraction of `data` to hold out, such as 0.1, see `hold_out`.
@@ -521,7 +542,7 @@ class Task(ABC):
         others = [f.name for f in fields(Plan)]
         for name in settings:
             choose("setting", name, (*known, *others, *self.reading))
-        items = self.read(data, labels, **reading)
+        items = self.read(with_split(data, "train"), labels, **reading)
         held_out = None
         if isinstance(dev, float):
             parts = self.hold_out(items, dev)

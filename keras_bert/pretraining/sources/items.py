@@ -223,7 +223,7 @@ class TensorFlowDatasets(Items):
         self.name, self.split, self.field = name, split, field
         self.data_dir = None if data_dir is None else str(data_dir)
         self._example_bytes: int | None = None
-        info = _prepared(name, self.data_dir).info
+        info = prepared(name, self.data_dir).info
         if field not in info.features:
             raise InputError(
                 f"Expected the field {field!r} in {name}, which has "
@@ -264,7 +264,7 @@ class TensorFlowDatasets(Items):
 
     def _items(self, group: SourceGroup) -> Iterator[tuple[bytes, int | None]]:
         tfds = require("tensorflow_datasets")
-        builder = _prepared(self.name, self.data_dir)
+        builder = prepared(self.name, self.data_dir)
         examples = builder.as_dataset(split=group.names[0], shuffle_files=False)
         for example in tfds.as_numpy(examples):
             text = example[self.field]
@@ -276,12 +276,13 @@ class TensorFlowDatasets(Items):
             yield text, self._example_bytes
 
 
-def _prepared(name: str, data_dir: str | None) -> Any:
+def prepared(name: str, data_dir: str | None) -> Any:
     """Returns the builder of a dataset after preparing it on disk."""
     tfds = require("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except (tfds.core.DatasetNotFoundError, ValueError, OSError) as error:
-        raise InputError(f"Cannot prepare the dataset {name!r}: {error}") from error
+        reason = str(error).partition("\n")[0]  # a list of all datasets follows
+        raise InputError(f"Cannot prepare the dataset {name!r}: {reason}") from error
     return builder
