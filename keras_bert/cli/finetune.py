@@ -1,6 +1,7 @@
 """`keras-bert finetune`: a model for a task, from labeled data."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from keras_bert.cli.runs import (
     remarks,
     runtime_options,
 )
+from keras_bert.cli.sweep import add_sweep_arguments, is_sweep, sweep
 from keras_bert.cli.tables import add_table_arguments, reading_of
 from keras_bert.errors import ConfigError, choose
 from keras_bert.tasks import TASKS, Task
@@ -134,6 +136,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
     add_report_texts(parser)
+    add_sweep_arguments(parser)
     add_run_arguments(parser, **DEFAULTS)
     _add_embedding_arguments(parser)
 
@@ -240,14 +243,34 @@ def _data(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, and writes model and curves into the run's directory."""
+    """Trains once, or several times to compare."""
+    if is_sweep(args):
+        copy = argparse.Namespace(**vars(args))
+        _named(copy)
+        sweep(args, _recipe(copy)[1], train, FLAGS)
+    else:
+        train(args)
+
+
+def _named(args: argparse.Namespace) -> glue.NamedData | None:
+    """Returns the task of GLUE that is named, which has a recipe."""
+    named = glue.named_data(args)
+    if named:
+        args.recipe = args.recipe or named.task.recipe
+    return named
+
+
+def train(args: argparse.Namespace) -> Callable[[], dict[str, float]] | None:
+    """Trains, and writes model and curves into the run's directory.
+
+    Returns:
+        What scores the model on the held-out data; None of a dry run.
+    """
     from keras_bert.checkpoints import formats
     from keras_bert.loading import local_path
     from keras_bert.training.recipes import settings
 
-    named = glue.named_data(args)
-    if named:
-        args.recipe = args.recipe or named.task.recipe
+    named = _named(args)
     _check_sources(args, named)
     kind, recipe = _recipe(args)
     checkpoint = formats.read(local_path(args.model))
@@ -280,7 +303,7 @@ def run(args: argparse.Namespace) -> None:
     if split:
         print(split.describe())
     if args.dry_run:
-        return
+        return None
     if args.recipe or args.config:
         write_settings(Path(args.output), args.recipe, settings(recipe))
     if split:
@@ -296,6 +319,14 @@ def run(args: argparse.Namespace) -> None:
     if page:
         print(f"Wrote {page}")
     finish(tuning, task.tokenizer, args.output)
+    return partial(_scores, task, dev, tuning, recipe.batch_size)
+
+
+def _scores(task: Task, dev: list, run: Any, size: int) -> dict[str, float]:
+    """Returns the scores of a trained task, and its loss on held-out data."""
+    with run.weights_to_keep():
+        scores = task.score(dev, task.outputs(dev, batch_size=size))
+    return {**scores, "loss": run.result["loss"]}
 
 
 def _settings(args: argparse.Namespace, kind: type[Task], recipe: Any) -> dict:
