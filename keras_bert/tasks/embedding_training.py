@@ -136,9 +136,7 @@ class EmbeddingTask(Task):
 
     def features(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the inputs of the model for texts, `(texts, seq)` each."""
-        limits = self.max_length, self.tokenizer.model_max_length
-        length = min(self.config.max_length, *filter(None, limits))
-        return self.tokenizer.encode_batch(list(texts), max_length=length)
+        return self.tokenizer.encode_batch(list(texts), max_length=self.row_length)
 
     # === Training ===
 
@@ -198,6 +196,8 @@ class EmbeddingTask(Task):
                 "activation_checkpointing, or a smaller batch."
             )
         options = {"objective": objective, **options}
+        limits = self.config.max_length, self.tokenizer.model_max_length
+        self.max_length = min(self.max_length or recipe.max_length, *limits)
         return super().run_on(items, dev, recipe, directory, **options)
 
     def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:
