@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.cli import glue
+from keras_bert.cli import glue, tagging
 from keras_bert.cli.answers import write_answers
 from keras_bert.cli.beam_answers import add_beam_arguments
 from keras_bert.cli.models import (
@@ -42,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Answers every text or row, in order."""
+    if tagging.has_words(args):
+        tagging.tag_file(args)
+        return
     named = glue.named_data(args, kinds=())
     if (named is None) == bool(args.data) or (named and (args.text or args.input)):
         raise InputError(

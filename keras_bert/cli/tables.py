@@ -71,7 +71,7 @@ def add_table_arguments(
     add(
         "--format",
         metavar="NAME",
-        help="csv, tsv, jsonl, parquet or txt, if the suffix does not say it",
+        help="csv, tsv, jsonl, parquet, txt or conll, if the suffix does not say it",
     )
     add_switch(parser, "header", True, "the first row of .csv or .tsv has names")
     add(

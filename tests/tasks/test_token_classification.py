@@ -224,3 +224,17 @@ def test_commands_train_and_score(pretrained, tmp_path):
         "evaluate", "--task", "ner", "--model", run, "--data", data, "--text-pair", "b"
     )
     assert bad.status == 2 and "option" in bad.err
+
+
+def test_a_file_of_words_is_tagged(trained, tmp_path):
+    path = trained.save(tmp_path / "model")
+    words, out = tmp_path / "words.txt", tmp_path / "out.conll"
+    words.write_text("a\nbx\nc\n\nd\n")
+    command = ("predict", "--model", path, "--input", words)
+    result = call(*command, "--format", "conll", "--output", out)
+    assert result.status == 0, result.err
+    assert out.read_text() == "a\tB-X\nbx\tI-X\nc\tO\n\nd\tO\n\n"
+    again = call(*command, "--format", "conll", "--output", out)
+    assert again.status == 2 and "exists" in again.err
+    missing = call(*command, "--format", "conll")
+    assert missing.status == 2 and "Expected --output" in missing.err
