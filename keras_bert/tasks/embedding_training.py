@@ -6,12 +6,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from keras_bert.analysis.report import Mistakes, Section
 from keras_bert.errors import ConfigError, InputError, choose
 from keras_bert.tasks import embedding_scores as scores
+from keras_bert.tasks import vector_findings
 from keras_bert.tasks.examples import Example, filled, iter_examples
 from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
-from keras_bert.tasks.text_classification import numbers
+from keras_bert.tasks.text_classification import numbers, token_counts
 
 WIDTH = 16  # so that few shapes are compiled where each is
 SCORED, UNSCORED = "cosent", "multiple_negatives"  # losses by default
@@ -46,6 +48,7 @@ class EmbeddingTask(Task):
         *("format", "header", "delimiter", "encoding"),
     )
     scored: ClassVar[bool] = False  # whether labels are needed
+    joins_pairs = False
 
     @classmethod
     def fits(cls, model: Any) -> bool:
@@ -284,6 +287,23 @@ class EmbeddingTask(Task):
             return retrieval(items, outputs, metrics)
         labels = numbers(items, MEMORY)
         return similarity(outputs, labels, metrics or ("pearson", "spearman"))
+
+    def mistakes(self, items: list[Example], outputs: np.ndarray) -> Mistakes:
+        places = [item.row for item in items]
+        return vector_findings.mistakes(outputs, *self._texts(items), places)
+
+    def sections(self, items: list[Example], outputs: np.ndarray) -> list[Section]:
+        return vector_findings.sections(outputs, *self._texts(items))
+
+    def lengths(self, items: list[Example]) -> np.ndarray:
+        texts = [Example(text) for item in items for text in texts_of(item)]
+        counts = token_counts(texts, self.tokenizer)
+        return counts.reshape(len(items), -1).max(1)
+
+    def _texts(self, items: list[Example]) -> tuple[list[list[str]], Any]:
+        scored = items[0].label is not None
+        labels = numbers(items, MEMORY) if scored else None
+        return [texts_of(item) for item in items], labels
 
 
 def _trimmed(features: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from keras_bert.analysis.calibration import calibration
-from keras_bert.analysis.projection import principal_components
 from keras_bert.analysis.report import (
     Chart,
     ConfusionMatrix,
@@ -18,7 +17,6 @@ from keras_bert.analysis.report import (
     SideBySide,
     Table,
 )
-from keras_bert.analysis.report.charts import COLORS
 
 MOST_MISTAKES = 25
 MOST_POINTS = 1500  # of a chart in which each has its text
@@ -218,7 +216,7 @@ def reliability(
     return [Facts(error), SideBySide([diagram, counts])]
 
 
-# === Numbers and vectors ===
+# === Numbers ===
 
 
 def _numbers(answers: np.ndarray, values: np.ndarray, texts: Sequence[str]) -> Section:
@@ -237,67 +235,35 @@ def _numbers(answers: np.ndarray, values: np.ndarray, texts: Sequence[str]) -> S
             Series(np.array([low, high]), np.array([low, high]), "equal", "rule", None),
             Series(answers[shown], values[shown], "", "points", 0, tips),
         ],
-        note=_only(shown, len(answers)),
+        note=shown_of(shown, len(answers)),
     )
     errors = values - answers
-    histogram = Chart(
+    distribution = Chart(
         "Errors",
         "predicted - expected",
         "examples",
-        [_histogram(errors)],
+        [histogram(errors)],
     )
-    return Section("Predictions", [SideBySide([chart, histogram])])
+    return Section("Predictions", [SideBySide([chart, distribution])])
 
 
-def _histogram(values: np.ndarray) -> Series:
-    counts, edges = np.histogram(values, 20)
+def histogram(
+    values: np.ndarray, name: str = "", color: int = 0, ends: Any = None
+) -> Series:
+    """Returns how often values are in each of twenty bins.
+
+    Args:
+        values: `(values,)`.
+        name, color: of the series.
+        ends: of the bins; None takes those of the values.
+    """
+    counts, edges = np.histogram(values, 20, ends)
     bins = np.stack([edges[:-1], edges[1:]], 1)
     tips = [
         f"{low:.3g} to {high:.3g}: {n:,}"
         for (low, high), n in zip(bins, counts, strict=True)
     ]
-    return Series(bins, counts.astype("float64"), "", "bars", 0, tips)
-
-
-def vector_map(
-    vectors: np.ndarray, texts: Sequence[str], labels: Sequence[str] | None = None
-) -> Section:
-    """Returns a map of vectors in two dimensions.
-
-    Args:
-        vectors: of the texts, `(texts, dimensions)`.
-        texts: shown when a point is touched.
-        labels: a class for each text, which gives it its color; the most frequent ones
-            have one each.
-    """
-    shown = spread(len(vectors))
-    plane = principal_components(vectors)
-    names = np.array(labels if labels is not None else [""] * len(texts))
-    kinds, counts = np.unique(names, return_counts=True)
-    colored = kinds[np.argsort(-counts, kind="stable")][:COLORS]
-    groups = [(name, n, names == name) for n, name in enumerate(colored)]
-    groups.insert(0, ("others", None, ~np.isin(names, colored)))
-    series = [
-        Series(
-            *plane.points[chosen].T,
-            str(name),
-            "points",
-            color,
-            [
-                f"{names[i]}: {texts[i][:TIP]}" if names[i] else texts[i][:TIP]
-                for i in chosen
-            ],
-        )
-        for name, color, members in groups
-        if len(chosen := shown[members[shown]])
-    ]
-    first, second = (
-        f"component {n}, {s:.0%} of the variance" for n, s in enumerate(plane.shares, 1)
-    )
-    chart = Chart(
-        "Principal components", first, second, series, note=_only(shown, len(vectors))
-    )
-    return Section("Map of the vectors", [chart])
+    return Series(bins, counts.astype("float64"), name, "bars", color, tips)
 
 
 def spread(count: int, most: int = MOST_POINTS) -> np.ndarray:
@@ -305,7 +271,8 @@ def spread(count: int, most: int = MOST_POINTS) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, most)).round().astype("int64")
 
 
-def _only(shown: np.ndarray, count: int) -> str:
+def shown_of(shown: np.ndarray, count: int) -> str:
+    """Returns a sentence about examples that are not drawn, or nothing."""
     if len(shown) == count:
         return ""
     return f"{len(shown):,} of {count:,} examples, at equal distances."

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,15 @@ class RunReport:
         if self.answered is None:
             return []
         found = self.task.sections(self.answered.items, self.answered.outputs)
-        return [*found, Section("Worst mistakes", [self._mistakes()])]
+        worst = self._worst
+        if worst is None:
+            return found
+        text = Text("None: all answers are right.")
+        return [*found, Section("Worst mistakes", [worst if worst.mistakes else text])]
 
-    def _mistakes(self) -> Mistakes | Text:
-        found = self.task.mistakes(self.answered.items, self.answered.outputs)
-        return found if found.mistakes else Text("None: all answers are right.")
+    @cached_property
+    def _worst(self) -> Mistakes | None:
+        return self.task.mistakes(self.answered.items, self.answered.outputs)
 
     def _attention(self) -> list[Section]:
         views = [
@@ -133,15 +138,15 @@ class RunReport:
     def _texts_to_look_into(self) -> list[tuple[str, str | None]]:
         if self.texts or self.answered is None:
             return [(text, None) for text in self.texts]
-        found = self.task.mistakes(self.answered.items, self.answered.outputs).mistakes
-        return [(m.text, m.text_pair) for m in found[:1]]
+        joins = self.task.joins_pairs
+        first = self._worst.mistakes[:1] if self._worst else []
+        return [(m.text, m.text_pair if joins else None) for m in first]
 
     def _run(self) -> list[Section]:
-        data = [self._data()] if self.data else []
         settings = {n: _plain(v) for n, v in self.settings.items() if v not in UNSET}
         command = [Code(self.command)] if self.command else []
         return [
-            Section("Data", data),
+            Section("Data", [self._data()]),
             Section("Settings and versions", [*command, Facts(settings | versions())]),
         ]
 

@@ -73,6 +73,7 @@ class Task(ABC):
     # What a kind of task can be set to do, by name, and the defaults. The settings are
     # kept in the `task_specific_params` of the model's config, as in transformers.
     settings: ClassVar[Mapping[str, Any]] = {}
+    joins_pairs: ClassVar[bool] = True  # whether two texts are one row of the model
     # What `write_predictions` can write.
     files: ClassVar[tuple[str, ...]] = ("predictions",)
     # What `rows` understands about files.
@@ -378,16 +379,14 @@ class Task(ABC):
 
     # === What a report shows ===
 
-    def mistakes(self, items: list, outputs: Any) -> "Mistakes":
-        """Returns the worst mistakes, or none.
+    def mistakes(self, items: list, outputs: Any) -> "Mistakes | None":
+        """Returns the worst mistakes, or None if the kind of task shows none.
 
         Args:
             items: with labels.
             outputs: of the model, see `outputs`.
         """
-        from keras_bert.analysis.report import Mistakes
-
-        return Mistakes([], "")
+        return None
 
     def sections(self, items: list, outputs: Any) -> "list[Section]":
         """Returns what a report shows of answers besides scores and mistakes.

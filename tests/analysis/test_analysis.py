@@ -334,6 +334,11 @@ def test_attention_command(checkpoint, tmp_path, capsys):
     assert png_size(output)[0] > 100
     assert main(command) == 2
     assert "overwrite" in capsys.readouterr().err
+    page = tmp_path / "a.html"
+    assert main([*command[:-1], str(page)]) == 0
+    assert 'class="attention"' in page.read_text("utf-8")
+    assert main([*command[:-1], str(page), "--layers", "0", "--overwrite"]) == 2
+    assert "all of them to choose from" in capsys.readouterr().err
 
 
 def test_features_command(checkpoint, tmp_path, capsys):

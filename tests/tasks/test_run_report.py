@@ -10,7 +10,14 @@ from sklearn.metrics import classification_report
 
 from keras_bert.analysis.report import Table
 from keras_bert.errors import ExistingOutputError, MissingExtraError
-from keras_bert.tasks import Example, TextClassification, TextRegression, findings
+from keras_bert.tasks import (
+    Example,
+    SentenceEmbedding,
+    TextClassification,
+    TextRegression,
+    findings,
+    vector_findings,
+)
 from keras_bert.tasks.run_report import Answered
 from tests.cli.calling import call
 from tests.serving.cases import VOCAB, make_model
@@ -47,7 +54,7 @@ def run(tmp_path_factory, pretrained):
 def numbers_in(page: str) -> dict[str, float]:
     """Returns the scores of a page with all their digits."""
     found = re.findall(
-        r'<strong><data value="([^"]+)">[^<]*</data></strong><span>(\w+)', page
+        r'<strong><data value="([^"]+)">[^<]*</data></strong><span>([^<]+)', page
     )
     return {name: float(value) for value, name in found}
 
@@ -74,9 +81,7 @@ def test_a_run_has_a_report_with_the_numbers_of_evaluate(run):
     assert (
         command.startswith("keras-bert finetune --model ") and "--epochs 2" in command
     )
-    facts = re.findall(
-        r"<td dir=auto>([^<]*)</td><td class=number><data value=\"([^\"]*)", page
-    )
+    facts = re.findall(r"<td>([^<]*)</td><td class=number><data value=\"([^\"]*)", page)
     assert ("rows cut off at 9 tokens", "2") in facts and ("rows", "7") in facts
     assert "good &lt;b&gt;good&lt;/b&gt;" in page and "<b>good" not in page
     assert (folder / "e.html").read_text("utf-8").count('class="attention"') == 2
@@ -166,7 +171,7 @@ def test_lists_of_labels_are_scored_by_class():
 def test_a_map_has_a_point_for_every_text_and_names_what_it_leaves_out():
     vectors = np.random.default_rng(1).normal(size=(30, 5))
     names = [f"class {i % 10}" for i in range(30)]
-    (chart,) = findings.vector_map(
+    (chart,) = vector_findings.vector_map(
         vectors, [f"text {i}" for i in range(30)], names
     ).blocks
     assert sum(len(series.x) for series in chart.series) == 30
@@ -183,3 +188,50 @@ def test_without_scikit_learn_a_report_has_no_scores():
             raise MissingExtraError("no scikit-learn")
 
     assert Answered.by(Scoreless(), [1, 2]).scores is None
+
+
+def test_pairs_with_scores_are_compared_by_rank():
+    angles = np.array([0.0, 0.5, 1.0, 3.0])  # from the first vector
+    second = np.stack([np.cos(angles), np.sin(angles)], 1)
+    vectors = np.stack([np.ones((4, 1)) * [[1.0, 0.0]], second], 1)
+    texts = [[f"a{i}", f"b{i}"] for i in range(4)]
+    np.testing.assert_allclose(vector_findings.cosines(vectors), np.cos(angles))
+    found = vector_findings.mistakes(
+        vectors, texts, np.array([5, 5, 0, 4]), [1, 2, 3, 4]
+    )
+    assert [(m.row, m.gold, m.found) for m in found.mistakes[:2]] == [
+        *((3, "0", "cosine 0.540"), (4, "4", "cosine -0.990")),
+    ]
+    assert [m.value for m in found.mistakes] == pytest.approx(
+        [1 / 3, 1 / 3, 1 / 6, 1 / 6]
+    )
+    sections = vector_findings.sections(vectors, texts, np.array([5, 5, 0, 4]))
+    assert [s.title for s in sections] == ["Similarities", "Map of the vectors"]
+    assert sum(len(s.x) for s in sections[1].blocks[0].series) == 8
+
+
+def test_texts_that_are_not_found_come_with_what_was():
+    first = np.eye(3)
+    second = np.array([[1.0, 0, 0], [0, 0.1, 1], [0, 0.9, 0.1]])
+    texts = [["p", "P"], ["q", "Q"], ["r", "R"]]
+    found = vector_findings.mistakes(
+        np.stack([first, second], 1), texts, None, [1, 2, 3]
+    )
+    assert [(m.text, m.gold, m.found, m.value) for m in found.mistakes] == [
+        *(("q", "Q", "R", 2), ("r", "R", "Q", 2)),
+    ]
+    texts[2][1] = "Q"  # the same text is no mistake
+    found = vector_findings.mistakes(
+        np.stack([first, second], 1), texts, None, [1, 2, 3]
+    )
+    assert found.mistakes == []
+
+
+def test_vectors_have_a_map_and_the_attention_of_single_texts(pretrained, tmp_path):
+    task = SentenceEmbedding.from_pretrained(pretrained, max_length=8)
+    pairs = [("a good film", "so good"), ("so bad", "bad"), ("a film", "seen")]
+    task.report(tmp_path / "r.html", pairs, texts=["a good film"])
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "Map of the vectors" in page and page.count("<circle") == 6
+    shown = numbers_in(page)
+    assert shown == task.evaluate(pairs) and shown

@@ -36,7 +36,13 @@ class AttentionView:
 
     @classmethod
     def of(
-        cls, model: Any, tokenizer: Any, text: str, text_pair: str | None = None
+        cls,
+        model: Any,
+        tokenizer: Any,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        max_length: int | None = None,
     ) -> "AttentionView":
         """Computes the attention of a text, or of its beginning if it is long.
 
@@ -45,11 +51,12 @@ class AttentionView:
             tokenizer: the model's.
             text: the text.
             text_pair: a second text.
+            max_length: the most tokens; None takes as many as a picture has room for.
         """
         config = model.config
         heads = config.num_hidden_layers * config.num_attention_heads
-        limit = model.max_text_length(tokenizer) or MOST_TOKENS
-        room = max(8, min(limit, MOST_TOKENS, math.isqrt(MOST_BYTES // heads)))
+        room = max_length or min(MOST_TOKENS, math.isqrt(MOST_BYTES // heads))
+        room = min(room, model.max_text_length(tokenizer))
         tokens, maps = attention_maps(
             model, tokenizer, text, text_pair, max_length=room
         )

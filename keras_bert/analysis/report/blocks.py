@@ -129,8 +129,8 @@ class Table:
 
 
 def _cell(value: Value) -> str:
-    kind = "class=number" if _is_number(value) else "dir=auto"
-    return f"<td {kind}>{shown(value)}</td>"
+    number = " class=number" if _is_number(value) else ""
+    return f"<td{number}>{shown(value)}</td>"
 
 
 def _is_number(value: Value) -> bool:
