@@ -21,7 +21,7 @@ from tests.serving.cases import VOCAB, make_model
 assert VOCAB  # of the fixture `tokenizer`
 
 PAIRS = [("a good film", "good good"), ("so bad", "bad bad film"), ("a film", "film")]
-SETTINGS = {"epochs": 20, "learning_rate": 1e-2, "batch_size": 3}
+SETTINGS = {"epochs": 10, "learning_rate": 1e-2, "batch_size": 3}
 QUIET = {"show_progress": False}
 SHORT = {**QUIET, "epochs": 1, "batch_size": 3}
 
@@ -55,7 +55,9 @@ def test_learns_pairs_resumes_and_is_kept(pretrained, tmp_path):
     other.fit(PAIRS, dev=(PAIRS,), output=tmp_path / "run", **options)  # is done
     np.testing.assert_allclose(other.vectors(["so good"]), same, atol=1e-6)
     with pytest.raises(ConfigError, match=r"another plan.*objective.*'scale': 8"):
-        other.fit(PAIRS, output=tmp_path / "run", **{**options, "scale": 8})
+        other.fit(
+            PAIRS, dev=(PAIRS,), output=tmp_path / "run", **options | {"scale": 8}
+        )
 
 
 def test_files_by_names_numbers_and_defaults(pretrained, tmp_path):
