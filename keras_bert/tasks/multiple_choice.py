@@ -259,5 +259,6 @@ def _place(item: Example) -> str:
 
 def _shares(logits: np.ndarray) -> np.ndarray:
     """Returns the probabilities of choices, `(rows, choices)`."""
+    logits = np.asarray(logits, "float64")
     exponents = np.exp(logits - logits.max(-1, keepdims=True))
     return exponents / exponents.sum(-1, keepdims=True)
