@@ -99,6 +99,7 @@ class Task(ABC):
         self.dtype, self.seed = dtype, seed
         self.ignore_mismatched_sizes = ignore_mismatched_sizes
         self.history: list[dict] = []
+        self._traced: tuple[str, Any] | None = None
         for name in settings:
             choose(f"setting of {self.name}", name, self.settings)
         kept = dict(self.config.extra.get(STORED) or {}).get(self.name) or {}
@@ -475,11 +476,19 @@ class Task(ABC):
             **answers: further settings of answers, see
                 `keras_bert.serving.predictor.Predictor`.
         """
+        options = {"max_length": self.max_length, "batch_size": batch_size}
+        predictor = self._predictor(options | answers)
+        return [_plain(answer) for answer in predictor(texts, text_pairs)]
+
+    def _predictor(self, options: Mapping[str, Any]) -> Any:
+        """Returns what answers texts: the last one again, as tracing takes seconds."""
         from keras_bert.serving.predictor import Predictor
 
-        options = {"max_length": self.max_length, "batch_size": batch_size}
-        predictor = Predictor(self.model, self.tokenizer, **options | answers)
-        return [_plain(answer) for answer in predictor(texts, text_pairs)]
+        weights = [id(weight) for weight in self.model.weights]
+        key = repr((weights, id(self.tokenizer), sorted(options.items())))
+        if self._traced is None or self._traced[0] != key:
+            self._traced = key, Predictor(self.model, self.tokenizer, **options)
+        return self._traced[1]
 
     # === Training ===
 

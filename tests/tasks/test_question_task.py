@@ -6,6 +6,7 @@ import pytest
 
 from keras_bert.cli import main
 from keras_bert.errors import InputError, KerasBertError, UnknownNameError
+from keras_bert.serving import predictor
 from keras_bert.tasks import MultipleChoice, QuestionAnswering
 from keras_bert.tasks.squad_scores import score_answers
 from tests.serving.cases import VOCAB, make_model
@@ -67,9 +68,10 @@ def test_it_learns_answers_in_windows_and_that_there_are_none(trained):
     assert len(task.windows(task.read(ITEMS))) > len(ITEMS)
 
 
-def test_answers_are_those_of_the_exported_graph_with_their_places(trained):
+def test_answers_are_those_of_the_exported_graph(trained, monkeypatch):
     task, data = trained
-    for item, answer in zip(ITEMS, task.predict(data), strict=True):
+    answers = task.predict(data)
+    for item, answer in zip(ITEMS, answers, strict=True):
         text = item["context"][answer["start"] : answer["end"]]
         assert answer["answer"] == text
         if item["answers"]:
@@ -77,6 +79,14 @@ def test_answers_are_those_of_the_exported_graph_with_their_places(trained):
             assert answer["score"] > answer["no_answer_score"]
         else:
             assert answer["no_answer_score"] > answer["score"]
+    # Asked again, it traces nothing, and answers with the weights of now.
+    monkeypatch.setattr(predictor, "Predictor", None)
+    assert task.predict(["was it"], ["so Good film"])[0]["answer"] == "Good"
+    kernel = task.model.qa_outputs.kernel
+    before = kernel.numpy()
+    kernel.assign(0 * before)
+    assert task.predict(data)[1]["score"] < answers[1]["score"] / 2
+    kernel.assign(before)
 
 
 def test_what_is_kept_reads_windows_as_it_learned(trained):
