@@ -1,6 +1,7 @@
 """`keras-bert embed` and `keras-bert search`, in process."""
 
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from keras_bert.sentence_recipe import SentenceRecipe
 from keras_bert.tasks import SentenceEmbedding
 from tests.bounds import assert_close
 from tests.cli.calling import call
+from tests.paths import ROOT
 
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefg"]
 LINES = ["a b c", "", "d e", "g g g a b"]
@@ -109,3 +111,23 @@ def test_searches_that_cannot_be_right_are_refused(folder, index, tmp_path):
     for message, arguments in cases.items():
         refused = call(*arguments)
         assert refused.status == 2 and message in refused.err, refused.err
+
+
+def test_examples_run_and_are_short(folder, expected, tmp_path, monkeypatch, capsys):
+    def run(name, *arguments):
+        path = ROOT / "examples" / name
+        assert len(path.read_text().splitlines()) < 40
+        model = "--model", folder / "model"
+        monkeypatch.setattr("sys.argv", [name, *map(str, (*model, *arguments))])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    (tmp_path / "t.txt").write_text("\n".join(TEXTS))
+    given = "--input", tmp_path / "t.txt"
+    out = run("feature_extraction.py", *given, "--output", tmp_path / "v.npy")
+    assert "3 vectors of 12 numbers" in out and out.count("->") == 3
+    assert_close(np.load(tmp_path / "v.npy"), expected)
+    search = "semantic_search.py", "d e", "--index", tmp_path / "index", "--top", 1
+    first = run(*search, *given)
+    assert first.split() == ["d", "e", "1.000", "d", "e"]
+    assert run(*search) == first  # of the index that was kept

@@ -136,9 +136,16 @@ def _model(folder: Path) -> dict[str, Any]:
     return {"model": model, "Row": Row, "Placement": Placement}
 
 
+def _embedder(folder: Path) -> None:
+    """A tiny model where the page has all-MiniLM-L6-v2."""
+    model = keras_bert.SentenceEncoder(_config(vocab_size=150), seed=1)
+    model.save_pretrained(folder / "MiniLM", tokenizer=_tokenizer())
+
+
 GIVEN = {
     "README.md": (_checkpoints,),
     "docs/checkpoints.md": (_checkpoints, _model),
+    "docs/embeddings.md": (_embedder,),
     "docs/runtimes.md": (_classifier,),
     "docs/serving.md": (_classifier,),
     "docs/tables.md": (_checkpoints, _classifier),

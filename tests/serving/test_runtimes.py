@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_bert
-from keras_bert import BertTokenizer
+from keras_bert import BertTokenizer, SentenceEncoder
 from keras_bert.cli import main
 from keras_bert.errors import (
     CheckpointError,
@@ -21,6 +21,7 @@ from keras_bert.errors import (
 )
 from keras_bert.extras import require
 from keras_bert.features import SERVED_INPUTS
+from keras_bert.sentence_recipe import POOLINGS, UNIT_LENGTH, SentenceRecipe, Step
 from keras_bert.serving.runtimes import export, exporting, load
 from keras_bert.serving.runtimes.exporting import difference, own_outputs, probe
 from tests.bounds import assert_close, bound
@@ -88,6 +89,22 @@ def test_openvino_equals_keras(case, tmp_path):
     with pytest.raises(UnknownNameError, match="bfloat16"):
         load(path, precision="bf16")
     assert export(model, tmp_path / "served", "openvino").name == "2"
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_vectors_are_made_by_other_runtimes_too(name, tmp_path):
+    needs(*NEEDED[name])
+    encoder, inputs = make_model("encoder"), inputs_of("encoder")
+    steps = Step("Dense", 7, "tanh"), Step("Dense", 5, "gelu", bias=False), UNIT_LENGTH
+    model = SentenceEncoder.of(encoder, SentenceRecipe(POOLINGS, steps))
+    own = own_outputs(model, inputs)
+    run = load(export(model, tmp_path / name, name))
+    assert difference(run(inputs), own, inputs["attention_mask"]) <= bound()
+    options = {"embeddings": "mean", "normalize": True}
+    run = load(export(encoder, tmp_path / "mean", name, **options))
+    assert list(run(inputs)) == ["embeddings"]
+    lengths = np.linalg.norm(run(inputs)["embeddings"][:2], axis=1)
+    np.testing.assert_allclose(lengths, 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["masked_lm", "tokens"])
