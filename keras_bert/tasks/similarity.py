@@ -11,8 +11,12 @@ PIECE = 1 << 22  # differences of vectors held at once, in numbers
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Returns vectors of length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
+    return vectors / _lengths(vectors)[..., None]
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    squares = np.einsum("...i,...i->...", vectors, vectors)
+    return np.maximum(np.sqrt(squares), 1e-12)
 
 
 def _distances(order: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -27,7 +31,7 @@ def _distances(order: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 # Of `(n, dim)` and `(m, dim)`; the larger, the more alike.
 SIMILARITIES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "cosine": lambda a, b: unit(a) @ unit(b).T,
+    "cosine": lambda a, b: unit(a) @ b.T / _lengths(b),  # b may be large
     "dot": lambda a, b: a @ b.T,
     "euclidean": _distances(2),
     "manhattan": _distances(1),

@@ -16,11 +16,12 @@ from keras_bert.errors import CheckpointError, ConfigError, UnknownNameError
 from keras_bert.layers.pooling import POOLINGS as COMPUTED
 from keras_bert.layers.pooling import pool
 from keras_bert.sentence_recipe import POOLINGS as POOLED
-from keras_bert.sentence_recipe import SentenceRecipe
+from keras_bert.sentence_recipe import UNIT_LENGTH, SentenceRecipe, Step
 from keras_bert.serving.export import export
 from keras_bert.serving.graph import embeddings, model_card
 from keras_bert.serving.graph.servable import Servable
 from keras_bert.serving.predictor import Predictor
+from keras_bert.tasks import SentenceEmbedding
 from tests.bounds import assert_close
 
 LIMIT = 7
@@ -42,7 +43,7 @@ MEAN = {"word_embedding_dimension": 12, "pooling_mode_mean_tokens": True}
 
 
 def module(name, path):
-    return {"idx": 0, "name": "0", "path": path, "type": name}
+    return {"path": path, "type": name}
 
 
 def modules(*others, first=PACKAGE + "Transformer", path=""):
@@ -50,7 +51,8 @@ def modules(*others, first=PACKAGE + "Transformer", path=""):
         module(PACKAGE + "Pooling", "1_Pooling"),
         module(PACKAGE + "Normalize", NORMALIZE),
     )
-    return [module(first, path), *others]
+    listed = [module(first, path), *others]
+    return [{**m, "idx": n, "name": str(n)} for n, m in enumerate(listed)]
 
 
 def put(folder, files):
@@ -391,3 +393,27 @@ def test_minilm_gives_the_published_vectors(tmp_path):
         version = export(model, tmp_path / "served", tokenizer)
         served = tf.saved_model.load(str(version)).signatures["serving_default"]
         assert_close(served(text=tf.constant(texts))["embeddings"], expected)
+
+
+@pytest.mark.slow
+def test_sentence_transformers_makes_the_same_vectors(folder, tmp_path):
+    """Of a folder read and written here, and of one that was made here."""
+    library = pytest.importorskip("sentence_transformers")
+    read = keras_bert.SentenceEncoder.from_pretrained(folder())
+    steps = Step("Dense", 7, "tanh"), Step("Dense", 5, "gelu", bias=False), UNIT_LENGTH
+    names = tuple(reversed(POOLINGS.values()))
+    made = SentenceRecipe(names, steps, prompts={"q": "q: "}, include_prompt=False)
+    made = keras_bert.SentenceEncoder.from_pretrained(folder(), recipe=made, seed=3)
+    for number, model in enumerate((read, made)):
+        path = tmp_path / f"ours-{number}"
+        model.save_pretrained(path, tokenizer=model.tokenizer)
+        theirs = library.SentenceTransformer(str(path), device="cpu")
+        task = SentenceEmbedding(model)
+        assert np.abs(theirs.encode(TEXTS) - task.encode(TEXTS)).max() < 1e-6
+        if model.recipe.prompts:
+            given = {"prompt_name": "q"}
+            expected = theirs.encode(TEXTS[:1], **given)
+            assert np.abs(expected - task.encode(TEXTS[:1], **given)).max() < 1e-6
+        theirs.save(str(tmp_path / f"theirs-{number}"))
+        again = SentenceEmbedding.load(tmp_path / f"theirs-{number}")
+        assert_close(again.encode(TEXTS), task.encode(TEXTS))

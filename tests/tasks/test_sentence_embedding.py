@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import keras
 import numpy as np
@@ -169,6 +170,23 @@ def test_folders_and_keras_files_keep_vectors(task, tmp_path):
     assert (tmp_path / "None" / "3_Dense" / "model.safetensors").is_file()
     with pytest.raises(CheckpointError, match="pooler"):
         make(SentenceRecipe.of("pooler")).save(tmp_path / "none")
+
+
+def test_dense_layers_are_those_in_the_files(task, tmp_path):
+    """As PyTorch applies them: its Linear has (units, inputs)."""
+    from safetensors.numpy import load_file
+
+    path = task.save(tmp_path / "model")
+    first, second = (
+        load_file(path / f"{place}_Dense" / "model.safetensors") for place in (2, 3)
+    )
+    states = np.array(task.model.bare()(["a b"])["last_hidden_state"])[0]
+    vector = np.concatenate([states.mean(0), states.max(0)]).astype("float64")
+    vector = np.tanh(first["linear.weight"] @ vector + first["linear.bias"])
+    vector = second["linear.weight"] @ vector
+    vector *= [(1 + math.erf(x / math.sqrt(2))) / 2 for x in vector]  # gelu
+    assert second.keys() == {"linear.weight"}
+    assert_close(task.encode("a b"), vector / np.linalg.norm(vector))
 
 
 def test_files_of_modules_change_where_weights_do(task, tmp_path):
