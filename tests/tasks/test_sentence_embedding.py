@@ -180,7 +180,8 @@ def test_dense_layers_are_those_in_the_files(task, tmp_path):
     first, second = (
         load_file(path / f"{place}_Dense" / "model.safetensors") for place in (2, 3)
     )
-    states = np.array(task.model.bare()(["a b"])["last_hidden_state"])[0]
+    batch = task.tokenizer.encode_batch(["a b"])
+    states = np.array(task.model.bare()(batch)["last_hidden_state"])[0]
     vector = np.concatenate([states.mean(0), states.max(0)]).astype("float64")
     vector = np.tanh(first["linear.weight"] @ vector + first["linear.bias"])
     vector = second["linear.weight"] @ vector
