@@ -143,6 +143,7 @@ def score_answers(
         UnknownNameError: there are no such rules.
 
     Example:
+        >>> from keras_bert.tasks.questions import Answer, Passage
         >>> question = Question("1", "Who?", Passage("Ada"), answers=(Answer("Ada"),))
         >>> score_answers([question], {"1": "the Ada."})
         {'exact_match': 100.0, 'f1': 100.0, 'total': 1, 'missing': 0}
