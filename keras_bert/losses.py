@@ -79,6 +79,14 @@ class WeightedMean(keras.losses.Loss):
         """Returns which labels are valid, by operators that NumPy has too."""
         raise NotImplementedError
 
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """Returns how far two outputs are apart, where `values` has the values.
+
+        Of distributions the mean of both Kullback-Leibler divergences, of numbers the
+        square of the difference.
+        """
+        raise NotImplementedError
+
     def get_config(self) -> dict:
         return {"name": self.name}
 
@@ -296,6 +304,11 @@ class Crossentropy(ClassLoss):
         share = self.label_smoothing
         return (1.0 - share) * own + share * ops.mean(terms, axis=-1)
 
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        one, other = (ops.log_softmax(x, axis=-1) for x in (one, other))
+        apart = (ops.exp(one) - ops.exp(other)) * (one - other)
+        return ops.sum(apart, axis=-1) / 2
+
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         labels = _shaped(labels, self.label_shape(shape))
         counted = ops.cast(labels != IGNORED, "float32")
@@ -327,6 +340,9 @@ class NextTokenCrossentropy(Crossentropy):
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return super().counts(_next_tokens(labels), shape)
 
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return super().divergence(labels, _predicting(one), _predicting(other))
+
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class SquaredError(WeightedMean):
@@ -340,6 +356,9 @@ class SquaredError(WeightedMean):
     def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
         labels = ops.cast(_shaped(labels, ops.shape(outputs)), "float32")
         return ops.square(labels - outputs)
+
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return ops.square(one - other)
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return ops.ones(shape, "float32")
@@ -370,6 +389,9 @@ class BinaryCrossentropy(ClassLoss):
         share = self.label_smoothing
         values = self._values(outputs, known * (1.0 - share) + share / 2)
         return _nan_unless(self.valid(labels, None), values)
+
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return (ops.sigmoid(one) - ops.sigmoid(other)) * (one - other) / 2
 
     def _values(self, outputs: Tensor, on: Tensor) -> Tensor:
         if self.focal_gamma:
@@ -409,6 +431,9 @@ class ClassificationLoss(ClassLoss):
 
     def counts(self, labels: Tensor, shape: Shape) -> Tensor:
         return self.kind(labels, shape).counts(labels, shape)
+
+    def divergence(self, labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return self.kind(labels, one.shape).divergence(labels, one, other)
 
     def kind(self, labels: Tensor, shape: Shape) -> WeightedMean:
         kind = BinaryCrossentropy if _as_wide(labels, shape) else Crossentropy

@@ -34,7 +34,7 @@ from keras_bert.tasks.tfds_tables import with_split
 FLAGS = (
     *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
-    *("class_weight", "label_smoothing", "focal_gamma"),
+    *("class_weight", "label_smoothing", "focal_gamma", "r_drop", "fgm"),
     *("options.loss", "options.dimensions", "options.score_range"),
     *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
 )
@@ -136,6 +136,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
     add_report_texts(parser)
+    add(
+        "--r-drop",
+        type=float,
+        help="R-Drop: weight of the divergence of two passes with other dropout (0)",
+    )
+    add(
+        "--fgm",
+        type=float,
+        help="adversarial training: distance that the word embeddings are moved "
+        "against the model, for a second gradient (0)",
+    )
     add_sweep_arguments(parser)
     add_run_arguments(parser, **DEFAULTS)
     _add_embedding_arguments(parser)

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_bert.errors import InputError
 from keras_bert.optimizers.gradients import dense
+from keras_bert.training.adversarial import gradients_there, moved, table_index
 from keras_bert.training.step import BatchLoss
 
 Tensor = Any
@@ -80,6 +81,13 @@ def gradients(
             loss, sums = batch_loss(microbatch, training=True, totals=totals)
             scaled = scale_loss(loss)
         found = tape.gradient(scaled, [v.value for v in variables])
+        if batch_loss.fgm:
+            index = table_index(batch_loss.model)
+            table = moved(variables[index].value, found[index], batch_loss.fgm)
+            place = {"index": index, "table": table}
+            options = {"totals": totals, "scale_loss": scale_loss, **place}
+            there = gradients_there(batch_loss, microbatch, variables, **options)
+            found = [dense(g) + h for g, h in zip(found, there, strict=True)]
         return tf.nest.map_structure(
             tf.convert_to_tensor, ([dense(g) for g in found], loss, sums)
         )

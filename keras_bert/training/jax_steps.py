@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from keras_bert.errors import ConfigError
 from keras_bert.training.accumulation import split
+from keras_bert.training.adversarial import moved, table_index
 from keras_bert.training.batches import Batches, is_dataset, prefetch
 from keras_bert.training.sharding import partitions
 from keras_bert.training.step import STOP_CHECK_EVERY, BatchLoss
@@ -118,12 +119,24 @@ class JaxSteps:
         totals = self.batch_loss.totals(batch)
         compute = self._gradients if self.microbatches == 1 else self._accumulated
         gradients, others, sums = compute(state, batch, totals)
+        if self.batch_loss.fgm:
+            there = self._there(state._replace(others=others), gradients)
+            more, others, _ = compute(there, batch, totals)
+            gradients = jax.tree.map(jnp.add, gradients, more)
         trainable, optimizer = self.optimizer.stateless_apply(
             state.optimizer, gradients, state.trainable
         )
         norm = self._index(self.optimizer.gradient_norm)
         sums["grad_norm"] = (optimizer[norm], jnp.ones(()))
         return State(trainable, others, optimizer), sums
+
+    def _there(self, state: State, gradients: list[Array]) -> State:
+        """Returns the state with the word embeddings moved along their gradient."""
+        index = table_index(self.model)
+        table = moved(state.trainable[index], gradients[index], self.batch_loss.fgm)
+        trainable = [*state.trainable]
+        trainable[index] = table
+        return state._replace(trainable=trainable)
 
     def _gradients(
         self, state: State, batch: tuple, totals: Mapping

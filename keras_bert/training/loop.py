@@ -23,6 +23,7 @@ from keras_bert.models import PreTrainedModel
 from keras_bert.models.lora import adapted_layers
 from keras_bert.optimizers import scale_float16
 from keras_bert.output_locks import writer_lock
+from keras_bert.training.adversarial import table_index
 from keras_bert.training.averaging import averaged_weights
 from keras_bert.training.batches import (
     CheckedBatches,
@@ -454,6 +455,8 @@ def check(
             "Expected held-out data with patience, which counts evaluations. "
             f"Received: none, with patience={plan.patience}."
         )
+    if plan.fgm:
+        table_index(model)
     batch_loss = BatchLoss(model, **plan.loss_options)
     names = [log_name(output, "loss") for output in batch_loss.losses]
     names += [log_name(output, "accuracy") for output in batch_loss.accuracies]

@@ -25,6 +25,8 @@ _MINIMUM = {
     "steps": 1,
     "warmup_steps": 0,
     "weight_decay": 0,
+    "r_drop": 0,
+    "fgm": 0,
     "gradient_accumulation_steps": 1,
     "model_shards": 1,
     "log_every": 0,
@@ -77,6 +79,9 @@ class Plan:
             frozen, see `keras_bert.models.lora.add_lora`; None trains the model itself.
         lora_alpha, lora_dropout, lora_targets: of the adapters.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
+        r_drop: weight of the divergence of two passes with different dropout.
+        fgm: distance that the word embeddings are moved against the model, for a second
+            gradient that is added.
         class_weight: a number for each class, in their order; None weighs all alike.
         objective: what is learned, where a task leaves a choice, such as the loss of
             embeddings. It is kept, so that no run is resumed with another.
@@ -128,6 +133,8 @@ class Plan:
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weight: Sequence[float] | None = None
+    r_drop: float = 0.0
+    fgm: float = 0.0
     objective: Mapping[str, Any] | None = None
     distribution: str = "one"
     model_shards: int = 1
@@ -164,6 +171,12 @@ class Plan:
                 f"1 otherwise. Received: model_shards={self.model_shards} with "
                 f"distribution={self.distribution!r}."
             )
+        if self.fgm and (self.gradient_accumulation_steps > 1 or self.lora):
+            raise ConfigError(
+                "Expected gradient_accumulation_steps=1 and no lora with fgm, which "
+                "moves the word embeddings by their gradient over the whole batch. "
+                f"Received: {self.gradient_accumulation_steps}, lora={self.lora}."
+            )
         if self.patience and not (self.evaluate_every and self.keep_best):
             raise ConfigError(
                 "Expected evaluate_every above 0 and keep_best with patience, which "
@@ -185,8 +198,9 @@ class Plan:
 
     @property
     def loss_options(self) -> dict[str, Any]:
-        """The options of the loss that are not the defaults."""
-        options = {name: getattr(self, name) for name in ClassLoss.options}
+        """The options of `BatchLoss` that are not the defaults."""
+        names = (*ClassLoss.options, "r_drop", "fgm")
+        options = {name: getattr(self, name) for name in names}
         return {name: value for name, value in options.items() if value}
 
     def learning_rate_schedule(self) -> WarmupSchedule:

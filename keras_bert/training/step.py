@@ -10,6 +10,7 @@ from typing import Any
 from keras import ops
 
 from keras_bert.axes import names
+from keras_bert.errors import ConfigError
 from keras_bert.layers.replicas import sum_over_replicas
 from keras_bert.losses import Accuracy, WeightedMean, spread
 from keras_bert.models import PreTrainedModel
@@ -42,18 +43,32 @@ class BatchLoss:
 
     Args:
         model: the model; losses and their weights are those of its head.
+        r_drop: weight of the divergence of two passes with different dropout (R-Drop);
+            0 makes one pass.
+        fgm: distance that the word embeddings are moved for a second gradient, see
+            `keras_bert.training.adversarial`; 0 computes none.
         **options: of its losses, see `keras_bert.losses.ClassLoss`.
 
     Raises:
         ConfigError: a loss has no such option.
+
+    Source: of R-Drop Liang et al. 2021 (arXiv:2106.14448), section 2.
     """
 
-    def __init__(self, model: PreTrainedModel, **options: Any):
-        self.model = model
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        r_drop: float = 0.0,
+        fgm: float = 0.0,
+        **options: Any,
+    ):
+        self.model, self.r_drop, self.fgm = model, r_drop, fgm
         objectives = model.objectives(model.config)
         self.losses: dict[str, WeightedMean] = {
             output: x.loss_with(**options) for output, x in objectives.items()
         }
+        if r_drop:
+            _require_divergence(self.losses)
         weights = {output: x.loss_weight for output, x in objectives.items()}
         self.loss_weights = {k: x for k, x in weights.items() if x is not None}
         # Only accuracies are ratios of sums; other metrics are for `compile()`.
@@ -82,15 +97,32 @@ class BatchLoss:
             sum and the sum of weights.
         """
         features, labels, weights = _unpacked(batch)
-        outputs = by_output(self.model(features, training=training))
+        passes = [
+            by_output(self.model(features, training=training))
+            for _ in range(2 if training and self.r_drop else 1)
+        ]
         totals = self.totals(batch) if totals is None else totals
         loss, sums = 0.0, {"tokens": (_real_tokens(self.model, features), 1.0)}
         for name in self.losses:
-            weight = weights.get(name)
-            sums |= self._sums(name, labels[name], outputs[name], weight)
-            share = sums[log_name(name, "loss")][0] / totals[name]
-            loss = loss + self.loss_weights.get(name, 1.0) * share
+            given = labels[name], weights.get(name)
+            found = [self._sums(name, x[name], *given) for x in passes]
+            key = log_name(name, "loss")
+            value = sum(each[key][0] for each in found) / len(found)
+            if len(passes) == 2:
+                value = value + self._divergence(name, passes, *given)
+            loss = loss + self.loss_weights.get(name, 1.0) * value / totals[name]
+            sums |= found[0] | {key: (value, found[0][key][1])}
         return loss, sums
+
+    def _divergence(
+        self, name: str, passes: Sequence[Mapping], labels: Tensor, weight: Any
+    ) -> Tensor:
+        """Returns the weighted sum by which two passes differ."""
+        one, other = (ops.cast(x[name], "float32") for x in passes)
+        loss, given = self.losses[name], ops.convert_to_tensor(labels)
+        values = loss.divergence(given, one, other)
+        counts = loss.counts(given, ops.shape(one))
+        return self.r_drop * _weigh(values, counts, weight)[0]
 
     def totals(self, batch: tuple) -> dict[str, Tensor]:
         """Returns the divisor of the loss of each output.
@@ -123,7 +155,7 @@ class BatchLoss:
             for name in self.losses
         )
 
-    def _sums(self, name: str, labels: Tensor, outputs: Tensor, weight: Any) -> dict:
+    def _sums(self, name: str, outputs: Tensor, labels: Tensor, weight: Any) -> dict:
         values, counts = self.losses[name].values(
             ops.convert_to_tensor(labels), ops.cast(outputs, "float32")
         )
@@ -132,6 +164,16 @@ class BatchLoss:
             right, counts = self.accuracies[name].values(labels, outputs)
             sums[log_name(name, "accuracy")] = _weigh(right, counts, weight)
         return sums
+
+
+def _require_divergence(losses: Mapping[str, Any]) -> None:
+    none = WeightedMean.divergence
+    for loss in losses.values():
+        if getattr(type(loss), "divergence", none) is none:
+            raise ConfigError(
+                "Expected a loss of classes, labels or numbers with r_drop. Received: "
+                f"{type(loss).__name__}. Leave r_drop out."
+            )
 
 
 def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:

@@ -180,6 +180,8 @@ def test_with_more_patience_it_trains_on(impatient, tmp_path):
         ({"freeze": ["layer_["]}, ConfigError, r"regular expression.*'layer_\['"),
         ({"freeze": ["layer", "[epc]"]}, ConfigError, "Expected weights to train"),
         ({"label_smoothing": 1.0}, ConfigError, "label_smoothing in"),
+        ({"fgm": 1.0, "lora": 2}, ConfigError, "no lora with fgm.*lora=2"),
+        ({"r_drop": -1.0}, ConfigError, "r_drop of 0 or more"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_written(tmp_path, changes, error, words):

@@ -151,7 +151,7 @@ class Recipe(Optimization):
 # Arguments of `Plan` that fine-tuning alone has.
 _LEVERS = (
     *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
-    *("label_smoothing", "focal_gamma"),
+    *("label_smoothing", "focal_gamma", "r_drop", "fgm"),
 )
 
 
@@ -179,6 +179,7 @@ class FineTuning(Optimization):
         lora_alpha, lora_dropout, lora_targets: of them, see
             `keras_bert.models.lora.add_lora`.
         label_smoothing, focal_gamma: of the loss, see `keras_bert.losses.ClassLoss`.
+        r_drop, fgm: see `Plan`.
         class_weight: weights of classes by name; 1 where not named.
         balance_classes: weigh every class by `examples / (classes * its examples)`.
         batch_sizes: values of the grid.
@@ -209,6 +210,8 @@ class FineTuning(Optimization):
     lora_targets: Sequence[str] | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
+    r_drop: float = 0.0
+    fgm: float = 0.0
     class_weight: Mapping[str, float] = field(default_factory=dict)
     balance_classes: bool = False
     batch_sizes: tuple[int, ...] = (16, 32)
