@@ -101,7 +101,7 @@ _LETTER = "(?P<letter>[BIMESLUW])"
 _FORMS = tuple(
     re.compile(form, re.DOTALL)
     for form in (
-        f"{_LETTER}-(?P<type>.+)",
+        f"{_LETTER}-(?P<type>.*)",
         f"{_LETTER}_(?P<type>.+)",
         f"(?P<type>.+)[-_]{_LETTER}",
         f"{_LETTER}(?P<type>)",
@@ -170,7 +170,7 @@ class TagSet:
         self.type_of = [index.get(tag.type, -1) for tag in meanings]
         self.begins = [tag.begins for tag in meanings]
         self.ends = [tag.ends for tag in meanings]
-        self._meaning_of = found
+        self._meaning_of = {OUTSIDE: _OUTSIDE, **found}
         self._label_of = {tag: label for label, tag in reversed(found.items())}
         self.scheme = _scheme(found)
         if self.scheme.name == "BIO":

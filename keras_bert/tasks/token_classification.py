@@ -106,7 +106,7 @@ class TokenClassification(Task):
 
     def describe(self, items: list[Sentence]) -> list[str]:
         words = sum(len(item.words) for item in items)
-        scheme = TagSet(tags_in(items), [item.tags or () for item in items])
+        scheme = TagSet(tags_in(items), [self._tags(item) for item in items])
         return [
             f"{len(items):,} sentences of {words:,} words",
             f"{len(self.labels)} tags in {scheme}",
@@ -119,7 +119,7 @@ class TokenClassification(Task):
             log.warning(
                 "%s: %d entities are tagged otherwise than %s tags them; they are read "
                 "as conlleval reads them",
-                *(name, count, found),
+                *(name or "held-out data", count, found),
             )
 
     # === Rows ===
@@ -156,9 +156,9 @@ class TokenClassification(Task):
     def _ids(self, items: list[Sentence], name: str) -> list[list[int]]:
         """Returns the labels of all words, by sentence."""
         id_of = {label: number for number, label in enumerate(self.labels)}
-        found, tagset = [], self.tags
+        found = []
         for item in items:
-            tags = item.tags or tagset.tags(entities_of(item), len(item.words))
+            tags = self._tags(item)
             unknown = [place for place, tag in enumerate(tags) if tag not in id_of]
             if unknown:
                 line = f" in line {item.lines[unknown[0]]}" if item.lines else ""
@@ -169,6 +169,12 @@ class TokenClassification(Task):
                 )
             found.append([id_of[tag] for tag in tags])
         return found
+
+    def _tags(self, item: Sentence) -> Sequence[str]:
+        """Returns the tags of a sentence; those of a text, in the model's scheme."""
+        if item.marks is None:
+            return item.tags or ()
+        return self.tags.tags(entities_of(item), len(item.words))
 
     # === Answers ===
 
@@ -190,25 +196,13 @@ class TokenClassification(Task):
         """
         _, words = self._encode_words(items)
         best = outputs[words.rows, words.columns].argmax(-1)
-        ends = words.sentences.searchsorted(np.arange(len(items)), "right")
+        ends = words.sentences.searchsorted(np.arange(len(items)), "right")[:-1]
+        parts = (np.split(values, ends) for values in (words.words, best))
+        tags, labels = self.tags, self.labels
         return [
-            self._tagged(item, places, ids)
-            for item, places, ids in zip(
-                items,
-                np.split(words.words, ends[:-1]),
-                np.split(best, ends[:-1]),
-                strict=True,
-            )
+            _tagged(item, tags, places.tolist(), [labels[number] for number in ids])
+            for item, places, ids in zip(items, *parts, strict=True)
         ]
-
-    def _tagged(self, item: Sentence, places: np.ndarray, ids: np.ndarray) -> Sentence:
-        known = [self.labels[number] for number in ids]
-        tags = tuple(self.tags.filled(known, places.tolist(), len(item.words)))
-        marks = None
-        if item.text is not None:
-            found = self.tags.entities(tags)
-            marks = tuple(mark_of(entity, item.spans) for entity in found)
-        return replace(item, tags=tags, marks=marks)
 
     def write_predictions(
         self,
@@ -237,7 +231,7 @@ class TokenClassification(Task):
             `end` and `score`; of each list of words its `words`, their `tags` and the
             `entities`, with the indices of the `first` and the `last` word.
         """
-        if not any(isinstance(text, str) for text in texts):
+        if texts and not any(isinstance(text, str) for text in texts):
             return self._answer_words(list(texts), **options)
         options = {"labels": self.labels, **self._windows, **options}
         return [_entities(a) for a in super().predict(texts, text_pairs, **options)]
@@ -261,6 +255,17 @@ class TokenClassification(Task):
             }
             for item in found
         ]
+
+
+def _tagged(
+    item: Sentence, tags: TagSet, places: Sequence[int], known: Sequence[str]
+) -> Sentence:
+    """Returns a sentence with the tags of some of its words, and what these tell."""
+    filled = tuple(tags.filled(known, places, len(item.words)))
+    marks = None
+    if item.text is not None:
+        marks = tuple(mark_of(entity, item.spans) for entity in tags.entities(filled))
+    return replace(item, tags=filled, marks=marks)
 
 
 def _entities(answer: dict[str, Any]) -> dict[str, Any]:

@@ -402,6 +402,7 @@ def test_the_card_describes_the_export(exported):
     assert facts["tokenizer"]["vocab_size"] == len(VOCAB)
     assert facts["tokenizer"]["do_lower_case"] is True
     assert "doc_stride" not in facts and facts["embeddings"] is None
+    assert facts["tagging_scheme"] is None
     assert BertConfig.from_dict(facts["config"]).num_labels == 3
     for name, signature in loaded.signatures.items():
         told = facts["signatures"][name]
@@ -421,6 +422,7 @@ def test_the_card_says_how_long_texts_are_divided(exported):
     assert [facts[name] for name in names] == [3, 3, 30]
     facts = json.loads((exported("tokens")[1] / model_card.PATH).read_text("utf-8"))
     assert facts["doc_stride"] == 3 and "max_answer_length" not in facts
+    assert facts["tagging_scheme"] == "types without letters"
 
 
 @pytest.mark.parametrize(

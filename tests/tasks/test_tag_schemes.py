@@ -82,6 +82,7 @@ def test_entities_come_back_from_their_tags(name, pieces):
         *(
             ("B M E S", "BMES", "_"),
             ("B I", "BIO", "_"),
+            ("O B- I-", "BIO", "_"),
             ("B-X M-X W-X E-X", "BMEWO", "X"),
         ),
         *(("B_X_1 I_X_1 O", "BIO", "X_1"), ("X-B X-I X-S X-E O", "IOBES", "X")),
@@ -126,6 +127,16 @@ def test_iob1_and_iob2_are_told_by_sequences(sequences, name):
     found = TagSet(["O", "B-X", "I-X", "B-Y", "I-Y"], sequences)
     assert found.scheme.name == name
     assert found.irregular(sequences) == sum("O I-X" in " ".join(t) for t in sequences)
+
+
+def test_words_without_tags_belong_to_the_entity_around_them():
+    found = TagSet(["O", *(f"{letter}-X" for letter in "BMES")])
+    tags = found.filled(["B-X", "E-X", "S-X"], [0, 2, 4], 6)
+    assert tags == ["B-X", "M-X", "E-X", "O", "S-X", "O"]
+    kinds = TagSet(["NOUN", "VERB"])
+    tags = kinds.filled(["NOUN", "NOUN", "VERB"], [0, 2, 4], 5)
+    assert tags == ["NOUN", "NOUN", "NOUN", "O", "VERB"]
+    assert kinds.entities(tags) == [Entity("NOUN", 0, 2), Entity("VERB", 4, 4)]
 
 
 def test_unknown_tags_and_missing_labels_are_named():
