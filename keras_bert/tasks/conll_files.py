@@ -243,7 +243,7 @@ def _json_sentence(table: Table, row: Row, labeled: bool) -> Sentence:
             f"Expected as many tags as tokens in {at}. Received: {len(tags)} tags and "
             f"{len(words)} tokens."
         )
-    return Sentence(words, tags, lines=(row.number,) * len(words))
+    return Sentence(words, tags, lines=(row.number,) * max(len(words), 1))
 
 
 def _strings(values: Any, name: str, at: str) -> tuple[str, ...]:

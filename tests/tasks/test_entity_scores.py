@@ -104,6 +104,9 @@ def test_marks_in_texts_are_scored(tmp_path):
         (tmp_path / f"{name}.jsonl").write_text(line)
     scores = score_files(tmp_path / "gold.jsonl", tmp_path / "found.jsonl")
     assert scores["f1"] == 50 and "accuracy" not in scores
+    for name in ("gold", "found"):
+        (tmp_path / f"{name}.jsonl").write_text('{"tokens": [], "tags": []}\n')
+    assert score_files(tmp_path / "gold.jsonl", tmp_path / "found.jsonl")["f1"] == 0
 
 
 def test_the_command_prints_one_line(tmp_path):
