@@ -50,7 +50,7 @@ class SentenceEncoder(EncoderOutputs):
     Source: Reimers and Gurevych 2019 (arXiv:1908.10084); sentence-transformers.
     """
 
-    family = families.FAMILIES["bert"]  # of the class; that of the config in a model
+    family = next(iter(families.FAMILIES.values()))  # in a model, that of its config
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class SentenceEncoder(EncoderOutputs):
         if "pooler" in self.recipe.pooling and self.encoder.pooler is None:
             raise ConfigError(
                 "Expected a model with a pooler for the pooling 'pooler'; this one has "
-                "none. Choose another pooling: mean, max, cls."
+                "none. Choose another pooling: mean, cls, max."
             )
         width = len(self.recipe.pooling) * self.config.hidden_size
         for number, step in enumerate(self.recipe.dense):
