@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_bert import BertConfig, BertForTokenClassification, BertModel, BertTokenizer
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, UnknownNameError
 from keras_bert.tasks import TokenClassification
 from keras_bert.tasks.alignment import encode_words, split_words
 from keras_bert.tasks.conll_files import Mark, Sentence, read_sentences
@@ -174,56 +174,27 @@ def test_a_line_of_an_unknown_tag_is_named():
         task_of(LABELS).encode([item], name="f.conll")
 
 
-MARKS = [(0, 3, "PER"), (7, 11, "LOC")]
-
-
 def test_commands_train_and_score(pretrained, tmp_path):
-    data, marked = tmp_path / "train.conll", tmp_path / "dev.jsonl"
+    data, run, out = (tmp_path / name for name in ("train.conll", "run", "out.conll"))
     data.write_text("ada I-PER\nin O\nrome I-LOC\n\nrome I-LOC\n. O\n\n")
-    marks = [{"start": s, "end": e, "label": x} for s, e, x in MARKS]
-    marked.write_text(json.dumps({"text": "ada in rome", "entities": marks}))
-    run, out = tmp_path / "run", tmp_path / "out.conll"
     recipe = ("--recipe", "conll-2003", "--epochs", 30, "--learning-rate", 1e-2)
-    result = call(
-        "finetune",
-        "--task",
-        "ner",
-        "--model",
-        pretrained,
-        "--train",
-        data,
-        "--dev",
-        data,
-        "--output",
-        run,
-        *recipe,
-    )
+    files = ("--train", data, "--dev", data, "--output", run)
+    result = call("finetune", "--task", "ner", "--model", pretrained, *files, *recipe)
     assert result.status == 0, result.err
     assert "2 sentences of 5 words, 3 tags in IOB1" in result.out
-    result = call(
-        "evaluate",
-        "--task",
-        "ner",
-        "--model",
-        run,
-        "--data",
-        data,
-        "--json",
-        "--predictions",
-        out,
-    )
+    command = ("evaluate", "--data", data, "--json", "--predictions", out)
+    result = call(*command, "--model", run)  # whose head tells the task
     assert result.status == 0, result.err
     scores = json.loads(result.out)
     assert scores["f1"] == scores["PER_f1"] == 100
     assert list(read_sentences(out)) == list(read_sentences(data))
-    result = call("evaluate", "--model", run, "--data", marked, "--json")
-    assert json.loads(result.out)["f1"] == 100
-    result = call("evaluate", "--task", "ner", "--data", data, "--predictions", out)
-    assert json.loads(result.out)["f1"] == 100
-    bad = call(
-        "evaluate", "--task", "ner", "--model", run, "--data", data, "--text-pair", "b"
-    )
-    assert bad.status == 2 and "option" in bad.err
+    scored = json.loads(call(*command, "--task", "ner").out)
+    assert {**scored, "examples": 2} == {**scores, "sentences": 2}
+
+
+def test_a_column_that_the_task_does_not_know_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="option of data for ner 'text_pair'"):
+        task_of(LABELS).rows(tmp_path / "a.conll", text_pair="b")
 
 
 def test_a_file_of_words_is_tagged(trained, tmp_path):
