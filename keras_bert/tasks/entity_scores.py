@@ -123,15 +123,31 @@ def score_sentences(
         InputError: tags are of no scheme, or of several.
     """
     counts, words, equal = EntityCounts(), 0, 0
-    tags = [_tag_set(sentences) for sentences in (gold, found)]
+    for entities in entities_of_both(gold, found, strict=strict):
+        counts.add(*entities)
     for pair in zip(gold, found, strict=True):
-        counts.add(*(_entities(s, t, strict) for s, t in zip(pair, tags, strict=True)))
         labels = [sentence.tags for sentence in pair]
         if None not in labels:
             words += len(labels[0])
             equal += sum(a == b for a, b in zip(*labels, strict=True))
     accuracy = {"accuracy": 100 * equal / words} if words else {}
     return {**counts.scores(), **accuracy}
+
+
+def entities_of_both(
+    gold: Sequence[Sentence], found: Sequence[Sentence], *, strict: bool = False
+) -> Iterator[tuple[Sequence[tuple], Sequence[tuple]]]:
+    """Yields the entities of each sentence, those that there are and those found.
+
+    Args:
+        gold, found, strict: see `score_sentences`.
+
+    Yields:
+        Types and both ends: the first and the last word; of marks the characters.
+    """
+    tags = [_tag_set(sentences) for sentences in (gold, found)]
+    for right, answer in zip(gold, found, strict=True):
+        yield _entities(right, tags[0], strict), _entities(answer, tags[1], strict)
 
 
 def score_files(

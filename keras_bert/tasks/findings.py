@@ -136,7 +136,8 @@ def class_table(
     found: np.ndarray,
     gold: np.ndarray,
     labels: Sequence[str],
-    caption: str = "Lowest F1 first",
+    *,
+    whole: float = 1.0,
 ) -> Table:
     """Returns precision, recall and F1 of classes or types of entities.
 
@@ -145,11 +146,11 @@ def class_table(
         found: how many were found.
         gold: how many there are.
         labels: the classes. Those that are neither there nor found are left out.
-        caption: of the table.
+        whole: what the best score is called, 1 or 100.
     """
     counts = np.float64([right, found, gold])
     precision, recall, f1 = (
-        np.divide(a, b, out=np.zeros(len(labels)), where=b > 0)
+        whole * np.divide(a, b, out=np.zeros(len(labels)), where=b > 0)
         for a, b in (
             (counts[0], counts[1]),
             (counts[0], counts[2]),
@@ -165,7 +166,8 @@ def class_table(
     means = ["mean", *(float(np.mean(c[order])) for c in columns)]
     total = [int(gold.sum()), int(found.sum())]
     header = ["", "precision", "recall", "F1", "expected", "predicted"]
-    return Table(header, [*rows, [*means, *total]], caption, emphasized=[len(rows)])
+    rows.append([*means, *total])
+    return Table(header, rows, "Lowest F1 first", emphasized=[len(rows) - 1])
 
 
 def reliability(

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_bert.analysis.report import Mistake, Mistakes, Section
 from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError, choose
 from keras_bert.strings import is_text
 from keras_bert.tasks.examples import Example, filled
+from keras_bert.tasks.findings import MOST_MISTAKES, reliability
 from keras_bert.tasks.tables import Column, Row, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 
@@ -115,6 +117,22 @@ class MultipleChoice(Task):
         return {
             name: scores[choose("metric", name, scores)] for name in metrics or scores
         }
+
+    def mistakes(self, items: list[Example], outputs: np.ndarray) -> Mistakes:
+        shares, answers = _shares(outputs), self._answers(items)
+        chosen = shares.argmax(-1)
+        found = [
+            Mistake(x.text, None, x.text_pair[a], x.text_pair[c], float(s[c]), x.row)
+            for x, a, c, s in zip(items, answers, chosen, shares, strict=True)
+            if a != c
+        ]
+        found.sort(key=lambda mistake: -mistake.value)
+        return Mistakes(found[:MOST_MISTAKES], "probability")
+
+    def sections(self, items: list[Example], outputs: np.ndarray) -> list[Section]:
+        shares, answers = _shares(outputs), self._answers(items)
+        right = shares.argmax(-1) == answers
+        return [Section("Reliability", reliability(shares.max(-1), right, "accuracy"))]
 
     def write_predictions(
         self,

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_bert.analysis.report import Mistakes, Section
 from keras_bert.errors import InputError, choose
+from keras_bert.tasks import question_findings
 from keras_bert.tasks.question_answering import Answers, find_answers
 from keras_bert.tasks.question_files import read_questions
 from keras_bert.tasks.question_windows import FRAME, Windows, encode_questions
@@ -150,6 +152,14 @@ class QuestionAnswering(Task):
             null_threshold=math.inf,  # the predictions have their own
         )
         return {choose("metric", name, found): found[name] for name in metrics or found}
+
+    def mistakes(self, items: list[Question], outputs: Answers) -> Mistakes:
+        rules = self.options["rules"]
+        return question_findings.mistakes(items, outputs.predictions, rules)
+
+    def sections(self, items: list[Question], outputs: Answers) -> list[Section]:
+        rules = self.options["rules"]
+        return question_findings.sections(items, outputs.predictions, rules)
 
     def write_predictions(
         self,

@@ -158,6 +158,20 @@ def score_answers(
     return summary | (found.best(null_odds) if null_odds is not None else {})
 
 
+def scores_of_each(
+    questions: Sequence[Question],
+    predictions: Mapping[Any, str],
+    rules: str | None = None,
+) -> tuple[list[float], list[float]]:
+    """Returns whether each answer is exact, and its F1, from 0 to 1.
+
+    Args:
+        questions, predictions, rules: see `score_answers`.
+    """
+    found = _Scores(questions, predictions, RULES[_rules_for(questions, rules)])
+    return found.exact, found.f1
+
+
 def read_predictions(path: str | Path) -> dict[str, str]:
     """Reads a file of predictions in SQuAD's form, answers by the ids of questions.
 

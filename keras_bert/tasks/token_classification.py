@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_bert.analysis.report import Mistakes, Section
 from keras_bert.errors import InputError, choose
 from keras_bert.strings import is_text
 from keras_bert.tag_schemes import OUTSIDE, Entity, TagSet
+from keras_bert.tasks import entity_findings
 from keras_bert.tasks.alignment import (
     CharacterSpan,
     WordTokens,
@@ -186,6 +188,12 @@ class TokenClassification(Task):
     ) -> dict[str, float]:
         scores = score_sentences(items, self.tagged(items, outputs))
         return {choose("metric", m, scores): scores[m] for m in metrics or scores}
+
+    def mistakes(self, items: list[Sentence], outputs: Any) -> Mistakes:
+        return entity_findings.mistakes(items, self.tagged(items, outputs))
+
+    def sections(self, items: list[Sentence], outputs: Any) -> list[Section]:
+        return entity_findings.sections(items, self.tagged(items, outputs))
 
     def tagged(self, items: list[Sentence], outputs: Any) -> list[Sentence]:
         """Returns sentences with the tags of the model.

@@ -12,12 +12,20 @@ from keras_bert.analysis.report import Table
 from keras_bert.errors import ExistingOutputError, MissingExtraError
 from keras_bert.tasks import (
     Example,
+    MultipleChoice,
+    Passage,
+    Question,
     SentenceEmbedding,
     TextClassification,
     TextRegression,
+    entity_findings,
     findings,
+    question_findings,
     vector_findings,
 )
+from keras_bert.tasks.conll_files import Mark, Sentence
+from keras_bert.tasks.entity_scores import score_sentences
+from keras_bert.tasks.questions import Answer
 from keras_bert.tasks.run_report import Answered
 from tests.cli.calling import call
 from tests.serving.cases import VOCAB, make_model
@@ -235,3 +243,71 @@ def test_vectors_have_a_map_and_the_attention_of_single_texts(pretrained, tmp_pa
     assert "Map of the vectors" in page and page.count("<circle") == 6
     shown = numbers_in(page)
     assert shown == task.evaluate(pairs) and shown
+
+
+WORDS = ("Ada", "Lovelace", "saw", "Rome", "and", "Bonn")
+GOLD = "B-PER I-PER O B-LOC O B-LOC".split()
+
+
+@pytest.mark.parametrize(
+    ("tags", "kinds"),
+    [
+        ("B-PER I-PER O B-PER O O", {"at the right place": 1, "not found": 1}),
+        ("B-PER O B-LOC I-LOC O B-LOC", {"of the right type": 2}),
+        (
+            "B-LOC O B-ORG B-LOC O B-LOC",
+            {"of another type, with": 1, "there is none": 1},
+        ),
+        (" ".join(GOLD), {}),
+    ],
+)
+def test_errors_of_entities_are_told_apart(tags, kinds):
+    gold, found = (Sentence(WORDS, tuple(t)) for t in (GOLD, tags.split()))
+    scored, errors = entity_findings.sections([gold], [found])
+    rows = errors.blocks[0].rows
+    assert len(rows) == len(kinds)
+    for kind, count in kinds.items():
+        assert [n for name, n in rows if kind in name] == [count]
+    scores = score_sentences([gold], [found])
+    for kind, row in rows_of(scored.blocks[0]).items():
+        if kind != "mean":
+            assert row[2] == pytest.approx(scores[f"{kind}_f1"])
+    worst = entity_findings.mistakes([gold], [found]).mistakes
+    assert len(worst) == bool(kinds)
+
+
+def test_wrong_entities_are_shown_by_their_characters_too():
+    gold = Sentence(text="Ada saw Rome", marks=(Mark("PER", 0, 3), Mark("LOC", 8, 12)))
+    found = Sentence(text="Ada saw Rome", marks=(Mark("PER", 0, 3), Mark("LOC", 3, 7)))
+    (worst,) = entity_findings.mistakes([gold], [found]).mistakes
+    assert (worst.gold, worst.found, worst.value) == ("LOC: Rome", "LOC:  saw", 2)
+    _, errors = entity_findings.sections([gold], [found])
+    assert dict(errors.blocks[0].rows) == {
+        "not found": 1,
+        "found where there is none": 1,
+    }
+
+
+def test_the_worst_answers_to_questions_come_first():
+    passage = Passage("x" * 300 + "Ada Lovelace" + "y" * 300)
+    questions = [
+        Question(n, f"Q{n}", passage, answers=(Answer("Ada Lovelace", 300),))
+        for n in range(3)
+    ]
+    given = {0: "Ada Lovelace", 1: "Ada", 2: "Babbage"}
+    found = question_findings.mistakes(questions, given, None).mistakes
+    assert [(m.row, m.found, m.value) for m in found] == [
+        *((2, "Babbage", 0), (1, "Ada", pytest.approx(2 / 3))),
+    ]
+    assert found[0].text_pair.startswith("…x") and "Ada Lovelace" in found[0].text_pair
+    (section,) = question_findings.sections(questions, given, None)
+    assert section.blocks[0].series[0].y.sum() == 3
+
+
+def test_wrong_choices_are_shown_with_the_right_ones():
+    task = object.__new__(MultipleChoice)
+    items = [Example("t", ("p", "q"), label) for label in ("0", "1", "1")]
+    logits = np.array([[0.0, 1], [0, 1], [9, 0]])
+    found = task.mistakes(items, logits).mistakes
+    assert [(m.gold, m.found) for m in found] == [("q", "p"), ("p", "q")]
+    assert [s.title for s in task.sections(items, logits)] == ["Reliability"]

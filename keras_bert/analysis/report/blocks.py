@@ -22,7 +22,7 @@ class Block(Protocol):
 Value = str | int | float
 
 
-def shown(value: Value, form: str = "#.4g") -> str:
+def shown(value: Value) -> str:
     """Returns a value as HTML; a number keeps all its digits in an attribute.
 
     Example:
@@ -35,7 +35,10 @@ def shown(value: Value, form: str = "#.4g") -> str:
         return escape(value)
     if value != value:
         return "undefined"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:{form}}"
+    if isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = f"{value:.4f}" if 1e-3 <= abs(value) <= 1 else f"{value:.4g}"
     return f'<data value="{value!r}">{text}</data>'
 
 
@@ -76,7 +79,7 @@ class Facts:
 
     def html(self) -> str:
         rows = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{shown(value, '.4g')}</dd></div>"
+            f"<div><dt>{escape(name)}</dt><dd>{shown(value)}</dd></div>"
             for name, value in self.values.items()
         )
         return f'<dl class="facts">{rows}</dl>'

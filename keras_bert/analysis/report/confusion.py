@@ -13,6 +13,7 @@ ROOM = 920  # pixels of the page's column
 MOST_CLASSES = 100  # that are drawn
 SIDE_OF_NUMBERS = 24  # pixels of a cell that has room for a number
 LABEL = 24  # columns of a class name
+MANY = 40  # classes, whose names are set smaller
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class ConfusionMatrix:
 
     def html(self) -> str:
         shown = self._classes()
-        label = 10 + 6.8 * max(_columns(_short(self.labels[i])) for i in shown)
+        font = 12.0 if len(shown) <= MANY else 9.5
+        widest = max(_columns(_short(self.labels[i])) for i in shown)
+        label = 10 + 0.58 * font * widest
         largest = min(96.0, max(40.0, 300 / len(shown)))
         cell = min(largest, max(10.0, (ROOM - label) / len(shown)))
         size = cell * len(shown)
-        side, font = round(label + size + 2), min(12.0, cell * 0.95)
+        side = round(label + size + 2)
         marks = "".join(self._row(i, n, shown, cell) for n, i in enumerate(shown))
         return (
             f'<figure class="matrix"><div class="scroll"><svg width="{side}" '
