@@ -59,7 +59,7 @@ def attention_maps(
         text_pairs=None if text_pair is None else [text_pair],
         max_length=max_length or model.max_text_length(tokenizer),
     )
-    encoded = model.encoder(model.complete(batch))
+    encoded = model.encoder(batch)
     maps = [
         ops.convert_to_numpy(ops.cast(a[0], "float32")) for a in encoded["attentions"]
     ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keras_bert import (
     BertConfig,
+    BertForMultipleChoice,
     BertForPreTraining,
     BertForSequenceClassification,
     BertTokenizer,
@@ -171,6 +172,12 @@ def test_attention_is_what_the_model_returns(model, tokenizer):
     outputs = asked(tokenizer(["the size"], text_pairs=["of boxes"]))
     for layer, expected in enumerate(outputs["attentions"]):
         assert_close(maps[layer], np.asarray(expected)[0])
+
+
+def test_models_that_choose_have_attention_too(model, tokenizer):
+    chooser = BertForMultipleChoice(CONFIG, seed=5)
+    found = attention_maps(chooser, tokenizer, "the box", "of boxes")
+    assert found.probabilities.shape == (3, 7, 8, 8)
 
 
 def test_long_text_is_cut_to_the_models_row(model, tokenizer):

@@ -112,11 +112,23 @@ def test_curves_are_drawn_of_training_and_development():
     lines = [
         {"step": 10, "split": "train", "loss": 2.0, "learning_rate": 1e-3, "time": 1},
         {"step": 20, "split": "train", "loss": float("nan"), "learning_rate": 5e-4},
-        {"step": 20, "split": "heldout", "loss": 1.5, "accuracy": 0.5, "time": 2},
+        {
+            "step": 20,
+            "split": "heldout",
+            "loss": 1.5,
+            "accuracy": 0.5,
+            "f1": 9.0,
+            "time": 2,
+        },
     ]
     charts = curves(lines)
-    assert [chart.title for chart in charts] == ["Loss", "Accuracy", "Learning rate"]
-    loss, accuracy, rate = charts
+    assert [chart.title for chart in charts] == [
+        "Loss",
+        "Accuracy",
+        "F1",
+        "Learning rate",
+    ]
+    loss, accuracy, _, rate = charts
     assert [len(series.x) for series in loss.series] == [1, 1, 1]
     assert loss.series[-1].tips == ["step 20: 1.5"]
     assert [s.name for s in accuracy.series] == ["", "development"]

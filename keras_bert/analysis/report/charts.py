@@ -208,12 +208,14 @@ def curves(history: Iterable[Mapping[str, Any]]) -> list[Chart]:
         history: lines of a `metrics.jsonl`, see `keras_bert.analysis.read_metrics`.
     """
     history = list(history)
+    held_out = {n for line in history if line.get("split") == "heldout" for n in line}
     names = dict.fromkeys(name for line in history for name in line)
-    chosen = [name for name in names if _unit(name)]
+    chosen = [n for n in names if _unit(n) or n in held_out - NOT_DRAWN]
     chosen.sort(key=lambda name: ("loss" not in name, "rate" in name))
     return [_curve(name, history) for name in chosen]
 
 
+NOT_DRAWN = {"step", "split", "time"}
 _UNITS = {
     "learning_rate": "rate",
     "mlm_loss": "nats per masked token",
@@ -224,10 +226,10 @@ _UNITS = {
 
 
 def _unit(name: str) -> str | None:
-    plain = name.endswith("accuracy") and "share of examples"
-    return (
-        _UNITS.get(name) or plain or ("per example" if name.endswith("loss") else None)
-    )
+    if name in _UNITS:
+        return _UNITS[name]
+    kinds = {"loss": "mean of the batch", "accuracy": "share of labels"}
+    return kinds.get(name.rpartition("_")[2])
 
 
 def _curve(name: str, history: list[Mapping[str, Any]]) -> Chart:
@@ -244,7 +246,7 @@ def _curve(name: str, history: list[Mapping[str, Any]]) -> Chart:
             Series(steps, values, "", "line", 1),
             Series(steps, values, "development", "points", 1, tips),
         ]
-    return Chart(title[0].upper() + title[1:], "step", _unit(name) or "", series)
+    return Chart(title[0].upper() + title[1:], "step", _unit(name) or "score", series)
 
 
 def _training(steps: np.ndarray, values: np.ndarray, *, smoothed: bool) -> list[Series]:
