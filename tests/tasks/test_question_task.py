@@ -7,6 +7,7 @@ import pytest
 from keras_bert.cli import main
 from keras_bert.errors import InputError, KerasBertError, UnknownNameError
 from keras_bert.serving import predictor
+from keras_bert.serving.graph.servable import Servable
 from keras_bert.tasks import MultipleChoice, QuestionAnswering
 from keras_bert.tasks.squad_scores import score_answers
 from tests.serving.cases import VOCAB, make_model
@@ -93,6 +94,8 @@ def test_what_is_kept_reads_windows_as_it_learned(trained):
     task, data = trained
     loaded = QuestionAnswering.load(data.parent / "run" / "model")
     assert (loaded.row_length, loaded.overlap) == (12, 3)
+    served = Servable(loaded.model, loaded.tokenizer).settings
+    assert (served.max_length, served.doc_stride) == (12, 3)
     assert loaded.evaluate(data) == pytest.approx(task.evaluate(data), rel=1e-5)
 
 

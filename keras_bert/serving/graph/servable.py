@@ -84,6 +84,8 @@ class Servable:
         if windows.pooling is not None:
             self.task, doc_stride = by_windows(self.task), windows.doc_stride
             max_length = max_length or windows.max_length
+        elif max_length is None and doc_stride is None:
+            max_length, doc_stride = windows.max_length, windows.doc_stride
         self.prompt = _prompt(model) if prompt is None else prompt
         if max_length is None and tokenizer is not None:
             max_length = model.max_text_length(tokenizer)

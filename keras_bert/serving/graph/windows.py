@@ -4,6 +4,7 @@ Each window is a row of its own; the mean or the max of their logits is that of 
 text.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,11 +15,13 @@ from keras_bert.serving.graph.answers import SEQUENCE_CLASSIFICATION, ServedTask
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
 POOLINGS = {"mean": tf.math.segment_mean, "max": tf.math.segment_max}
+# The names of tasks under which settings are kept, by what is served.
+_NAMES = {"question answering": ("qa",), "token classification": ("ner",)}
 NONE = "none"  # texts are cut off
 
 
 class Windows(NamedTuple):
-    """How long texts are classified; see `AnswerSettings`."""
+    """How long texts are read; see `AnswerSettings`."""
 
     pooling: str | None = None
     doc_stride: int | None = None
@@ -44,8 +47,9 @@ def windows_of(
             raise ConfigError(
                 f"Expected no window_pooling: {task.name} does not use it."
             )
-        return Windows()
-    kept = _kept(config)
+        kept = _kept(config, _NAMES.get(task.name, ()))
+        return Windows(None, kept.get("doc_stride"), kept.get("max_length"))
+    kept = _kept(config, ("classification", "regression"))
     if not (doc_stride or pooling or kept.get("doc_stride")):
         return Windows()
     pooling = pooling or kept.get("window_pooling", "mean")
@@ -55,10 +59,9 @@ def windows_of(
     return Windows(pooling, doc_stride, kept.get("max_length"))
 
 
-def _kept(config: Config) -> dict:
-    """Returns the settings that `keras_bert.tasks.TextTask` keeps with a model."""
+def _kept(config: Config, names: Iterable[str]) -> dict:
+    """Returns the settings that a `keras_bert.tasks.Task` keeps with a model."""
     kept = config.extra.get("task_specific_params") or {}
-    names = ("classification", "regression")
     return next((dict(kept[name]) for name in names if name in kept), {})
 
 
