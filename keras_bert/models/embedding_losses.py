@@ -7,6 +7,7 @@ Source: `sentence_transformer/losses/` of sentence-transformers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import keras
@@ -311,10 +312,10 @@ class Matryoshka(EmbeddingLoss):
         name: str = "matryoshka",
     ):
         super().__init__(name=name)
-        self.loss, self.dimensions = loss, tuple(dimensions)
+        self.loss, self.dimensions = loss, _listed(dimensions)
         self.weights = (1.0,) * len(self.dimensions)
         if weights is not None:
-            self.weights = tuple(float(weight) for weight in weights)
+            self.weights = _listed(weights)
         self.texts, self.scored, self.takes = loss.texts, loss.scored, loss.takes
         self.compares_rows = loss.compares_rows
         counts = all(type(d) is int and d > 0 for d in self.dimensions)
@@ -324,7 +325,8 @@ class Matryoshka(EmbeddingLoss):
                 "Expected different numbers of dimensions, such as 384 128 64. "
                 f"Received: {list(self.dimensions)}."
             )
-        if len(self.weights) != len(self.dimensions) or min(self.weights) < 0:
+        numbers = all(isinstance(x, Real) and x >= 0 for x in self.weights)
+        if len(self.weights) != len(self.dimensions) or not numbers:
             raise ConfigError(
                 f"Expected a weight of 0 or more for each of {len(self.dimensions)} "
                 f"numbers of dimensions. Received: {list(self.weights)}."
@@ -394,7 +396,13 @@ def new_loss(
     for key in arguments:
         choose(f"argument of the loss {name}", key, known)
     loss = kind(**arguments)
-    return Matryoshka(loss, dimensions, weights) if dimensions else loss
+    if dimensions is None and weights is None:
+        return loss
+    return Matryoshka(loss, dimensions or (), weights)
+
+
+def _listed(values: Any) -> tuple:
+    return tuple(values) if isinstance(values, list | tuple) else (values,)
 
 
 def _flat(labels: Tensor) -> Tensor:
@@ -402,6 +410,7 @@ def _flat(labels: Tensor) -> Tensor:
 
 
 def _positive(name: str, value: float) -> float:
-    if not 0 < value < float("inf"):
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 < value < float("inf")):
         raise ConfigError(f"Expected a {name} above 0. Received: {value!r}.")
     return float(value)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -237,12 +238,7 @@ class EmbeddingTask(Task):
     def _scaled(self, labels: np.ndarray, name: str) -> np.ndarray:
         """Returns labels as the loss takes them."""
         if self._range is not None:
-            low, high = map(float, self._range)
-            if not low < high:
-                raise ConfigError(
-                    "Expected a score_range of the least and the greatest label. "
-                    f"Received: {self._range}."
-                )
+            low, high = _limits(self._range)
             labels = (labels - low) / (high - low)
         valid = self._loss is None or self._loss.valid(labels, None)
         if (wrong := np.flatnonzero(~np.broadcast_to(valid, labels.shape))).size:
@@ -304,6 +300,22 @@ class EmbeddingTask(Task):
         scored = items[0].label is not None
         labels = numbers(items, MEMORY) if scored else None
         return [texts_of(item) for item in items], labels
+
+
+def _limits(score_range: Any) -> tuple[float, float]:
+    """Returns the least and the greatest label.
+
+    Raises:
+        ConfigError: there are not two numbers, the first of them smaller.
+    """
+    found = score_range if isinstance(score_range, list | tuple) else [score_range]
+    numbers = all(isinstance(x, Real) for x in found)
+    if len(found) != 2 or not numbers or not found[0] < found[1]:
+        raise ConfigError(
+            "Expected a score_range of the least and the greatest label, such as "
+            f"(0, 5). Received: {score_range!r}."
+        )
+    return found[0], found[1]
 
 
 def _trimmed(features: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,11 @@ def test_gradients_are_finite_where_texts_are_equal():
     ("make", "words"),
     [
         (lambda: losses.CoSENT(scale=0), "a scale above 0. Received: 0"),
+        (lambda: losses.CoSENT(scale="20"), "a scale above 0. Received: '20'"),
         (lambda: losses.Triplet(margin=-1), "a margin above 0"),
+        (lambda: losses.new_loss("cosent", 7.5), r"numbers of dimensions.*\[7.5\]"),
+        (lambda: losses.new_loss("cosent", weights=[1]), r"dimensions.*\[\]"),
+        (lambda: losses.new_loss("cosent", [4], ["x"]), "weight of 0 or more"),
         (lambda: losses.Matryoshka(losses.CoSENT(), []), "numbers of dimensions"),
         (lambda: losses.Matryoshka(losses.CoSENT(), [8, 8]), r"\[8, 8\]"),
         (lambda: losses.Matryoshka(losses.CoSENT(), [8, 4], [1]), "each of 2"),

@@ -72,6 +72,8 @@ def test_files_by_names_numbers_and_defaults(pretrained, tmp_path):
     assert [len(texts_of(item)) for item in task.read(named, **pair)] == [2, 2]
     texts = task.read(plain, header=False)
     assert texts_of(texts[0]) == ["3.5", "a film", "good"]  # by number
+    twice = task.read(plain, text=2, text_pair=2, header=False)
+    assert texts_of(twice[0]) == ["a film", "a film"]
     columns = {"text": 2, "text_pair": 3, "label": 1, "header": False}
     scored = Scored.from_pretrained(pretrained)
     found = scored.read(plain, **columns)
@@ -129,6 +131,8 @@ def test_a_query_does_not_find_itself():
         (PAIRS, [1, 2], {}, InputError, "as many labels as rows, 3"),
         (PAIRS, [1, "x", 2], {}, InputError, "finite number.*'x' in row 2"),
         (PAIRS, [1, 5, 2], {"loss": "cosine"}, InputError, r"5 in row 2.*score-range"),
+        (PAIRS, [1, 1, 2], {"score_range": (5, 0)}, ConfigError, r"\(0, 5\).*\(5, 0\)"),
+        (PAIRS, [1, 1, 2], {"score_range": 5}, ConfigError, r"greatest label.* 5\."),
         (PAIRS, None, {"loss": "cosent"}, ConfigError, "a label in every row"),
         (PAIRS, [1, 2, 3], {"loss": "triplet"}, ConfigError, "none for the loss"),
         (PAIRS, None, {"loss": "triplet"}, ConfigError, "3 texts in a row.*negative"),
