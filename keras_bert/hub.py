@@ -10,7 +10,10 @@ from keras_bert.errors import CheckpointError, InputError, MissingExtraError
 
 HUB = "hf://"
 # The hub holds the same weights in several forms: the others only where needed.
-HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.weights.h5")
+HUB_FILES = (
+    *("*.json", "*.txt", "*.safetensors", "*.weights.h5"),
+    "*_Dense/pytorch_model.bin",  # a module of sentence-transformers
+)
 HUB_OTHERS = (*HUB_FILES, "pytorch_model*.bin", "tf_model.h5", "*.ckpt*")
 
 OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download")

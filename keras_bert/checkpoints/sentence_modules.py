@@ -64,8 +64,9 @@ ACTIVATIONS = {
 COMPUTED = "Transformer, Pooling, and then Dense and Normalize"
 OWN_FOLDER = "0_"  # how the name of a Transformer's folder begins, if it has one
 CHOOSE = (
-    "Choose a pooling instead (embeddings='mean', --embeddings mean), or the states of "
-    "all tokens (embeddings='none', --embeddings none)."
+    "Choose a pooling instead (embeddings='mean', --embeddings mean; of a "
+    "SentenceEncoder recipe=, of keras-bert embed --pooling), or the states of all "
+    "tokens (embeddings='none', --embeddings none)."
 )
 
 

@@ -58,9 +58,11 @@ def _read(modules: SentenceModules, folder: str) -> Arrays:
             f"Expected {' or '.join(READERS)} in {modules.source / folder}. Received: "
             "neither. Copy the folder again."
         )
+    contents, path = modules.files[f"{folder}/{name}"], modules.source / folder / name
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / name
-        path.write_bytes(modules.files[f"{folder}/{name}"])
+        if not path.is_file() or path.read_bytes() != contents:
+            path = Path(place) / name
+            path.write_bytes(contents)
         found = {n: tensor.load() for n, tensor in READERS[name](path).items()}
     if "linear.weight" not in found or found.keys() - NAMES.keys():
         raise CheckpointError(

@@ -98,14 +98,15 @@ def _answer(args: argparse.Namespace) -> None:
     from keras_bert.tasks import VectorIndex
 
     index = VectorIndex.load(args.index)
-    made = dict(index.facts.get("made") or {})
-    if not made.keys() >= {*HOW}:
+    made, model = index.facts.get("made"), index.facts.get("model")
+    known = isinstance(made, dict) and made.keys() >= {*HOW}
+    if not known or not isinstance(model, str):
         raise InputError(
             f"Expected an index made by keras-bert search in {args.index}. Received: "
             "another one. Search it by keras_bert.tasks.VectorIndex."
         )
     changes = {n: getattr(args, n) for n in ("model", "vocab", "dtype")}
-    made |= {"model": index.facts["model"], "batch_size": args.batch_size}
+    made = {**made, "model": model, "batch_size": args.batch_size}
     made |= {name: value for name, value in changes.items() if value is not None}
     of_texts = argparse.Namespace(**made)
     embedder = load_embedder(of_texts)

@@ -254,6 +254,11 @@ class SentenceEncoder(EncoderOutputs):
             strict=True,
         )
         for folder, layer, arrays in read:
+            if unknown := arrays.keys() - {variable.name for variable in layer.weights}:
+                raise CheckpointError(
+                    f"Expected no {min(unknown)} in {modules.source}/{folder}, as its "
+                    "config.json says. Received: one."
+                )
             for variable in layer.weights:
                 _assign(variable, arrays, f"{modules.source}/{folder}")
 

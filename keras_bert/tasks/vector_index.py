@@ -5,7 +5,7 @@ each of them; and `index.json`, which says how the vectors were made.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +19,7 @@ from keras_bert.errors import (
     MissingFileError,
     check_counts,
 )
-from keras_bert.tasks.similarity import similarities
+from keras_bert.tasks.similarity import SIMILARITIES, similarities
 
 BLOCK = 4096  # texts that are compared at once
 VERSION = 1
@@ -57,13 +57,18 @@ class VectorIndex:
                 f"Expected a vector for each of {len(self.texts)} texts, and at least "
                 f"one text. Received: vectors of shape {shape}."
             )
-        finite = np.isfinite(self.vectors).all(1)
-        if not finite.all():
-            number = int(np.argmin(finite))
-            raise InputError(
-                "Expected finite vectors. Received: NaN or infinity in that of text "
-                f"{number}, {str(self.texts[number])[:60]}."
-            )
+        for start, block in self._blocks():
+            finite = np.isfinite(block).all(1)
+            if not finite.all():
+                number = start + int(np.argmin(finite))
+                raise InputError(
+                    "Expected finite vectors. Received: NaN or infinity in that of "
+                    f"text {number}, {str(self.texts[number])[:60]}."
+                )
+
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        for start in range(0, len(self.texts), BLOCK):
+            yield start, np.asarray(self.vectors[start : start + BLOCK], "float32")
 
     def search(self, queries: np.ndarray, k: int = 10) -> list[list[dict[str, Any]]]:
         """Returns the texts most similar to each query, the best first.
@@ -83,8 +88,7 @@ class VectorIndex:
         queries = np.atleast_2d(np.asarray(queries, "float32"))
         best = np.zeros((len(queries), 0), "float32")
         numbers = np.zeros((len(queries), 0), "int64")
-        for start in range(0, len(self.texts), BLOCK):
-            block = np.asarray(self.vectors[start : start + BLOCK], "float32")
+        for start, block in self._blocks():
             found = similarities(queries, block, self.similarity)
             best = np.concatenate([best, found], 1)
             here = np.arange(start, start + len(block))
@@ -148,17 +152,23 @@ class VectorIndex:
             lines = (path / TEXTS).read_text(encoding="utf-8").split("\n")[:-1]
             texts = [json.loads(line) for line in lines]
             vectors = np.load(path / VECTORS, mmap_mode="r", allow_pickle=False)
-            known = facts["version"], facts["similarity"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"Expected an index in {path}. Received: {error}. Make it again."
-            ) from error
-        if known[0] != VERSION:
-            raise InputError(
-                f"Expected an index of version {VERSION} in {path}. Received: version "
-                f"{known[0]!r}. Make it again."
-            )
-        return cls(vectors, texts, known[1], facts)
+        except (OSError, ValueError, EOFError, RecursionError) as error:
+            raise _damaged(path, str(error)) from error
+        if not isinstance(facts, dict) or facts.get("version") != VERSION:
+            found = facts.get("version") if isinstance(facts, dict) else facts
+            raise _damaged(path, f"{FACTS} of version {str(found)[:40]}, not {VERSION}")
+        if facts.get("similarity") not in SIMILARITIES:
+            raise _damaged(path, f"similarity {str(facts.get('similarity'))[:40]}")
+        floats = isinstance(vectors, np.ndarray) and vectors.dtype.kind == "f"
+        if not floats or not all(isinstance(text, dict) for text in texts):
+            raise _damaged(path, "vectors or texts of another kind")
+        return cls(vectors, texts, facts["similarity"], facts)
+
+
+def _damaged(path: Path, received: str) -> InputError:
+    return InputError(
+        f"Expected an index in {path}. Received: {received}. Make it again."
+    )
 
 
 def refuse_to_replace(path: Path, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import keras_bert
 from keras_bert.cli import main
@@ -37,6 +38,7 @@ RECIPE = SentenceRecipe(
     prompts={"query": "q : ", "passage": ""},
     max_length=11,
 )
+W = np.ones((7, 24), "f4")
 TEXTS = ["a b", "", "b c d e f g a b c d e f g", "a", "d e", "q : a b"]
 
 
@@ -174,8 +176,6 @@ def test_folders_and_keras_files_keep_vectors(task, tmp_path):
 
 def test_dense_layers_are_those_in_the_files(task, tmp_path):
     """As PyTorch applies them: its Linear has (units, inputs)."""
-    from safetensors.numpy import load_file
-
     path = task.save(tmp_path / "model")
     first, second = (
         load_file(path / f"{place}_Dense" / "model.safetensors") for place in (2, 3)
@@ -253,3 +253,32 @@ def test_minilm_scores_as_published_on_sts(tmp_path):
     task = SentenceSimilarity.from_pretrained(real)
     columns = {"text": 1, "text_pair": 2, "label": 3, "header": False}
     assert round(100 * task.evaluate(data, **columns)["spearman"], 2) == 82.03
+
+
+def test_weights_of_dense_layers_are_checked(task, tmp_path):
+    def broken(name, change):
+        path = task.save(tmp_path / name)
+        change(path / "2_Dense" / "model.safetensors")
+        return path
+
+    def other_shape(file):
+        weights = {"linear.weight": np.ones((7, 23), "f4"), "linear.bias": np.ones(7)}
+        save_file(weights, file)
+
+    damages = {
+        "neither": lambda file: file.unlink(),
+        "2_Dense": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        r"shape \(24, 7\)": other_shape,
+        "linear.bias": lambda file: save_file({"bias": np.ones(7)}, file),
+        "kernel|bias": lambda file: save_file({"linear.weight": W}, file),
+    }
+    path = task.save(tmp_path / "bias")
+    weights = load_file(path / "3_Dense" / "model.safetensors")
+    weights["linear.bias"] = np.ones(5, "f4")
+    save_file(weights, path / "3_Dense" / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"no bias.*3_Dense"):
+        keras_bert.SentenceEncoder.from_pretrained(path)
+    for number, (message, change) in enumerate(damages.items()):
+        path = broken(str(number), change)
+        with pytest.raises(CheckpointError, match=message):
+            keras_bert.SentenceEncoder.from_pretrained(path)

@@ -1,5 +1,6 @@
 """Exact search: against all pairs compared at once; and what keeps it."""
 
+import io
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from keras_bert.errors import (
 from keras_bert.tasks import VectorIndex, vector_index
 from keras_bert.tasks.similarity import similarities
 
+ESCAPE = "surrogateescape"
 RANDOM = np.random.default_rng(3)
 VECTORS = RANDOM.normal(size=(23, 5)).astype("float32")
 QUERIES = RANDOM.normal(size=(3, 5)).astype("float32")
@@ -77,17 +79,24 @@ def test_damaged_indexes_are_errors(tmp_path):
         VectorIndex.load(tmp_path)
     path = VectorIndex(VECTORS, TEXTS).save(tmp_path / "index")
     facts = json.loads((path / "index.json").read_text())
+    lines = (path / "texts.jsonl").read_text().splitlines()
+    words = io.BytesIO()
+    np.save(words, np.array([["a"]] * len(lines)))
+    wrong = {**facts, "version": 2}, {**facts, "similarity": "cosin"}
     damages = {
-        "index.json": json.dumps({**facts, "version": 2}),
-        "texts.jsonl": "{}\n",
-        "vectors.npy": "no array",
+        "index.json": ["", "[1]", "[" * 10**5, "{}", *map(json.dumps, wrong)],
+        "texts.jsonl": ["{}\n", "\n".join(["1"] * len(lines)) + "\n", "\udcff"],
+        "vectors.npy": ["", "no array", words.getvalue()],
     }
-    for name, damaged in damages.items():
+    for name, found in damages.items():
         kept = (path / name).read_bytes()
-        (path / name).write_text(damaged)
-        with pytest.raises(InputError):
-            VectorIndex.load(path)
+        for text in found:
+            encoded = text if isinstance(text, bytes) else text.encode(errors=ESCAPE)
+            (path / name).write_bytes(encoded)
+            with pytest.raises(InputError, match=r"index|texts"):
+                VectorIndex.load(path)
         (path / name).write_bytes(kept)
+    assert len(VectorIndex.load(path).texts) == len(lines)
 
 
 def test_what_cannot_be_searched_is_refused():
