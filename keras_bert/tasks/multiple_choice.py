@@ -86,6 +86,9 @@ class MultipleChoice(Task):
                 _check_label(item.label, count, at)
         return found
 
+    def stratum(self, item: Example) -> Any:
+        return item.label
+
     # === Model ===
 
     def encode(

@@ -71,6 +71,9 @@ class QuestionAnswering(Task):
             )
         return read_questions(source, labeled=labeled)
 
+    def stratum(self, item: Question) -> bool:
+        return item.is_impossible
+
     def describe(self, items: list[Question]) -> list[str]:
         without = sum(question.is_impossible for question in items)
         return [f"{len(items):,} questions", f"{without:,} without an answer"]

@@ -154,8 +154,10 @@ def score_answers(
         questions = list({question.id: question for question in questions}.values())
     found = _Scores(questions, predictions, known)
     found.warn_of_missing()
-    summary = found.summary(null_odds, null_threshold)
-    return summary | (found.best(null_odds) if null_odds is not None else {})
+    if null_odds is None:
+        return found.summary(None, null_threshold)
+    odds = {str(id): value for id, value in null_odds.items()}  # as JSON has ids
+    return found.summary(odds, null_threshold) | found.best(odds)
 
 
 def scores_of_each(
@@ -242,12 +244,13 @@ class _Scores:
         predictions: Mapping[Any, str],
         rules: Rules,
     ) -> None:
-        self.questions, self.predictions, self.rules = questions, predictions, rules
+        self.questions, self.rules = questions, rules
+        self.predictions = {str(id): text for id, text in predictions.items()}
         self.exact = [self._best(question, rules.exact) for question in questions]
         self.f1 = [self._best(question, rules.f1) for question in questions]
 
     def _best(self, question: Question, score: Score) -> float:
-        found = self.predictions.get(question.id)
+        found = self.predictions.get(str(question.id))
         if found is None:
             return 0.0
         texts = [answer.text for answer in question.answers]
@@ -256,7 +259,7 @@ class _Scores:
         return max(score(text, found) for text in texts)
 
     def missing(self) -> list[Any]:
-        return [q.id for q in self.questions if q.id not in self.predictions]
+        return [q.id for q in self.questions if str(q.id) not in self.predictions]
 
     def warn_of_missing(self) -> None:
         for id in self.missing():
@@ -268,7 +271,7 @@ class _Scores:
         exact, f1 = self.exact, self.f1
         if odds is not None:
             self._check(odds)
-            null = [odds[question.id] > threshold for question in self.questions]
+            null = [odds[str(q.id)] > threshold for q in self.questions]
             exact, f1 = self._without(exact, null), self._without(f1, null)
         every = range(len(exact))
         overall = {
@@ -282,7 +285,7 @@ class _Scores:
 
     def _check(self, odds: Mapping[Any, float]) -> None:
         for question in self.questions:
-            if question.id not in odds:
+            if str(question.id) not in odds:
                 raise InputError(
                     "Expected odds of no answer for every question. Received: none for "
                     f"{question.id!r}."
@@ -323,7 +326,7 @@ class _Scores:
     ) -> tuple[float, float]:
         current = best = float(self._unanswerable())  # none is answered
         threshold = 0.0
-        places = {question.id: i for i, question in enumerate(self.questions)}
+        places = {str(q.id): i for i, q in enumerate(self.questions)}
         for id in sorted((id for id in odds if id in places), key=lambda id: odds[id]):
             question = self.questions[places[id]]
             if question.answers:

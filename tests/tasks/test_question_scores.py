@@ -89,6 +89,13 @@ def test_missing_predictions_score_0_and_are_named(caplog):
     assert "question b" in caplog.text
 
 
+def test_ids_that_are_numbers_are_strings_in_json():
+    questions = [question(7, "x"), question("8")]
+    scores = score_answers(questions, {"7": "x", 8: ""}, null_odds={"7": 0, 8: 2})
+    assert scores["exact_match"] == scores["best_exact"] == 100
+    assert scores["missing"] == 0
+
+
 def test_most_answers_being_chinese_is_said(caplog):
     score_answers([question(1, "北京")], {1: "北京"})
     assert "cmrc2018" in caplog.text
