@@ -119,7 +119,7 @@ class QuestionAnswering(Task):
     def run_on(
         self, items: list, dev: list | None, recipe: Any, directory: Any, **options: Any
     ) -> Any:
-        self.max_length = self.max_length or recipe.max_length
+        self.max_length = self.length_in(recipe)
         self.options["doc_stride"] = self.overlap  # is kept with the model
         return super().run_on(items, dev, recipe, directory, **options)
 

@@ -668,7 +668,7 @@ class Task(ABC):
         """
         from keras_bert.training.loop import Run
 
-        self.max_length = self.max_length or recipe.max_length
+        self.max_length = self.length_in(recipe)
         make = self._maker(items, names[0])
         rows = self.encoded(items, name=names[0])
         count = len(next(iter(rows[0].values())))
@@ -705,6 +705,11 @@ class Task(ABC):
         outputs = self.outputs(items, **options)
         found = self.score(items, outputs)
         return found if monitor in found else self.score(items, outputs, [monitor])
+
+    def length_in(self, recipe: Any) -> int:
+        """Returns the most tokens of a row in training."""
+        # A recipe's length is for models of usual size.
+        return self.max_length or min(recipe.max_length, self.config.max_length)
 
     def learner(self) -> Any:
         """Returns what is trained: the model, or one that shares its layers."""
