@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_bert.analysis.projection import principal_components
-from keras_bert.analysis.report import Chart, Mistake, Mistakes, Section, Series
+from keras_bert.analysis.report import (
+    Chart,
+    Mistake,
+    Mistakes,
+    Section,
+    Series,
+    SideBySide,
+)
 from keras_bert.analysis.report.charts import COLORS
 from keras_bert.tasks.findings import (
     MOST_MISTAKES,
@@ -36,7 +43,8 @@ def sections(
     flat = [text for row in texts for text in row]
     chart = _together(vectors) if labels is None else _scored(vectors, texts, labels)
     points = vectors.reshape(-1, vectors.shape[-1])
-    return [Section("Similarities", [chart]), vector_map(points, flat, names)]
+    map_of_all = vector_map(points, flat, names)
+    return [Section("Vectors", [SideBySide([chart, map_of_all])])]
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
@@ -72,7 +80,7 @@ def _together(vectors: np.ndarray) -> Chart:
 
 def vector_map(
     vectors: np.ndarray, texts: Sequence[str], labels: Sequence[str] | None = None
-) -> Section:
+) -> Chart:
     """Returns a map of vectors in two dimensions.
 
     Args:
@@ -105,14 +113,8 @@ def vector_map(
     first, second = (
         f"component {n}, {s:.0%} of the variance" for n, s in enumerate(plane.shares, 1)
     )
-    chart = Chart(
-        "Principal components",
-        first,
-        second,
-        series,
-        note=shown_of(shown, len(vectors)),
-    )
-    return Section("Map of the vectors", [chart])
+    note = shown_of(shown, len(vectors))
+    return Chart("Map of the vectors", first, second, series, note=note)
 
 
 # === Mistakes ===
@@ -143,7 +145,7 @@ def mistakes(
             for i in np.argsort(-apart, kind="stable")[:MOST_MISTAKES]
             if apart[i] > 0
         ],
-        "difference of ranks, as a share of all,",
+        "rank difference",
     )
 
 

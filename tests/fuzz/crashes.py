@@ -260,6 +260,7 @@ TIMES = ("time", "seconds", "tokens_per_second", "matmul_share")
 NOT_COMPARED = (
     "tensorboard/",
     "curves.png",
+    "report.html",  # names the directory
     "saved_model.pb",
     "fingerprint.pb",
     "/iterator.",

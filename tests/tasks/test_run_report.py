@@ -179,9 +179,8 @@ def test_lists_of_labels_are_scored_by_class():
 def test_a_map_has_a_point_for_every_text_and_names_what_it_leaves_out():
     vectors = np.random.default_rng(1).normal(size=(30, 5))
     names = [f"class {i % 10}" for i in range(30)]
-    (chart,) = vector_findings.vector_map(
-        vectors, [f"text {i}" for i in range(30)], names
-    ).blocks
+    texts = [f"text {i}" for i in range(30)]
+    chart = vector_findings.vector_map(vectors, texts, names)
     assert sum(len(series.x) for series in chart.series) == 30
     assert [series.name for series in chart.series][:2] == ["others", "class 0"]
     assert chart.series[1].tips[1] == "class 0: text 10"
@@ -213,9 +212,10 @@ def test_pairs_with_scores_are_compared_by_rank():
     assert [m.value for m in found.mistakes] == pytest.approx(
         [1 / 3, 1 / 3, 1 / 6, 1 / 6]
     )
-    sections = vector_findings.sections(vectors, texts, np.array([5, 5, 0, 4]))
-    assert [s.title for s in sections] == ["Similarities", "Map of the vectors"]
-    assert sum(len(s.x) for s in sections[1].blocks[0].series) == 8
+    (section,) = vector_findings.sections(vectors, texts, np.array([5, 5, 0, 4]))
+    scatter, plane = section.blocks[0].blocks
+    assert scatter.series[0].x.tolist() == [5, 5, 0, 4]
+    assert sum(len(s.x) for s in plane.series) == 8
 
 
 def test_texts_that_are_not_found_come_with_what_was():
