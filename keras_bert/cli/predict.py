@@ -1,8 +1,9 @@
 """`keras-bert predict`: answers of a fine-tuned model, a line for each row."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from keras_bert.cli.models import (
     load_model,
     load_tokenizer,
 )
-from keras_bert.cli.tables import add_text_arguments, texts_of
+from keras_bert.cli.tables import add_text_arguments, check_outputs, texts_of
 from keras_bert.errors import InputError
 from keras_bert.tasks import Example
 
@@ -52,16 +53,32 @@ def run(args: argparse.Namespace) -> None:
             f"GLUE and its --data DIR. Received: --task {args.task}, --data "
             f"{args.data}, --input {args.input}, {len(args.text)} texts."
         )
-    examples = (
-        iter(named.read(args.split)) if named else texts_of(args, alternatives=True)
-    )
     write_answers(
         args,
-        examples,
+        _examples(args, named),
         partial(_Answerer, args, named),
         change=named.submitted if named else None,
         places=named is None,
     )
+
+
+def _examples(
+    args: argparse.Namespace, named: glue.NamedData | None
+) -> Iterator[Example]:
+    if named:
+        return iter(named.read(args.split))
+    if Path(args.input or "").suffix == ".json" and args.format is None:
+        return _questions(args)
+    return texts_of(args, alternatives=True)
+
+
+def _questions(args: argparse.Namespace) -> Iterator[Example]:
+    """Yields the questions of a file of SQuAD, and their texts."""
+    from keras_bert.tasks.question_files import read_questions
+
+    check_outputs(args, args.input)
+    for row, question in enumerate(read_questions(args.input, labeled=False), 1):
+        yield Example(question.text, question.passage.text, row=row, id=question.id)
 
 
 class _Answerer:

@@ -121,6 +121,15 @@ def test_the_command_trains_scores_and_writes_googles_files(trained, tmp_path, c
     assert "4 questions, 1 without an answer" in capsys.readouterr().out
 
 
+def test_the_command_answers_the_questions_of_a_file(trained, capsys):
+    _, data = trained
+    model = str(data.parent / "run" / "model")
+    assert main(["predict", "--model", model, "--input", str(data)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["id"] for line in lines] == ["1", "2", "3", "4"]
+    assert [line["answer"] for line in lines[1:3]] == ["bad", "Good"]
+
+
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
