@@ -26,7 +26,9 @@ from tests.vocabulary import SPECIAL
 PAGES = ["README.md", *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md")))]
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 (TEN_LINES,) = (b for b in BLOCKS["README.md"] if b.language == "python")
-SLOW = ("docs/training.md", "docs/serving.md", "docs/runtimes.md", "docs/tables.md")
+SLOW = tuple(
+    f"docs/{name}.md" for name in ("training", "serving", "runtimes", "tables", "tasks")
+)
 SENTENCES = ["What a film.", "Not again.", "It rains.", "The street is wet."]
 
 # So that what takes hours on a corpus takes seconds on the files below.
@@ -83,6 +85,19 @@ def _tables(folder: Path) -> None:
     (folder / "reviews.txt").write_text("\n".join(SENTENCES) + "\n")
     lines = [f'{{"text": "{text}"}}' for text in SENTENCES]
     (folder / "reviews.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def _glue(folder: Path) -> None:
+    """SST-2 as published, and a model to train on it."""
+    (place := folder / "glue_data" / "SST-2").mkdir(parents=True)
+    rows = [f"{text}\t{number % 2}" for number, text in enumerate(SENTENCES)]
+    for name in ("train", "dev"):
+        (place / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    rows = [f"{number}\t{text}" for number, text in enumerate(SENTENCES)]
+    (place / "test.tsv").write_text("\n".join(["index\tsentence", *rows]) + "\n")
+    size = _tokenizer().vocab_size
+    model = keras_bert.BertForPreTraining(_config(vocab_size=size), seed=1)
+    model.save_pretrained(folder / "bert-base-uncased", tokenizer=_tokenizer())
 
 
 def _checkpoints(folder: Path) -> None:
@@ -149,6 +164,7 @@ GIVEN = {
     "docs/runtimes.md": (_classifier,),
     "docs/serving.md": (_classifier,),
     "docs/tables.md": (_checkpoints, _classifier),
+    "docs/tasks.md": (_glue,),
     "docs/training.md": (_checkpoints, _records),
 }
 
