@@ -121,6 +121,8 @@ def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:
             "Expected --model, or without one the --task and a file of --predictions "
             "to score. Received: neither."
         )
+    if args.report:
+        raise InputError("Expected --model for a --report. Received: none.")
     return score_predictions(args)
 
 

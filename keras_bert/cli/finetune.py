@@ -296,12 +296,13 @@ def train(args: argparse.Namespace) -> Callable[[], dict[str, float]] | None:
         **_settings(args, kind, recipe),
     )
     items, dev, split = _data(args, task, named)
+    names = args.train or args.data, args.dev or args.data
     tuning = task.run_on(
         items,
         dev,
         recipe,
         args.output,
-        names=(args.train or args.data, args.dev or args.data),
+        names=names,
         **runtime_options(args),
     )
     facts = [_sizes(task.model), *task.describe(items)]
@@ -321,15 +322,15 @@ def train(args: argparse.Namespace) -> Callable[[], dict[str, float]] | None:
         split.keep(args.output)
     tuning()
     draw(tuning)
+    finish(tuning, task.tokenizer, args.output)
     page = task.report_run(
         *(tuning, recipe, items, dev),
-        names=(args.train, args.dev),
+        names=names,
         command=args.command_line,
         texts=args.report_texts,
     )
     if page:
         print(f"Wrote {page}")
-    finish(tuning, task.tokenizer, args.output)
     return partial(_scores, task, dev, tuning, recipe.batch_size)
 
 

@@ -600,8 +600,11 @@ class Task(ABC):
 
         if not run.writes:
             return None
-        data = {f"training: {names[0]}": items}
-        data |= {f"development: {names[1]}": dev} if dev is not None else {}
+        kinds = "training", "development"
+        titles = [f"{a}: {b}" if b else a for a, b in zip(kinds, names, strict=True)]
+        data = dict(zip(titles, (items, dev), strict=True))
+        if dev is None:
+            del data[titles[1]]
         with run.weights_to_keep():
             report = of_run(self, run, recipe, data, **options)
             return report.write(run.directory / NAME, overwrite=True)

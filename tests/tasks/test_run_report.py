@@ -124,6 +124,12 @@ def test_numbers_and_runs_without_development_data(pretrained, tmp_path):
     assert page.count("<circle") == len(TEXTS) and " | good</p>" in page
 
 
+def test_a_report_of_a_file_of_predictions_is_refused(tmp_path):
+    files = ["--data", tmp_path / "d.json", "--predictions", tmp_path / "p.json"]
+    done = call("evaluate", "--task", "qa", *files, "--report", tmp_path / "r.html")
+    assert done.status == 2 and "--model for a --report" in done.err
+
+
 # === Findings ===
 
 
