@@ -21,6 +21,7 @@ COMMANDS = {
     "data": "create pretraining records from text",
     "pretrain": "pretrain a BERT on records",
     "finetune": "fine-tune a classifier on labeled data",
+    "distill": "train a small model on what a fine-tuned one answers",
     "evaluate": "score a model on labeled data",
     "predict": "apply a fine-tuned model to text",
     "fill-mask": "predict the masked words of a text",
@@ -37,7 +38,7 @@ COMMANDS = {
 }
 # These always need TensorFlow; the others only for its own files.
 ON_TENSORFLOW = {
-    *("pretrain", "finetune", "evaluate", "predict", "fill-mask"),
+    *("pretrain", "finetune", "distill", "evaluate", "predict", "fill-mask"),
     *("export", "bench", "serve", "attention", "features"),
     *("embed", "search"),
 }

@@ -256,11 +256,21 @@ def _data(
 def run(args: argparse.Namespace) -> None:
     """Trains once, or several times to compare."""
     if is_sweep(args):
-        copy = argparse.Namespace(**vars(args))
-        _named(copy)
-        sweep(args, _recipe(copy)[1], train, FLAGS)
+        sweep(args, _planned(args)[1], train, FLAGS)
     else:
         train(args)
+
+
+def kind_of(args: argparse.Namespace) -> type[Task]:
+    """Returns the kind of task that is to be trained."""
+    return _planned(args)[0]
+
+
+def _planned(args: argparse.Namespace) -> tuple[type[Task], Any]:
+    """Returns the kind of task and its settings, and leaves the arguments alone."""
+    copy = argparse.Namespace(**vars(args))
+    _named(copy)
+    return _recipe(copy)
 
 
 def _named(args: argparse.Namespace) -> glue.NamedData | None:
@@ -271,8 +281,15 @@ def _named(args: argparse.Namespace) -> glue.NamedData | None:
     return named
 
 
-def train(args: argparse.Namespace) -> Callable[[], dict[str, float]] | None:
+def train(
+    args: argparse.Namespace, teacher: Any = None, **options: Any
+) -> Callable[[], dict[str, float]] | None:
     """Trains, and writes model and curves into the run's directory.
+
+    Args:
+        args: of this command.
+        teacher: whose answers are learned too, see `keras_bert.training.loop.Run`.
+        **options: further arguments of `Plan`.
 
     Returns:
         What scores the model on the held-out data; None of a dry run.
@@ -303,8 +320,9 @@ def train(args: argparse.Namespace) -> Callable[[], dict[str, float]] | None:
         recipe,
         args.output,
         names=names,
-        **runtime_options(args),
+        **runtime_options(args) | options,
     )
+    tuning.teacher = teacher
     facts = [_sizes(task.model), *task.describe(items)]
     print(
         f"{', '.join(facts)}, {tuning.plan.steps:,} steps; "

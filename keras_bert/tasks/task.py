@@ -513,6 +513,7 @@ class Task(ABC):
         *,
         dev: Any = None,
         output: str | Path | None = None,
+        teacher: "Task | None" = None,
         show_progress: bool = True,
         **settings: Any,
     ) -> Self:
@@ -527,6 +528,10 @@ class Task(ABC):
             output: the directory of the run, where it is logged, can be interrupted
                 and called again to resume; the trained model is written to `model` in
                 it. None keeps the model in memory alone.
+            teacher: a trained task of this kind, with the same labels and vocabulary,
+                whose answers are learned too; see
+                `keras_bert.training.distillation.Distillation` for what the setting
+                `distillation` may hold.
             show_progress: display a progress line.
             **settings: fields of `keras_bert.training.recipes.FineTuning`, such as
                 `epochs`, `batch_size` and `learning_rate`; arguments of
@@ -564,8 +569,11 @@ class Task(ABC):
         with nullcontext(output) if output else TemporaryDirectory() as folder:
             names = name_of(data), name_of(dev)
             options = {"every_epoch": dev is not None, **settings}
+            if teacher is not None:
+                options["distillation"] = dict(options.get("distillation") or {})
             run = self.run_on(items, held_out, recipe, folder, names=names, **options)
             run.show_progress = show_progress
+            run.teacher = teacher and teacher.model
             self.history = run()
             self.keep(run)
             if output:

@@ -64,7 +64,7 @@ class JaxSteps:
         optimizer.build(model.trainable_variables)
         self.variables = State(
             model.trainable_variables,
-            model.non_trainable_variables,
+            [*model.non_trainable_variables, *batch_loss.constants],
             optimizer.variables,
         )
         # Logical CPUs share one processor.
@@ -289,7 +289,9 @@ class JaxSteps:
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Sets all variables."""
         names = numbered(self.model, self.optimizer)
-        by_variable = {id(names[n]): v for n, v in cast_values(names, values).items()}
+        by_variable = {id(v): v.value for v in self.batch_loss.constants}
+        given = cast_values(names, values)
+        by_variable |= {id(names[name]): value for name, value in given.items()}
         self._state = self._on_devices(
             by_variable[id(v)] for group in self.variables for v in group
         )

@@ -32,6 +32,7 @@ from keras_bert.training.batches import (
     records,
 )
 from keras_bert.training.checkpointing import Checkpoints, hand_over
+from keras_bert.training.distillation import Distillation, DistillationLoss
 from keras_bert.training.distribution import distribution
 from keras_bert.training.early_stopping import BestEvaluation
 from keras_bert.training.freezing import check_layers, matching, update_mask
@@ -82,6 +83,7 @@ class Run:
             `keras_bert.training.checkpointing.hand_over`.
         score: returns further metrics of the model by name, such as the F1 of entities;
             called with every evaluation, for the log and `plan.monitor`.
+        teacher: whose answers are learned too, for a plan with `distillation`.
         adapter_of: path or name of the checkpoint that the plan's adapters are for.
         on_save: called before a checkpoint is saved, with its step and all variables as
             `keras_bert.training.variables.numbered` names them.
@@ -100,6 +102,7 @@ class Run:
     optimizer_state: str | Path | None = None
     before: str | Path | None = None
     score: Callable[[], Mapping[str, float]] | None = None
+    teacher: PreTrainedModel | None = None
     adapter_of: str = ""
     on_save: Callable[[int, Mapping[str, np.ndarray]], None] | None = None
     history: list[dict] = field(default_factory=list, init=False)
@@ -167,10 +170,22 @@ class Run:
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
-            BatchLoss(self.model, **plan.loss_options),
+            self._batch_loss(),
             self.optimizer,
             plan.gradient_accumulation_steps,
         )
+
+    def _batch_loss(self) -> BatchLoss:
+        given, options = self.plan.distillation, self.plan.loss_options
+        if (given is None) != (self.teacher is None):
+            raise ConfigError(
+                "Expected a teacher with distillation in the plan, and none without. "
+                f"Received: distillation={given} with teacher={self.teacher}."
+            )
+        if given is None or self.teacher is None:
+            return BatchLoss(self.model, **options)
+        distillation = Distillation(**given)
+        return DistillationLoss(self.model, self.teacher, distillation, **options)
 
     def _set_up(self) -> None:
         plan = self.plan

@@ -85,6 +85,8 @@ class Plan:
         class_weight: a number for each class, in their order; None weighs all alike.
         objective: what is learned, where a task leaves a choice, such as the loss of
             embeddings. It is kept, so that no run is resumed with another.
+        distillation: what is learned of a teacher, fields of
+            `keras_bert.training.distillation.Distillation`; None without one.
         distribution: a name of `keras_bert.training.distribution`.
         model_shards: number of devices that share one copy of the weights, for
             `distribution="model_parallel"`.
@@ -136,6 +138,7 @@ class Plan:
     r_drop: float = 0.0
     fgm: float = 0.0
     objective: Mapping[str, Any] | None = None
+    distillation: Mapping[str, Any] | None = None
     distribution: str = "one"
     model_shards: int = 1
     log_every: int = 10

@@ -96,11 +96,20 @@ class BatchLoss:
             This replica's share of the total loss; and for each quantity its weighted
             sum and the sum of weights.
         """
-        features, labels, weights = _unpacked(batch)
-        passes = [
-            by_output(self.model(features, training=training))
-            for _ in range(2 if training and self.r_drop else 1)
-        ]
+        loss, sums, _ = self.of_labels(batch, training, totals)
+        return loss, sums
+
+    def outputs(self, features: Any, training: bool) -> dict[str, Tensor]:
+        """Runs the model, and returns its outputs by name."""
+        return by_output(self.model(features, training=training))
+
+    def of_labels(
+        self, batch: tuple, training: bool, totals: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]], list[dict[str, Tensor]]]:
+        """Does what a call does, and returns the outputs of each pass as well."""
+        features, labels, weights = unpacked(batch)
+        count = 2 if training and self.r_drop else 1
+        passes = [self.outputs(features, training) for _ in range(count)]
         totals = self.totals(batch) if totals is None else totals
         loss, sums = 0.0, {"tokens": (_real_tokens(self.model, features), 1.0)}
         for name in self.losses:
@@ -112,7 +121,7 @@ class BatchLoss:
                 value = value + self._divergence(name, passes, *given)
             loss = loss + self.loss_weights.get(name, 1.0) * value / totals[name]
             sums |= found[0] | {key: (value, found[0][key][1])}
-        return loss, sums
+        return loss, sums, passes
 
     def _divergence(
         self, name: str, passes: Sequence[Mapping], labels: Tensor, weight: Any
@@ -122,7 +131,7 @@ class BatchLoss:
         loss, given = self.losses[name], ops.convert_to_tensor(labels)
         values = loss.divergence(given, one, other)
         counts = loss.counts(given, ops.shape(one))
-        return self.r_drop * _weigh(values, counts, weight)[0]
+        return self.r_drop * weighed(values, counts, weight)[0]
 
     def totals(self, batch: tuple) -> dict[str, Tensor]:
         """Returns the divisor of the loss of each output.
@@ -133,7 +142,7 @@ class BatchLoss:
         Args:
             batch: of this replica, `(features, labels[, weights])`.
         """
-        features, labels, weights = _unpacked(batch)
+        features, labels, weights = unpacked(batch)
         model, config = self.model, self.model.config
         sizes, objectives = model.family.sizes(config), model.objectives(config)
         packed = isinstance(features, Mapping) and "cls_positions" in features
@@ -142,11 +151,16 @@ class BatchLoss:
             given = ops.convert_to_tensor(labels[name])
             shape = _shape_for(given, objectives[name].axes, sizes, packed)
             counts = loss.counts(given, shape)
-            sums.append(_weigh(counts, counts, weights.get(name))[1])
+            sums.append(weighed(counts, counts, weights.get(name))[1])
         return {
             name: ops.where(total > 0, total, 1.0)
             for name, total in zip(self.losses, sum_over_replicas(sums), strict=True)
         }
+
+    @property
+    def constants(self) -> Sequence[Any]:
+        """Variables that steps read besides those of the model."""
+        return ()
 
     def total(self, metrics: Mapping[str, float]) -> float:
         """Returns the total loss, given the mean loss of each output."""
@@ -159,10 +173,10 @@ class BatchLoss:
         values, counts = self.losses[name].values(
             ops.convert_to_tensor(labels), ops.cast(outputs, "float32")
         )
-        sums = {log_name(name, "loss"): _weigh(values, counts, weight)}
+        sums = {log_name(name, "loss"): weighed(values, counts, weight)}
         if name in self.accuracies:
             right, counts = self.accuracies[name].values(labels, outputs)
-            sums[log_name(name, "accuracy")] = _weigh(right, counts, weight)
+            sums[log_name(name, "accuracy")] = weighed(right, counts, weight)
         return sums
 
 
@@ -176,7 +190,7 @@ def _require_divergence(losses: Mapping[str, Any]) -> None:
             )
 
 
-def _unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def unpacked(batch: tuple) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     features, labels, *rest = batch
     return features, by_output(labels), by_output(rest[0] if rest else None)
 
@@ -190,7 +204,7 @@ def _shape_for(
     return (*ops.shape(labels)[:rank], sizes.get(last, 1))
 
 
-def _weigh(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
+def weighed(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
     if weight is not None:
         counts = counts * spread(weight, values)
     return ops.sum(values * counts), ops.sum(counts)
