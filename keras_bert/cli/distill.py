@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         teacher_weight=args.teacher_weight,
         hidden_weight=args.hidden_weight,
         layers=args.layer_map and dict(map(_pair, args.layer_map)),
+        teacher=args.teacher,
     )
     teacher = _teacher(args)
     args.labels = args.labels or getattr(teacher, "labels", None)

@@ -323,6 +323,7 @@ def train(
         **runtime_options(args) | options,
     )
     tuning.teacher = teacher
+    tuning.batch_loss()  # a dry run too says what does not fit
     facts = [_sizes(task.model), *task.describe(items)]
     print(
         f"{', '.join(facts)}, {tuning.plan.steps:,} steps; "

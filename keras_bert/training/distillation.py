@@ -37,6 +37,7 @@ class Distillation:
         hidden_weight: weight of the mean squared difference of hidden states.
         layers: the teacher's layer for each of the student's, whose hidden states are
             compared; 0 are the embeddings. None spreads the student's layers evenly.
+        teacher: its name; a run does not go on with another.
 
     Raises:
         ConfigError: a number is out of range.
@@ -46,6 +47,7 @@ class Distillation:
     teacher_weight: float = 0.5
     hidden_weight: float = 0.0
     layers: Mapping[int, int] | None = None
+    teacher: str = ""
 
     def __post_init__(self):
         wrong = {

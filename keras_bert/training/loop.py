@@ -170,12 +170,17 @@ class Run:
             optimizer = plan.optimizer_for(self.model.config)
             self.optimizer = scale_float16(optimizer, self.model.dtype_policy)
         self._steps = self._devices.steps(
-            self._batch_loss(),
+            self.batch_loss(),
             self.optimizer,
             plan.gradient_accumulation_steps,
         )
 
-    def _batch_loss(self) -> BatchLoss:
+    def batch_loss(self) -> BatchLoss:
+        """Returns what the run learns.
+
+        Raises:
+            ConfigError: the model, its teacher and the plan do not fit together.
+        """
         given, options = self.plan.distillation, self.plan.loss_options
         if (given is None) != (self.teacher is None):
             raise ConfigError(
