@@ -92,12 +92,10 @@ class EmbeddingTask(Task):
             others = [third] if unnamed else negatives
         wanted = {"text": text or first, "text_pair": text_pair or second}
         wanted |= {"label": label} if label is not None and labeled else {}
-        columns = [
-            list(iter_examples(table, wanted)),
-            *(list(iter_examples(table, {"text": x}, ["text"])) for x in others or ()),
-        ]
-        present = [rows for rows in columns if any(row.text for row in rows)]
-        return [_joined(*row) for row in zip(*present or columns[:1], strict=True)]
+        rows = list(iter_examples(table, wanted))
+        further = [_column(table, x, optional=negatives is None) for x in others or ()]
+        further = [column for column in further if column is not None]
+        return [_joined(table, *row) for row in zip(rows, *further, strict=True)]
 
     def filled(self, rows: list, name: str, *, labeled: bool = True) -> list[Example]:
         items = filled(rows, name, labeled=labeled and self.scored)
@@ -121,9 +119,7 @@ class EmbeddingTask(Task):
             )
 
     def describe(self, items: list[Example]) -> list[str]:
-        scored = "with" if items[0].label is not None else "without"
-        texts = len(texts_of(items[0]))
-        return [f"{len(items):,} rows of {texts} texts {scored} labels"]
+        return [f"{len(items):,} rows of {_kind(items)}"]
 
     def encode(
         self, items: list[Example], *, labeled: bool = True, name: str = MEMORY
@@ -136,7 +132,7 @@ class EmbeddingTask(Task):
             return features, None
         if items[0].label is None:
             return features, text_numbers(rows)
-        return features, self._scaled(numbers(items, name), name)
+        return features, self._scaled(items, name)
 
     def features(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the inputs of the model for texts, `(texts, seq)` each."""
@@ -191,6 +187,8 @@ class EmbeddingTask(Task):
     ) -> Any:
         objective = {k: x for k, x in self.options.items() if x is not None}
         self._loss = self._loss_for(items, objective)
+        if dev is not None:
+            self._check_same_kind(items, dev, options.get("names", (MEMORY, MEMORY)))
         microbatches = recipe.gradient_accumulation_steps
         if self._loss.compares_rows and microbatches > 1:
             raise ConfigError(
@@ -212,6 +210,15 @@ class EmbeddingTask(Task):
         from keras_bert.models.text_groups import TextGroups
 
         return TextGroups(self.model, self._loss)
+
+    def _check_same_kind(
+        self, items: list[Example], dev: list[Example], names: tuple[str, str]
+    ) -> None:
+        if (received := _kind(dev)) != (expected := _kind(items)):
+            raise InputError(
+                f"Expected rows of {expected} in {names[1]}, as in {names[0]}. "
+                f"Received: {received}."
+            )
 
     def _loss_for(self, items: list[Example], options: Mapping[str, Any]) -> Any:
         from keras_bert.models.embedding_losses import new_loss
@@ -235,8 +242,9 @@ class EmbeddingTask(Task):
             )
         return loss
 
-    def _scaled(self, labels: np.ndarray, name: str) -> np.ndarray:
+    def _scaled(self, items: list[Example], name: str) -> np.ndarray:
         """Returns labels as the loss takes them."""
+        labels = numbers(items, name)
         if self._range is not None:
             low, high = _limits(self._range)
             labels = (labels - low) / (high - low)
@@ -244,8 +252,8 @@ class EmbeddingTask(Task):
         if (wrong := np.flatnonzero(~np.broadcast_to(valid, labels.shape))).size:
             raise InputError(
                 f"Expected labels {self._loss.takes} in {name}. Received: "
-                f"{labels[wrong[0]]:g} in row {wrong[0] + 1}. Pass their least and "
-                "greatest value, such as score_range=(0, 5) (--score-range 0 5)."
+                f"{labels[wrong[0]]:g} in row {items[wrong[0]].row}. Pass the least and "
+                "the greatest, such as score_range=(0, 5) (--score-range 0 5)."
             )
         return labels.astype("float32")
 
@@ -300,6 +308,12 @@ class EmbeddingTask(Task):
         scored = items[0].label is not None
         labels = numbers(items, MEMORY) if scored else None
         return [texts_of(item) for item in items], labels
+
+
+def _kind(items: list[Example]) -> str:
+    """Returns what rows are, in words."""
+    scored = "with" if items[0].label is not None else "without"
+    return f"{len(texts_of(items[0]))} texts {scored} labels"
 
 
 def _limits(score_range: Any) -> tuple[float, float]:
@@ -449,10 +463,27 @@ def groups_in_memory(rows: Any, labels: Any = None) -> list[Example]:
     ]
 
 
-def _joined(row: Example, *others: Example) -> Example:
-    """Returns a row with its further texts; without text, if one of them is blank."""
+def _column(table: Table, column: Column, *, optional: bool) -> list[Example] | None:
+    """Returns the texts of a column; None if it is optional and not there."""
+    optionals = ("text",) if optional else ()
+    found = list(iter_examples(table, {"text": column}, optionals))
+    present = any(row.text is not None for row in found)
+    return found if present or not optional else None
+
+
+def _joined(table: Table, row: Example, *others: Example) -> Example:
+    """Returns a row with its further texts.
+
+    Raises:
+        InputError: one of them is blank, and the row is not.
+    """
     if not others:
         return row
-    texts = [row.text_pair, *(other.text for other in others)]
-    blank = row.text is None or None in texts
-    return replace(row, text=None if blank else row.text, text_pair=texts)
+    texts = [other.text for other in others]
+    if (row.text is None) != (None in texts) or len({*map(bool, texts)}) > 1:
+        raise InputError(
+            f"Expected {2 + len(others)} texts in every row of {table.name}. Received: "
+            f"a blank one in row {row.row}. Fill it in, remove the row, or name the "
+            "columns to read (text=, text_pair=, --text, --text-pair)."
+        )
+    return replace(row, text_pair=[row.text_pair, *texts])

@@ -84,6 +84,19 @@ def test_files_by_names_numbers_and_defaults(pretrained, tmp_path):
     assert labels.tolist() == [3.5, 1.0]
 
 
+def test_rows_have_all_their_texts_or_none(pretrained, tmp_path):
+    task, table = Pairs.from_pretrained(pretrained), tmp_path / "t.csv"
+    table.write_text("anchor,positive,negative\na,b,c\n,,\nd,e,\n")
+    with pytest.raises(InputError, match=r"Expected 3 texts.*a blank one in row 3"):
+        task.read(table)
+    table.write_text("anchor,positive,negative\na,b,\n")
+    assert texts_of(task.read(table)[0]) == ["a", "b"]
+    with pytest.raises(InputError, match="a blank one in row 1"):
+        task.read(table, negatives=["negative"])
+    with pytest.raises(InputError, match="the column 'nagative'"):
+        task.read(table, negatives=["nagative"])
+
+
 def test_batches_are_as_wide_as_their_texts(tokenizer):
     task = Pairs(keras_bert.SentenceEncoder(make_model("encoder").config), tokenizer)
     items = groups_in_memory([("good " * 20, "a"), ("so", "bad"), ("film", "was it")])
@@ -133,6 +146,13 @@ def test_a_query_does_not_find_itself():
         (PAIRS, [1, 5, 2], {"loss": "cosine"}, InputError, r"5 in row 2.*score-range"),
         (PAIRS, [1, 1, 2], {"score_range": (5, 0)}, ConfigError, r"\(0, 5\).*\(5, 0\)"),
         (PAIRS, [1, 1, 2], {"score_range": 5}, ConfigError, r"greatest label.* 5\."),
+        (
+            PAIRS,
+            [1, 2, 3],
+            {"dev": (PAIRS,)},
+            InputError,
+            "2 texts with labels in.*out",
+        ),
         (PAIRS, None, {"loss": "cosent"}, ConfigError, "a label in every row"),
         (PAIRS, [1, 2, 3], {"loss": "triplet"}, ConfigError, "none for the loss"),
         (PAIRS, None, {"loss": "triplet"}, ConfigError, "3 texts in a row.*negative"),
