@@ -252,8 +252,8 @@ class EmbeddingTask(Task):
         if (wrong := np.flatnonzero(~np.broadcast_to(valid, labels.shape))).size:
             raise InputError(
                 f"Expected labels {self._loss.takes} in {name}. Received: "
-                f"{labels[wrong[0]]:g} in row {items[wrong[0]].row}. Pass the least and "
-                "the greatest, such as score_range=(0, 5) (--score-range 0 5)."
+                f"{labels[wrong[0]]:g} in row {items[wrong[0]].row}. Pass the least "
+                "and the greatest, such as score_range=(0, 5) (--score-range 0 5)."
             )
         return labels.astype("float32")
 
