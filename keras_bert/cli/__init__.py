@@ -65,7 +65,7 @@ def parser_of(command: str) -> Parser:
         "--debug", action="store_true", help="show tracebacks of errors"
     )
     module.configure(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, command_line=None)
     return parser
 
 

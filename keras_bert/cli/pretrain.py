@@ -343,6 +343,7 @@ def _train(
     model: Any,
     tokenizer: Any,
 ) -> None:
+    from keras_bert.tasks.run_report import report_pretraining
     from keras_bert.training.loop import Run
     from keras_bert.training.recipes import settings
 
@@ -360,5 +361,6 @@ def _train(
         )
         run()
         draw(run)
+        report_pretraining(run, args.command_line)
         state, before = None, phase.folder
     finish(run, tokenizer, args.output)

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,15 @@ class RunReport:
         Raises:
             ExistingOutputError: the file exists and `overwrite` is False.
         """
-        parts = (self._scores, self._curves, self._answers, self._attention, self._run)
-        sections = [section for part in parts for section in part()]
-        model = self.task.model
-        lead = f"{type(model).__name__}, {model.count_params():,} parameters."
+        sections = [
+            *self._scores(),
+            *_training(self.history),
+            *self._answers(),
+            *self._attention(),
+            Section("Data", [self._data()]),
+            _settings(self.settings, self.command),
+        ]
+        lead = _size(self.task.model)
         return write_report(path, self.title, sections, lead=lead, overwrite=overwrite)
 
     def _scores(self) -> list[Section]:
@@ -105,10 +110,6 @@ class RunReport:
         if self.answered.scores is None:
             return [Section("Scores", [Text("Scores need the extra `metrics`.")])]
         return [Section("Scores", [Numbers(self.answered.scores)])]
-
-    def _curves(self) -> list[Section]:
-        charts = curves(self.history)
-        return [Section("Training", [SideBySide(charts)])] if charts else []
 
     def _answers(self) -> list[Section]:
         if self.answered is None:
@@ -142,26 +143,35 @@ class RunReport:
         first = self._worst.mistakes[:1] if self._worst else []
         return [(m.text, m.text_pair if joins else None) for m in first]
 
-    def _run(self) -> list[Section]:
-        settings = {n: _plain(v) for n, v in self.settings.items() if v not in UNSET}
-        command = [Code(self.command)] if self.command else []
-        return [
-            Section("Data", [self._data()]),
-            Section("Settings and versions", [*command, Facts(settings | versions())]),
-        ]
-
     def _data(self) -> Table:
         columns = [_facts(self.task, items) for items in self.data.values()]
         rows = [[name, *(c.get(name, "") for c in columns)] for name in columns[0]]
         return Table(["", *self.data], rows)
 
 
+# === Parts of every page ===
+
 UNSET = (None, "", {}, ())
+
+
+def _training(history: Sequence[Mapping[str, Any]]) -> list[Section]:
+    charts = curves(history)
+    return [Section("Training", [SideBySide(charts)])] if charts else []
+
+
+def _settings(settings: Mapping[str, Any], command: str | None) -> Section:
+    known = {name: _plain(x) for name, x in settings.items() if x not in UNSET}
+    blocks = [Code(command)] if command else []
+    return Section("Settings and versions", [*blocks, Facts(known | versions())])
 
 
 def _plain(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number else str(value)
+
+
+def _size(model: Any) -> str:
+    return f"{type(model).__name__}, {model.count_params():,} parameters."
 
 
 def _facts(task: Any, items: list) -> dict[str, Any]:
@@ -185,8 +195,9 @@ def versions() -> dict[str, str]:
     import keras
 
     backend = keras.backend.backend()
-    packages = {name: version(name) for name in ("keras", backend, "numpy")}
-    return {"keras_bert": __version__, **packages, "Python": platform.python_version()}
+    modules = {name: import_module(name) for name in ("keras", backend, "numpy")}
+    found = {name: module.__version__ for name, module in modules.items()}
+    return {"keras_bert": __version__, **found, "Python": platform.python_version()}
 
 
 def title_of(task: Any) -> str:
@@ -217,3 +228,20 @@ def of_run(
     return RunReport(
         task, title_of(task), data, answered, run.history, values, **options
     )
+
+
+def report_pretraining(run: Any, command: str | None = None) -> Path | None:
+    """Writes `report.html` of a run of pretraining: its curves and settings.
+
+    Args:
+        run: a `keras_bert.training.loop.Run` that has ended.
+        command: a line that does the same again.
+
+    Returns:
+        The file, or None if another process of the run writes it.
+    """
+    if not run.writes:
+        return None
+    sections = [*_training(run.history), _settings(asdict(run.plan), command)]
+    options = {"lead": _size(run.model), "overwrite": True}
+    return write_report(run.directory / NAME, "Pretraining", sections, **options)

@@ -143,7 +143,9 @@ def test_data_says_when_documents_are_too_short_for_pairs(folder, results, tmp_p
 def test_pretrain_keeps_a_run_and_a_model(folder, results):
     names = {path.name for path in (folder / "pretrained").iterdir()}
     expected = {"plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"}
-    assert names == expected | {"curves.png"}
+    assert names == expected | {"curves.png", "report.html"}
+    page = (folder / "pretrained" / "report.html").read_text("utf-8")
+    assert "Masked-LM loss" in page and "keras-bert pretrain" in page
     lines = _lines(folder, "pretrained")
     assert [(line["split"], line["step"]) for line in lines] == [
         ("train", 2),

@@ -15,6 +15,10 @@ from keras_bert.analysis.attention import attention_maps
 
 MOST_BYTES = 1_000_000  # of a text's maps, one for each probability
 MOST_TOKENS = 64  # that have room in a picture
+STRENGTH = (
+    "Strength of a head: the largest share that a token gives to another one, mean "
+    "over the tokens of the text, without those that frame it."
+)
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,11 @@ class AttentionView:
     def html(self) -> str:
         # In a script element only "<" could end it, or begin a comment.
         data = json.dumps(self._data()).replace("<", "\\u003c")
-        note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
+        note = escape(f"{STRENGTH} {self.note}")
         return (
             '<div class="attention"><script type="application/json">'
             f"{data}</script><noscript>Shown by a script, which is off.</noscript>"
-            f"</div>{note}"
+            f'</div><p class="note">{note}</p>'
         )
 
     def strengths(self) -> np.ndarray:
