@@ -246,7 +246,9 @@ def _data(
     train = named.read("train") if named else with_split(args.train, "train")
     items = train if named else task.read(train, **reading)
     if args.dev_split is not None:
-        split = task.hold_out(items, args.dev_split)
+        # The runs of a sweep hold out the same rows, whatever their seeds.
+        seed = vars(args).get("split_seed", args.seed)
+        split = task.hold_out(items, args.dev_split, seed)
         return split.train, split.dev, split
     if named:
         return items, named.read("dev"), None
@@ -313,7 +315,7 @@ def train(
         **_settings(args, kind, recipe),
     )
     items, dev, split = _data(args, task, named)
-    names = args.train or args.data, args.dev or args.data
+    names = (args.train or args.data, args.dev or args.data or f"of {args.train}")
     tuning = task.run_on(
         items,
         dev,

@@ -141,7 +141,7 @@ def _arguments(
     """Returns the arguments of one run."""
     own = argparse.Namespace(**vars(args))
     own.output, own.seed = str(Path(args.output, trial.directory)), trial.seed
-    own.set = list(args.set)
+    own.split_seed, own.set = args.seed, list(args.set)
     for name, value in trial.changes.items():
         if name in flags:
             setattr(own, name, value)

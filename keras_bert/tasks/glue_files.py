@@ -234,6 +234,7 @@ GLUE = {
     ),
 }
 _ALIASES = {"sst2": "sst-2", "stsb": "sts-b", "mnlimm": "mnli-mm", "mnlim": "mnli"}
+_ALIASES |= {"mnlimatched": "mnli", "mnlimismatched": "mnli-mm"}
 
 
 def glue_name(name: str | None) -> str | None:

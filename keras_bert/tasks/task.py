@@ -492,19 +492,21 @@ class Task(ABC):
 
     # === Training ===
 
-    def hold_out(self, items: list, fraction: float) -> Split:
+    def hold_out(self, items: list, fraction: float, seed: int | None = None) -> Split:
         """Divides items into those to train and those to evaluate on.
 
         Args:
             items: what `read` returned.
             fraction: of the items to hold out, between 0 and 1; of every class, as far
-                as rows can be divided. They follow from the task's seed.
+                as rows can be divided.
+            seed: for choosing them; None takes the task's.
 
         Raises:
             ConfigError: the fraction is out of range.
             InputError: there are too few items.
         """
-        return split(items, list(map(self.stratum, items)), fraction, self.seed)
+        seed = self.seed if seed is None else seed
+        return split(items, list(map(self.stratum, items)), fraction, seed)
 
     def fit(
         self,
