@@ -57,7 +57,7 @@ def trained(pretrained, tmp_path_factory):
     data = squad(folder / "train.json", ITEMS)
     task = QuestionAnswering.from_pretrained(pretrained, **SIZES)
     options = {"epochs": 60, "learning_rate": 1e-2, "batch_size": 4, **QUIET}
-    return task.fit(data, dev=data, output=folder / "run", **options), data
+    return task.fit(data, output=folder / "run", **options), data
 
 
 def test_it_learns_answers_in_windows_and_that_there_are_none(trained):
@@ -121,6 +121,7 @@ def test_the_command_trains_scores_and_writes_googles_files(trained, tmp_path, c
     assert "4 questions, 1 without an answer" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_answers_the_questions_of_a_file(trained, capsys):
     _, data = trained
     model = str(data.parent / "run" / "model")
@@ -181,6 +182,9 @@ def test_it_learns_choices_and_is_kept(pretrained, tmp_path):
     options = {"epochs": 20, "learning_rate": 2e-2, "batch_size": 3, **QUIET}
     task.fit(data, **options)
     assert task.evaluate(data) == {"accuracy": 1}
+    answers = task.predict(CHOICES)
+    assert [x["choice"] for x in answers] == [0, 1, 2]
+    assert [x["answer"] for x in answers] == ["seen good", "really good", "good"]
     loaded = MultipleChoice.load(task.save(tmp_path / "kept"))
     pairs = [(x["text"], x["choices"]) for x in CHOICES]
     assert loaded.evaluate(pairs, [0, 1, 2]) == {"accuracy": 1}
