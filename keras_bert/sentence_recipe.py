@@ -150,8 +150,9 @@ class SentenceRecipe:
         if name is None:
             return ""
         if name not in self.prompts:
-            known = ", ".join(self.prompts) or "none"
+            known = ", ".join(self.prompts) or "it has none"
             raise ConfigError(
-                f"Expected the name of a prompt: {known}. Received: {name!r}."
+                f"Expected the name of one of the model's prompts ({known}). Received: "
+                f"{name!r}."
             )
         return self.prompts[name]
