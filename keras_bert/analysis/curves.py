@@ -135,21 +135,27 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return np.array(smoothed)
 
 
-def _points(records: list[Record], split: str, key: str) -> np.ndarray:
-    """Returns steps and finite values, `(2, points)`."""
-    points = [
+def points(records: list[Record], split: str, key: str) -> np.ndarray:
+    """Returns steps and finite values, `(2, points)`.
+
+    Args:
+        records: lines of a `metrics.jsonl`.
+        split: "train" or "heldout".
+        key: the name of the value.
+    """
+    pairs = [
         (record["step"], record[key])
         for record in records
         if record.get("split", "train") == split and record.get(key) is not None
     ]
-    points = np.array(points, "float64").reshape(-1, 2).T
-    return points[:, np.isfinite(points[1])]
+    found = np.array(pairs, "float64").reshape(-1, 2).T
+    return found[:, np.isfinite(found[1])]
 
 
 def _draw(
     axes: "Axes", panel: Panel, records: list[Record], levels: Mapping[str, float]
 ) -> None:
-    steps, values = _points(records, "train", panel.key)
+    steps, values = points(records, "train", panel.key)
     if len(steps):
         window = max(1, len(steps) // SMOOTHING)
         axes.plot(steps, values, color=figures.BLUE, alpha=0.25, linewidth=0.8)
@@ -159,7 +165,7 @@ def _draw(
             color=figures.BLUE,
             label="training, smoothed",
         )
-    steps, values = _points(records, "heldout", panel.key)
+    steps, values = points(records, "heldout", panel.key)
     if len(steps):
         axes.plot(
             steps, values, "o-", color=figures.ORANGE, markersize=4, label="held out"

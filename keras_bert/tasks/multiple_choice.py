@@ -12,7 +12,7 @@ from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError, choose
 from keras_bert.strings import is_text
 from keras_bert.tasks.examples import Example, filled
-from keras_bert.tasks.findings import MOST_MISTAKES, reliability
+from keras_bert.tasks.findings import MOST_MISTAKES, reliability, softmax
 from keras_bert.tasks.tables import Column, Row, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 
@@ -122,7 +122,7 @@ class MultipleChoice(Task):
         }
 
     def mistakes(self, items: list[Example], outputs: np.ndarray) -> Mistakes:
-        shares, answers = _shares(outputs), self._answers(items)
+        shares, answers = softmax(outputs), self._answers(items)
         chosen = shares.argmax(-1)
         found = [
             Mistake(x.text, None, x.text_pair[a], x.text_pair[c], float(s[c]), x.row)
@@ -133,7 +133,7 @@ class MultipleChoice(Task):
         return Mistakes(found[:MOST_MISTAKES], "probability")
 
     def sections(self, items: list[Example], outputs: np.ndarray) -> list[Section]:
-        shares, answers = _shares(outputs), self._answers(items)
+        shares, answers = softmax(outputs), self._answers(items)
         right = shares.argmax(-1) == answers
         return [Section("Reliability", reliability(shares.max(-1), right, "accuracy"))]
 
@@ -153,7 +153,7 @@ class MultipleChoice(Task):
             outputs: logits of those with a text, `(rows, choices)`.
             overwrite: replace an existing file.
         """
-        found = iter(_shares(outputs))
+        found = iter(softmax(outputs))
         with new_file(path, overwrite) as new, new.open("w", encoding="utf-8") as file:
             for row in rows:
                 line = {**row.place, "prediction": None}
@@ -276,10 +276,3 @@ def _check_label(label: str, count: int, at: str) -> None:
 
 def _place(item: Example) -> str:
     return f"row {item.row}"
-
-
-def _shares(logits: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of choices, `(rows, choices)`."""
-    logits = np.asarray(logits, "float64")
-    exponents = np.exp(logits - logits.max(-1, keepdims=True))
-    return exponents / exponents.sum(-1, keepdims=True)

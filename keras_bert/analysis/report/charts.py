@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.analysis.curves import SMOOTHING, smooth
+from keras_bert.analysis.curves import SMOOTHING, points, smooth
 from keras_bert.analysis.report.blocks import own
 
 WIDTH, HEIGHT = 460, 300  # of a chart; in a narrow column text must stay readable
@@ -164,8 +164,8 @@ def _color(series: Series) -> str:
 
 def _line(series: Series, x: _Axis, y: _Axis) -> str:
     pairs = zip(x(series.x), y(series.y), strict=True)
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
-    return f'<polyline class="{_color(series)} {series.mark}" points="{points}"/>'
+    places = " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
+    return f'<polyline class="{_color(series)} {series.mark}" points="{places}"/>'
 
 
 def _points(series: Series, x: _Axis, y: _Axis) -> str:
@@ -238,8 +238,8 @@ def _curve(name: str, history: list[Mapping[str, Any]]) -> Chart:
         .replace("mlm", "masked-LM")
         .replace("nsp", "next-sentence")
     )
-    series = _training(*_values(name, history, "train"), smoothed="rate" not in name)
-    steps, values = _values(name, history, "heldout")
+    series = _training(*points(history, "train", name), smoothed="rate" not in name)
+    steps, values = points(history, "heldout", name)
     if len(steps):
         tips = [f"step {s:,.0f}: {v:.4g}" for s, v in zip(steps, values, strict=True)]
         series += [
@@ -263,14 +263,3 @@ def _training(steps: np.ndarray, values: np.ndarray, *, smoothed: bool) -> list[
         raw,
         Series(steps[kept], smooth(values, window)[kept], "training, smoothed"),
     ]
-
-
-def _values(name: str, history: list[Mapping[str, Any]], split: str) -> np.ndarray:
-    """Returns steps and finite values, `(2, points)`."""
-    pairs = [
-        (line["step"], line[name])
-        for line in history
-        if line.get("split", "train") == split and line.get(name) is not None
-    ]
-    points = np.array(pairs, "float64").reshape(-1, 2).T
-    return points[:, np.isfinite(points[1])]
