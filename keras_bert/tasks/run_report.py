@@ -109,7 +109,7 @@ class RunReport:
             return []
         if self.answered.scores is None:
             return [Section("Scores", [Text("Scores need the extra `metrics`.")])]
-        return [Section("Scores", [Numbers(self.answered.scores)])]
+        return [Section("Scores", _numbers(self.answered.scores))]
 
     def _answers(self) -> list[Section]:
         if self.answered is None:
@@ -152,6 +152,15 @@ class RunReport:
 # === Parts of every page ===
 
 UNSET = (None, "", {}, ())
+
+
+def _numbers(scores: Mapping[str, float]) -> list[Numbers | Facts]:
+    """Returns scores in large type, and those of types, such as PER_f1, below."""
+    parts = {
+        n: v for n, v in scores.items() if any(n.endswith(f"_{m}") for m in scores)
+    }
+    main = {name: value for name, value in scores.items() if name not in parts}
+    return [Numbers(main), *([Facts(parts)] if parts else [])]
 
 
 def _training(history: Sequence[Mapping[str, Any]]) -> list[Section]:

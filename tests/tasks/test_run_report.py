@@ -26,7 +26,7 @@ from keras_bert.tasks import (
 from keras_bert.tasks.conll_files import Mark, Sentence
 from keras_bert.tasks.entity_scores import score_sentences
 from keras_bert.tasks.questions import Answer
-from keras_bert.tasks.run_report import Answered
+from keras_bert.tasks.run_report import Answered, _numbers
 from tests.cli.calling import call
 from tests.serving.cases import VOCAB, make_model
 
@@ -191,6 +191,14 @@ def test_a_map_has_a_point_for_every_text_and_names_what_it_leaves_out():
     assert [series.name for series in chart.series][:2] == ["others", "class 0"]
     assert chart.series[1].tips[1] == "class 0: text 10"
     assert findings.spread(10_000)[[0, -1]].tolist() == [0, 9999]
+
+
+def test_scores_of_types_come_after_the_others():
+    scores = {"f1": 50.0, "PER_f1": 100.0, "LOC_f1": 0.0, "f1_macro": 1.0, "exact": 2.0}
+    numbers, facts = _numbers(scores)
+    assert list(numbers.values) == ["f1", "f1_macro", "exact"]
+    assert list(facts.values) == ["PER_f1", "LOC_f1"]
+    assert len(_numbers({"accuracy": 1.0})) == 1
 
 
 def test_without_scikit_learn_a_report_has_no_scores():

@@ -1,9 +1,9 @@
 """Charts as inline SVG: lines, points and bars over labeled axes."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -134,7 +134,8 @@ class _Axis:
         step = _round_step((self.high - self.low) / 6)
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
-        return [(i * step, _number(i * step, step)) for i in range(first, last + 1)]
+        write = partial(_written, step, max(abs(self.low), abs(self.high)))
+        return [(i * step, write(i * step)) for i in range(first, last + 1)]
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
@@ -148,11 +149,14 @@ def _round_step(least: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
 
 
-def _number(value: float, step: float) -> str:
+def _written(step: float, largest: float, value: float) -> str:
+    if not value:
+        return "0"
+    if not 1e-2 <= largest < 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     digits = -math.floor(math.log10(step) + 1e-9)
-    if not 1e-4 < abs(value) < 1e6 and value:
-        return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.3g}")
-    return f"{value:,.{max(0, digits)}f}" if value else "0"
+    return f"{value:,.{max(0, digits)}f}"
 
 
 # === Marks ===
