@@ -219,7 +219,7 @@ class Mistake:
         gold: the right answer.
         found: that of the model.
         value: how wrong, for instance the probability of the answer.
-        row: number of the row in its file, if it has one.
+        row: number of the row in its file, or an id, if it has one.
     """
 
     text: str
@@ -248,11 +248,9 @@ class Mistakes:
         return f'<ol class="mistakes">{"".join(map(self._item, self.mistakes))}</ol>'
 
     def _item(self, mistake: Mistake) -> str:
-        row = (
-            ""
-            if mistake.row is None
-            else f"<span>row {escape(str(mistake.row))}</span>"
-        )
+        kind = "id" if isinstance(mistake.row, str) else "row"
+        place = f"<span>{kind} {escape(str(mistake.row))}</span>"
+        row = "" if mistake.row is None else place
         texts = "".join(
             f'<p dir="auto">{escape(text[: self.limit])}'
             f"{'…' if len(text) > self.limit else ''}</p>"

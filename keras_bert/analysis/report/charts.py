@@ -13,7 +13,7 @@ from keras_bert.analysis.curves import SMOOTHING, points, smooth
 from keras_bert.analysis.report.blocks import own
 
 WIDTH, HEIGHT = 460, 300  # of a chart; in a narrow column text must stay readable
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 46  # between the edges and the axes
+LEFT, RIGHT, TOP, BOTTOM = 70, 12, 10, 46  # between the edges and the axes
 MOST_POINTS = 600  # of a line
 COLORS = 8  # of the style, for series and classes
 
