@@ -433,7 +433,7 @@ def test_the_card_says_how_long_texts_are_divided(exported):
         ({"labels": ["a", "b"]}, InputError, "Expected 3 labels"),
         ({"version": 0}, ConfigError, "above 0"),
         ({"version": True}, ConfigError, "above 0"),
-        ({"doc_stride": 4}, ConfigError, "no doc_stride: classification"),
+        ({"window_pooling": "median"}, UnknownNameError, "mean, max, none"),
         ({"max_answer_length": 4}, ConfigError, "no max_answer_length"),
         ({"embeddings": "mean"}, ConfigError, "Expected an encoder"),
         ({"embeddings": "average"}, UnknownNameError, "mean, max, cls, pooler"),
@@ -464,6 +464,8 @@ def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path):
         ("tokens", {"doc_stride": 0}, "doc_stride from 1 to 9"),
         ("answers", {"doc_stride": 5, "max_length": 13}, "doc_stride from 1 to 4"),
         ("answers", {"max_answer_length": 0}, "above 0"),
+        ("choices", {"doc_stride": 4}, "no doc_stride: multiple choice"),
+        ("tokens", {"window_pooling": "mean"}, "no window_pooling: token"),
         ("tokens", {"max_answer_length": 9}, "does not use it"),
     ],
 )
