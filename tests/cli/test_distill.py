@@ -1,14 +1,11 @@
-"""`keras-bert distill`, and the script that does the same."""
+"""`keras-bert distill`: students that are made, trained, resumed, refused."""
 
 import json
-import runpy
-import sys
 
 import pytest
 
 from keras_bert import BertForSequenceClassification, BertTokenizer
 from tests.cli.calling import call
-from tests.paths import ROOT
 from tests.serving.cases import CONFIG, VOCAB, make_model
 
 assert VOCAB  # of the fixture `tokenizer`
@@ -71,13 +68,3 @@ def test_a_student_of_another_vocabulary_is_refused(folder, tmp_path):
     student = make_model("encoder").save_pretrained(tmp_path / "m", tokenizer=other)
     done = _distill(folder, "refused", "--model", student)
     assert done.status == 2 and "vocabulary of the teacher" in done.err
-
-
-def test_the_script_distills(folder, monkeypatch, capsys):
-    script = ROOT / "examples" / "distillation.py"
-    assert len(script.read_text().splitlines()) < 40
-    arguments = ["--teacher", folder / "teacher", "--train", folder / "d.csv"]
-    arguments += ["--output", folder / "script", "--epochs", 1]
-    monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-    runpy.run_path(str(script), run_name="__main__")
-    assert "student: 1,984 weights" in capsys.readouterr().out

@@ -27,6 +27,7 @@ PRINTED = {
     "ner": "'text': 'London'",
     "custom_head": "  so dull",
     "question_answering": "'answer': 'Ada Lovelace'",
+    "distillation": "student: ",
     "multiple_choice": "'answer': 'she gets wet'",
 }
 
