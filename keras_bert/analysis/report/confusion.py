@@ -60,7 +60,7 @@ class ConfusionMatrix:
             for i, j in pairs
             if (n := wrong[i, j])
         ]
-        header = ["expected", "predicted", "rows", "of the expected class"]
+        header = ["expected", "predicted", "rows", "share"]
         return Table(header, rows, "Most frequent confusions")
 
     def _classes(self) -> list[int]:
