@@ -163,10 +163,10 @@ def class_table(
         [labels[i], *(float(c[i]) for c in columns), int(gold[i]), int(found[i])]
         for i in order
     ]
-    means = ["mean", *(float(np.mean(c[order])) for c in columns)]
-    total = [int(gold.sum()), int(found.sum())]
+    if rows:
+        means = [float(np.mean(c[order])) for c in columns]
+        rows.append(["mean", *means, int(gold.sum()), int(found.sum())])
     header = ["", "precision", "recall", "F1", "expected", "predicted"]
-    rows.append([*means, *total])
     return Table(header, rows, "Lowest F1 first", emphasized=[len(rows) - 1])
 
 

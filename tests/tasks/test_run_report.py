@@ -259,6 +259,35 @@ def test_vectors_have_a_map_and_the_attention_of_single_texts(pretrained, tmp_pa
     assert shown == task.evaluate(pairs) and shown
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("answers", "outputs", "labels"),
+    [
+        ([0], [[1.0, 0.0]], ["a", "b"]),
+        ([0, 0], [[0.0, 0.0], [0.0, 0.0]], ["a", "b"]),
+        ([2.0], [[2.0]], None),
+        ([2.0, 2.0], [[1e9], [-1e9]], None),
+        ([[0.0, 0.0]], [[-800.0, -800.0]], ["a", "b"]),
+        ([[1.0], [1.0]], [[800.0], [800.0]], ["a"]),
+    ],
+)
+def test_small_and_constant_data_have_pages(answers, outputs, labels):
+    texts = ["t"] * len(answers)
+    found = findings.sections(np.array(answers), np.array(outputs), labels, texts)
+    assert "nan" not in "".join(section.html() for section in found)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_pair_and_no_entity_have_pages():
+    vectors, pair = np.ones((1, 2, 4)), [["a", "b"]]
+    for labels in (None, np.array([1.0])):
+        found = vector_findings.sections(vectors, pair, labels)
+        assert "nan" not in "".join(section.html() for section in found)
+        assert vector_findings.mistakes(vectors, pair, labels, [1]).mistakes == []
+    plain = [Sentence(("a",), ("O",))]
+    assert entity_findings.sections(plain, plain)[0].blocks[0].rows == []
+
+
 WORDS = ("Ada", "Lovelace", "saw", "Rome", "and", "Bonn")
 GOLD = "B-PER I-PER O B-LOC O B-LOC".split()
 
