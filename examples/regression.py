@@ -8,8 +8,7 @@ import argparse
 
 from tiny_model import tiny_model
 
-from keras_bert.tasks import Example, TextRegression
-from keras_bert.tasks.glue_files import read_glue
+from keras_bert.tasks import Example, TextRegression, read_glue
 
 PAIRS = [
     ("a cat sleeps", "a cat sleeps", 5.0),

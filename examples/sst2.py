@@ -8,8 +8,7 @@ import argparse
 
 from tiny_model import tiny_model
 
-from keras_bert.tasks import Example, TextClassification
-from keras_bert.tasks.glue_files import read_glue
+from keras_bert.tasks import Example, TextClassification, read_glue
 
 GOOD = ["a fine film", "a moving story", "funny and fine", "a story so moving"]
 DULL = ["a dull film", "a long story", "long and dull", "a story so long"]

@@ -1,6 +1,7 @@
 """Tasks, and what they are made of: labeled data, encoding, answers, scores."""
 
 from keras_bert.tasks.examples import Example, filled, iter_examples, read_examples
+from keras_bert.tasks.glue_files import read_glue
 from keras_bert.tasks.masked_language_model import MaskedLanguageModel
 from keras_bert.tasks.metrics import score
 from keras_bert.tasks.multiple_choice import MultipleChoice
@@ -64,6 +65,7 @@ __all__ = [
     "label_counts",
     "label_names",
     "read_examples",
+    "read_glue",
     "read_squad",
     "score",
     "write_predictions",
