@@ -120,13 +120,14 @@ def _sst(split: str) -> tuple[Columns, ...]:
 
 def _mnli(kind: str) -> GlueTask:
     places = (8, 9)
+    files = {"train": (Columns("train.tsv", places, -1),)}
+    for name in ("matched", "mismatched"):
+        files[f"dev-{name}"] = (Columns(f"dev_{name}.tsv", places, -1),)
+        files[f"test-{name}"] = (Columns(f"test_{name}.tsv", places, id=0),)
+    usual = {split: files[f"{split}-{kind}"] for split in ("dev", "test")}
     return GlueTask(
         _ENTAILMENT,
-        {
-            "train": (Columns("train.tsv", places, -1),),
-            "dev": (Columns(f"dev_{kind}.tsv", places, -1),),
-            "test": (Columns(f"test_{kind}.tsv", places, id=0),),
-        },
+        files | usual,
         "MNLI",
         recipe="mnli",
         submission={"matched": "MNLI-m.tsv", "mismatched": "MNLI-mm.tsv"}[kind],
@@ -301,10 +302,12 @@ def read_glue(folder: str | Path, task: str, split: str) -> list[Example]:
 
 
 def _from_tfds(source: Any, task: str, split: str) -> list[Example]:
-    kind = {"mnli": "_matched", "mnli-mm": "_mismatched"}.get(task, "")
-    splits = {"dev": f"validation{kind}", "test": f"test{kind}"}
+    name, _, kind = split.partition("-")
+    kind = kind or {"mnli": "matched", "mnli-mm": "mismatched"}.get(task, "")
+    name = {"dev": "validation"}.get(name, name)
+    named = f"{name}_{kind}" if kind and name != "train" else name
     columns = {"text": "text", "text_pair": "text_pair", "label": "label", "id": "idx"}
-    table = Table(with_split(source, splits.get(split, split)))
+    table = Table(with_split(source, named))
     label = GLUE[task].label
     return [
         replace(example, label=example.label and label(example.label))

@@ -37,6 +37,7 @@ qqp|dev|QQP/dev.tsv|{QQP}|133273 1 2 {PAIR} 0|0
 qqp|test|QQP/test.tsv|id question1 question2|3 {PAIR}|None
 mnli|train|MNLI/train.tsv|{NLI_HEADER} l1 gold_label|{NLI} neutral neutral|neutral
 mnli_mm|dev|MNLI/dev_mismatched.tsv|{NLI_HEADER} l gold_label|{NLI} a neutral|neutral
+mnli|dev-mismatched|dev_mismatched.tsv|{NLI_HEADER} gold_label|{NLI} neutral|neutral
 MNLI-m|test|MNLI/test_matched.tsv|{NLI_HEADER}|{NLI}|None
 qnli|dev|QNLI/dev.tsv|index question sentence label|3 {PAIR} entailment|entailment
 RTE|train|RTE/train.tsv|{PAIRS} label|3 {PAIR} not_entailment|not_entailment
