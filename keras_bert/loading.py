@@ -302,7 +302,8 @@ def load_encoder(
         The model of the kind "encoder"; with its pooler, if it has one.
     """
     if not isinstance(path, Checkpoint):
-        reading = {k: options.pop(k) for k in ("drop", "strict") if k in options}
+        names = ("drop", "strict")
+        reading: dict[str, Any] = {k: options.pop(k) for k in names if k in options}
         file = options.pop("config_file", None)
         reading["config_file"] = options.pop("config", None) or file
         downloading = take_options(options)

@@ -72,8 +72,8 @@ class TagScheme(NamedTuple):
         count = entity.last - entity.first + 1
         inner = [self.inner] * (count - 2)
         letters = [self.first, *inner, self.last] if count > 1 else [self.only]
-        touches = before and before.type == entity.type
-        if self.adjacent and touches and before.last + 1 == entity.first:
+        end = (entity.type, entity.first - 1)
+        if self.adjacent and before and (before.type, before.last) == end:
             letters[0] = self.adjacent
         return letters
 
@@ -83,10 +83,10 @@ class TagScheme(NamedTuple):
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
-        TagScheme("types", *[""] * 4),
+        TagScheme("types", "", "", "", ""),
         TagScheme("BIO", *"BIIB"),
         TagScheme("IOB2", *"BIIB"),
-        TagScheme("IOB1", *"IIII", "B"),
+        TagScheme("IOB1", "I", "I", "I", "I", "B"),
         TagScheme("IOE2", *"IIEE"),
         TagScheme("BIOS", *"BIIS"),
         TagScheme("IOBES", *"BIES"),

@@ -214,7 +214,7 @@ class CoSENT(EmbeddingLoss):
     """
 
     compares_rows = True
-    similarity: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(cosine)
+    similarity: ClassVar[Any] = staticmethod(cosine)
 
     def __init__(self, scale: float = 20.0, name: str = "cosent"):
         super().__init__(name=name)
@@ -316,8 +316,8 @@ class Matryoshka(EmbeddingLoss):
         self.weights = (1.0,) * len(self.dimensions)
         if weights is not None:
             self.weights = _listed(weights)
-        self.texts, self.scored, self.takes = loss.texts, loss.scored, loss.takes
-        self.compares_rows = loss.compares_rows
+        for rule in ("texts", "scored", "takes", "compares_rows"):
+            setattr(self, rule, getattr(loss, rule))
         counts = all(type(d) is int and d > 0 for d in self.dimensions)
         repeated = len({*self.dimensions}) != len(self.dimensions)
         if not self.dimensions or not counts or repeated:

@@ -257,7 +257,7 @@ class SequenceClassification(PreTrainedModel):
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         logits = self.classify(encoded, inputs, training)
         mask = inputs["attention_mask"]
-        if len(mask.shape) == 3:
+        if self.window_pooling is not None and len(mask.shape) == 3:
             logits = pool_windows(logits, mask, self.window_pooling)
         return {"logits": logits}
 

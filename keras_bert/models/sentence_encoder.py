@@ -66,7 +66,8 @@ class SentenceEncoder(EncoderOutputs):
         pooler = pooler or "pooler" in recipe.pooling
         pooler = pooler if encoder is None else encoder.pooler is not None
         # The family before anything asks for a name, see `__getattr__`.
-        vars(self).update(family=families.of(config), recipe=recipe, _pooler=pooler)
+        own: Any = vars(self)
+        own.update(family=families.of(config), recipe=recipe, _pooler=pooler)
         super().__init__(config, encoder=encoder, **kwargs)
         self._options = {"recipe": recipe.to_dict(), "pooler": pooler}
 

@@ -58,7 +58,8 @@ class TextGroups(SentenceEncoder):
     def __init__(self, model: SentenceEncoder, loss: EmbeddingLoss):
         if isinstance(loss, Matryoshka):
             loss.check_width(model.width)
-        vars(self).update(_dense=model.dense_layers(), _loss=loss)
+        own: Any = vars(self)
+        own.update(_dense=model.dense_layers(), _loss=loss)
         options = {"dtype": model.dtype_policy, "seed": model.seed}
         super().__init__(model.config, model.recipe, encoder=model.encoder, **options)
         self.find_tokenizer, self._tokenizer = model.find_tokenizer, model._tokenizer
@@ -69,13 +70,15 @@ class TextGroups(SentenceEncoder):
         for number, layer in enumerate(self._dense):
             setattr(self, f"dense_{number}", layer)
 
-    def objectives(self, config: Config) -> Mapping[str, Objective]:
+    def objectives(  # type: ignore[override]  # they are those of one model
+        self, config: Config
+    ) -> Mapping[str, Objective]:
         def loss() -> EmbeddingLoss:
             return self._loss
 
         loss.__name__ = self._loss.name
         kinds: Any = (loss, keras.metrics.Metric)
-        return {"logits": _Learned(*kinds, "batch choices hidden")}
+        return {"logits": _Learned(kinds[0], kinds[1], "batch choices hidden")}
 
     def outputs(
         self, encoded: Encoded, inputs: Mapping[str, Tensor], training: bool
