@@ -71,7 +71,7 @@ def _windows(
 
 # === What the rows depend on ===
 
-_NOT_IN_JOB = {"run", "debug", "output", "overwrite"}
+_NOT_IN_JOB = {"run", "debug", "output", "overwrite", "command_line"}
 _FILES = ("input", "model", "vocab", "data")
 
 
