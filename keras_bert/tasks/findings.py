@@ -1,7 +1,8 @@
 """What a report shows of answers: tables of classes, confusions, mistakes, charts."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,34 +57,58 @@ def mistakes(
         items: the examples.
         answers, outputs, labels: see `sections`.
     """
+    judged = _judged(answers, outputs, labels)
+    order = np.argsort(-judged.wrong, kind="stable")[:MOST_MISTAKES]
+    found = [
+        Mistake(
+            *(items[i].text, items[i].text_pair, judged.gold[i], judged.found[i]),
+            *(float(judged.wrong[i]), items[i].row),
+        )
+        for i in order
+        if judged.wrong[i] > 0
+    ]
+    return Mistakes(found, judged.measure)
+
+
+class _Judged(NamedTuple):
+    """How wrong each answer is, 0 if it is right; the right ones, and the answers."""
+
+    wrong: np.ndarray
+    gold: list[str]
+    found: list[str]
+    measure: str
+
+
+def _judged(
+    answers: np.ndarray, outputs: np.ndarray, labels: Sequence[str] | None
+) -> _Judged:
     if labels is None:
-        values = outputs.reshape(-1)
-        wrong = np.abs(values - answers)
-        measure, found = "error", [f"{v:.4g}" for v in values]
-        names = [f"{v:.4g}" for v in answers]
-    elif answers.ndim == 2:
-        shares = _sigmoid(outputs)
-        differs = (outputs > 0) != (answers > 0.5)
-        wrong = np.where(differs, np.abs(shares - answers), 0).max(1)
-        measure, found = "largest error", _names_of(outputs > 0, labels)
-        names = _names_of(answers > 0.5, labels)
-    else:
-        chosen = outputs.argmax(1)
-        wrong = np.where(chosen == answers, 0, softmax(outputs).max(1))
-        measure, found = "probability", [labels[i] for i in chosen]
-        names = [labels[i] for i in answers]
-    order = np.argsort(-wrong, kind="stable")[:MOST_MISTAKES]
-    return Mistakes(
-        [
-            Mistake(
-                *(items[i].text, items[i].text_pair, names[i], found[i]),
-                *(float(wrong[i]), items[i].row),
-            )
-            for i in order
-            if wrong[i] > 0
-        ],
-        measure,
-    )
+        return _judged_numbers(answers, outputs.reshape(-1))
+    judge = _judged_lists if answers.ndim == 2 else _judged_classes
+    return judge(answers, outputs, labels)
+
+
+def _judged_numbers(answers: np.ndarray, values: np.ndarray) -> _Judged:
+    gold, found = ([f"{x:.4g}" for x in numbers] for numbers in (answers, values))
+    return _Judged(np.abs(values - answers), gold, found, "error")
+
+
+def _judged_lists(
+    answers: np.ndarray, logits: np.ndarray, labels: Sequence[str]
+) -> _Judged:
+    gold, chosen = answers > 0.5, logits > 0
+    apart = np.where(chosen != gold, np.abs(_sigmoid(logits) - answers), 0).max(1)
+    names = _names_of(gold, labels), _names_of(chosen, labels)
+    return _Judged(apart, *names, "largest error")
+
+
+def _judged_classes(
+    answers: np.ndarray, logits: np.ndarray, labels: Sequence[str]
+) -> _Judged:
+    chosen = logits.argmax(1)
+    sure = np.where(chosen == answers, 0, softmax(logits).max(1))
+    gold, found = ([labels[i] for i in ids] for ids in (answers, chosen))
+    return _Judged(sure, gold, found, "probability")
 
 
 def _names_of(flags: np.ndarray, labels: Sequence[str]) -> list[str]:
@@ -181,41 +206,29 @@ def reliability(
         share: what the share of right ones is called.
     """
     found = calibration(probabilities, right)
-    bins = np.stack([found.edges[:-1], found.edges[1:]], 1)
     filled = found.counts > 0
+    bins = np.stack([found.edges[:-1], found.edges[1:]], 1)[filled]
+    columns = (x[filled] for x in (found.claimed, found.right, found.counts))
     tips = [
         f"probability {low:.1f} to {high:.1f}, mean {claimed:.3f}: {share} {true:.3f} "
         f"of {count:,}"
-        for (low, high), claimed, true, count in zip(
-            bins, found.claimed, found.right, found.counts, strict=True
-        )
+        for (low, high), claimed, true, count in zip(bins, *columns, strict=True)
     ]
-    tips = [tip for tip, kept in zip(tips, filled, strict=True) if kept]
-    unit = np.array([0.0, 1.0])
-    names = {"x_label": "probability of the answer", "x_range": (0.0, 1.0)}
-    diagram = Chart(
-        "Are probabilities right?",
-        y_label=share,
-        y_range=(0.0, 1.0),
-        series=[
-            Series(bins[filled], found.right[filled], "", "bars", 0, tips),
-            Series(unit, unit, "calibrated", "rule", None),
-        ],
-        **names,
-    )
-    counts = Chart(
-        "How sure are the answers?",
-        y_label="answers",
-        series=[Series(bins[filled], found.counts[filled], "", "bars", 0, tips)],
-        y_range=(0.0, 1.05 * float(found.counts.max())),
-        **names,
-    )
-    error = {
+    bars = partial(Series, bins, name="", mark="bars", tips=tips)
+    unit, x_label = (0.0, 1.0), "probability of the answer"
+    calibrated = Series(np.array(unit), np.array(unit), "calibrated", "rule", None)
+    shares = [bars(y=found.right[filled]), calibrated]
+    counts = [bars(y=found.counts[filled])]
+    facts = {
         "expected calibration error": found.error,
         "mean probability": float(np.mean(probabilities)),
         share: float(np.mean(right)),
     }
-    return [Facts(error), SideBySide([diagram, counts])]
+    charts = [
+        Chart("Are probabilities right?", x_label, share, shares, unit, unit),
+        Chart("How sure are the answers?", x_label, "answers", counts, unit),
+    ]
+    return [Facts(facts), SideBySide(charts)]
 
 
 # === Numbers ===

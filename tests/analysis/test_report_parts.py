@@ -139,6 +139,14 @@ def test_curves_are_drawn_of_training_and_development():
     assert curves(long)[0].html().count(",") < 3000
 
 
+def test_bars_begin_at_zero():
+    bars = Series(np.array([[0, 1], [1, 2]]), np.array([50.0, 54.0]), mark="bars")
+    html = Chart("", "", "", [bars]).html()
+    heights = [float(x) for x in re.findall(r'height="([\d.]+)"', html)]
+    assert heights[0] / heights[1] == pytest.approx(50 / 54, abs=1e-3)
+    assert ">0</text>" in html
+
+
 @pytest.mark.parametrize("size", [2, 77, 130])
 def test_a_confusion_matrix_of_any_size(size):
     counts = np.eye(size, dtype="int64") * 5

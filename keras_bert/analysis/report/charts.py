@@ -61,7 +61,8 @@ class Chart:
 
     def html(self) -> str:
         x = _Axis.over([s.x for s in self.series], self.x_range, LEFT, WIDTH - RIGHT)
-        y = _Axis.over([s.y for s in self.series], self.y_range, HEIGHT - BOTTOM, TOP)
+        heights = [np.append(s.y, 0) if s.mark == "bars" else s.y for s in self.series]
+        y = _Axis.over(heights, self.y_range, HEIGHT - BOTTOM, TOP)
         marks = "".join(_MARKS[s.mark](s, x, y) for s in self.series)
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
         tip = '<p class="tip" aria-live="polite"></p>'
