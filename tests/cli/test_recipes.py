@@ -393,7 +393,8 @@ def test_fine_tuning_takes_the_flags_of_a_run(work, task):
     )
     # No accuracy is better than another by more than 1.
     assert "Stopped early, at step 4 of 9." in tuned.out
-    numbers = tuned.out.splitlines()[-2]
+    lines = tuned.out.splitlines()
+    numbers = next(line for line in lines if line.startswith("step "))
     assert numbers.startswith("step 2, split heldout")
     kept = Checkpoints(output / "checkpoints", keep=9, writes=False).read(2)
     averages = [v for n, v in kept.arrays.items() if n.endswith("_average")]
