@@ -24,6 +24,7 @@ AXES = {
     "position": "rows of the position table",
     "segment": "rows of the token-type table",
     "classes": "labels",
+    "previous": "labels before another one, or none",
 }
 
 

@@ -216,6 +216,11 @@ class Config:
         return 0.0 if head == "question_answering" else self.head_dropout
 
     @property
+    def crf(self) -> bool:
+        """Whether labels of tokens are those of a conditional random field."""
+        return bool(self.extra.get("crf"))
+
+    @property
     def first_position(self) -> int:
         """Row of the position table where a text begins."""
         return 0

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_bert.errors import ConfigError, InputError
+from keras_bert.layers.crf import path_losses
 from keras_bert.layers.fused import crossentropy
 from keras_bert.layers.replicas import sum_over_replicas
 
@@ -345,6 +346,40 @@ class NextTokenCrossentropy(Crossentropy):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
+class PathLoss(WeightedMean):
+    """Minus the log-probability of sequences of labels, per label; -100 is passed over.
+
+    Call arguments:
+        y_true: integers `(batch, seq)`.
+        y_pred: scores of a label by the one before,
+            `(batch, seq, classes + 1, classes)`, see `keras_bert.layers.crf`.
+        sample_weight: `(batch, seq)`, or one for each example.
+    """
+
+    takes = Crossentropy.takes
+
+    def __init__(self, name: str = "path_loss"):
+        super().__init__(name=name)
+
+    def label_shape(self, shape: Shape) -> Shape:
+        return tuple(shape[:-2])
+
+    def each(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        shape = ops.shape(outputs)
+        labels = _shaped(labels, self.label_shape(shape))
+        known = _is_class(labels, shape[-1])
+        values = path_losses(outputs, ops.where(known, labels, 0), known)
+        return _nan_unless(self.valid(labels, shape[-1]), values)
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        labels = _shaped(labels, self.label_shape(shape))
+        return ops.cast(labels != IGNORED, "float32")
+
+    def valid(self, labels: Tensor, classes: Any) -> Tensor:
+        return _is_class(labels, classes) | (labels == IGNORED)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
 class SquaredError(WeightedMean):
     """Squared error of a regression; labels `(batch,)` or `(batch, labels)`."""
 
@@ -485,6 +520,14 @@ class BinaryAccuracy(Accuracy):
     def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         logits, labels = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
         return super().values(_shaped(labels, ops.shape(logits)), logits)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class FirstLabelAccuracy(Accuracy):
+    """Accuracy of a conditional random field, each label taken without the others."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        return super().values(y_true, ops.convert_to_tensor(y_pred)[..., -1, :])
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

@@ -245,7 +245,8 @@ def _named(checkpoint: Checkpoint, name: str) -> set[str]:
         state = {n for n, reason in ignored if reason == OPTIMIZER_STATE}
         return state | checkpoint.optimizer.keys()
     family, layers = families.of(checkpoint.config), checkpoint.config.num_hidden_layers
-    rows = family.rows([name] if name in family.parts else [], layers, untied=True)
+    part = [name] if name in family.parts else []
+    rows = family.rows(part, layers, untied=True, crf=True)
     at = checkpoint.format
     names = {r.placements[at].name for r in rows if at in r.placements} or {name}
     names |= {copy for copy, of in family.ties.items() if of in names}

@@ -38,7 +38,7 @@ FLAGS = (
     *("options.loss", "options.dimensions", "options.score_range"),
     *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
 )
-SETTINGS = ("doc_stride", "window_pooling")  # of tasks
+SETTINGS = ("doc_stride", "window_pooling", "crf")  # of tasks
 DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
 
 
@@ -91,6 +91,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="split texts that are too long into windows that overlap by N tokens",
     )
     add_window_pooling(parser)
+    add(
+        "--crf",
+        action="store_true",
+        default=None,
+        help="--task ner: learn which tags follow each other, and answer with the best "
+        "sequence of tags (a conditional random field)",
+    )
     add = partial(add, **FROM_RECIPE)
     add("--regression", action="store_true", help="the labels are numbers")
     add("--epochs", type=float, help="passes over the data (3)")

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 from keras_bert.config import Config
 from keras_bert.families.family import AddedRow, Family, KerasHub
-from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
+from keras_bert.families.names import (
+    block,
+    decoder,
+    dense,
+    norm,
+    output,
+    table,
+    transitions,
+    vector,
+)
 from keras_bert.families.rows import Placement, Row
 
 # === Config ===
@@ -224,14 +233,17 @@ _PARTS: Mapping[str, list[Row]] = {
         model_garden="model/layer_with_weights-1/out_proj",
         keras_hub="logits",
     ),
-    "token_classifier": output(
-        "classes",
-        google="",
-        keras="classifier",
-        huggingface="classifier",
-        huggingface_tf="classifier",
-        model_garden="model/layer_with_weights-1",
-    ),
+    "token_classifier": [
+        transitions(keras="transitions/scores"),
+        *output(
+            "classes",
+            google="",
+            keras="classifier",
+            huggingface="classifier",
+            huggingface_tf="classifier",
+            model_garden="model/layer_with_weights-1",
+        ),
+    ],
     "multiple_choice": output(
         "one",
         google="",

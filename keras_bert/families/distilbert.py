@@ -9,7 +9,16 @@ from typing import ClassVar
 
 from keras_bert.config import FRACTION, Config, aliased
 from keras_bert.families.family import Family, HeadPooler
-from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
+from keras_bert.families.names import (
+    block,
+    decoder,
+    dense,
+    norm,
+    output,
+    table,
+    transitions,
+    vector,
+)
 
 
 @aliased(
@@ -127,7 +136,10 @@ _PARTS = {
         decoder(keras="masked_lm_decoder", huggingface="vocab_projector"),
     ],
     "sequence_classifier": _classifier("classes"),
-    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
+    "token_classifier": [
+        transitions(keras="transitions/scores"),
+        *output("classes", keras="classifier", huggingface="classifier"),
+    ],
     "multiple_choice": _classifier("one"),
     "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
 }

@@ -30,6 +30,7 @@ FIELDS = {
     "vocab": "vocab_size",
     "hidden": "hidden_size",
     "hidden_in": "hidden_size",
+    "classes_in": "num_labels",
     "embedding": "embedding_width",
     "heads": "num_attention_heads",
     "mlp": "intermediate_size",
@@ -163,7 +164,7 @@ class Family:
             format: of checkpoints.
             layers: number of layers.
         """
-        rows = self.rows(self.parts, layers, untied=True)
+        rows = self.rows(self.parts, layers, untied=True, crf=True)
         return [r.placements[format].name for r in rows if format in r.placements]
 
     def body(self, config: Config) -> tuple[str, ...]:
@@ -174,12 +175,19 @@ class Family:
     def sizes(self, config: Config) -> dict[str, int]:
         """Returns the size of every axis the rows name.
 
-        `hidden_in` is `hidden` again, for matrices that have it twice.
+        `hidden_in` is `hidden` again, for matrices that have it twice, and `classes_in`
+        is `classes`; `previous` is the class before one, or none.
         """
-        return {**config.sizes, "hidden_in": config.hidden_size, "two": 2, "one": 1}
+        classes = config.num_labels
+        twice = {"hidden_in": config.hidden_size, "classes_in": classes}
+        return {**config.sizes, **twice, "previous": classes + 1, "two": 2, "one": 1}
 
     def rows(
-        self, parts: Iterable[str], layers: int, untied: bool = False
+        self,
+        parts: Iterable[str],
+        layers: int,
+        untied: bool = False,
+        crf: bool = False,
     ) -> list[Row]:
         """Returns the weights of some parts, those of every layer written out.
 
@@ -187,9 +195,10 @@ class Family:
             parts: their names.
             layers: number of layers.
             untied: with the output matrix of a model that does not tie it.
+            crf: with the conditional random field of a model that has one.
         """
         rows = [row for part in parts for row in self.parts[part]]
-        return expand(rows, layers, untied)
+        return expand(rows, layers, untied, crf)
 
     @property
     def untied_rows(self) -> list[Row]:
@@ -199,4 +208,4 @@ class Family:
     def rows_of(self, parts: Iterable[str], config: Config) -> list[Row]:
         """Returns the weights that a model of a config has in some parts."""
         untied = not config.tie_word_embeddings
-        return self.rows(parts, config.num_hidden_layers, untied)
+        return self.rows(parts, config.num_hidden_layers, untied, config.crf)

@@ -63,6 +63,11 @@ def decoder(**names: str) -> Row:
     return table("vocab", **names)._replace(untied=True)
 
 
+def transitions(**names: str) -> Row:
+    """The scores of a label after another, of a conditional random field."""
+    return vector("classes_in classes", **names)._replace(crf=True)
+
+
 def vector(axes: str, **names: str) -> Row:
     """A vector, under its full names."""
     places = {f: Placement(n, STYLES[f].axes(axes)) for f, n in names.items()}

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from keras_bert.config import Config
 from keras_bert.families.bert import huggingface_block
 from keras_bert.families.family import Family, HeadPooler
-from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
+from keras_bert.families.names import (
+    block,
+    decoder,
+    dense,
+    norm,
+    output,
+    table,
+    transitions,
+    vector,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +112,10 @@ _PARTS = {
         ),
         *output("classes", keras="classifier", huggingface="classifier.out_proj"),
     ],
-    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
+    "token_classifier": [
+        transitions(keras="transitions/scores"),
+        *output("classes", keras="classifier", huggingface="classifier"),
+    ],
     "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
     "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
 }

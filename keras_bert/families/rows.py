@@ -27,19 +27,24 @@ class Row(NamedTuple):
         placements: by format name; a format that is missing has no place for it.
         untied: there is such a weight only in models whose output matrix is not the
             word embeddings.
+        crf: there is such a weight only in models with a conditional random field.
     """
 
     placements: dict[str, Placement]
     untied: bool = False
+    crf: bool = False
 
 
-def expand(rows: Iterable[Row], layers: int, untied: bool = False) -> list[Row]:
+def expand(
+    rows: Iterable[Row], layers: int, untied: bool = False, crf: bool = False
+) -> list[Row]:
     """Repeats the rows of a layer for every layer.
 
     Args:
         rows: rows whose names may hold `{i}`.
         layers: number of layers.
         untied: keep the rows of an output matrix that is not the word embeddings.
+        crf: keep the rows of a conditional random field.
 
     Returns:
         Rows with the layer's number filled in.
@@ -59,7 +64,7 @@ def expand(rows: Iterable[Row], layers: int, untied: bool = False) -> list[Row]:
         )
     expanded = []
     for row in rows:
-        if row.untied and not untied:
+        if (row.untied and not untied) or (row.crf and not crf):
             continue
         repeated = any("{i}" in place.name for place in row.placements.values())
         expanded += [_numbered(row, i) for i in range(layers if repeated else 1)]

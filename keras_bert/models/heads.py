@@ -11,6 +11,7 @@ from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
+from keras_bert.layers.crf import Transitions
 from keras_bert.layers.embeddings import WordEmbeddings
 from keras_bert.layers.heads import pool_windows
 from keras_bert.losses import Objective
@@ -287,7 +288,10 @@ class MultipleChoice(SequenceClassification):
 class TokenClassification(PreTrainedModel):
     """Classifies every token: float32 logits `(batch, seq, num_labels)`.
 
-    Label -100 is ignored.
+    Label -100 is ignored. Where `config.crf`, the labels of a row are those of a
+    conditional random field, and logits `(batch, seq, num_labels + 1, num_labels)`:
+    the scores of a label by the label before it, and in the last row without one; see
+    `keras_bert.layers.crf`.
 
     Source: Devlin et al. 2018 (arXiv:1810.04805) section 5.3.
     """
@@ -297,17 +301,23 @@ class TokenClassification(PreTrainedModel):
 
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        if config.crf:
+            kinds = losses.PathLoss, losses.FirstLabelAccuracy
+            return {"logits": Objective(*kinds, "batch seq previous classes")}
         return {"logits": _classes("batch seq classes")}
 
     def make_head(self) -> None:
         rate = self.config.dropout_of(self.kind)
         self.dropout = self.add_dropout(rate, "classifier_dropout")
         self.classifier = self.add_output(self.config.num_labels, "classifier")
+        self.transitions = None
+        if self.config.crf:
+            self.transitions = self.add_layer(Transitions, "transitions")
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         hidden, seed = encoded.last_hidden_state, encoded.dropout_seed
-        dropped = self.dropout(hidden, seed, training=training)
-        return {"logits": self.classifier(dropped)}
+        logits = self.classifier(self.dropout(hidden, seed, training=training))
+        return {"logits": self.transitions(logits) if self.transitions else logits}
 
 
 class QuestionAnswering(PreTrainedModel):

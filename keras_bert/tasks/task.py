@@ -214,7 +214,7 @@ class Task(ABC):
             fields: of its config, to set differently.
         """
         if self.settings:
-            extra = dict(self.config.extra)
+            extra = {**self.config.extra, **fields.get("extra", {})}
             kept = dict(self.options)
             if kept.get("doc_stride"):  # windows as wide as they were in training
                 kept["max_length"] = self.max_length

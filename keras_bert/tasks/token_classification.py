@@ -45,6 +45,9 @@ class TokenClassification(Task):
     is. A word is tagged by its first token; a sentence that is too long is read in
     windows that overlap, each word in the one that shows most of its context.
 
+    With `crf=True` the model learns with a conditional random field which tags follow
+    each other, and the tags of a sentence are the best sequence.
+
     Example:
         >>> task = TokenClassification.from_pretrained("ckpt/")  # doctest: +SKIP
         >>> task.fit("train.conll", dev="dev.conll")  # doctest: +SKIP
@@ -55,7 +58,10 @@ class TokenClassification(Task):
     name = "ner"
     head = "token_classification"
     reading = READING
-    settings: ClassVar[dict[str, Any]] = {"doc_stride": None}  # None: of an export
+    settings: ClassVar[dict[str, Any]] = {
+        "doc_stride": None,  # that of an export
+        "crf": False,
+    }
 
     # === Data ===
 
@@ -89,7 +95,11 @@ class TokenClassification(Task):
     def config_fields(self, items: list[Sentence], name: str) -> dict[str, Any]:
         self.check_items(items, name)
         found = [Example(None, label=tag) for tag in tags_in(items)]
-        return {"id2label": dict(enumerate(self.classes_to_train(found, name)))}
+        classes = self.classes_to_train(found, name)
+        return {
+            "id2label": dict(enumerate(classes)),
+            "extra": {"crf": True} if self.options["crf"] else {},
+        }
 
     @property
     def labels(self) -> list[str]:
@@ -203,7 +213,7 @@ class TokenClassification(Task):
             outputs: of the model, `(rows, seq, labels)`, see `outputs`.
         """
         _, words = self._encode_words(items)
-        best = outputs[words.rows, words.columns].argmax(-1)
+        best = _best(outputs[words.rows, words.columns], words.sentences)
         ends = words.sentences.searchsorted(np.arange(len(items)), "right")[:-1]
         parts = (np.split(values, ends) for values in (words.words, best))
         tags, labels = self.tags, self.labels
@@ -263,6 +273,26 @@ class TokenClassification(Task):
             }
             for item in found
         ]
+
+
+def _best(logits: np.ndarray, sentences: np.ndarray) -> np.ndarray:
+    """Returns the labels of words; of a conditional random field, by sentence.
+
+    Args:
+        logits: `(words, labels)`, or `(words, labels + 1, labels)`.
+        sentences: of the words, ascending, `(words,)`.
+    """
+    if logits.ndim == 2 or not len(logits):
+        return logits.argmax(-1)
+    from keras import ops
+
+    from keras_bert.layers.crf import best_paths
+
+    _, counts = np.unique(sentences, return_counts=True)
+    known = np.arange(counts.max()) < counts[:, None]  # (sentences, words)
+    paths = np.zeros((*known.shape, *logits.shape[1:]), logits.dtype)
+    paths[known] = logits
+    return ops.convert_to_numpy(best_paths(paths, known))[known]
 
 
 def _tagged(

@@ -200,8 +200,9 @@ def _shape_for(
 ) -> tuple:
     """Returns the output shape for these labels; an unknown axis counts as 1."""
     *outer, last = names(axes)
-    rank = len(outer) + (packed and len(outer) == 1)  # with an axis of pieces
-    return (*ops.shape(labels)[:rank], sizes.get(last, 1))
+    known = [sizes[name] for name in outer if name in sizes]  # behind those of labels
+    rank = len(outer) - len(known) + (packed and len(outer) == 1)  # or of pieces
+    return (*ops.shape(labels)[:rank], *known, sizes.get(last, 1))
 
 
 def weighed(values: Tensor, counts: Tensor, weight: Any) -> tuple[Tensor, Tensor]:

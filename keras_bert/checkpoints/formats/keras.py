@@ -40,6 +40,7 @@ NUMBERS = {
     "embeddings": "0",
     "kernel": "0",
     "gamma": "0",
+    "scores": "0",
     "bias": "1",
     "beta": "1",
 }

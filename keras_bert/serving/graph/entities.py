@@ -4,14 +4,18 @@ A text that is too long becomes several overlapping rows; each token's label is 
 from the row with the most context on both sides. A word has the label and the
 probability of its first token. Adjacent words form an entity by the rule of
 `keras_bert.tag_schemes`, whatever the scheme of the labels. The score of an entity is
-the mean of its words' probabilities. For texts of one row and labels in IOB2 this
-equals Hugging Face's token classification pipeline with `aggregation_strategy="first"`.
+the mean of its words' probabilities. Labels of a conditional random field are those of
+the best sequence of a text, and their probabilities those without the others. For texts
+of one row and labels in IOB2 this equals Hugging Face's token classification pipeline
+with `aggregation_strategy="first"`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_bert.layers.crf import best_paths
 from keras_bert.serving.graph.characters import cut
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 from keras_bert.tag_schemes import TagSet
@@ -94,12 +98,36 @@ def _words(logits: Tensor, request: Request) -> _Pieces:
     place = tf.where(kept(features, request.settings))  # row, column
     samples = tf.gather(features["overflow_to_sample_mapping"], place[:, 0])
     begins, ends = tf.unstack(tf.gather_nd(features["offset_mapping"], place), axis=1)
-    logits = tf.gather_nd(logits, place)  # (tokens, labels)
-    scores = tf.reduce_max(tf.nn.softmax(logits), 1)
-    tokens = _Pieces(samples, begins, ends, scores, tf.argmax(logits, 1, tf.int32))
     ids = tf.gather_nd(features["input_ids"], place)
-    continues = request.settings.tokenizer.continues_word(ids)
-    return tokens.joined(~continues | _changes(samples))
+    first = ~request.settings.tokenizer.continues_word(ids) | _changes(samples)
+    logits = tf.gather_nd(logits, tf.boolean_mask(place, first))  # (words, labels)
+    unknown = tf.zeros_like(samples)
+    tokens = _Pieces(samples, begins, ends, tf.cast(unknown, tf.float32), unknown)
+    words = tokens.joined(first)
+    kinds, alone = tf.argmax(logits, -1, tf.int32), logits
+    if logits.shape.rank == 3:  # of a conditional random field
+        kinds, alone = _best_paths(logits, words.samples), logits[:, -1]
+    scores = tf.gather(tf.nn.softmax(alone), kinds, batch_dims=1)
+    return words._replace(scores=scores, kinds=kinds)
+
+
+def _best_paths(paths: Tensor, samples: Tensor) -> Tensor:
+    """Returns the labels of words `(words,)` that are the best for each text.
+
+    Args:
+        paths: scores of a label by the one before, `(words, labels + 1, labels)`.
+        samples: the text of each word, ascending.
+    """
+    rows = tf.RaggedTensor.from_value_rowids(paths, samples, validate=False)
+    known = tf.sequence_mask(rows.row_lengths())
+    padded = rows.to_tensor(shape=[None, None, *paths.shape[1:]])
+    return tf.boolean_mask(best_paths(padded, known, _scan), known)
+
+
+def _scan(step: Callable, init: Tensor, xs: tuple, reverse: bool = False) -> tuple:
+    """Does what `keras.ops.scan` does, for any number of steps."""
+    found = tf.scan(lambda carry, x: step(carry, x)[0], xs, init, reverse=reverse)
+    return None, found
 
 
 def kept(features: Tensors, settings: AnswerSettings) -> Tensor:
