@@ -131,7 +131,8 @@ def test_small_changes_are_not_lost_in_16_bits():
         with_bias = layer(x) - plain
         low = ops.matmul(ops.cast(x, "float32"), layer.lora_kernel_a)
         exact = ops.matmul(low, layer.lora_kernel_b) * 2
-        changes.append((ops.convert_to_numpy(ops.cast(with_bias, "float32")), exact))
+        found = ops.cast(with_bias, "float32")
+        changes.append([ops.convert_to_numpy(x) for x in (found, exact)])
         assert layer.lora_kernel_a.dtype == "float32"
     (found, exact), (rounded, _) = changes
     np.testing.assert_allclose(found, exact, atol=1e-7)

@@ -33,6 +33,7 @@ def test_optimizers_losses_and_what_fit_does_with_them(backend):
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_inputs_and_adapted_weights(backend):
     files = ("models/test_inputs.py", "models/test_other_weights.py")
+    files += ("models/test_lora.py",)
     assert passed(backend, *files, "layers/test_lookup.py") > 125
 
 
