@@ -123,6 +123,7 @@ def _scores_of_file(args: argparse.Namespace) -> dict[str, float]:
         )
     if args.report:
         raise InputError("Expected --model for a --report. Received: none.")
+    check_outputs(argparse.Namespace(output=args.output), args.predictions)
     return score_predictions(args)
 
 
@@ -135,6 +136,11 @@ def _task(args: argparse.Namespace, named: glue.NamedData | None) -> Task:
             f"Expected a model trained for a task: {', '.join(TASKS)}. Received: "
             f"{type(model).__name__}. Train it with keras-bert finetune, or choose its "
             "head with --head."
+        )
+    if not (kind.any_head or kind.fits(model)):
+        raise InputError(
+            f"Expected a model trained for {kind.name}. Received: one with other "
+            f"labels, {args.model}."
         )
     tokenizer = load_tokenizer(args, model.config)
     labels = named.labels(args, model.config) if named else args.labels

@@ -9,6 +9,8 @@ from keras_bert.cli.parsing import positive
 from keras_bert.errors import InputError, choose
 
 # Weights stay in float32: in 16 bits, small updates would be lost.
+# Heads whose weights have the same names.
+CLASSIFYING = {"sequence_classification", "token_classification", "multiple_choice"}
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -187,6 +189,12 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     checkpoint = formats.read(local_path(args.model))
     family = families.of(checkpoint.config)
     head = args.head or default or _head_of(checkpoint)
+    trained = family.models.get(checkpoint.head or "")
+    if not args.head and trained in CLASSIFYING and head in CLASSIFYING - {trained}:
+        raise InputError(
+            f"Expected a model with the head {head} in {args.model}. Received: a "
+            f"{checkpoint.head}. If its weights are for {head}, pass --head {head}."
+        )
     name = family.class_name(head) if head in family.heads else head
     choose("head", name, family.models)
     parts = family.parts_of(name)

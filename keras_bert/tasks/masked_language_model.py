@@ -48,6 +48,10 @@ class MaskedLanguageModel(Task):
         text: Column = "text",
         **options: Any,
     ) -> list[str | None]:
+        if isinstance(source, Mapping) or hasattr(source, "columns"):
+            raise InputError(
+                f"Expected texts. Received: a {type(source).__name__}. Give one column."
+            )
         if not is_file(source):
             return [source] if isinstance(source, str) else list(source)
         found = Table(source, **options).rows({"text": text})
@@ -192,6 +196,7 @@ class MaskedLanguageModel(Task):
         Source: Salazar et al. 2020 (arXiv:1910.14659), section 2.3.
         """
         options = {"batch_size": batch_size}
+        texts = [texts] if isinstance(texts, str) else texts
         found = token_log_likelihoods(self.model, self.tokenizer, texts, **options)
         if not sum(map(len, found)):
             raise InputError("Expected texts with tokens. Received: none.")

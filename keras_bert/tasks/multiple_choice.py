@@ -185,6 +185,11 @@ class MultipleChoice(Task):
         if text_pairs is None:
             items = self.read(texts, labeled=False)
         else:
+            if len(texts) != len(text_pairs):
+                raise InputError(
+                    f"Expected the choices of each text, {len(texts)} lists. "
+                    f"Received: {len(text_pairs)}."
+                )
             items = _in_memory(zip(texts, text_pairs, strict=True), labeled=False)
         pairs = [list(item.text_pair) for item in items]
         answers = super().predict([item.text for item in items], pairs, **options)
@@ -223,6 +228,7 @@ def _endings(cells: Mapping[str, Any]) -> list[Any]:
 
 def _in_memory(source: Any, labels: Any = None, *, labeled: bool) -> list[Example]:
     items = list(source)
+    labels = None if labels is None else list(labels)
     if labels is not None and len(labels) != len(items):
         raise InputError(
             f"Expected as many labels as texts, {len(items)}. Received: {len(labels)}."

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,7 +15,7 @@ import numpy as np
 from keras_bert.checkpoints import formats, sentence_modules
 from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.checkpoints.matching import match_weights
-from keras_bert.errors import InputError, choose
+from keras_bert.errors import ExistingOutputError, InputError, check_counts, choose
 from keras_bert.families import of as family_of
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.loading import load_pretrained, local_path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from keras_bert.analysis.report import Mistakes, Section
 
 SEED = 12345
+# Heads whose weights have the same names.
+CLASSIFYING = {"sequence_classification", "token_classification", "multiple_choice"}
 STORED = "task_specific_params"  # of config.json
 MEMORY = "the data"  # what messages call data that is in no file
 
@@ -199,6 +202,13 @@ class Task(ABC):
         return [part for part in parts if part not in ("encoder", *present)]
 
     def _require_head(self) -> None:
+        models = family_of(self.config).models
+        trained = models.get(self.checkpoint.head or "")
+        if trained in CLASSIFYING and self.head in CLASSIFYING - {trained}:
+            raise InputError(
+                f"Expected a model trained for {self.name}. Received: a "
+                f"{self.checkpoint.head}, in {self.checkpoint.path}."
+            )
         if missing := self.missing_parts():
             raise InputError(
                 f"Expected weights of {', '.join(missing)} for {self.name} in "
@@ -557,13 +567,12 @@ class Task(ABC):
         others = [f.name for f in fields(Plan)]
         for name in settings:
             choose("setting", name, (*known, *others, *self.reading))
+        self.max_length = changes.get("max_length") or self.max_length
         items = self.read(with_split(data, "train"), labels, **reading)
         held_out = None
-        if isinstance(dev, float):
-            parts = self.hold_out(items, dev)
+        parts = self.hold_out(items, dev) if isinstance(dev, float) else None
+        if parts is not None:
             items, held_out = parts.train, parts.dev
-            if output:
-                parts.keep(output)
         elif dev is not None:
             held_out = self.read(
                 *(dev if isinstance(dev, tuple) else (dev,)), **reading
@@ -574,6 +583,8 @@ class Task(ABC):
             if teacher is not None:
                 options["distillation"] = dict(options.get("distillation") or {})
             run = self.run_on(items, held_out, recipe, folder, names=names, **options)
+            if output and parts is not None:
+                parts.keep(output)
             run.show_progress = show_progress
             run.teacher = teacher and teacher.model
             self.history = run()
@@ -681,9 +692,12 @@ class Task(ABC):
         """
         from keras_bert.training.loop import Run
 
+        check_counts(batch_size=recipe.batch_size)
+        _refuse_model_folder(Path(directory))
         self.max_length = self.length_in(recipe)
         make = self._maker(items, names[0])
         rows = self.encoded(items, name=names[0])
+        options = {"data_digest": digest_of(rows), **options}
         count = len(next(iter(rows[0].values())))
         if every_epoch:
             options = {"evaluate_every": -(-count // recipe.batch_size)} | options
@@ -766,6 +780,30 @@ class Task(ABC):
             return lambda: self._model
         fields = self.config_fields(items, name)
         return lambda: self.make_model(fields)
+
+
+def digest_of(rows: Any) -> str:
+    """Returns what tells the rows of a run from others: a digest of all numbers.
+
+    Args:
+        rows: what `Task.encode` returned.
+    """
+    found = sha256()
+    for part in [*rows[0].values(), *rows[1:]]:
+        arrays = part.values() if isinstance(part, Mapping) else [part]
+        for array in arrays:
+            found.update(np.ascontiguousarray(array if array is not None else 0))
+    return found.hexdigest()[:16]
+
+
+def _refuse_model_folder(folder: Path) -> None:
+    """Raises for the folder of a model, whose files a run would mix with its own."""
+    holds = (folder / "config.json").is_file() and not (folder / "plan.json").exists()
+    if holds:
+        raise ExistingOutputError(
+            "Expected a new directory, or that of a run to resume. Received: "
+            f"{folder}, which holds a model. Choose another output."
+        )
 
 
 def name_of(source: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_bert.analysis.report import Mistakes, Section
-from keras_bert.errors import InputError
+from keras_bert.errors import InputError, check_counts, choose
 from keras_bert.tasks import findings
 from keras_bert.tasks import metrics as scores
 from keras_bert.tasks.examples import Example, filled, iter_examples
@@ -33,6 +33,7 @@ from keras_bert.tasks.text_classification import (
 )
 
 log = logging.getLogger(__name__)
+WINDOW_POOLINGS, NONE = ("mean", "max"), "none"  # of `keras_bert.layers.heads`
 LABELS = (str, int, float, np.generic)
 
 
@@ -44,6 +45,7 @@ class TextTask(Reranking, Task):
     """
 
     head = "sequence_classification"
+    numbers: ClassVar[bool | None] = None  # whether labels are numbers
     settings: ClassVar[Mapping[str, Any]] = {
         "doc_stride": None,
         "window_pooling": "mean",
@@ -52,6 +54,28 @@ class TextTask(Reranking, Task):
         *("text", "text_pair", "label", "id", "label_separator"),
         *("format", "header", "delimiter", "encoding"),
     )
+
+    def __init__(self, source: Any, *args: Any, **options: Any):
+        super().__init__(source, *args, **options)
+        pooling = self.options["window_pooling"]
+        choose("window_pooling", pooling, (*WINDOW_POOLINGS, NONE))
+        if pooling == NONE:
+            self.options["doc_stride"] = None
+        if self.options["doc_stride"] is not None:
+            check_counts(doc_stride=self.options["doc_stride"])
+            if self._model is not None:
+                self._model.window_pooling = pooling
+
+    def _require_head(self) -> None:
+        super()._require_head()
+        found = label_names(self.config) is None
+        if self.numbers not in (None, found):
+            kinds = {True: TextRegression, False: TextClassification}
+            raise InputError(
+                f"Expected a model trained for {self.name}. Received: one for "
+                f"{kinds[found].name}, in {self.checkpoint.path}. Load it with "
+                f"{kinds[found].__name__}."
+            )
 
     def rows(
         self,
@@ -146,7 +170,8 @@ class TextTask(Reranking, Task):
         return [*super().describe(items), f"{classes} classes"]
 
     def stratum(self, item: Example) -> Any:
-        return item.label
+        lists = isinstance(item.label, tuple)
+        return tuple(sorted(item.label)) if lists else item.label
 
     def counts(self, items: list[Example]) -> str:
         if not self.labels:
@@ -201,6 +226,7 @@ class TextClassification(TextTask):
     """
 
     name = "classification"
+    numbers = False
 
     def config_fields(self, items: list[Example], name: str) -> dict[str, Any]:
         several = are_lists(items)
@@ -240,6 +266,7 @@ class TextRegression(TextTask):
     """
 
     name = "regression"
+    numbers = True
     labels = None
 
     def config_fields(self, items: list[Example], name: str) -> dict[str, Any]:
@@ -348,8 +375,10 @@ def examples_in_memory(
 
 
 def _label(label: Any) -> str | tuple[str, ...]:
-    if isinstance(label, list | tuple | set | frozenset):
-        return tuple(_label(item) for item in label)
+    if isinstance(label, set | frozenset):  # in an order that is always the same
+        return tuple(sorted(map(_label, label)))
+    if isinstance(label, list | tuple):
+        return tuple(map(_label, label))
     if not isinstance(label, LABELS) or label != label:
         raise InputError(
             "Expected labels as names, numbers, or lists of names. Received: "

@@ -249,6 +249,7 @@ class TokenClassification(Task):
             `end` and `score`; of each list of words its `words`, their `tags` and the
             `entities`, with the indices of the `first` and the `last` word.
         """
+        texts = [texts] if isinstance(texts, str) else list(texts)
         if texts and not any(isinstance(text, str) for text in texts):
             return self._answer_words(list(texts), **options)
         options = {"labels": self.labels, **self._windows, **options}

@@ -40,6 +40,7 @@ _MINIMUM = {
 }
 _POSITIVE = ("learning_rate", "clip_norm", "layer_decay", "ema_momentum")
 _AT_MOST_ONE = ("layer_decay", "ema_momentum")
+DIGEST = "data_digest"
 # How a run is computed and kept; a resumed run may change these.
 _RUNTIME_OPTIONS = (
     *("distribution", "model_shards", "activation_checkpointing"),
@@ -85,6 +86,8 @@ class Plan:
         class_weight: a number for each class, in their order; None weighs all alike.
         objective: what is learned, where a task leaves a choice, such as the loss of
             embeddings. It is kept, so that no run is resumed with another.
+        data_digest: what tells the data of the run from others, so that no run is
+            resumed with other rows; None does not ask.
         distillation: what is learned of a teacher, fields of
             `keras_bert.training.distillation.Distillation`; None without one.
         distribution: a name of `keras_bert.training.distribution`.
@@ -138,6 +141,7 @@ class Plan:
     r_drop: float = 0.0
     fgm: float = 0.0
     objective: Mapping[str, Any] | None = None
+    data_digest: str | None = None
     distillation: Mapping[str, Any] | None = None
     distribution: str = "one"
     model_shards: int = 1
@@ -292,6 +296,8 @@ def _changes(before: Mapping, now: Mapping, config: type[Config]) -> list[str]:
         # Before a field existed, it had its default.
         old = {k: v for k, v in defaults.items() if k in new} | before[part]
         names = sorted((old.keys() | new.keys()) - {*_RUNTIME_OPTIONS})
+        if old.get(DIGEST) is None and DIGEST in names:  # of an earlier version
+            names.remove(DIGEST)
         changes += [
             f"{name} {old.get(name)!r}, now {new.get(name)!r}"
             for name in names

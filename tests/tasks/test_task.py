@@ -5,8 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from keras_bert.errors import ConfigError, InputError, UnknownNameError
-from keras_bert.tasks import Example, TextClassification, TextRegression
+from keras_bert.errors import (
+    ConfigError,
+    ExistingOutputError,
+    InputError,
+    UnknownNameError,
+)
+from keras_bert.tasks import (
+    Example,
+    MaskedLanguageModel,
+    MultipleChoice,
+    TextClassification,
+    TextRegression,
+    TokenClassification,
+)
 from tests.serving.cases import VOCAB, make_model
 
 assert VOCAB  # of the fixture `tokenizer`
@@ -141,3 +153,61 @@ def test_long_texts_are_classified_by_windows(pretrained, tmp_path):
     loaded.model.window_pooling = "max"
     np.testing.assert_allclose(loaded.outputs(items), largest, rtol=1e-5, atol=1e-5)
     assert "window_pooling" in (tmp_path / "kept" / "config.json").read_text()
+
+
+# === What strangers do ===
+
+
+def test_a_model_of_windows_is_scored_from_its_model(pretrained, tmp_path):
+    options = {"show_progress": False, **SETTINGS, "epochs": 1}
+    task = TextClassification.from_pretrained(pretrained, doc_stride=2)
+    task.fit(LONG, LABELS, **options)
+    again = TextClassification.load(task.save(tmp_path / "m"))
+    items = task.read(LONG, labeled=False)
+    given = TextClassification(again.model, again.tokenizer)
+    np.testing.assert_allclose(given.outputs(items), task.outputs(items), rtol=1e-5)
+    with pytest.raises(InputError, match="TextClassification"):
+        TextRegression.load(tmp_path / "m").predict(LONG)
+    with pytest.raises(InputError, match=r"ner\. Received: a BertForSeq"):
+        TokenClassification.load(tmp_path / "m").predict(LONG)
+
+
+def test_a_run_is_not_resumed_with_other_rows(pretrained, tmp_path):
+    options = {
+        **SETTINGS,
+        "epochs": 1,
+        "show_progress": False,
+        "output": tmp_path / "r",
+    }
+    TextClassification.from_pretrained(pretrained).fit(TEXTS, LABELS, **options)
+    plan = (tmp_path / "r" / "plan.json").read_text()
+    with pytest.raises(ConfigError, match="data_digest"):
+        task = TextClassification.from_pretrained(pretrained)
+        task.fit(TEXTS, LABELS[::-1], **options)
+    assert (tmp_path / "r" / "plan.json").read_text() == plan
+    with pytest.raises(ExistingOutputError, match="holds a model"):
+        task.fit(TEXTS, LABELS, **{**options, "output": tmp_path / "r" / "model"})
+
+
+def test_settings_and_labels_that_are_not_guessed(pretrained):
+    for wrong, error in [
+        ({"doc_stride": -1}, ConfigError),
+        ({"window_pooling": "x"}, UnknownNameError),
+    ]:
+        with pytest.raises(error):
+            TextClassification.from_pretrained(pretrained, **wrong)
+    off = TextClassification.from_pretrained(
+        pretrained, doc_stride=2, window_pooling="none"
+    )
+    assert off.options["doc_stride"] is None
+    (item,) = off.read(["a"], [{"z", "b", "y"}])
+    assert item.label == ("b", "y", "z")
+    with pytest.raises(ConfigError, match="batch_size of 1 or more"):
+        off.fit(TEXTS, LABELS, batch_size=0)
+    choices = MultipleChoice.from_pretrained(pretrained)
+    rows = [{"text": "a", "choices": ["b", "c"]}] * 2
+    assert [e.label for e in choices.read(rows, [1, 0])] == ["1", "0"]
+    with pytest.raises(InputError, match="choices of each text, 2 lists"):
+        choices.predict(["a", "b"], [["c"]])
+    with pytest.raises(InputError, match=r"Expected texts\. Received: a dict"):
+        MaskedLanguageModel.from_pretrained(pretrained).read({"text": ["a"]})
