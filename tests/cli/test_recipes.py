@@ -444,6 +444,7 @@ def test_what_cannot_be_is_refused_before_a_run(work, task, flags, words):
 
 
 def test_a_recipe_for_another_head_is_refused(work, task):
-    refused = call(*task, "--recipe", "squad-1.1", "--output", work / "never")
+    flags = ("--task", "classification", "--recipe", "squad-1.1")
+    refused = call(*task, *flags, "--output", work / "never")
     assert refused.status == 2 and "question_answering" in refused.err
     assert not (work / "never").exists()

@@ -92,7 +92,14 @@ def test_it_is_off_unless_asked_for_and_no_part_of_the_config():
     assert "activation_checkpointing" not in str(model.get_config())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float32",
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_it_learns_under_every_policy(dtype, checkpointing):
     model = _model(dtype, checkpointing, layers=1)

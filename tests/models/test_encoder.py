@@ -57,8 +57,24 @@ FROZEN = {
 }
 
 
-@pytest.mark.parametrize("frozen", FROZEN)
-@pytest.mark.parametrize("when", ["before compile()", "after fit()"])
+@pytest.mark.parametrize(
+    ("frozen", "when"),
+    [
+        ("encoder", "before compile()"),
+        ("the lower half", "after fit()"),
+        ("nothing", "after fit()"),
+        *(
+            pytest.param(frozen, when, marks=pytest.mark.slow)
+            for frozen, when in [
+                ("encoder", "after fit()"),
+                ("the lower half", "before compile()"),
+                ("all but the pooler", "before compile()"),
+                ("all but the pooler", "after fit()"),
+                ("nothing", "before compile()"),
+            ]
+        ),
+    ],
+)
 def test_keras_files_keep_flags_and_optimizer(frozen, when, tmp_path):
     model = _model()
     if when == "before compile()":
