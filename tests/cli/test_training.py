@@ -195,6 +195,7 @@ def test_pretrain_stops_with_success_when_the_machine_is_taken_away(
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_pretrain_on_compact_records_on_two_devices_with_averages(folder, results):
     compact = folder / "compact.tfrecord"
     data = _commands(folder)["data"]

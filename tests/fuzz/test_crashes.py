@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.paths import ROOT
 
 COMMANDS = ("vocab", "data", "data, google", "convert, overwritten", "predict")
 MOST = "12"  # of the write events of each; `make fuzz` tries all
 
 
+@pytest.mark.slow
 def test_killed_commands():
     # Not forked from this process, which has threads of TensorFlow.
     done = subprocess.run(

@@ -170,6 +170,7 @@ def test_averages_are_saved_with_the_model(tmp_path):
         _assert_equal(_weights(again), _weights(model))
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_averages_on_two_devices(two_devices):
     found = []

@@ -27,7 +27,8 @@ PAGES = ["README.md", *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md"))
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 (TEN_LINES,) = (b for b in BLOCKS["README.md"] if b.language == "python")
 SLOW = tuple(
-    f"docs/{name}.md" for name in ("training", "serving", "runtimes", "tables", "tasks")
+    f"docs/{name}.md"
+    for name in ("training", "serving", "runtimes", "tables", "tasks", "migrating")
 )
 SENTENCES = ["What a film.", "Not again.", "It rains.", "The street is wet."]
 

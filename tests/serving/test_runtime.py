@@ -163,6 +163,7 @@ def plain(inputs):
     return json.loads(json.dumps(values, default=as_text))
 
 
+@pytest.mark.slow
 def test_a_process_with_tensorflow_alone_runs_every_signature(servables, paths):
     calls = {case: calls_of(case) for case in ("classes", "answers", "tokens")}
     payload = [

@@ -169,6 +169,7 @@ def test_fit_on_one_device_takes_the_same_steps(one_device, tmp_path):
 # === Float16 ===
 
 
+@pytest.mark.slow
 def test_float16_skips_steps_on_two_devices_in_parts(two_devices, tmp_path):
     with two_devices.scope():
         model = BertForPreTraining(STILL, dtype="mixed_float16", seed=1)

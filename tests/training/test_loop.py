@@ -170,7 +170,9 @@ def _assert_same_run(actual, expected):
         pytest.param(  # tests/cli/test_training.py does it, too
             _terminate, 8, {"step-5", "step-8"}, marks=pytest.mark.slow
         ),
-        (_press_ctrl_c_twice, 7, {"step-4", "step-5"}),
+        pytest.param(
+            _press_ctrl_c_twice, 7, {"step-4", "step-5"}, marks=pytest.mark.slow
+        ),
         # Steps 6 to 8 are in the log already, and are done and logged again.
         (_kill, 9, {"step-5", "step-8"}),
     ],
