@@ -380,12 +380,13 @@ def test_a_killed_export_leaves_the_served_version(written, tmp_path, paths):
     served = contents(model / "1")
     command = [sys.executable, "-c", KILLED, str(model), str(ROOT)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not any(model.glob(f".2.*/{written}")):
+    while process.poll() is None and not any(model.glob(f".2.new*/{written}")):
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    left = next(model.glob(".2.*"))
-    assert sorted(path.name for path in model.iterdir()) == [left.name, "1"]
+    left = next(model.glob(".2.new*"))
+    found = sorted(path.name for path in model.iterdir() if path.suffix != ".lock")
+    assert found == [left.name, "1"]
     assert contents(model / "1") == served
     # What was left behind is no version, and does not hinder the next.
     path = export(make_model("classes"), model, BertTokenizer(VOCAB), max_length=13)
