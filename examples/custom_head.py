@@ -1,7 +1,6 @@
 """A head of one's own on the encoder, trained by plain Keras.
 
-python examples/custom_head.py
-python examples/custom_head.py --model bert-base-uncased/
+python examples/custom_head.py [--model bert-base-uncased/]
 """
 
 import argparse

@@ -13,7 +13,7 @@ from keras_bert.cli.models import (
 )
 from keras_bert.cli.parsing import positive
 from keras_bert.cli.runs import add_report_texts
-from keras_bert.cli.scores import add_score_arguments, score_predictions
+from keras_bert.cli.scores import add_score_arguments, refuse_unread, score_predictions
 from keras_bert.cli.tables import add_table_arguments, check_outputs, reading_of
 from keras_bert.errors import InputError, choose
 from keras_bert.tasks import TASKS, Task
@@ -45,8 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="accuracy, f1, f1_macro, f1_micro, matthews_correlation, pearson, "
-        "spearman, mean_squared_error; by default those usual for the labels",
+        help="of classes and numbers accuracy, f1, f1_macro, f1_micro, "
+        "matthews_correlation, pearson, spearman, mean_squared_error; of other tasks "
+        "those that they print; by default those usual for the labels",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the scores in one line"
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
     task = _task(args, named)
     for name in files:
         choose(f"output of {task.name}", name, task.files)
+    refuse_unread(args, task.settings, f"for {task.name}", "metrics", *FILES)
     rows = task.rows(given, **reading_of(args))
     items = task.filled(rows, args.data)
     task.check_items(items, args.data)

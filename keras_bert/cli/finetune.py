@@ -29,6 +29,7 @@ from keras_bert.cli.tables import add_table_arguments, reading_of
 from keras_bert.errors import ConfigError, choose
 from keras_bert.tasks import TASKS, Task
 from keras_bert.tasks.splits import Split
+from keras_bert.tasks.task import check_kind
 from keras_bert.tasks.tfds_tables import with_split
 
 FLAGS = (
@@ -211,6 +212,7 @@ def _recipe(args: argparse.Namespace) -> tuple[type[Task], Any]:
     recipe = reduce(override, given, start)
     if recipe.regression and kind is TASKS["classification"]:
         kind = TASKS["regression"]
+    check_kind(kind.name, recipe)
     return kind, recipe
 
 
@@ -265,9 +267,14 @@ def _data(
 def run(args: argparse.Namespace) -> None:
     """Trains once, or several times to compare."""
     if is_sweep(args):
-        sweep(args, _planned(args)[1], train, FLAGS)
+        sweep(args, _planned(args)[1], train, FLAGS, _check)
     else:
         train(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises for settings that cannot be, without the data."""
+    _planned(args)[1].plan(1)
 
 
 def kind_of(args: argparse.Namespace) -> type[Task]:

@@ -9,8 +9,6 @@ from keras_bert.cli.parsing import positive
 from keras_bert.errors import InputError, choose
 
 # Weights stay in float32: in 16 bits, small updates would be lost.
-# Heads whose weights have the same names.
-CLASSIFYING = {"sequence_classification", "token_classification", "multiple_choice"}
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -183,6 +181,7 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     from keras_bert import families
     from keras_bert.checkpoints import formats
     from keras_bert.checkpoints.matching import match_weights
+    from keras_bert.families.family import ALIKE
     from keras_bert.loading import load_pretrained, local_path
     from keras_bert.models import MODELS
 
@@ -190,7 +189,7 @@ def load_model(args: argparse.Namespace, default: str | None = None) -> Any:
     family = families.of(checkpoint.config)
     head = args.head or default or _head_of(checkpoint)
     trained = family.models.get(checkpoint.head or "")
-    if not args.head and trained in CLASSIFYING and head in CLASSIFYING - {trained}:
+    if not args.head and trained in ALIKE and head in ALIKE - {trained}:
         raise InputError(
             f"Expected a model with the head {head} in {args.model}. Received: a "
             f"{checkpoint.head}. If its weights are for {head}, pass --head {head}."

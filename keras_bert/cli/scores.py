@@ -1,9 +1,11 @@
 """Scores of files of predictions, without a model."""
 
 import argparse
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from keras_bert.cli.tables import check_outputs, reading_of
-from keras_bert.errors import choose
+from keras_bert.errors import InputError, choose
 
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,31 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
 def score_predictions(args: argparse.Namespace) -> dict[str, float]:
     """Returns the scores of the file `--predictions` on the labeled `--data`."""
     check_outputs(args, args.data)
-    return SCORERS[choose("task with predictions to score", args.task, SCORERS)](args)
+    scorer = SCORERS[choose("task with predictions to score", args.task, SCORERS)]
+    refuse_unread(args, scorer.flags, f"to score predictions of {args.task}")
+    return scorer.score(args)
+
+
+def refuse_unread(
+    args: argparse.Namespace, read: Collection[str], what: str, *also: str
+) -> None:
+    """Raises for flags of scoring that were given, and would have no effect.
+
+    Args:
+        args: of `keras-bert evaluate`.
+        read: names of flags that are read.
+        what: is done, for the message.
+        *also: names of flags that are read besides.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    for name in SCORING:
+        if name not in (*read, *also) and vars(args)[name] not in (None, False):
+            raise InputError(
+                f"Expected no --{name.replace('_', '-')} {what}, which does not use "
+                f"it. Received: {vars(args)[name]}."
+            )
 
 
 def _answers(args: argparse.Namespace) -> dict[str, float]:
@@ -69,4 +95,15 @@ def _entities(args: argparse.Namespace) -> dict[str, float]:
     return score_files(args.data, args.predictions, **options)
 
 
-SCORERS = {"qa": _answers, "ner": _entities}
+class Scorer(NamedTuple):
+    """What scores a file of predictions, and the flags it reads."""
+
+    score: Callable[[argparse.Namespace], dict[str, float]]
+    flags: tuple[str, ...]
+
+
+SCORING = ("rules", "null_odds", "nbest", "null_threshold", "strict", "metrics")
+SCORERS = {
+    "qa": Scorer(_answers, ("rules", "null_odds", "null_threshold")),
+    "ner": Scorer(_entities, ("strict",)),
+}

@@ -71,6 +71,7 @@ def sweep(
     recipe: Any,
     train: Callable[..., Any],
     flags: Sequence[str],
+    check: Callable[[argparse.Namespace], Any] = lambda args: None,
 ) -> None:
     """Trains every combination, prints a table and writes it.
 
@@ -81,6 +82,8 @@ def sweep(
         recipe: the settings, whose grid is taken where none is given.
         train: trains by arguments; returns what scores the model, or None.
         flags: settings that are arguments of the same name.
+        check: raises for arguments with a setting that cannot be; called for all
+            combinations before the first is trained.
 
     Raises:
         ConfigError: there is nothing to evaluate on, or a directory holds a run with
@@ -98,6 +101,8 @@ def sweep(
             f"The output {output} holds a run, not several. Choose another."
         )
     trials = _trials(args, recipe)
+    for trial in trials:
+        check(_arguments(args, trial, flags))
     results = []
     for number, trial in enumerate(trials, 1):
         print(f"Run {number} of {len(trials)}: {trial.directory}", flush=True)

@@ -22,6 +22,8 @@ CLASS_NAMES = {
     "question_answering": "{}ForQuestionAnswering",
 }
 # In most formats these have the same names: the model class tells which it is.
+# Heads whose weights have the same names: one is not loaded as another.
+ALIKE = {"sequence_classification", "token_classification", "multiple_choice"}
 CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
 # Parts that do not tell model classes apart.
 BODY = ("encoder", "embedding_projection", "pooler")

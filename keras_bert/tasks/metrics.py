@@ -98,9 +98,14 @@ def _f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
     return f1
 
 
+def _is_constant(values: np.ndarray) -> bool:
+    """Whether numbers differ by no more than the rounding of float32."""
+    return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())
+
+
 def _correlation(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
     def correlate(labels: np.ndarray, predictions: np.ndarray) -> float:
-        if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+        if _is_constant(labels) or _is_constant(predictions):
             return math.nan
         _sklearn()  # requires SciPy too; names the extra if it is missing
         import scipy.stats

@@ -207,7 +207,7 @@ class SentenceEmbedding(EmbeddingTask):
         return {**options, "prompt_name": known[0]} if known else options
 
     def _vectors(self, given: Any) -> np.ndarray:
-        texts = isinstance(given, str) or (len(given) and isinstance(given[0], str))
+        texts = isinstance(given, str) or isinstance(next(iter(given), None), str)
         return self.encode(given) if texts else np.asarray(given)
 
     def _width(self, truncate_dim: int | None) -> int:

@@ -15,9 +15,15 @@ import numpy as np
 from keras_bert.checkpoints import formats, sentence_modules
 from keras_bert.checkpoints.checkpoint import Checkpoint
 from keras_bert.checkpoints.matching import match_weights
-from keras_bert.errors import ExistingOutputError, InputError, check_counts, choose
+from keras_bert.errors import (
+    ConfigError,
+    ExistingOutputError,
+    InputError,
+    check_counts,
+    choose,
+)
 from keras_bert.families import of as family_of
-from keras_bert.families.family import CLASSIFIERS
+from keras_bert.families.family import ALIKE, CLASSIFIERS
 from keras_bert.loading import load_pretrained, local_path
 from keras_bert.tasks.examples import Example
 from keras_bert.tasks.labels import LISTS, class_counts, label_names, labels_to_train
@@ -29,8 +35,6 @@ if TYPE_CHECKING:
     from keras_bert.analysis.report import Mistakes, Section
 
 SEED = 12345
-# Heads whose weights have the same names.
-CLASSIFYING = {"sequence_classification", "token_classification", "multiple_choice"}
 STORED = "task_specific_params"  # of config.json
 MEMORY = "the data"  # what messages call data that is in no file
 
@@ -120,7 +124,8 @@ class Task(ABC):
         """Starts from a checkpoint of any format, pretrained or trained on the task.
 
         Args:
-            path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`.
+            path: a directory, a weights file, a TensorFlow prefix, or `hf://org/name`;
+                or the directory of a run.
             tokenizer: instead of that of the checkpoint.
             **options: see the class.
 
@@ -129,6 +134,8 @@ class Task(ABC):
             InputError: this package does not have its tokenizer.
         """
         place = local_path(path)
+        if (place / "plan.json").is_file():  # of a run, which has the model in it
+            place = place / "model"
         checkpoint = formats.read(place)
         if tokenizer is None:
             tokenizer = _tokenizer_in(place, checkpoint)
@@ -204,7 +211,7 @@ class Task(ABC):
     def _require_head(self) -> None:
         models = family_of(self.config).models
         trained = models.get(self.checkpoint.head or "")
-        if trained in CLASSIFYING and self.head in CLASSIFYING - {trained}:
+        if trained in ALIKE and self.head in ALIKE - {trained}:
             raise InputError(
                 f"Expected a model trained for {self.name}. Received: a "
                 f"{self.checkpoint.head}, in {self.checkpoint.path}."
@@ -567,6 +574,7 @@ class Task(ABC):
         others = [f.name for f in fields(Plan)]
         for name in settings:
             choose("setting", name, (*known, *others, *self.reading))
+        check_kind(self.name, recipe)
         self.max_length = changes.get("max_length") or self.max_length
         items = self.read(with_split(data, "train"), labels, **reading)
         held_out = None
@@ -803,6 +811,19 @@ def _refuse_model_folder(folder: Path) -> None:
         raise ExistingOutputError(
             "Expected a new directory, or that of a run to resume. Received: "
             f"{folder}, which holds a model. Choose another output."
+        )
+
+
+def check_kind(name: str, recipe: Any) -> None:
+    """Raises for a recipe whose labels are numbers where the task's are not.
+
+    Raises:
+        ConfigError: naming the task.
+    """
+    if recipe.regression and name != "regression":
+        raise ConfigError(
+            f"Expected regression=True for regression only. Received: {name}. Choose "
+            "the task regression, TextRegression."
         )
 
 

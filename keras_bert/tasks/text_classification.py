@@ -184,8 +184,9 @@ def number_of(example: Example, source: str = "") -> float:
     Raises:
         InputError: it is none, or not finite.
     """
+    text = str(example.label)
     try:
-        number = float(str(example.label))
+        number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         number = math.nan
     if not abs(number) <= LARGEST:  # nor is NaN

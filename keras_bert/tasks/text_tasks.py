@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_bert.analysis.report import Mistakes, Section
-from keras_bert.errors import InputError, check_counts, choose
+from keras_bert.errors import ConfigError, InputError, check_counts, choose
 from keras_bert.tasks import findings
 from keras_bert.tasks import metrics as scores
 from keras_bert.tasks.examples import Example, filled, iter_examples
@@ -61,6 +61,11 @@ class TextTask(Reranking, Task):
         choose("window_pooling", pooling, (*WINDOW_POOLINGS, NONE))
         if pooling == NONE:
             self.options["doc_stride"] = None
+        elif options.get("window_pooling") and self.options["doc_stride"] is None:
+            raise ConfigError(
+                "Expected doc_stride (--doc-stride) with window_pooling: without "
+                f"windows there is nothing to pool. Received: {pooling!r} alone."
+            )
         if self.options["doc_stride"] is not None:
             check_counts(doc_stride=self.options["doc_stride"])
             if self._model is not None:
@@ -379,7 +384,8 @@ def _label(label: Any) -> str | tuple[str, ...]:
         return tuple(sorted(map(_label, label)))
     if isinstance(label, list | tuple):
         return tuple(map(_label, label))
-    if not isinstance(label, LABELS) or label != label:
+    blank = isinstance(label, str) and not label.strip()
+    if blank or not isinstance(label, LABELS) or label != label:
         raise InputError(
             "Expected labels as names, numbers, or lists of names. Received: "
             f"{str(label)[:40]!r}, of type {type(label).__name__}."

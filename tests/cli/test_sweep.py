@@ -101,6 +101,15 @@ def test_what_cannot_be_compared_is_refused(changes, error, words, tmp_path):
     assert not train.runs
 
 
+def test_a_value_that_cannot_be_is_refused_before_the_first_run(tmp_path):
+    for wrong, words in [("learning_rate=0.001,abc", "abc"), ("epochs=1,-1", "-1")]:
+        command = ("finetune", "--model", "m", "--train", "t.csv", "--dev", "d.csv")
+        refused = call(*command, "--output", tmp_path / "new", "--grid", wrong)
+        assert refused.status == 2 and words in refused.err, refused.err
+        assert "Run 1" not in refused.out
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_models_of_several_seeds_are_trained_and_scored(tmp_path, tokenizer):
     model = make_model("encoder").save_pretrained(tmp_path / "m", tokenizer=tokenizer)

@@ -169,3 +169,6 @@ def test_the_command_scores_files(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["NoAns_exact"] == 0
     assert main(["evaluate", "--task", "classification", *flags[:4]]) == 2
     assert "qa" in capsys.readouterr().err
+    for unread in (["--strict"], ["--metrics", "f1"], ["--nbest", "n.json"]):
+        assert main(["evaluate", "--task", "qa", *flags[:4], *unread]) == 2
+        assert f"Expected no {unread[0]}" in capsys.readouterr().err

@@ -181,6 +181,7 @@ def test_a_run_is_not_resumed_with_other_rows(pretrained, tmp_path):
     }
     TextClassification.from_pretrained(pretrained).fit(TEXTS, LABELS, **options)
     plan = (tmp_path / "r" / "plan.json").read_text()
+    assert TextClassification.load(tmp_path / "r").labels == ["no", "yes"]
     with pytest.raises(ConfigError, match="data_digest"):
         task = TextClassification.from_pretrained(pretrained)
         task.fit(TEXTS, LABELS[::-1], **options)
@@ -191,6 +192,7 @@ def test_a_run_is_not_resumed_with_other_rows(pretrained, tmp_path):
 
 def test_settings_and_labels_that_are_not_guessed(pretrained):
     for wrong, error in [
+        ({"window_pooling": "max"}, ConfigError),
         ({"doc_stride": -1}, ConfigError),
         ({"window_pooling": "x"}, UnknownNameError),
     ]:
@@ -204,6 +206,15 @@ def test_settings_and_labels_that_are_not_guessed(pretrained):
     assert item.label == ("b", "y", "z")
     with pytest.raises(ConfigError, match="batch_size of 1 or more"):
         off.fit(TEXTS, LABELS, batch_size=0)
+    with pytest.raises(ConfigError, match="TextRegression"):
+        off.fit(TEXTS, LABELS, regression=True)
+    for label in ("", " ", float("nan")):
+        with pytest.raises(InputError, match="names, numbers"):
+            off.read(["a"], [label])
+    numbers = TextRegression.from_pretrained(pretrained)
+    for label in ("1_0", "\u0663"):
+        with pytest.raises(InputError, match="finite number"):
+            numbers.encode(numbers.read(["a"], [label]))
     choices = MultipleChoice.from_pretrained(pretrained)
     rows = [{"text": "a", "choices": ["b", "c"]}] * 2
     assert [e.label for e in choices.read(rows, [1, 0])] == ["1", "0"]

@@ -175,6 +175,9 @@ def test_regression_scores():
     assert found["mean_squared_error"] == pytest.approx((1 + 1 + 0.25) / 3)
     assert found["pearson"] == pytest.approx(np.corrcoef(labels, logits[:, 0])[0, 1])
     assert math.isnan(score(labels, np.zeros((3, 1)))["pearson"])
+    # Cosines of equal texts differ by rounding alone.
+    nearly = np.array([1, 1 - 1.2e-7, 1], "float32")
+    assert math.isnan(score(labels, nearly)["spearman"])
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=40))
