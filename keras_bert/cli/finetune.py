@@ -35,6 +35,7 @@ from keras_bert.tasks.tfds_tables import with_split
 FLAGS = (
     *RECIPE_FLAGS,
     *("epochs", "warmup", "max_length", "regression", "gradual_unfreezing"),
+    "group_by_length",
     *("class_weight", "label_smoothing", "focal_gamma", "r_drop", "fgm"),
     *("options.loss", "options.dimensions", "options.score_range"),
     *("lora", "lora_alpha", "lora_dropout", "lora_targets"),
@@ -109,6 +110,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start with all layers frozen, or with --freeze-layers of them, and thaw "
         "one layer every epoch",
+    )
+    add(
+        "--group-by-length",
+        action="store_true",
+        help="make batches of rows of like lengths, which take less time",
     )
     add(
         "--lora",

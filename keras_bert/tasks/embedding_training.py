@@ -15,8 +15,8 @@ from keras_bert.tasks.examples import Example, filled, iter_examples
 from keras_bert.tasks.tables import Column, Table
 from keras_bert.tasks.task import MEMORY, Task, is_file
 from keras_bert.tasks.text_classification import numbers, token_counts
+from keras_bert.tasks.trimming import predict
 
-WIDTH = 16  # so that few shapes are compiled where each is
 SCORED, UNSCORED = "cosent", "multiple_negatives"  # losses by default
 # Columns by default, the last one if there is one: by name, or by number in a file
 # whose first row has no names.
@@ -202,10 +202,6 @@ class EmbeddingTask(Task):
         self.max_length = min(self.max_length or recipe.max_length, *limits)
         return super().run_on(items, dev, recipe, directory, **options)
 
-    def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:
-        found = super().batches(model, rows, size, **options)
-        return found.map(lambda features, *others: (_trimmed(features), *others))
-
     def learner(self) -> Any:
         from keras_bert.models.text_groups import TextGroups
 
@@ -266,8 +262,7 @@ class EmbeddingTask(Task):
 
     def vectors(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
         """Returns a vector of each text, float32 `(texts, dim)`."""
-        options = {"batch_size": batch_size, "verbose": 0}
-        return self.model.predict(self.features(texts), **options)["embeddings"]
+        return predict(self.model, self.features(texts), batch_size)["embeddings"]
 
     def score(
         self,
@@ -330,16 +325,6 @@ def _limits(score_range: Any) -> tuple[float, float]:
             f"(0, 5). Received: {score_range!r}."
         )
     return found[0], found[1]
-
-
-def _trimmed(features: Mapping[str, Any]) -> dict[str, Any]:
-    """Drops the padding that all texts of a batch have, in steps of `WIDTH` tokens."""
-    import tensorflow as tf
-
-    real = tf.reduce_any(features["attention_mask"] > 0, [0, 1])
-    longest = tf.reduce_max(tf.where(real, tf.range(1, tf.size(real) + 1), 0))
-    length = -(-longest // WIDTH) * WIDTH
-    return {name: x[..., :length] for name, x in features.items()}
 
 
 # === Scores ===

@@ -30,6 +30,7 @@ from keras_bert.tasks.labels import LISTS, class_counts, label_names, labels_to_
 from keras_bert.tasks.splits import Split, split
 from keras_bert.tasks.text_classification import dataset
 from keras_bert.tasks.tfds_tables import with_split
+from keras_bert.tasks.trimming import predict, trimmed
 
 if TYPE_CHECKING:
     from keras_bert.analysis.report import Mistakes, Section
@@ -81,6 +82,7 @@ class Task(ABC):
     # kept in the `task_specific_params` of the model's config, as in transformers.
     settings: ClassVar[Mapping[str, Any]] = {}
     joins_pairs: ClassVar[bool] = True  # whether two texts are one row of the model
+    token_labels: ClassVar[bool] = False  # whether labels and outputs are of tokens
     # What `write_predictions` can write.
     files: ClassVar[tuple[str, ...]] = ("predictions",)
     # What `rows` understands about files.
@@ -452,7 +454,9 @@ class Task(ABC):
     def outputs(self, items: list, *, batch_size: int = 32) -> Any:
         """Returns what the model computes of items, in order."""
         features, _ = self.encoded(items, labeled=False)[:2]
-        return self.model.predict(features, batch_size=batch_size, verbose=0)
+        if self.token_labels:
+            return self.model.predict(features, batch_size=batch_size, verbose=0)
+        return predict(self.model, features, batch_size)
 
     def evaluate(
         self,
@@ -705,7 +709,8 @@ class Task(ABC):
         self.max_length = self.length_in(recipe)
         make = self._maker(items, names[0])
         rows = self.encoded(items, name=names[0])
-        options = {"data_digest": digest_of(rows), **options}
+        grouping = {"group_by_length": True} if recipe.group_by_length else {}
+        options = {"data_digest": digest_of(rows, *grouping), **options}
         count = len(next(iter(rows[0].values())))
         if every_epoch:
             options = {"evaluate_every": -(-count // recipe.batch_size)} | options
@@ -713,7 +718,8 @@ class Task(ABC):
         plan = recipe.plan(count, classes, **options)
         model = self._made_in_scope(make, plan, recipe.batch_size, dev)
         size = recipe.batch_size
-        train = self.batches(model, rows, size, shuffle_seed=self.seed, repeat=True)
+        shuffling = {"shuffle_seed": self.seed, "repeat": True, **grouping}
+        train = self.batches(model, rows, size, **shuffling)
         held_out = None
         if dev is not None:
             self.check_items(dev, names[1])
@@ -779,7 +785,8 @@ class Task(ABC):
         """
         features, labels, *weights = rows
         model.check(features)
-        return dataset(features, labels, size, *weights, **options)
+        data = dataset(features, labels, size, *weights, **options)
+        return data.map(partial(trimmed, token_labels=self.token_labels))
 
     def _maker(self, items: list, name: str) -> Any:
         """Returns what makes the model to train; chooses its labels now."""
@@ -790,13 +797,14 @@ class Task(ABC):
         return lambda: self.make_model(fields)
 
 
-def digest_of(rows: Any) -> str:
+def digest_of(rows: Any, *order: str) -> str:
     """Returns what tells the rows of a run from others: a digest of all numbers.
 
     Args:
         rows: what `Task.encode` returned.
+        *order: names of what else chooses the batches.
     """
-    found = sha256()
+    found = sha256("".join(order).encode())
     for part in [*rows[0].values(), *rows[1:]]:
         arrays = part.values() if isinstance(part, Mapping) else [part]
         for array in arrays:

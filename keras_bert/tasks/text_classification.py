@@ -16,11 +16,13 @@ import numpy as np
 from keras_bert.atomic_files import new_file
 from keras_bert.errors import InputError, check_counts
 from keras_bert.tasks.examples import Example
+from keras_bert.tasks.trimming import grouped
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 Features = dict[str, np.ndarray]
+GROUPED = 50  # batches, as in transformers
 LARGEST = float(np.finfo("float32").max)
 
 # === Features ===
@@ -205,6 +207,7 @@ def dataset(
     *,
     shuffle_seed: int | None = None,
     repeat: bool = False,
+    group_by_length: bool = False,
 ) -> "tf.data.Dataset":
     """Batches features and labels for `fit`, `evaluate` and `predict`.
 
@@ -216,6 +219,8 @@ def dataset(
         shuffle_seed: seed for shuffling, in a new order in every epoch; None keeps the
             order.
         repeat: repeat forever.
+        group_by_length: make shuffled batches of rows of like lengths, sorted within
+            every `GROUPED` batches.
 
     Returns:
         A `tf.data.Dataset` of `(features, labels)`, or of features if there are none;
@@ -234,7 +239,11 @@ def dataset(
         size = len(next(iter(features.values())))
         data = data.shuffle(size, seed=shuffle_seed, reshuffle_each_iteration=True)
     data = data.repeat() if repeat else data
-    return data.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    if group_by_length and shuffle_seed is not None:
+        data = grouped(data, GROUPED * batch_size, batch_size, shuffle_seed)
+    else:
+        data = data.batch(batch_size)
+    return data.prefetch(tf.data.AUTOTUNE)
 
 
 # === Predictions ===

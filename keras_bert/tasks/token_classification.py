@@ -57,6 +57,7 @@ class TokenClassification(Task):
 
     name = "ner"
     head = "token_classification"
+    token_labels = True
     reading = READING
     settings: ClassVar[dict[str, Any]] = {
         "doc_stride": None,  # that of an export

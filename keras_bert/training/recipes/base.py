@@ -174,6 +174,7 @@ class FineTuning(Optimization):
         gradient_accumulation_steps: microbatches per step.
         gradual_unfreezing: thaw one of the frozen layers every epoch; all of them are
             frozen at first unless `freeze_layers` is given.
+        group_by_length: make batches of rows of like lengths, which are shorter.
         regression: the labels are numbers.
         lora: rank of adapters to train instead of the encoder; None for none.
         lora_alpha, lora_dropout, lora_targets: of them, see
@@ -203,6 +204,7 @@ class FineTuning(Optimization):
     warmup: float = 0.1
     gradient_accumulation_steps: int = 1
     gradual_unfreezing: bool = False
+    group_by_length: bool = False
     regression: bool = False
     lora: int | None = None
     lora_alpha: float | None = None
