@@ -12,7 +12,6 @@ with what is missing.
 
 import argparse
 import json
-import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_bert.tasks import TASKS, Task
-from keras_bert.tasks.trimming import TOKENS
 
 
 class Dataset(NamedTuple):
@@ -33,23 +31,29 @@ class Dataset(NamedTuple):
 
     Attributes:
         task: its kind, a name of `TASKS`.
-        train, test: files, relative to `--data`.
+        train, test: files, relative to `--data`; without a test file, a fifth of the
+            rows, always the same, is held out.
         metric: what the table shows, a name in the task's scores.
         reading: how the files are read.
         settings: of training, fields of `FineTuning`.
         per_class: training rows drawn of each class; None takes all.
-        torch_class: of transformers.
+        options: of the training here; the same is built into the peers.
+        vocabulary: file of another vocabulary, whose tokens get new embeddings.
+        pairs: of each text with one of its class, and with one of another, to train
+            embeddings on; their classes are learned by a logistic regression.
         scale: of the metric, to percent.
     """
 
     task: str
     train: str
-    test: str
+    test: str | None
     metric: str
     reading: Mapping[str, Any] = MappingProxyType({})
     settings: Mapping[str, Any] = MappingProxyType({})
     per_class: int | None = None
-    torch_class: str = "AutoModelForSequenceClassification"
+    options: Mapping[str, Any] = MappingProxyType({})
+    vocabulary: str | None = None
+    pairs: int | None = None
     scale: float = 100.0
 
 
@@ -58,7 +62,6 @@ COMMON |= {"group_by_length": True}
 BANKING = "classification/banking77"
 STS = {"header": False, "text": 1, "text_pair": 2, "label": 3}
 TAGS = {"task": "ner", "metric": "f1", "scale": 1.0}
-TAGGING = {**TAGS, "torch_class": "AutoModelForTokenClassification"}
 
 DATASETS = {
     "SST-2 (sentences)": Dataset(
@@ -77,6 +80,17 @@ DATASETS = {
         {"epochs": 20, "learning_rate": 2e-4},
         per_class=10,
     ),
+    "Banking77, 10 per class, embeddings": Dataset(
+        "sts",
+        f"{BANKING}/train.csv",
+        f"{BANKING}/test.csv",
+        "accuracy",
+        {"label": "category"},
+        {"epochs": 1, "learning_rate": 5e-5},
+        per_class=10,
+        options={"loss": "cosine", "score_range": (0, 5)},
+        pairs=4,
+    ),
     "Banking77": Dataset(
         "classification",
         f"{BANKING}/train.csv",
@@ -94,17 +108,34 @@ DATASETS = {
         {"epochs": 3},
     ),
     "STS benchmark": Dataset(
-        "regression",
+        "sts",
         "regression/stsb/stsb-en-train.csv",
         "regression/stsb/stsb-en-test.csv",
         "spearman",
         STS,
+        {"epochs": 1, "learning_rate": 5e-5},
+        options={"loss": "cosine", "score_range": (0, 5)},
     ),
     "WNUT-17": Dataset(
         train="ner/wnut17/train.conll",
         test="ner/wnut17/test.annotated",
         settings={"epochs": 4},
-        **TAGGING,
+        **TAGS,
+    ),
+    "WikiGold, a fifth held out": Dataset(
+        train="ner/wikigold/wikigold.conll.txt",
+        test=None,
+        settings={"epochs": 4},
+        **TAGS,
+    ),
+    "Waimai (Chinese), a fifth held out": Dataset(
+        "classification",
+        "classification/zh_waimai_10k/waimai_10k.csv",
+        None,
+        "accuracy",
+        {"text": "review", "label": "label"},
+        {"epochs": 2, "learning_rate": 2e-4},
+        vocabulary="vocab/bert-base-chinese-vocab.txt",
     ),
 }
 
@@ -114,110 +145,45 @@ DATASETS = {
 
 def ours(task: Task, items: list, data: Dataset, seed: int) -> Any:
     """Trains with this package; returns outputs of a list of items."""
-    task.fit(items, show_progress=False, **{**COMMON, **data.settings})
+    settings = {**COMMON, **data.settings, **data.options}
+    task.fit(items, show_progress=False, **settings)
     return task.outputs
 
 
-def torch_program(task: Task, items: list, data: Dataset, seed: int, path: str) -> Any:
-    """Trains transformers' model on the rows that this package makes."""
-    import torch
-    import transformers
+def peer(task: Task, items: list, data: Dataset, seed: int) -> Any:
+    """Trains transformers' model on the batches that this package makes."""
+    import torch_tasks
 
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
-    settings = {**COMMON, **data.settings}
-    task.max_length = settings["max_length"]
-    task.config_fields(items, data.train)  # chooses the labels
-    encoded = task.encode(items)[:2]
-    named = {"num_labels": len(task.labels) if task.labels else 1}
-    named |= {} if task.labels else {"problem_type": "regression"}
-    model = getattr(transformers, data.torch_class).from_pretrained(path, **named)
-    batch = settings["batch_size"]
-    steps = math.ceil(len(items) * settings["epochs"] / batch)
-    optimizer, schedule = _optimizer(torch, model, settings, steps)
-    order = {"shuffle_seed": seed, "repeat": True, "group_by_length": True}
-    batches = task.batches(Unchecked, encoded, batch, **order)
-    model.train()
-    for features, labels in batches.take(steps).as_numpy_iterator():
-        target = torch.tensor(labels)
-        target = target if target.is_floating_point() else target.long()
-        model(**_tensors(torch, features), labels=target).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-    model.eval()
-    return lambda items: _outputs(torch, model, task.encode(items, labeled=False)[0])
-
-
-class Unchecked:
-    """A model that takes any input."""
-
-    @staticmethod
-    def check(features: Any) -> None: ...
-
-
-def _optimizer(torch: Any, model: Any, settings: dict[str, Any], steps: int) -> tuple:
-    excluded = ("bias", "LayerNorm.weight")
-    groups = [
-        {
-            "params": [
-                p for n, p in model.named_parameters() if n.endswith(excluded) == skips
-            ],
-            "weight_decay": 0.0 if skips else 0.01,
-        }
-        for skips in (False, True)
-    ]
-    warmup = round(steps * 0.1)
-    optimizer = torch.optim.AdamW(groups, lr=settings["learning_rate"], eps=1e-6)
-
-    def rate(step: int) -> float:
-        return (step + 1) / warmup if step < warmup else 1 - step / steps
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-
-
-def _tensors(torch: Any, features: dict[str, np.ndarray]) -> dict:
-    return {name: torch.tensor(features[name]).long() for name in TOKENS}
-
-
-def _outputs(torch: Any, model: Any, features: dict[str, np.ndarray]) -> np.ndarray:
-    found = []
-    with torch.no_grad():
-        for begin in range(0, len(features["input_ids"]), 32):
-            rows = {k: x[begin : begin + 32] for k, x in features.items()}
-            longest = rows["attention_mask"].sum(1).max()
-            short = {k: x[:, :longest] for k, x in rows.items()}
-            logits = model(**_tensors(torch, short)).logits.numpy()
-            cut = features["input_ids"].shape[1] - longest if logits.ndim == 3 else 0
-            found.append(np.pad(logits, [(0, 0), (0, cut), (0, 0)][: logits.ndim]))
-    return np.concatenate(found)
+    torch_tasks.train(task, items, {**COMMON, **data.settings}, seed)
+    return task.outputs
 
 
 def tfidf(task: Task, items: list, data: Dataset, seed: int) -> Any:
-    """Trains logistic regression on TF-IDF, or least squares of two texts' products."""
+    """Trains logistic regression on TF-IDF; of two texts it takes the cosine alone."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import LogisticRegression
 
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    words = {"analyzer": "char"} if data.vocabulary else {}  # Chinese has no spaces
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **words)
     vectorizer.fit([text for e in items for text in (e.text, e.text_pair) if text])
 
-    def vectors(items: list) -> Any:
-        first = vectorizer.transform([e.text for e in items])
-        if items[0].text_pair is None:
-            return first
-        second = vectorizer.transform([e.text_pair for e in items])
-        return np.asarray(first.multiply(second).sum(1))
+    def cosines(items: list) -> np.ndarray:
+        first, second = (
+            vectorizer.transform([getattr(e, name) for e in items])
+            for name in ("text", "text_pair")
+        )
+        found = np.asarray(first.multiply(second).sum(1)).ravel()
+        vectors = np.stack([found, np.sqrt(np.maximum(1 - found**2, 0))], -1)
+        return np.stack([np.tile([1.0, 0.0], (len(items), 1)), vectors], 1)
 
-    if data.task == "regression":
-        model = Ridge().fit(vectors(items), [float(e.label) for e in items])
-        return lambda items: model.predict(vectors(items))[:, None]
+    if data.task == "sts":
+        return cosines
     model = LogisticRegression(C=10, max_iter=2000)
-    model.fit(vectors(items), [e.label for e in items])
+    model.fit(vectorizer.transform([e.text for e in items]), [e.label for e in items])
     task.given_labels = list(model.classes_)
 
     def outputs(items: list) -> np.ndarray:
-        found = model.decision_function(vectors(items))
+        found = model.decision_function(vectorizer.transform([e.text for e in items]))
         return found if found.ndim == 2 else np.stack([-found, found], 1)
 
     return outputs
@@ -238,21 +204,89 @@ def some_of_each(items: list, count: int, seed: int) -> list:
     return found
 
 
+def same_or_not(items: list, count: int, seed: int) -> tuple[list, list]:
+    """Returns pairs of texts, and 5 for those of one class, 0 for others."""
+    rng = np.random.default_rng(seed)
+    labels = np.array([e.label for e in items])
+    pairs, scores = [], []
+    for item in items:
+        for score, of in ((5, labels == item.label), (0, labels != item.label)):
+            for place in rng.choice(np.flatnonzero(of), count):
+                pairs.append((item.text, items[place].text))
+                scores.append(score)
+    return pairs, scores
+
+
+def on_embeddings(task: Task, train: list, test: list) -> float:
+    """Returns the accuracy of a logistic regression on a task's vectors."""
+    from sklearn.linear_model import LogisticRegression
+
+    vectors = task.vectors([e.text for e in train])
+    model = LogisticRegression(C=10, max_iter=2000)
+    model.fit(vectors, [e.label for e in train])
+    found = task.vectors([e.text for e in test])
+    return float(model.score(found, [e.label for e in test]))
+
+
+def with_vocabulary(model: Path, vocabulary: Path) -> Path:
+    """Returns the checkpoint with another vocabulary, written beside it once.
+
+    Tokens of both vocabularies keep their embeddings; the others' are drawn.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    path = model.with_name(f"{model.name}-{vocabulary.stem}")
+    if path.exists():
+        return path
+    old, new = (
+        file.read_text("utf-8").splitlines()
+        for file in (model / "vocab.txt", vocabulary)
+    )
+    weights = load_file(model / "model.safetensors")
+    (name,) = [name for name in weights if name.endswith("word_embeddings.weight")]
+    table = np.random.default_rng(0).normal(0, 0.02, (len(new), weights[name].shape[1]))
+    places = {token: i for i, token in enumerate(old)}
+    for row, token in enumerate(new):
+        if token in places:
+            table[row] = weights[name][places[token]]
+    config = json.loads((model / "config.json").read_text())
+    folder = path.with_name(f"{path.name}.part")
+    folder.mkdir(exist_ok=True)
+    save_file(weights | {name: table.astype("float32")}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": len(new)}))
+    (folder / "vocab.txt").write_text("\n".join(new) + "\n", "utf-8")
+    folder.rename(path)
+    return path
+
+
 def run(name: str, program: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Returns a line of the results."""
     data = DATASETS[name]
-    task = TASKS[data.task].from_pretrained(args.model, seed=seed)
+    path = args.model
+    if data.vocabulary:
+        path = with_vocabulary(path, args.data / data.vocabulary)
+    task = TASKS["classification" if data.pairs else data.task].from_pretrained(
+        path, seed=seed
+    )
     items = task.read(args.data / data.train, **data.reading)
-    test = task.read(args.data / data.test, **data.reading)
+    if data.test is None:
+        items, test, *_ = task.hold_out(items, 0.2, seed=0)
+    else:
+        test = task.read(args.data / data.test, **data.reading)
     if data.per_class is not None:
         items = some_of_each(items, data.per_class, seed)
     if args.rows:
-        items, test = items[: args.rows], test[: args.rows]
+        items, test = (x[:: -(-len(x) // args.rows)] for x in (items, test))
     began, start = time.process_time(), time.monotonic()
-    more = (str(args.model),) if program == "torch" else ()
-    outputs = PROGRAMS[program](task, items, data, seed, *more)
+    if data.pairs:
+        task, rows = TASKS[data.task].from_pretrained(path, seed=seed), items
+        items = task.read(*same_or_not(rows, data.pairs, seed))
+    outputs = PROGRAMS[program](task, items, data, seed)
     spent = time.process_time() - began, time.monotonic() - start
-    scores = task.score(test, outputs(test))
+    if data.pairs:
+        scores = {"accuracy": on_embeddings(task, rows, test)}
+    else:
+        scores = task.score(test, outputs(test))
     return {
         **{"dataset": name, "program": program, "seed": seed, "rows": len(items)},
         **{"test_rows": len(test), "metric": data.metric},
@@ -269,7 +303,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{n: version(n) for n in names}}
 
 
-PROGRAMS: dict[str, Callable] = {"ours": ours, "torch": torch_program, "tfidf": tfidf}
+PROGRAMS: dict[str, Callable] = {"ours": ours, "torch": peer, "tfidf": tfidf}
 
 
 def table(lines: Iterable[dict[str, Any]]) -> str:
@@ -314,8 +348,9 @@ def main() -> None:
         return
     known = {(line["dataset"], line["program"], line["seed"]) for line in done}
     for name, seed, program in product(args.only, args.seeds, args.programs):
-        no_texts = program == "tfidf" and DATASETS[name].task == "ner"
-        if (name, program, seed) in known or no_texts:
+        data = DATASETS[name]
+        absent = program == "tfidf" and (data.task == "ner" or data.pairs)
+        if (name, program, seed) in known or absent:
             continue
         line = run(name, program, seed, args)
         with args.results.open("a") as file:
