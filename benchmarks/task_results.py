@@ -347,7 +347,7 @@ def main() -> None:
         print(table(done))
         return
     known = {(line["dataset"], line["program"], line["seed"]) for line in done}
-    for name, seed, program in product(args.only, args.seeds, args.programs):
+    for seed, name, program in product(args.seeds, args.only, args.programs):
         data = DATASETS[name]
         absent = program == "tfidf" and (data.task == "ner" or data.pairs)
         if (name, program, seed) in known or absent:
