@@ -221,6 +221,11 @@ class Config:
         return bool(self.extra.get("crf"))
 
     @property
+    def learned_windows(self) -> bool:
+        """Whether the windows of a long text have learned weights."""
+        return self.extra.get("window_pooling") == "learned"
+
+    @property
     def first_position(self) -> int:
         """Row of the position table where a text begins."""
         return 0

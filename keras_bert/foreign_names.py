@@ -80,6 +80,8 @@ TRANSFORMERS = (
     "BertTokenizerFast",
     "DistilBertTokenizer",
     "DistilBertTokenizerFast",
+    "ElectraTokenizer",
+    "ElectraTokenizerFast",
     "WarmUp",
     "create_optimizer",
     "pipeline",

@@ -449,6 +449,14 @@ class BinaryCrossentropy(ClassLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
+class TokenBinaryCrossentropy(BinaryCrossentropy):
+    """Cross-entropy of tokens that are each on or off; both `(batch, seq)`."""
+
+    def counts(self, labels: Tensor, shape: Shape) -> Tensor:
+        return ops.cast(labels != IGNORED, "float32")  # however long the rows are
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
 class ClassificationLoss(ClassLoss):
     """Cross-entropy, or binary cross-entropy for labels as wide as the logits.
 

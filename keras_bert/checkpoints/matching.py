@@ -11,7 +11,7 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE, equal, is_float
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
-from keras_bert.families.family import BODY, CLASSIFIERS, FIELDS, Family
+from keras_bert.families.family import BODY, CLASSIFIERS, FIELDS, OPTIONS, Family
 from keras_bert.families.names import STYLES
 from keras_bert.families.rows import Placement, Row
 
@@ -246,7 +246,7 @@ def _named(checkpoint: Checkpoint, name: str) -> set[str]:
         return state | checkpoint.optimizer.keys()
     family, layers = families.of(checkpoint.config), checkpoint.config.num_hidden_layers
     part = [name] if name in family.parts else []
-    rows = family.rows(part, layers, untied=True, crf=True)
+    rows = family.rows(part, layers, OPTIONS)
     at = checkpoint.format
     names = {r.placements[at].name for r in rows if at in r.placements} or {name}
     names |= {copy for copy, of in family.ties.items() if of in names}

@@ -128,6 +128,8 @@ class _Reference:
             found["pooled_output"] = np.tanh(self.dense("pooler/dense", hidden[:, 0]))
         if self.has("masked_lm_bias/bias"):
             found["mlm_logits"] = self.masked_lm(hidden)
+        if self.has("replaced/bias"):
+            found["logits"] = self.replaced(hidden)
         return found | self.heads(found)
 
     # === Weights ===
@@ -235,6 +237,10 @@ class _Reference:
         shared = "embeddings/word_embeddings/embeddings"
         logits = _by_columns(x, self.tensor(own if self.has(own) else shared))
         return logits + self.get("masked_lm_bias/bias")
+
+    def replaced(self, hidden: Array) -> Array:
+        x = self.activate(self.dense("replaced_dense", hidden))
+        return self.dense("replaced", x)[..., 0]
 
     def heads(self, found: Mapping[str, Array]) -> dict[str, Array]:
         results: dict[str, Array] = {}

@@ -103,8 +103,8 @@ def add_window_pooling(parser: Any) -> None:
     parser.add_argument(
         "--window-pooling",
         metavar="NAME",
-        help="classify a long text by windows, and take the mean or the max of their "
-        "logits; none cuts it off; by default as the model was trained",
+        help="classify a long text by windows, and take the mean, the max or a learned "
+        "mean of their logits; none cuts it off; by default as in training",
     )
 
 

@@ -20,7 +20,6 @@ from keras_bert.families.names import (
     norm,
     output,
     table,
-    transitions,
     vector,
 )
 from keras_bert.families.rows import Placement, Row
@@ -233,17 +232,14 @@ _PARTS: Mapping[str, list[Row]] = {
         model_garden="model/layer_with_weights-1/out_proj",
         keras_hub="logits",
     ),
-    "token_classifier": [
-        transitions(keras="transitions/scores"),
-        *output(
-            "classes",
-            google="",
-            keras="classifier",
-            huggingface="classifier",
-            huggingface_tf="classifier",
-            model_garden="model/layer_with_weights-1",
-        ),
-    ],
+    "token_classifier": output(
+        "classes",
+        google="",
+        keras="classifier",
+        huggingface="classifier",
+        huggingface_tf="classifier",
+        model_garden="model/layer_with_weights-1",
+    ),
     "multiple_choice": output(
         "one",
         google="",

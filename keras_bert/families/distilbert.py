@@ -16,7 +16,6 @@ from keras_bert.families.names import (
     norm,
     output,
     table,
-    transitions,
     vector,
 )
 
@@ -136,10 +135,7 @@ _PARTS = {
         decoder(keras="masked_lm_decoder", huggingface="vocab_projector"),
     ],
     "sequence_classifier": _classifier("classes"),
-    "token_classifier": [
-        transitions(keras="transitions/scores"),
-        *output("classes", keras="classifier", huggingface="classifier"),
-    ],
+    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
     "multiple_choice": _classifier("one"),
     "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
 }

@@ -1,17 +1,19 @@
 """What a family is: the one value that everything else asks about it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keras_bert.config import Config
 from keras_bert.errors import choose
+from keras_bert.families.names import vector
 from keras_bert.families.rows import Row, expand
 
 # What a model with a head is called, after the family's own name.
 CLASS_NAMES = {
     "encoder": "{}Model",
     "pretraining": "{}ForPreTraining",
+    "replaced_tokens": "{}ForPreTraining",
     "masked_lm": "{}ForMaskedLM",
     "lm_head": "{}LMHeadModel",
     "causal_lm": "{}ForCausalLM",
@@ -25,6 +27,21 @@ CLASS_NAMES = {
 # Heads whose weights have the same names: one is not loaded as another.
 ALIKE = {"sequence_classification", "token_classification", "multiple_choice"}
 CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
+# What weights there are that not every model of a part has, and which models have them.
+OPTIONS: Mapping[str, Callable[[Config], bool]] = {
+    "untied": lambda config: not config.tie_word_embeddings,
+    "crf": lambda config: config.crf,
+    "window_query": lambda config: config.learned_windows,
+}
+# Weights that this package adds to a part, which only its own format can hold.
+ADDED = {
+    "sequence_classifier": vector(
+        "hidden", keras="window_query/query", option="window_query"
+    ),
+    "token_classifier": vector(
+        "classes_in classes", keras="transitions/scores", option="crf"
+    ),
+}
 # Parts that do not tell model classes apart.
 BODY = ("encoder", "embedding_projection", "pooler")
 # Which config field gives an axis its size, for messages.
@@ -117,6 +134,13 @@ class Family:
     read_as: Mapping[str, str] = field(default_factory=dict)
     added_row: AddedRow | None = None
 
+    def __post_init__(self) -> None:
+        parts = {
+            name: rows if ADDED.get(name) in (None, *rows) else [ADDED[name], *rows]
+            for name, rows in self.parts.items()
+        }
+        object.__setattr__(self, "parts", parts)
+
     @property
     def model_type(self) -> str:
         """The family's name in `config.json`."""
@@ -166,7 +190,7 @@ class Family:
             format: of checkpoints.
             layers: number of layers.
         """
-        rows = self.rows(self.parts, layers, untied=True, crf=True)
+        rows = self.rows(self.parts, layers, OPTIONS)
         return [r.placements[format].name for r in rows if format in r.placements]
 
     def body(self, config: Config) -> tuple[str, ...]:
@@ -188,26 +212,25 @@ class Family:
         self,
         parts: Iterable[str],
         layers: int,
-        untied: bool = False,
-        crf: bool = False,
+        options: Container[str | None] = (),
     ) -> list[Row]:
         """Returns the weights of some parts, those of every layer written out.
 
         Args:
             parts: their names.
             layers: number of layers.
-            untied: with the output matrix of a model that does not tie it.
-            crf: with the conditional random field of a model that has one.
+            options: names of `OPTIONS`, whose weights are among them.
         """
         rows = [row for part in parts for row in self.parts[part]]
-        return expand(rows, layers, untied, crf)
+        return expand(rows, layers, options)
 
     @property
     def untied_rows(self) -> list[Row]:
         """The weights of an output matrix that is not the word embeddings."""
-        return [row for part in self.parts.values() for row in part if row.untied]
+        rows = (row for part in self.parts.values() for row in part)
+        return [row for row in rows if row.option == "untied"]
 
     def rows_of(self, parts: Iterable[str], config: Config) -> list[Row]:
         """Returns the weights that a model of a config has in some parts."""
-        untied = not config.tie_word_embeddings
-        return self.rows(parts, config.num_hidden_layers, untied, config.crf)
+        options = [name for name, has in OPTIONS.items() if has(config)]
+        return self.rows(parts, config.num_hidden_layers, options)

@@ -60,18 +60,13 @@ def table(rows: str, **names: str) -> Row:
 
 def decoder(**names: str) -> Row:
     """The output matrix of a masked LM that is not its word embeddings."""
-    return table("vocab", **names)._replace(untied=True)
+    return table("vocab", **names)._replace(option="untied")
 
 
-def transitions(**names: str) -> Row:
-    """The scores of a label after another, of a conditional random field."""
-    return vector("classes_in classes", **names)._replace(crf=True)
-
-
-def vector(axes: str, **names: str) -> Row:
+def vector(axes: str, *, option: str | None = None, **names: str) -> Row:
     """A vector, under its full names."""
     places = {f: Placement(n, STYLES[f].axes(axes)) for f, n in names.items()}
-    return Row(places)
+    return Row(places, option)
 
 
 def norm(axes: str, **names: str) -> list[Row]:

@@ -19,7 +19,6 @@ from keras_bert.families.names import (
     norm,
     output,
     table,
-    transitions,
     vector,
 )
 
@@ -112,10 +111,7 @@ _PARTS = {
         ),
         *output("classes", keras="classifier", huggingface="classifier.out_proj"),
     ],
-    "token_classifier": [
-        transitions(keras="transitions/scores"),
-        *output("classes", keras="classifier", huggingface="classifier"),
-    ],
+    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
     "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
     "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
 }

@@ -1,6 +1,6 @@
 """The rows of a weight table: where a weight is in every checkpoint format."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from keras_bert.errors import CheckpointError
@@ -25,26 +25,23 @@ class Row(NamedTuple):
 
     Attributes:
         placements: by format name; a format that is missing has no place for it.
-        untied: there is such a weight only in models whose output matrix is not the
-            word embeddings.
-        crf: there is such a weight only in models with a conditional random field.
+        option: what a model has such a weight for, if not every one has it: a name in
+            `keras_bert.families.family.OPTIONS`.
     """
 
     placements: dict[str, Placement]
-    untied: bool = False
-    crf: bool = False
+    option: str | None = None
 
 
 def expand(
-    rows: Iterable[Row], layers: int, untied: bool = False, crf: bool = False
+    rows: Iterable[Row], layers: int, options: Container[str | None] = ()
 ) -> list[Row]:
     """Repeats the rows of a layer for every layer.
 
     Args:
         rows: rows whose names may hold `{i}`.
         layers: number of layers.
-        untied: keep the rows of an output matrix that is not the word embeddings.
-        crf: keep the rows of a conditional random field.
+        options: whose rows are kept, of those that not every model has.
 
     Returns:
         Rows with the layer's number filled in.
@@ -64,7 +61,7 @@ def expand(
         )
     expanded = []
     for row in rows:
-        if (row.untied and not untied) or (row.crf and not crf):
+        if row.option is not None and row.option not in options:
             continue
         repeated = any("{i}" in place.name for place in row.placements.values())
         expanded += [_numbered(row, i) for i in range(layers if repeated else 1)]

@@ -38,19 +38,54 @@ def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
     return nan_unless(inside(positions, seq), taken)
 
 
-def _mean(logits: Tensor, real: Tensor) -> Tensor:
+def _mean(logits: Tensor, real: Tensor, scores: Tensor) -> Tensor:
     weights = ops.cast(real, logits.dtype)
     return ops.sum(logits * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
 
 
+def _max(logits: Tensor, real: Tensor, scores: Tensor) -> Tensor:
+    return ops.max(ops.where(real, logits, MASK_VALUE), 1)
+
+
+def _learned(logits: Tensor, real: Tensor, scores: Tensor) -> Tensor:
+    weights = ops.softmax(ops.where(real, scores, MASK_VALUE), axis=1)
+    return ops.sum(logits * weights, 1)
+
+
 # How the logits of the windows of a text become those of the text.
-WINDOW_POOLINGS = {
-    "mean": _mean,
-    "max": lambda logits, real: ops.max(ops.where(real, logits, MASK_VALUE), 1),
-}
+WINDOW_POOLINGS = {"mean": _mean, "max": _max, "learned": _learned}
 
 
-def pool_windows(logits: Tensor, mask: Tensor, pooling: str) -> Tensor:
+@keras.saving.register_keras_serializable(package="keras_bert")
+class WindowQuery(Layer):
+    """Scores the windows of a text; their softmax is how much each window counts.
+
+    A text's logits are the mean of its windows' by these weights. Since the classifier
+    is linear, they are also the classifier's of the weighted mean of the windows'
+    vectors. It begins with equal weights.
+
+    Call arguments:
+        pooled: vectors of windows, `(windows, hidden)`.
+
+    Returns:
+        float32 `(windows, 1)`.
+
+    Source: Yang et al. 2016, "Hierarchical attention networks", equations 8 to 10,
+    without their hidden layer.
+    """
+
+    def build(self, input_shape: Any = None) -> None:
+        shape = (self.config.hidden_size,)
+        self.query = self.add_weight(shape=shape, initializer="zeros", name="query")
+
+    def call(self, pooled: Tensor) -> Tensor:
+        query = ops.cast(ops.convert_to_tensor(self.query), "float32")
+        return ops.sum(ops.cast(pooled, "float32") * query, -1, keepdims=True)
+
+
+def pool_windows(
+    logits: Tensor, mask: Tensor, pooling: str, scores: Tensor | None = None
+) -> Tensor:
     """Returns the logits of texts, given those of their windows.
 
     Args:
@@ -58,6 +93,7 @@ def pool_windows(logits: Tensor, mask: Tensor, pooling: str) -> Tensor:
         mask: 0 for padding, `(batch, windows, seq)`; windows without tokens are left
             out.
         pooling: a name of `WINDOW_POOLINGS`.
+        scores: of windows, `(batch windows, 1)`, for those that are learned.
 
     Returns:
         `(batch, classes)`.
@@ -68,7 +104,9 @@ def pool_windows(logits: Tensor, mask: Tensor, pooling: str) -> Tensor:
     pool = WINDOW_POOLINGS[choose("window_pooling", pooling, WINDOW_POOLINGS)]
     real = ops.any(mask > 0, -1)[..., None]  # (batch, windows, 1)
     batch, windows, _ = ops.shape(real)
-    return pool(ops.reshape(logits, (batch, windows, logits.shape[-1])), real)
+    if scores is not None:
+        scores = ops.reshape(scores, (batch, windows, 1))
+    return pool(ops.reshape(logits, (batch, windows, logits.shape[-1])), real, scores)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

@@ -13,7 +13,7 @@ from keras_bert.features import ENCODER_INPUTS
 from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
 from keras_bert.layers.crf import Transitions
 from keras_bert.layers.embeddings import WordEmbeddings
-from keras_bert.layers.heads import pool_windows
+from keras_bert.layers.heads import WindowQuery, pool_windows
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel
@@ -189,6 +189,9 @@ _PROBLEMS = {
 }
 
 
+SCORES = "window_scores"  # an output for who pools windows, and not for others
+
+
 class SequenceClassification(PreTrainedModel):
     """Classifies or scores rows: float32 logits `(batch, num_labels)`.
 
@@ -204,6 +207,7 @@ class SequenceClassification(PreTrainedModel):
     """
 
     kind = "sequence_classification"
+    internal = (SCORES,)
     window_pooling: str | None = None
 
     @classmethod
@@ -230,9 +234,12 @@ class SequenceClassification(PreTrainedModel):
             self.pre_dropout = self.add_dropout(rate, "pre_classifier_dropout")
         self.dropout = self.add_dropout(rate, "classifier_dropout")
         self.classifier = self.add_output(self.num_outputs, "classifier")
+        self.window_query = None
+        if self.config.learned_windows and not self.choices:
+            self.window_query = self.add_layer(WindowQuery, "window_query")
 
-    def classify(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
-        """Returns the outputs of the last layer, for each row."""
+    def vectors(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
+        """Returns what the last layer takes, for each row."""
         drop = {"seed": encoded.dropout_seed, "training": training}
         if self.pre_classifier is None:
             pooled = self.pooled(encoded, inputs)
@@ -240,7 +247,11 @@ class SequenceClassification(PreTrainedModel):
             before = self.pre_dropout and partial(self.pre_dropout, **drop)
             hidden, positions = encoded.last_hidden_state, inputs.get("cls_positions")
             pooled = self.pre_classifier(hidden, positions, drop=before)
-        return self.classifier(self.dropout(pooled, **drop))
+        return self.dropout(pooled, **drop)
+
+    def classify(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
+        """Returns the outputs of the last layer, for each row."""
+        return self.classifier(self.vectors(encoded, inputs, training))
 
     def rank_of(self, inputs: Any) -> int:
         ids = inputs.get("input_ids") if isinstance(inputs, Mapping) else None
@@ -256,11 +267,12 @@ class SequenceClassification(PreTrainedModel):
         return {k: ops.reshape(x, (-1, ops.shape(x)[-1])) for k, x in inputs.items()}
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
-        logits = self.classify(encoded, inputs, training)
-        mask = inputs["attention_mask"]
+        vectors = self.vectors(encoded, inputs, training)
+        logits, mask = self.classifier(vectors), inputs["attention_mask"]
+        scores = self.window_query and self.window_query(vectors)
         if self.window_pooling is not None and len(mask.shape) == 3:
-            logits = pool_windows(logits, mask, self.window_pooling)
-        return {"logits": logits}
+            return {"logits": pool_windows(logits, mask, self.window_pooling, scores)}
+        return {"logits": logits} | ({} if scores is None else {SCORES: scores})
 
 
 class MultipleChoice(SequenceClassification):
@@ -320,6 +332,37 @@ class TokenClassification(PreTrainedModel):
         return {"logits": self.transitions(logits) if self.transitions else logits}
 
 
+class ReplacedTokens(PreTrainedModel):
+    """Tells tokens that were replaced from those that were not: float32 logits
+    `(batch, seq)`, above 0 for replaced ones.
+
+    Labels are 1 for a replaced token, 0 for another and -100 to ignore one, such as
+    padding, which Hugging Face leaves out by the attention mask.
+
+    Source: Clark et al. 2020 (arXiv:2003.10555) section 2; `ElectraForPreTraining` in
+    Hugging Face's `modeling_electra.py`.
+    """
+
+    kind = "replaced_tokens"
+    per_token = True
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        kinds = losses.TokenBinaryCrossentropy, losses.BinaryAccuracy
+        return {"logits": Objective(*kinds, "batch seq")}
+
+    def make_head(self) -> None:
+        width, activation = self.config.hidden_size, self.config.hidden_act
+        self.replaced_dense = self.add_dense(
+            width, "replaced_dense", width, activation=activation
+        )
+        self.replaced = self.add_output(1, "replaced")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        hidden = self.replaced_dense(encoded.last_hidden_state)
+        return {"logits": self.replaced(hidden)[..., 0]}
+
+
 class QuestionAnswering(PreTrainedModel):
     """Finds answers: `start_logits` and `end_logits`, float32 `(batch, seq)`.
 
@@ -360,6 +403,7 @@ HEADS = {
         NextSentence,
         SequenceClassification,
         TokenClassification,
+        ReplacedTokens,
         QuestionAnswering,
         MultipleChoice,
     )

@@ -58,6 +58,7 @@ class PreTrainedModel(TakesTexts, Trainable):
     kind: ClassVar[str]  # of head, a key of `Family.heads`
     # Outputs are computed token by token, of tokens in any order.
     per_token: ClassVar[bool] = False
+    internal: ClassVar[tuple[str, ...]] = ()  # outputs that calls do not return
     encoder_class: ClassVar[type[Encoder]] = Encoder
     _reads_flat_file = False
 
@@ -115,6 +116,7 @@ class PreTrainedModel(TakesTexts, Trainable):
     def call(self, inputs: Any, training: bool = False) -> Any:
         asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
         outputs = self.compute(inputs, training, asked)
+        outputs = {k: x for k, x in outputs.items() if k not in self.internal}
         return outputs["logits"] if list(outputs) == ["logits"] else outputs
 
     def compute(

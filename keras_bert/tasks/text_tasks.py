@@ -33,7 +33,8 @@ from keras_bert.tasks.text_classification import (
 )
 
 log = logging.getLogger(__name__)
-WINDOW_POOLINGS, NONE = ("mean", "max"), "none"  # of `keras_bert.layers.heads`
+LEARNED, NONE = "learned", "none"
+WINDOW_POOLINGS = ("mean", "max", LEARNED)  # of `keras_bert.layers.heads`
 LABELS = (str, int, float, np.generic)
 
 
@@ -69,10 +70,22 @@ class TextTask(Reranking, Task):
         if self.options["doc_stride"] is not None:
             check_counts(doc_stride=self.options["doc_stride"])
             if self._model is not None:
+                self._require_learned()
                 self._model.window_pooling = pooling
+
+    def _require_learned(self) -> None:
+        """Raises if windows shall be weighed by a model that did not learn it."""
+        learned = self.options["doc_stride"] and self.options["window_pooling"]
+        if learned == LEARNED and not self.config.learned_windows:
+            raise InputError(
+                "Expected a model that has learned how much a window counts. Received: "
+                "one that was not trained so. Train it, or pass window_pooling='mean' "
+                "or 'max' (--window-pooling)."
+            )
 
     def _require_head(self) -> None:
         super()._require_head()
+        self._require_learned()
         found = label_names(self.config) is None
         if self.numbers not in (None, found):
             kinds = {True: TextRegression, False: TextClassification}
@@ -131,9 +144,12 @@ class TextTask(Reranking, Task):
         return {k: by_text(x, text_of) for k, x in features.items()}, answers
 
     def make_model(self, fields: Mapping[str, Any]) -> Any:
+        pooling = self.options["doc_stride"] and self.options["window_pooling"]
+        if pooling == LEARNED:
+            fields = {**fields, "extra": {"window_pooling": LEARNED}}
         model = super().make_model(fields)
-        if self.options["doc_stride"]:
-            model.window_pooling = self.options["window_pooling"]
+        if pooling:
+            model.window_pooling = pooling
         return model
 
     def batches(self, model: Any, rows: tuple, size: int, **options: Any) -> Any:

@@ -24,6 +24,7 @@ def trimmed(
         Features, or a tuple of features and the others.
 
     Example:
+        >>> import tensorflow as tf
         >>> mask = tf.constant([[1] * 9 + [0] * 31])
         >>> trimmed({"attention_mask": mask})["attention_mask"].shape
         TensorShape([1, 16])

@@ -50,14 +50,14 @@ _WORDPIECE_CLASSES = {
     f"{name}Tokenizer"
     for name in (
         *(family.class_prefix for family in _OURS),
-        *("Electra", "ConvBert", "MobileBert", "SqueezeBert", "LayoutLM", "Lxmert"),
+        *("ConvBert", "MobileBert", "SqueezeBert", "LayoutLM", "Lxmert"),
         *("MegatronBert", "Ernie", "Nezha"),
     )
 }
 _GENERIC_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 _WORDPIECE_MODELS = {
     *(family.model_type for family in _OURS),
-    *("electra", "convbert", "mobilebert", "squeezebert", "layoutlm", "megatron-bert"),
+    *("convbert", "mobilebert", "squeezebert", "layoutlm", "megatron-bert"),
     *("ernie", "nezha", "visual_bert", "nomic_bert"),
 }
 _SWITCHES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")

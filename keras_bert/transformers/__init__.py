@@ -23,7 +23,7 @@ from keras_bert.version import __version__
 AUTO_KINDS = {
     "TFAutoModel" + form.format("").removeprefix("Model"): kind
     for kind, form in CLASS_NAMES.items()
-    if kind != "lm_head"  # is called causal_lm
+    if kind not in ("lm_head", "replaced_tokens")  # causal_lm, pretraining
 }
 
 # What heads of one's own return.
@@ -96,6 +96,8 @@ _MODULES = {
         "BertTokenizerFast",
         "DistilBertTokenizer",
         "DistilBertTokenizerFast",
+        "ElectraTokenizer",
+        "ElectraTokenizerFast",
         "PreTrainedTokenizer",
         "PreTrainedTokenizerBase",
         "PreTrainedTokenizerFast",

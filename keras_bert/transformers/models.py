@@ -374,6 +374,10 @@ MAIN_LAYERS = {
 }
 
 
+# Kinds of head that an automatic class stands for: a family has one of them.
+SAME = {"causal_lm", "lm_head"}, {"pretraining", "replaced_tokens"}
+
+
 class _AutoModel:
     """The model of a checkpoint of any family."""
 
@@ -407,8 +411,8 @@ class _AutoModel:
     @classmethod
     def _class_for(cls, config: Config) -> type[TFPreTrainedModel]:
         family = FAMILIES[config.model_type]
-        same = {"causal_lm", "lm_head"}
-        kind = next((k for k in same & {*family.heads} if cls.kind in same), cls.kind)
+        same = next((kinds for kinds in SAME if cls.kind in kinds), {cls.kind})
+        kind = next(iter(same & {*family.heads}), cls.kind)
         return TF_MODELS[f"TF{family.class_name(kind)}"]
 
 

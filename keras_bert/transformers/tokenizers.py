@@ -44,6 +44,16 @@ class DistilBertTokenizerFast(WordPieceTokenizer):
     model_input_names = ("input_ids", "attention_mask")
 
 
+class ElectraTokenizer(WordPieceTokenizer):
+    """The tokenizer of ELECTRA."""
+
+    _fast = False
+
+
+class ElectraTokenizerFast(WordPieceTokenizer):
+    """The tokenizer of ELECTRA."""
+
+
 class RobertaTokenizer(ByteLevelTokenizer):
     """The tokenizer of RoBERTa; it puts a space before every word it is given."""
 
@@ -85,6 +95,7 @@ _CLASSES: dict[str, type[PreTrainedTokenizerBase]] = {
     for cls in (
         *(BertTokenizer, BertTokenizerFast),
         *(DistilBertTokenizer, DistilBertTokenizerFast),
+        *(ElectraTokenizer, ElectraTokenizerFast),
         *(RobertaTokenizer, RobertaTokenizerFast),
         *(XLMRobertaTokenizer, XLMRobertaTokenizerFast),
     )

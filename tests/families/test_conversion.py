@@ -28,7 +28,13 @@ SIZES = dict(
     max_position_embeddings=11,
 )
 NAMES = sorted(FAMILIES)
-WRITERS = ("hf_distilbert", "hf_roberta", "hf_xlm_roberta", "hf457_roberta")
+WRITERS = (
+    "hf_distilbert",
+    "hf_electra",
+    "hf_roberta",
+    "hf_xlm_roberta",
+    "hf457_roberta",
+)
 CASES = sorted(p.name for p in SHARED.glob("goldens/*") if p.name.startswith(WRITERS))
 
 

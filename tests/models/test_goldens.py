@@ -142,7 +142,10 @@ def _labels(golden: Golden) -> tuple[dict, dict | None]:
     if "start_positions" in data:
         names = ("start", "end")
         return {f"{n}_logits": data[f"{n}_positions"] for n in names}, None
-    return {"logits": data["labels"]}, None
+    labels = data["labels"]
+    if golden.case["task"] == "rtd":  # which leaves padding out by itself
+        labels = np.where(data["attention_mask"] > 0, labels, -100)
+    return {"logits": labels}, None
 
 
 def test_loss_equals_the_original(golden):

@@ -11,7 +11,7 @@ def test_jax_gives_the_originals_numbers():
     """Those of some heads of BERT, and of all of other families."""
     shared("goldens")
     bert = "google_tf1_pretraining or hf_bert_seqcls or hf_bert_qa"
-    names = f"{bert} or distilbert or roberta"
+    names = f"{bert} or distilbert or electra or roberta"
     assert passed("jax", "models/test_goldens.py", "-k", names) == 6 + 32
 
 

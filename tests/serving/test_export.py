@@ -433,7 +433,7 @@ def test_the_card_says_how_long_texts_are_divided(exported):
         ({"labels": ["a", "b"]}, InputError, "Expected 3 labels"),
         ({"version": 0}, ConfigError, "above 0"),
         ({"version": True}, ConfigError, "above 0"),
-        ({"window_pooling": "median"}, UnknownNameError, "mean, max, none"),
+        ({"window_pooling": "median"}, UnknownNameError, "mean, max, learned, none"),
         ({"max_answer_length": 4}, ConfigError, "no max_answer_length"),
         ({"embeddings": "mean"}, ConfigError, "Expected an encoder"),
         ({"embeddings": "average"}, UnknownNameError, "mean, max, cls, pooler"),

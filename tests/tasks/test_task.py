@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_bert.errors import (
+    CheckpointError,
     ConfigError,
     ExistingOutputError,
     InputError,
@@ -153,6 +154,54 @@ def test_long_texts_are_classified_by_windows(pretrained, tmp_path):
     loaded.model.window_pooling = "max"
     np.testing.assert_allclose(loaded.outputs(items), largest, rtol=1e-5, atol=1e-5)
     assert "window_pooling" in (tmp_path / "kept" / "config.json").read_text()
+
+
+def test_how_much_a_window_counts_is_learned(pretrained, tmp_path):
+    options = {"doc_stride": 2, "window_pooling": "learned"}
+    task = TextClassification.from_pretrained(pretrained, **options)
+    with pytest.raises(InputError, match="Expected weights"):
+        task.predict(LONG)
+    task.fit(LONG, LABELS, show_progress=False, **{**SETTINGS, "epochs": 20})
+    losses = [line["loss"] for line in task.history if line["split"] == "train"]
+    assert losses[-1] < 0.9 * losses[0]
+    items = task.read(LONG, LABELS)
+    features, _ = task.encode(items)
+    texts, windows, length = features["input_ids"].shape
+    query = np.asarray(task.model.window_query.query)
+    assert np.abs(query).max() > 1e-3
+    # The classifier of the weighted mean of vectors, which is not how it is computed.
+    flat = {name: x.reshape(-1, length) for name, x in features.items()}
+    pooled = task.model.encoder(flat)["pooler_output"]
+    vectors = np.reshape(pooled, (texts, windows, -1))
+    real = features["attention_mask"].any(-1)
+    weights = np.where(real, np.exp(vectors @ query), 0)
+    mean = np.einsum("tw,twh->th", weights / weights.sum(1, keepdims=True), vectors)
+    expected = np.asarray(task.model.classifier(mean))
+    np.testing.assert_allclose(task.outputs(items), expected, rtol=1e-4, atol=1e-5)
+    loaded = TextClassification.load(task.save(tmp_path / "kept"))
+    assert loaded.options == options
+    np.testing.assert_array_equal(loaded.model.window_query.query, query)
+    # What a SavedModel computes.
+    served = np.stack([answer["logits"] for answer in loaded.predict(LONG)])
+    np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
+    assert np.shape(loaded.model(flat)) == (texts * windows, 2)
+    with pytest.raises(CheckpointError, match="window_query"):
+        task.save(tmp_path / "hf", format="huggingface")
+
+
+def test_other_models_do_not_weigh_windows(tokenizer, tmp_path):
+    model = make_model("classes")
+    path = model.save_pretrained(tmp_path / "mean", tokenizer=tokenizer)
+    task = TextClassification(model, tokenizer)
+    learned = {"doc_stride": 2, "window_pooling": "learned"}
+    for wrong in (
+        lambda: TextClassification.load(path, **learned).predict(LONG),
+        lambda: TextClassification(model, tokenizer, **learned),
+    ):
+        with pytest.raises(InputError, match="has learned how much a window counts"):
+            wrong()
+    with pytest.raises(ConfigError, match="finetune --window-pooling learned"):
+        task.predict(LONG, window_pooling="learned")
 
 
 # === What strangers do ===

@@ -41,6 +41,7 @@ NUMBERS = {
     "kernel": "0",
     "gamma": "0",
     "scores": "0",
+    "query": "0",
     "bias": "1",
     "beta": "1",
 }

@@ -270,6 +270,8 @@ def _in_range(ids: tf.Tensor, name: str, size: int) -> tf.Operation:
 
 
 def _padded(model: keras.Model, features: Tensors):
+    if getattr(model, "internal", ()):  # which are pooled here
+        return model.compute(features)
     return model(features, training=False)
 
 

@@ -1,7 +1,7 @@
 """Classification of texts that are too long for one row, by windows of them.
 
-Each window is a row of its own; the mean or the max of their logits is that of the
-text.
+Each window is a row of its own; the mean of their logits, plain or by learned weights,
+or the max is that of the text.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,34 @@ import tensorflow as tf
 
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
+from keras_bert.models.heads import SCORES
 from keras_bert.serving.graph.answers import SEQUENCE_CLASSIFICATION, ServedTask
 from keras_bert.serving.graph.settings import AnswerSettings, Request, Tensors
 
-POOLINGS = {"mean": tf.math.segment_mean, "max": tf.math.segment_max}
 # The names of tasks under which settings are kept, by what is served.
 _NAMES = {"question answering": ("qa",), "token classification": ("ner",)}
 NONE = "none"  # texts are cut off
+LEARNED = "learned"
+
+
+def _mean(outputs: Tensors, text_of: tf.Tensor) -> tf.Tensor:
+    return tf.math.segment_mean(outputs["logits"], text_of)
+
+
+def _max(outputs: Tensors, text_of: tf.Tensor) -> tf.Tensor:
+    return tf.math.segment_max(outputs["logits"], text_of)
+
+
+def _learned(outputs: Tensors, text_of: tf.Tensor) -> tf.Tensor:
+    scores = outputs[SCORES]
+    highest = tf.gather(tf.math.segment_max(scores, text_of), text_of)
+    weights = tf.exp(scores - highest)
+    total = tf.math.segment_sum(weights, text_of)
+    return tf.math.segment_sum(outputs["logits"] * weights, text_of) / total
+
+
+# As `keras_bert.layers.heads.WINDOW_POOLINGS`, for the rows of texts one after another.
+POOLINGS = {"mean": _mean, "max": _max, LEARNED: _learned}
 
 
 class Windows(NamedTuple):
@@ -55,6 +76,12 @@ def windows_of(
     pooling = pooling or kept.get("window_pooling", "mean")
     if choose("window_pooling", pooling, (*POOLINGS, NONE)) == NONE:
         return Windows()
+    if pooling == LEARNED and not config.learned_windows:
+        raise ConfigError(
+            "Expected window_pooling of mean or max: this model has not learned how "
+            f"much a window counts. Received: {pooling!r}. Train it so: keras-bert "
+            "finetune --window-pooling learned."
+        )
     doc_stride = doc_stride or kept.get("doc_stride")
     return Windows(pooling, doc_stride, kept.get("max_length"))
 
@@ -71,7 +98,7 @@ def by_windows(task: ServedTask) -> ServedTask:
     def answer(outputs: Tensors, request: Request) -> Tensors:
         pool = POOLINGS[request.settings.window_pooling]
         text_of = request.features["overflow_to_sample_mapping"]
-        return task.answer({"logits": pool(outputs["logits"], text_of)}, request)
+        return task.answer({"logits": pool(outputs, text_of)}, request)
 
     limits = ("doc_stride", "window_pooling")
     return task._replace(encode=_encode, answer=answer, limits=limits)
