@@ -114,10 +114,14 @@ class PreTrainedModel(TakesTexts, Trainable):
         return getattr(parent, "__getattr__", parent.__getattribute__)(name)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
-        outputs = self.compute(inputs, training, asked)
+        outputs = self.all_outputs(inputs, training)
         outputs = {k: x for k, x in outputs.items() if k not in self.internal}
         return outputs["logits"] if list(outputs) == ["logits"] else outputs
+
+    def all_outputs(self, inputs: Any, training: bool = False) -> dict[str, Any]:
+        """Computes what calls return, and what they do not, by name."""
+        asked = [x for x in STATES if getattr(self.config, f"output_{x}")]
+        return self.compute(inputs, training, asked)
 
     def compute(
         self, inputs: Any, training: bool = False, states: Iterable[str] = ()

@@ -50,7 +50,7 @@ def _all_rows(layers: int = 2):
 
 def test_every_part_has_one_set_of_formats():
     for part in bert.BERT.parts.values():
-        rows = [row for row in part if not (row.untied or row.crf)]
+        rows = [row for row in part if row.option is None]
         for row in rows:
             assert "keras" in row.placements
             assert row.placements.keys() == rows[0].placements.keys()

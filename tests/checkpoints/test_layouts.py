@@ -283,7 +283,7 @@ def _rows(part: str, format: str) -> dict[str, tuple[str, bool]]:
     """Names by those of our format, and whether the first axis is another's there."""
     found = {}
     for row in BERT.parts[part]:
-        if format in row.placements and not (row.untied or row.crf):
+        if format in row.placements and row.option is None:
             there, ours = row.placements[format], row.placements["keras"]
             firsts = [axes.names(place.axes)[0] for place in (there, ours)]
             found[ours.name] = (there.name, firsts[0] != firsts[1])

@@ -270,8 +270,8 @@ def _in_range(ids: tf.Tensor, name: str, size: int) -> tf.Operation:
 
 
 def _padded(model: keras.Model, features: Tensors):
-    if getattr(model, "internal", ()):  # which are pooled here
-        return model.compute(features)
+    if getattr(model, "window_query", None):  # whose scores are used here
+        return model.all_outputs(features)
     return model(features, training=False)
 
 
