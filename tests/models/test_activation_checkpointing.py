@@ -96,7 +96,7 @@ def test_it_is_off_unless_asked_for_and_no_part_of_the_config():
     "dtype",
     [
         "float32",
-        "mixed_bfloat16",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
         pytest.param("mixed_float16", marks=pytest.mark.slow),
     ],
 )

@@ -91,6 +91,22 @@ def name(request) -> str:
     return request.param
 
 
+# For what takes seconds a model: heads of two outputs, of every token, of several rows.
+FEW = {"BertForPreTraining", "BertForTokenClassification", "BertForMultipleChoice"}
+OTHERS = {*CASES} - FEW
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        *sorted(FEW),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(OTHERS)),
+    ],
+)
+def one_of_few(request) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def model(name):
     return MODELS[name](CONFIG, seed=1)
@@ -189,13 +205,15 @@ def test_states_and_attentions_are_returned_when_asked(name, model, features):
 
 
 @pytest.fixture(scope="module")
-def fitted(name):
+def fitted(one_of_few):
     """A model of one layer after one step, and the history of that."""
-    if CASES[name].labels is None:
+    if CASES[one_of_few].labels is None:
         pytest.skip("an encoder alone has nothing to learn")
-    model = MODELS[name](CONFIG.replace(num_hidden_layers=1), seed=1)
+    model = MODELS[one_of_few](CONFIG.replace(num_hidden_layers=1), seed=1)
     model.compile()
-    history = model.fit(CASES[name].features(), CASES[name].labels, epochs=1, verbose=0)
+    history = model.fit(
+        CASES[one_of_few].features(), CASES[one_of_few].labels, epochs=1, verbose=0
+    )
     return model, history.history
 
 
@@ -204,14 +222,14 @@ def _adds_the_same_to_all_scores(name: str, path: str) -> bool:
     return per_choice or path.endswith("key/bias")
 
 
-def test_fit_after_compile_without_arguments(name, fitted):
+def test_fit_after_compile_without_arguments(one_of_few, fitted):
     trained, history = fitted
     assert np.isfinite(history["loss"]).all()
     assert any("accuracy" in key for key in history)
-    untrained = MODELS[name](trained.config, seed=1)
+    untrained = MODELS[one_of_few](trained.config, seed=1)
     before = {w.path: ops.convert_to_numpy(w) for w in untrained.weights}
     for weight in trained.trainable_weights:
-        if _adds_the_same_to_all_scores(name, weight.path):
+        if _adds_the_same_to_all_scores(one_of_few, weight.path):
             continue  # softmax cancels it: only rounding moves it, or does not
         moved = np.abs(ops.convert_to_numpy(weight) - before[weight.path]).max()
         assert moved > 0, f"{weight.path} got no gradient"
@@ -235,11 +253,11 @@ def test_fit_is_the_same_when_hidden_states_are_returned_too(name, features):
         assert other == pytest.approx(losses[0], rel=1e-6)
 
 
-def test_reloaded_file_is_compiled_as_it_was_saved(name, fitted, tmp_path):
+def test_reloaded_file_is_compiled_as_it_was_saved(one_of_few, fitted, tmp_path):
     model, _ = fitted
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    features = CASES[name].features()
+    features = CASES[one_of_few].features()
     assert_close(_outputs(again, features), _outputs(model, features), 0)
     assert type(again.optimizer) is type(model.optimizer)
     for a, b in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
@@ -261,9 +279,11 @@ def test_saved_and_read_again(name, model, features, tmp_path):
 
 
 @tensorflow_only
-def test_compiled_equals_eager(model, features):
+def test_compiled_equals_eager(one_of_few):
     import tensorflow as tf
 
+    model = MODELS[one_of_few](CONFIG, seed=1)
+    features = CASES[one_of_few].features()
     expected = _outputs(model, features)
     for jit_compile in (False, True):
         compiled = tf.function(model, jit_compile=jit_compile)

@@ -62,10 +62,10 @@ FROZEN = {
     [
         ("encoder", "before compile()"),
         ("the lower half", "after fit()"),
-        ("nothing", "after fit()"),
         *(
             pytest.param(frozen, when, marks=pytest.mark.slow)
             for frozen, when in [
+                ("nothing", "after fit()"),
                 ("encoder", "after fit()"),
                 ("the lower half", "before compile()"),
                 ("all but the pooler", "before compile()"),
@@ -232,7 +232,9 @@ def _fit(model, callback, epochs=2):
     return model.fit(ids, labels, callbacks=[callback], **options)
 
 
-@pytest.mark.parametrize("when", ["epoch", "step"])
+@pytest.mark.parametrize(
+    "when", ["step", pytest.param("epoch", marks=pytest.mark.slow)]
+)
 def test_layers_frozen_by_a_callback_are_not_trained_on(when):
     model, weights = _model(), []
 
@@ -275,7 +277,13 @@ def test_an_error_because_of_thawed_layers_leaves_the_weights_of_the_last_step(w
 
 @pytest.mark.parametrize(
     ("method", "after"),
-    [("fit", 0), ("fit", 2), ("evaluate", 0), ("evaluate", 2), ("predict", 2)],
+    [
+        ("fit", 2),
+        ("predict", 2),
+        pytest.param("fit", 0, marks=pytest.mark.slow),
+        pytest.param("evaluate", 0, marks=pytest.mark.slow),
+        pytest.param("evaluate", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_an_error_in_a_step_leaves_the_model_as_it_was(method, after):
     """JAX takes values out of the variables for a step."""

@@ -249,8 +249,15 @@ def test_saved_model_holds_the_vocabulary(tmp_path, both):
         np.testing.assert_array_equal(got["input_ids"], expected["input_ids"])
 
 
-@pytest.mark.parametrize("google", [False, True])
-@pytest.mark.parametrize("rules", [(True, False, True), (False, True, False)])
+@pytest.mark.parametrize(
+    ("rules", "google"),
+    [
+        ((True, False, True), False),
+        ((False, True, False), True),
+        pytest.param((True, False, True), True, marks=pytest.mark.slow),
+        pytest.param((False, True, False), False, marks=pytest.mark.slow),
+    ],
+)
 def test_other_rules(rules, google):
     lower, strip, chinese = rules
     settings = {"strip_accents": strip, "tokenize_chinese_chars": chinese}

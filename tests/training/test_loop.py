@@ -162,11 +162,9 @@ def _assert_same_run(actual, expected):
 @pytest.mark.parametrize(
     "act, step, kept",
     [
-        (
-            _press_ctrl_c,
-            7,
-            {"step-4", "step-5", "step-7"},
-        ),  # between two lines of the log
+        pytest.param(  # between two lines of the log
+            _press_ctrl_c, 7, {"step-4", "step-5", "step-7"}, marks=pytest.mark.slow
+        ),
         pytest.param(  # tests/cli/test_training.py does it, too
             _terminate, 8, {"step-5", "step-8"}, marks=pytest.mark.slow
         ),
