@@ -20,6 +20,10 @@ FAMILIES = {
         "distilbert.transformer.layer.1.attention.q_lin",
         ["q_lin", "v_lin"],
     ),
+    "ElectraForSequenceClassification": (
+        "electra.encoder.layer.1.attention.self.query",
+        ["query", "value"],
+    ),
     "RobertaModel": ("encoder.layer.1.attention.self.query", ["query", "value"]),
 }
 
