@@ -143,7 +143,7 @@ def _labels(golden: Golden) -> tuple[dict, dict | None]:
         names = ("start", "end")
         return {f"{n}_logits": data[f"{n}_positions"] for n in names}, None
     labels = data["labels"]
-    if golden.case["task"] == "rtd":  # which leaves padding out by itself
+    if golden.case.get("task") == "rtd":  # which leaves padding out by itself
         labels = np.where(data["attention_mask"] > 0, labels, -100)
     return {"logits": labels}, None
 
