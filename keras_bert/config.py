@@ -195,6 +195,26 @@ class Config:
         return self.embedding_size or self.hidden_size
 
     @property
+    def projects_embeddings(self) -> bool:
+        """Whether the embeddings are projected to `hidden_size`."""
+        return self.embedding_size is not None
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks with weights of their own."""
+        return self.num_hidden_layers
+
+    @property
+    def inner_blocks(self) -> int:
+        """Number of blocks in a group of them."""
+        return 1
+
+    @property
+    def block_numbers(self) -> list[int]:
+        """Which block each layer is, from the input on: layers may share one."""
+        return list(range(self.num_blocks))
+
+    @property
     def transform_act(self) -> str:
         """Activation of the masked-LM transform."""
         return self.masked_lm_act or self.hidden_act
@@ -527,7 +547,7 @@ _ABOVE_ZERO = ((int, float), lambda v: 0 < v < FLOAT32, "a number above 0, of fl
 _FLAG = ((bool,), lambda v: True, "True or False")
 
 
-_SIZE = ((int,), lambda v: 0 < v < 1 << 31, "a positive integer below 2**31")
+SIZE = ((int,), lambda v: 0 < v < 1 << 31, "a positive integer below 2**31")
 # Their names are listed.
 _LABELS = ((int,), lambda v: 0 < v <= 1 << 20, "an integer from 1 to 2**20")
 
@@ -543,21 +563,21 @@ def _one_of(options: Collection[str]) -> tuple:
 
 
 _RULES = {
-    "vocab_size": _SIZE,
-    "hidden_size": _SIZE,
-    "num_hidden_layers": _SIZE,
-    "num_attention_heads": _SIZE,
-    "intermediate_size": _SIZE,
+    "vocab_size": SIZE,
+    "hidden_size": SIZE,
+    "num_hidden_layers": SIZE,
+    "num_attention_heads": SIZE,
+    "intermediate_size": SIZE,
     "hidden_act": _one_of(ACTIVATIONS),
     "hidden_dropout_prob": FRACTION,
     "attention_probs_dropout_prob": FRACTION,
-    "max_position_embeddings": _SIZE,
-    "type_vocab_size": _SIZE,
+    "max_position_embeddings": SIZE,
+    "type_vocab_size": SIZE,
     "initializer_range": _ABOVE_ZERO,
     "layer_norm_eps": _ABOVE_ZERO,
     "pad_token_id": ((int,), lambda v: v >= 0, "an id, 0 or above"),
     "position_embedding_type": _one_of(POSITION_EMBEDDING_TYPES),
-    "embedding_size": _optional(_SIZE),
+    "embedding_size": _optional(SIZE),
     "masked_lm_act": _optional(_one_of(ACTIVATIONS)),
     "masked_lm_layer_norm_eps": _optional(_ABOVE_ZERO),
     "tie_word_embeddings": _FLAG,

@@ -20,6 +20,7 @@ NAMES = {
     "pooler_output": "pooled_output",
     "prediction_logits": "mlm_logits",
     "seq_relationship_logits": "nsp_logits",
+    "sop_logits": "sop_logits",
     "start_logits": "start_logits",
     "end_logits": "end_logits",
 }

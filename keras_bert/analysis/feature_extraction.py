@@ -45,7 +45,7 @@ def extract_features(
     `linex_index` this way. Layers counted from the end have the same numbers there.
     """
     check_counts(batch_size=batch_size)
-    depth = model.config.num_hidden_layers
+    depth = len(model.config.block_numbers)
     layers = LAST_FOUR[:depth] if layers is None else layers
     outside = [layer for layer in layers if not -depth - 1 <= layer <= depth]
     if outside or not layers:

@@ -244,9 +244,9 @@ def _named(checkpoint: Checkpoint, name: str) -> set[str]:
         ignored = checkpoint.ignored.items()
         state = {n for n, reason in ignored if reason == OPTIMIZER_STATE}
         return state | checkpoint.optimizer.keys()
-    family, layers = families.of(checkpoint.config), checkpoint.config.num_hidden_layers
+    family = families.of(checkpoint.config)
     part = [name] if name in family.parts else []
-    rows = family.rows(part, layers, OPTIONS)
+    rows = family.rows(part, checkpoint.config, OPTIONS)
     at = checkpoint.format
     names = {r.placements[at].name for r in rows if at in r.placements} or {name}
     names |= {copy for copy, of in family.ties.items() if of in names}
@@ -403,7 +403,7 @@ def _inside(
     def inside(name: str) -> bool:
         found = layer.match(name)
         # Layers beyond the model's are left behind, as transformers does.
-        further = found is not None and int(found[1]) >= config.num_hidden_layers
+        further = found is not None and int(found[1]) >= config.num_blocks
         return _scope(name) in scopes and not further
 
     return inside

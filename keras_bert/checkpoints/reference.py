@@ -31,6 +31,7 @@ class UnusedWeightsError(CheckpointError):
 PER_TOKEN = {"token_classifier": ["logits"], "qa": ["start_logits", "end_logits"]}
 PER_ROW = {
     "next_sentence": ["nsp_logits"],
+    "sentence_order": ["sop_logits"],
     "sequence_classifier": ["logits"],
     "multiple_choice": ["logits"],
 }
@@ -120,8 +121,8 @@ class _Reference:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {"embeddings": self.embed(inputs)}
         hidden, bias = found["embeddings"], self.attention_bias(inputs)
-        for i in range(self.config.num_hidden_layers):
-            hidden, found[f"attention_{i}"] = self.block(f"layer_{i}", hidden, bias)
+        for i, block in enumerate(self.config.block_numbers):
+            hidden, found[f"attention_{i}"] = self.block(f"layer_{block}", hidden, bias)
             found[f"hidden_{i}"] = hidden
         found["sequence_output"] = hidden
         if self.has("pooler/dense/bias"):
@@ -182,7 +183,7 @@ class _Reference:
             types = inputs.get("token_type_ids", np.zeros_like(inputs["input_ids"]))
             total = total + self.look_up("token_type", types)
         normed = self.norm("embeddings/layer_norm", total)
-        projected = self.config.embedding_size is not None
+        projected = self.config.projects_embeddings
         return self.dense("embedding_projection", normed) if projected else normed
 
     def positions(self, inputs: Mapping[str, Array]) -> Array:

@@ -31,8 +31,7 @@ from keras_bert.tokenizer_folder import DEFAULTS
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
 # Of the Transformer; the name follows the model for which the folder was first written.
 TRANSFORMER = tuple(
-    f"sentence_{kind}_config.json"
-    for kind in (*FAMILIES, "camembert", "albert", "xlnet")
+    f"sentence_{kind}_config.json" for kind in (*FAMILIES, "camembert", "xlnet")
 )
 # The poolings, by the switches that older folders have, in the order of the vector.
 POOLINGS = {

@@ -5,13 +5,22 @@ from typing import Any
 
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
+from keras_bert.families.albert import ALBERT
 from keras_bert.families.bert import BERT
 from keras_bert.families.distilbert import DISTILBERT
 from keras_bert.families.electra import ELECTRA
 from keras_bert.families.family import Family
 from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 
-FAMILIES = {f.model_type: f for f in (BERT, DISTILBERT, ELECTRA, ROBERTA, XLM_ROBERTA)}
+_REGISTERED = (
+    ALBERT,
+    BERT,
+    DISTILBERT,
+    ELECTRA,
+    ROBERTA,
+    XLM_ROBERTA,
+)
+FAMILIES = {family.model_type: family for family in _REGISTERED}
 
 __all__ = ["FAMILIES", "Family", "of", "preset", "read_config", "with_place_in"]
 

@@ -14,6 +14,7 @@ CLASS_NAMES = {
     "encoder": "{}Model",
     "pretraining": "{}ForPreTraining",
     "replaced_tokens": "{}ForPreTraining",
+    "sentence_order": "{}ForPreTraining",
     "masked_lm": "{}ForMaskedLM",
     "lm_head": "{}LMHeadModel",
     "causal_lm": "{}ForCausalLM",
@@ -183,20 +184,20 @@ class Family:
         """Returns the parts of a model class; none of one that is not the family's."""
         return self.model_parts.get(model_class or "", ())
 
-    def names_in(self, format: str, layers: int) -> list[str]:
+    def names_in(self, format: str, config: Config) -> list[str]:
         """Returns the names a format has for all weights it can hold.
 
         Args:
             format: of checkpoints.
-            layers: number of layers.
+            config: gives the number of layers.
         """
-        rows = self.rows(self.parts, layers, OPTIONS)
+        rows = self.rows(self.parts, config, OPTIONS)
         return [r.placements[format].name for r in rows if format in r.placements]
 
     def body(self, config: Config) -> tuple[str, ...]:
         """Returns the parts that every model of a config has."""
-        projected = config.embedding_size is not None
-        return ("encoder", "embedding_projection") if projected else ("encoder",)
+        projection = ("embedding_projection",) if config.projects_embeddings else ()
+        return ("encoder", *projection)
 
     def sizes(self, config: Config) -> dict[str, int]:
         """Returns the size of every axis the rows name.
@@ -211,18 +212,18 @@ class Family:
     def rows(
         self,
         parts: Iterable[str],
-        layers: int,
+        config: Config,
         options: Container[str | None] = (),
     ) -> list[Row]:
         """Returns the weights of some parts, those of every layer written out.
 
         Args:
             parts: their names.
-            layers: number of layers.
+            config: gives the number of layers.
             options: names of `OPTIONS`, whose weights are among them.
         """
         rows = [row for part in parts for row in self.parts[part]]
-        return expand(rows, layers, options)
+        return expand(rows, config.num_blocks, options, config.inner_blocks)
 
     @property
     def untied_rows(self) -> list[Row]:
@@ -233,4 +234,4 @@ class Family:
     def rows_of(self, parts: Iterable[str], config: Config) -> list[Row]:
         """Returns the weights that a model of a config has in some parts."""
         options = [name for name, has in OPTIONS.items() if has(config)]
-        return self.rows(parts, config.num_hidden_layers, options)
+        return self.rows(parts, config, options)

@@ -12,7 +12,8 @@ class Placement(NamedTuple):
     """A weight's place in one format.
 
     Attributes:
-        name: the weight's name, with `{i}` for the layer's number.
+        name: the weight's name, with `{i}` for the block's number, or `{group}` and
+            `{inner}` for those of its group and in it.
         axes: its dimensions in order, see `keras_bert.axes`.
     """
 
@@ -34,17 +35,21 @@ class Row(NamedTuple):
 
 
 def expand(
-    rows: Iterable[Row], layers: int, options: Container[str | None] = ()
+    rows: Iterable[Row],
+    blocks: int,
+    options: Container[str | None] = (),
+    inner: int = 1,
 ) -> list[Row]:
-    """Repeats the rows of a layer for every layer.
+    """Repeats the rows of a block for every block.
 
     Args:
         rows: rows whose names may hold `{i}`.
-        layers: number of layers.
+        blocks: number of blocks.
         options: whose rows are kept, of those that not every model has.
+        inner: number of blocks in a group of them.
 
     Returns:
-        Rows with the layer's number filled in.
+        Rows with the block's number filled in.
 
     Raises:
         CheckpointError: there are more than `MAX_LAYERS` layers.
@@ -54,9 +59,9 @@ def expand(
         >>> [r.placements["keras"].name for r in expand([row], 2)]
         ['layer_0/bias', 'layer_1/bias']
     """
-    if layers > MAX_LAYERS:
+    if blocks > MAX_LAYERS:
         raise CheckpointError(
-            f"Expected at most {MAX_LAYERS} layers. Received: {layers}. Correct "
+            f"Expected at most {MAX_LAYERS} layers. Received: {blocks}. Correct "
             "num_hidden_layers in the config."
         )
     expanded = []
@@ -64,14 +69,16 @@ def expand(
         if row.option is not None and row.option not in options:
             continue
         repeated = any("{i}" in place.name for place in row.placements.values())
-        expanded += [_numbered(row, i) for i in range(layers if repeated else 1)]
+        count = blocks if repeated else 1
+        expanded += [_numbered(row, i, *divmod(i, inner)) for i in range(count)]
     return expanded
 
 
-def _numbered(row: Row, i: int) -> Row:
+def _numbered(row: Row, i: int, group: int, inner: int) -> Row:
+    numbers = {"i": i, "group": group, "inner": inner}
     return row._replace(
         placements={
-            format: place._replace(name=place.name.format(i=i))
+            format: place._replace(name=place.name.format(**numbers))
             for format, place in row.placements.items()
         }
     )

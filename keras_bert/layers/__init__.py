@@ -1,7 +1,7 @@
 """The layers of the encoders and their heads, on `keras.ops` only."""
 
 from keras_bert.layers.attention import SelfAttention, attention_bias
-from keras_bert.layers.dropout import Dropout, DropoutSeed
+from keras_bert.layers.dropout import Dropout, DropoutSeed, seed_at
 from keras_bert.layers.embeddings import Embeddings
 from keras_bert.layers.feed_forward import FeedForward
 from keras_bert.layers.heads import (
@@ -26,4 +26,5 @@ __all__ = [
     "TransformerBlock",
     "attention_bias",
     "gather_positions",
+    "seed_at",
 ]

@@ -90,6 +90,18 @@ def drop(inputs: Tensor, rate: float, seed: Tensor, place: str) -> Tensor:
     return ops.where(kept, inputs * (1.0 / (1.0 - rate)), 0.0)
 
 
+def seed_at(seed: Tensor, number: int) -> Tensor:
+    """Returns another seed for each layer that is the same block.
+
+    Args:
+        seed: what `DropoutSeed` returned.
+        number: of the layer, from 0.
+    """
+    own = np.array([number * REPLICA_STRIDE % 2**32, 0], dtype="uint32")
+    dtype = keras.backend.standardize_dtype(seed.dtype)
+    return seed + ops.convert_to_tensor(own.astype(dtype), dtype)
+
+
 def _seed_of(place: str, seed: Tensor) -> _GivenSeed:
     # The counter is in the second number, so the place goes to the first.
     own = np.array([zlib.crc32(place.encode()), 0], dtype="uint32")

@@ -65,9 +65,9 @@ class Encoder(BaseModel):
         self.dropout_seed.build()
         self.embeddings = self.add_layer(layers.Embeddings, "embeddings")
         self.embedding_projection = None
-        if config.embedding_size is not None:
+        if config.projects_embeddings:
             self.embedding_projection = self.add_dense(
-                config.hidden_size, "embedding_projection", config.embedding_size
+                config.hidden_size, "embedding_projection", config.embedding_width
             )
         # By their names, which is where Keras' files then hold their weights.
         for name in self._block_names:
@@ -100,9 +100,10 @@ class Encoder(BaseModel):
         if self.embedding_projection:
             hidden = self.embedding_projection(hidden)  # (batch, seq, hidden)
         hidden_states, attentions = [hidden], []
-        for block in self.blocks:
+        for number, block in enumerate(self.layers_run):
+            own = layers.seed_at(seed, number) if self.shares_blocks else seed
             hidden, probabilities = block(
-                hidden, bias, seed, attend=attend, training=training
+                hidden, bias, own, attend=attend, training=training
             )
             hidden_states.append(hidden)
             attentions.append(probabilities)
@@ -121,12 +122,23 @@ class Encoder(BaseModel):
 
     @property
     def blocks(self) -> UserList:
-        """The transformer blocks, from the input on."""
+        """The transformer blocks, each once."""
         return UserList(getattr(self, name) for name in self._block_names)
 
     @property
+    def layers_run(self) -> UserList:
+        """The block of each layer, from the input on; layers may share one."""
+        blocks = self.blocks
+        return UserList(blocks[number] for number in self.config.block_numbers)
+
+    @property
+    def shares_blocks(self) -> bool:
+        """Whether several layers are one block."""
+        return len(self.config.block_numbers) > self.config.num_blocks
+
+    @property
     def _block_names(self) -> list[str]:
-        return [f"layer_{i}" for i in range(self.config.num_hidden_layers)]
+        return [f"layer_{i}" for i in range(self.config.num_blocks)]
 
     @property
     def activation_checkpointing(self) -> bool:

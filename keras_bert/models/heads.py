@@ -181,6 +181,45 @@ class PreTraining(MaskedLM):
         }
 
 
+class SentenceOrder(PreTraining):
+    """Masked LM and the order of two sentences, as ALBERT was pretrained.
+
+    Returns:
+        A dict: `prediction_logits` float32 `(batch, predictions, vocab)`; `sop_logits`
+        float32 `(batch, 2)`, class 1 "switched".
+
+    Source: Lan et al. 2019 (arXiv:1909.11942) section 3.1; `AlbertForPreTraining` in
+    Hugging Face's `modeling_albert.py`.
+    """
+
+    kind = "sentence_order"
+
+    def __init__(self, config: Config, **kwargs: Any):
+        # transformers makes its output layer as wide as num_labels.
+        super().__init__(config.replace(num_labels=2), **kwargs)
+
+    @classmethod
+    def objectives(cls, config: Config) -> Mapping[str, Objective]:
+        return {
+            "prediction_logits": _classes("batch predictions vocab"),
+            "sop_logits": _classes("batch two"),
+        }
+
+    def make_head(self) -> None:
+        MaskedLM.make_head(self)
+        rate = self.config.dropout_of(self.kind)
+        self.dropout = self.add_dropout(rate, "classifier_dropout")
+        self.sentence_order = self.add_output(2, "sentence_order")
+
+    def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
+        pooled = self.pooled(encoded, inputs)
+        dropped = self.dropout(pooled, encoded.dropout_seed, training=training)
+        return {
+            "prediction_logits": self.masked(encoded, inputs),
+            "sop_logits": self.sentence_order(dropped),
+        }
+
+
 _PROBLEMS = {
     None: (losses.ClassificationLoss, losses.Accuracy),
     "single_label_classification": (losses.Crossentropy, losses.Accuracy),
@@ -398,6 +437,7 @@ HEADS = {
     for head in (
         EncoderOutputs,
         PreTraining,
+        SentenceOrder,
         MaskedLM,
         CausalLM,
         NextSentence,

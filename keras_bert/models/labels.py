@@ -29,6 +29,7 @@ NAMES = {
     "label": ("logits", "prediction_logits"),
     "label_ids": ("logits", "prediction_logits"),
     "next_sentence_label": ("seq_relationship_logits",),
+    "sentence_order_label": ("sop_logits",),
     "start_positions": ("start_logits",),
     "end_positions": ("end_logits",),
 }

@@ -19,7 +19,10 @@ from keras_bert.models.quantization import merged_weight
 
 TARGETS = ("query", "value")
 # Heads that are pretrained too, and stay as they are.
-PRETRAINED = ("pretraining", "masked_lm", "lm_head", "causal_lm", "next_sentence")
+PRETRAINED = (
+    *("pretraining", "sentence_order", "masked_lm", "lm_head", "causal_lm"),
+    "next_sentence",
+)
 
 
 def add_lora(

@@ -37,7 +37,7 @@ def depths(config: Config) -> dict[str, int]:
         >>> depths(BertConfig(num_hidden_layers=2))
         {'embeddings': 0, 'embedding_projection': 0, 'layer_0': 1, 'layer_1': 2}
     """
-    layers = {f"layer_{i}": i + 1 for i in range(config.num_hidden_layers)}
+    layers = {f"layer_{i}": i + 1 for i in range(config.num_blocks)}
     return {"embeddings": 0, "embedding_projection": 0, **layers}
 
 
@@ -64,5 +64,5 @@ def layer_rates(config: Config, decay: float) -> dict[str, float]:
     Source: Howard & Ruder 2018 (arXiv:1801.06146), section 3.2; `_get_layer_lrs` in
     the `optimization.py` of Google's ELECTRA.
     """
-    top = config.num_hidden_layers + 1
+    top = config.num_blocks + 1
     return {name: decay ** (top - depth) for name, depth in depths(config).items()}

@@ -116,7 +116,7 @@ class DistillationLoss(BatchLoss):
         super().__init__(model, **options)
         self.teacher, self.distillation = teacher, distillation
         _check(model, teacher, self.losses, distillation)
-        layers = (m.config.num_hidden_layers for m in (model, teacher))
+        layers = (len(m.config.block_numbers) for m in (model, teacher))
         self._pairs = distillation.pairs(*layers) if distillation.hidden_weight else {}
 
     @property
@@ -272,6 +272,12 @@ def student_of(
     Source: Sanh et al. 2019 (arXiv:1910.01108), section 3.
     """
     count = teacher.config.num_hidden_layers
+    if count != teacher.config.num_blocks:
+        raise ConfigError(
+            "Expected a teacher whose layers have weights of their own. Received: "
+            f"{count} layers of {teacher.config.num_blocks} blocks. Make the student "
+            "from a config instead."
+        )
     if not layers or not all(0 <= layer < count for layer in layers):
         raise ConfigError(
             f"Expected layers of the teacher, from 0 to {count - 1}. Received: "

@@ -63,9 +63,10 @@ def activation_bytes(
         + _MLP_WIDTHS * config.intermediate_size
         + _PROBABILITIES * config.num_attention_heads * seq
     )
-    layers = config.num_hidden_layers * token
+    count = len(config.block_numbers)
+    layers = count * token
     if activation_checkpointing:
-        layers = config.num_hidden_layers * config.hidden_size + token
+        layers = count * config.hidden_size + token
     layers *= size * seq
     logits = 4 * _LOGITS * predictions * config.vocab_size
     return rows * (layers + logits)

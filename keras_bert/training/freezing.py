@@ -129,10 +129,10 @@ def check_layers(config: Config, layers: int | None) -> None:
     Raises:
         ConfigError: the encoder has fewer layers.
     """
-    if layers is not None and not 0 <= layers <= config.num_hidden_layers:
+    if layers is not None and not 0 <= layers <= config.num_blocks:
         raise ConfigError(
-            f"Expected 0 to {config.num_hidden_layers} layers to freeze "
-            f"(num_hidden_layers). Received: {layers}."
+            f"Expected 0 to {config.num_blocks} layers to freeze, which is how many "
+            f"have weights of their own. Received: {layers}."
         )
 
 
@@ -184,5 +184,5 @@ class GradualUnfreezing(keras.callbacks.Callback):
         config, optimizer = self.model.config, self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        layers = config.num_hidden_layers if self.layers is None else self.layers
+        layers = config.num_blocks if self.layers is None else self.layers
         freeze(optimizer, config, layers_frozen(epoch, layers))

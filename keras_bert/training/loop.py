@@ -268,7 +268,7 @@ class Run:
     def _freeze(self, step: int) -> None:
         """Updates the mask of frozen weights, if it changes with this step."""
         config = self.model.config
-        layers = self.plan.layers_frozen(step, config.num_hidden_layers)
+        layers = self.plan.layers_frozen(step, config.num_blocks)
         if layers != self._frozen:
             mask = update_mask(self.optimizer, config, layers, self.plan.freeze or ())
             self._steps.set_value(self.optimizer.update_mask, mask)
@@ -468,7 +468,7 @@ def check(
         UnknownNameError: the plan monitors a metric that evaluations do not have.
     """
     config = model.config
-    check_layers(config, plan.layers_frozen(1, config.num_hidden_layers))
+    check_layers(config, plan.layers_frozen(1, config.num_blocks))
     matching(plan.freeze or (), [v.path for v in model.trainable_variables])
     if plan.patience is not None and heldout is None:
         raise ConfigError(

@@ -227,7 +227,7 @@ def training_operations(
     tokens = float(np.prod(rows)) * seq
     layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
     attention = 2 * seq * c.hidden_size
-    products = tokens * c.num_hidden_layers * (layer + attention)
+    products = tokens * len(c.block_numbers) * (layer + attention)
     if "masked_lm" in model.parts_held:
         masked = float(np.prod(shapes.get("masked_lm_positions", (*rows, seq))))
         products += masked * c.embedding_width * (c.hidden_size + c.vocab_size)

@@ -19,7 +19,11 @@ Tensor = Any
 
 STOP_CHECK_EVERY = 8  # steps between checks whether any process was told to stop
 # Names of outputs in logs.
-SHORT_NAMES = {"prediction_logits": "mlm", "seq_relationship_logits": "nsp"}
+SHORT_NAMES = {
+    "prediction_logits": "mlm",
+    "seq_relationship_logits": "nsp",
+    "sop_logits": "sop",
+}
 
 
 def by_output(values: Any) -> dict[str, Any]:

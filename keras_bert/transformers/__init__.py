@@ -23,7 +23,8 @@ from keras_bert.version import __version__
 AUTO_KINDS = {
     "TFAutoModel" + form.format("").removeprefix("Model"): kind
     for kind, form in CLASS_NAMES.items()
-    if kind not in ("lm_head", "replaced_tokens")  # causal_lm, pretraining
+    # Others stand for causal_lm and pretraining.
+    if kind not in ("lm_head", "replaced_tokens", "sentence_order")
 }
 
 # What heads of one's own return.

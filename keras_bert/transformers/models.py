@@ -375,7 +375,7 @@ MAIN_LAYERS = {
 
 
 # Kinds of head that an automatic class stands for: a family has one of them.
-SAME = {"causal_lm", "lm_head"}, {"pretraining", "replaced_tokens"}
+SAME = {"causal_lm", "lm_head"}, {"pretraining", "replaced_tokens", "sentence_order"}
 
 
 class _AutoModel:

@@ -10,7 +10,6 @@ from keras_bert.checkpoints.checkpoint import Tensor
 from keras_bert.checkpoints.conversion import save
 from keras_bert.families import bert
 from keras_bert.families.bert import BertConfig
-from keras_bert.families.rows import expand
 from tests.vocabulary import SPECIAL
 
 SLOTS = {"adam": ("adam_m", "adam_v"), "lamb": ("LAMB", "LAMB_1")}
@@ -61,7 +60,7 @@ def fake_tensors(
     rows = [
         row
         for part in dict.fromkeys((*family.body(config), *family.parts_of(head)))
-        for row in expand(family.parts[part], config.num_hidden_layers)
+        for row in family.rows([part], config)
     ]
     sizes = family.sizes(config)
     return {

@@ -20,7 +20,6 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.families import bert
-from keras_bert.families.rows import expand
 from tests.bounds import assert_close
 from tests.checkpoints.fakes import (
     VOCABULARY,
@@ -68,7 +67,7 @@ def test_the_table_names_every_variable_of_a_model(head, embedding_size):
     rows = [
         row
         for part in dict.fromkeys((*body, *model.parts_held))
-        for row in expand(families.of(config).parts[part], config.num_hidden_layers)
+        for row in families.of(config).rows([part], config)
     ]
     assert set(model.parts_held) == set(bert.BERT.parts_of(head))
     assert {r.placements["keras"].name for r in rows} == {v.path for v in model.weights}

@@ -23,6 +23,7 @@ EVERY = np.where(RNG.random(IDS.shape) < 0.4, IDS, -100)
 LABELS = {
     "encoder": {},
     "pretraining": {"labels": EVERY, "next_sentence_label": np.array([0, 1, 1])},
+    "sentence_order": {"labels": EVERY, "sentence_order_label": np.array([0, 1, 1])},
     "masked_lm": {"labels": EVERY},
     "lm_head": {"labels": EVERY},
     "causal_lm": {"labels": EVERY},

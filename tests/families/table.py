@@ -13,6 +13,7 @@ from tests.paths import ROOT
 DOCUMENT = ROOT / "docs" / "families.md"
 BEGIN = "<!-- written by tests/families/table.py -->\n\n"
 TITLES = {
+    "albert": "ALBERT",
     "bert": "BERT",
     "distilbert": "DistilBERT",
     "electra": "ELECTRA",

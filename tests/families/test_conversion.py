@@ -30,7 +30,7 @@ SIZES = dict(
 NAMES = sorted(FAMILIES)
 WRITERS = (
     "hf_distilbert",
-    "hf_electra",
+    *("hf_albert", "hf_electra"),
     "hf_roberta",
     "hf_xlm_roberta",
     "hf457_roberta",

@@ -77,7 +77,7 @@ def _assert_same(one, other) -> None:
 def test_the_table_has_every_variable(model):
     family, config = model.family, model.config
     parts = dict.fromkeys((*family.body(config), *model.parts_held))
-    rows = family.rows(parts, config.num_hidden_layers)
+    rows = family.rows(parts, config)
     assert {row.placements["keras"].name for row in rows} == {
         v.path for v in model.weights
     }

@@ -57,10 +57,11 @@ def test_every_place_draws_a_mask_of_its_own(name, kind, masks):
     model = MODELS[family.class_name(kind)](family.config(**SIZES), seed=3)
     for _ in range(2):
         model(IDS, training=True)
-    # The embeddings; of two layers the attention, its output, the feed-forward; a head.
-    assert len(masks) == _dropouts(model) >= 1 + 2 * 3 + 1
+    # The embeddings; of a block the attention, its output, the feed-forward; a head.
+    layers, blocks = len(model.config.block_numbers), model.config.num_blocks
+    assert len(masks) == _dropouts(model) >= 1 + blocks * 3 + 1
     drawn = [mask for calls in masks.values() for mask in calls]
-    assert len(drawn) == 2 * len(masks)
+    assert len(drawn) == 2 * (len(masks) + (layers - blocks) * 3)
     assert all(_differ(*pair) for pair in itertools.combinations(drawn, 2))
 
 

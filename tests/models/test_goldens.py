@@ -125,6 +125,12 @@ def test_outputs_equal_the_original(golden):
         assert_close(actual, expected, name=name)
 
 
+SENTENCES = {
+    "next_sentence_label": "seq_relationship_logits",
+    "sentence_order_label": "sop_logits",
+}
+
+
 def _labels(golden: Golden) -> tuple[dict, dict | None]:
     """Labels and weights by our output names."""
     data = golden.inputs
@@ -134,11 +140,10 @@ def _labels(golden: Golden) -> tuple[dict, dict | None]:
             "seq_relationship_logits": data["next_sentence_labels"][:, 0],
         }
         return labels, {"prediction_logits": data["masked_lm_weights"]}
-    if "next_sentence_label" in data:
-        return {
-            "prediction_logits": data["labels"],
-            "seq_relationship_logits": data["next_sentence_label"],
-        }, None
+    for name, output in SENTENCES.items():
+        if name in data:
+            labels = {"prediction_logits": data["labels"], output: data[name]}
+            return labels, None
     if "start_positions" in data:
         names = ("start", "end")
         return {f"{n}_logits": data[f"{n}_positions"] for n in names}, None

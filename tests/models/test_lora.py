@@ -16,6 +16,10 @@ IDS = RNG.integers(1, 99, (4, 6)).astype("int32")
 BERT = "BertForSequenceClassification"
 FAMILIES = {
     BERT: ("bert.encoder.layer.1.attention.self.query", ["query", "value"]),
+    "AlbertForSequenceClassification": (
+        "albert.encoder.albert_layer_groups.0.albert_layers.0.attention.query",
+        ["query", "value"],
+    ),
     "DistilBertForTokenClassification": (
         "distilbert.transformer.layer.1.attention.q_lin",
         ["q_lin", "v_lin"],
@@ -65,7 +69,8 @@ def test_adapters_are_added_trained_kept_and_merged(name, tmp_path):
     encoder = [v.path for v in model.encoder.trainable_variables]
     ends = ("query/lora_kernel_a", "query/lora_kernel_b")
     ends += ("value/lora_kernel_a", "value/lora_kernel_b")
-    assert encoder == [f"layer_{i}/attention/{end}" for i in range(2) for end in ends]
+    blocks = range(len(model.encoder.blocks))
+    assert encoder == [f"layer_{i}/attention/{end}" for i in blocks for end in ends]
     _moved(model)
     after, frozen = _outputs(model), _values(base.encoder.weights)
     for path, value in _values(model.encoder.weights).items():
@@ -79,7 +84,7 @@ def test_adapters_are_added_trained_kept_and_merged(name, tmp_path):
     assert (settings["r"], settings["lora_alpha"]) == (3, 7)
     tensors = load_file(folder / "adapter_model.safetensors")
     a, b = (tensors[f"base_model.model.{module}.lora_{x}.weight"] for x in "AB")
-    query = model.encoder.layer_1.attention.query
+    query = model.encoder.blocks[-1].attention.query
     np.testing.assert_array_equal(a, ops.convert_to_numpy(query.lora_kernel_a).T)
     expected = frozen["layer_1/attention/query/kernel"] + 7 / 3 * (b @ a).T
 

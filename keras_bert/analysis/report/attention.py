@@ -58,7 +58,7 @@ class AttentionView:
             max_length: the most tokens; None takes as many as a picture has room for.
         """
         config = model.config
-        heads = config.num_hidden_layers * config.num_attention_heads
+        heads = len(config.block_numbers) * config.num_attention_heads
         room = max_length or min(MOST_TOKENS, math.isqrt(MOST_BYTES // heads))
         room = min(room, model.max_text_length(tokenizer))
         tokens, maps = attention_maps(

@@ -248,7 +248,7 @@ def read(
 def _set_aside_others(checkpoint: Checkpoint) -> None:
     """Moves tensors that are no floats, and no weights by name, to `ignored`."""
     config = checkpoint.config
-    known = families.of(config).names_in(checkpoint.format, config.num_hidden_layers)
+    known = families.of(config).names_in(checkpoint.format, config)
     others = {
         name: f"{tensor.dtype}, not a weight"
         for name, tensor in checkpoint.tensors.items()

@@ -183,7 +183,7 @@ def _without_wrapper(
     tensors: Mapping[str, Tensor], config: Config, path: Path
 ) -> dict[str, Tensor]:
     """Removes what a wrapper of the model put before all names."""
-    first, *_ = families.of(config).names_in(FORMAT, 1) or [WORD_EMBEDDINGS]
+    first, *_ = families.of(config).names_in(FORMAT, config) or [WORD_EMBEDDINGS]
     base = first.removesuffix(WORD_EMBEDDINGS)
     found = files.prefix_of(tensors, WORD_EMBEDDINGS, base or "/", path) or ""
     wrapper = found.removesuffix(base)
@@ -198,7 +198,7 @@ def _training_state(
     What is stored below a weight's name is about that weight; a single number that is
     not in the model belongs to the training program.
     """
-    names = {*families.of(config).names_in(FORMAT, config.num_hidden_layers)}
+    names = {*families.of(config).names_in(FORMAT, config)}
     scopes = {name.split("/")[0] for name in names}
     optimizer, ignored = {}, {}
     for name in tensors.keys() - names:

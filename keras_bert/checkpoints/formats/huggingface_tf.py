@@ -79,7 +79,7 @@ def read(path: Path, *, config_file: str | Path | Config | None = None) -> Check
 
 def _names(config: Config, weights: Path) -> list[str]:
     """Returns the names of the family's weights, the word embeddings first."""
-    names = families.of(config).names_in(FORMAT, config.num_hidden_layers)
+    names = families.of(config).names_in(FORMAT, config)
     if not names:
         raise CheckpointError(
             f"Expected the TensorFlow weights of one of the families "

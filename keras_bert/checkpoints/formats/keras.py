@@ -29,6 +29,7 @@ GROUPS = {
     "masked_lm_bias": "output_bias",
     PROJECTION: "dense",
     "next_sentence": "dense",
+    "sentence_order": "dense",
     "classifier": "dense",
     "qa_outputs": "dense",
 }

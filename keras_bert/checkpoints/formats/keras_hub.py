@@ -242,7 +242,7 @@ def _named(
     stored: Mapping[str, Tensor], config: Config, *, of_task: bool
 ) -> dict[str, Tensor]:
     """Renames the tensors of one of the two files to KerasHub's variable paths."""
-    known = families.of(config).names_in(FORMAT, config.num_hidden_layers)
+    known = families.of(config).names_in(FORMAT, config)
     names = {h5_name(n): n for n in known if _is_of_task(n) == of_task}
     prefix = TASK_PREFIX if of_task else ""
     return {names.get(n, prefix + n): tensor for n, tensor in stored.items()}

@@ -290,7 +290,8 @@ def _starts(graph: ObjectGraph, encoder: int) -> dict[str, int]:
 def _names(layers: int) -> dict[str, None]:
     """Returns the names of all weights of all families."""
     known = families.with_place_in(FORMAT)
-    found = (family.names_in(FORMAT, min(layers, MAX_LAYERS)) for family in known)
+    count = min(layers, MAX_LAYERS)
+    found = (f.names_in(FORMAT, f.config(num_hidden_layers=count)) for f in known)
     return dict.fromkeys(name for names in found for name in names)
 
 

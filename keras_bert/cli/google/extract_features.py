@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 
     flags.check_devices(args)
     config = read_config(args.bert_config_file)
-    layers = _checked_layers(args.layers, config.num_hidden_layers)
+    layers = _checked_layers(args.layers, len(config.block_numbers))
     tokenizer = load_tokenizer(args, config)
     texts = list(_texts(Path(args.input_file)))
     if not texts:
