@@ -29,4 +29,4 @@ else:
     task.fit(TEXTS, LABELS, **settings)
     print(task.evaluate(TEXTS, LABELS))
 for answer in task.predict(["rain and wind", "sun"]):
-    print(answer["labels"], answer["probabilities"].round(2))
+    print(answer["labels"], [round(p, 2) for p in answer["probabilities"]])

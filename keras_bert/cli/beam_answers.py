@@ -36,6 +36,23 @@ def add_beam_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def refuse_runner(args: argparse.Namespace, what: str) -> None:
+    """Raises for `--runner` where one process writes the output.
+
+    Args:
+        args: of a parser with `add_beam_arguments`.
+        what: is written.
+
+    Raises:
+        InputError: naming the runner.
+    """
+    if args.runner or args.beam_options:
+        raise InputError(
+            f"Expected no --runner with {what}, which one process writes. Received: "
+            f"--runner {args.runner}. Leave it out."
+        )
+
+
 def rows_of(
     args: argparse.Namespace,
     examples: Iterator[Example],

@@ -1,14 +1,14 @@
 """`keras-bert predict`: answers of a fine-tuned model, a line for each row."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_bert.cli import glue, tagging
+from keras_bert.cli import glue, input_forms, tagging
 from keras_bert.cli.answers import write_answers
 from keras_bert.cli.beam_answers import add_beam_arguments
 from keras_bert.cli.models import (
@@ -19,9 +19,12 @@ from keras_bert.cli.models import (
     load_model,
     load_tokenizer,
 )
-from keras_bert.cli.tables import add_text_arguments, check_outputs, texts_of
+from keras_bert.cli.tables import add_text_arguments
 from keras_bert.errors import InputError
-from keras_bert.tasks import Example
+from keras_bert.tasks import Example, MaskedLanguageModel
+from keras_bert.tasks.embedding_scores import SIMILARITIES as OF_PAIRS
+
+EMBEDDINGS = "embeddings"  # the answer of a model of vectors
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +46,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Answers every text or row, in order."""
-    if tagging.has_words(args):
+    form = input_forms.form_of(args)
+    if form == input_forms.WORDS:
         tagging.tag_file(args)
+        return
+    if form == input_forms.QUESTIONS and Path(args.output or "").suffix == ".json":
+        tagging.answer_file(args)
         return
     named = glue.named_data(args, kinds=())
     if (named is None) == bool(args.data) or (named and (args.text or args.input)):
@@ -55,42 +62,28 @@ def run(args: argparse.Namespace) -> None:
         )
     write_answers(
         args,
-        _examples(args, named),
+        iter(named.read(args.split)) if named else input_forms.examples_in(args, form),
         partial(_Answerer, args, named),
         change=named.submitted if named else None,
         places=named is None,
     )
 
 
-def _examples(
-    args: argparse.Namespace, named: glue.NamedData | None
-) -> Iterator[Example]:
-    if named:
-        return iter(named.read(args.split))
-    if Path(args.input or "").suffix == ".json" and args.format is None:
-        return _questions(args)
-    return texts_of(args, alternatives=True)
-
-
-def _questions(args: argparse.Namespace) -> Iterator[Example]:
-    """Yields the questions of a file of SQuAD, and their texts."""
-    from keras_bert.tasks.question_files import read_questions
-
-    check_outputs(args, args.input)
-    for row, question in enumerate(read_questions(args.input, labeled=False), 1):
-        yield Example(question.text, question.passage.text, row=row, id=question.id)
-
-
 class _Answerer:
-    """The served model of the arguments."""
+    """The model of the arguments: served, or of masked tokens."""
 
     def __init__(self, args: argparse.Namespace, named: glue.NamedData | None = None):
+        model = load_model(args, "encoder" if args.embeddings else None)
+        tokenizer = load_tokenizer(args, model.config)
+        self._paired = False  # whether vectors were compared
+        if getattr(model, "kind", None) == MaskedLanguageModel.head:
+            self._predict: Any = _MaskFiller(MaskedLanguageModel(model, tokenizer))
+            return
         from keras_bert.serving.predictor import Predictor
 
-        model = load_model(args, "encoder" if args.embeddings else None)
         self._predict = Predictor(
             model,
-            load_tokenizer(args, model.config),
+            tokenizer,
             max_length=args.max_length,
             labels=named.labels(args, model.config) if named else args.labels,
             batch_size=args.batch_size,
@@ -99,6 +92,8 @@ class _Answerer:
         )
 
     def names(self) -> list[str]:
+        if self._paired:
+            return ["similarity"]
         names = self._predict.output_names()
         return _with_several(names) if self._predict.answers_each else names
 
@@ -114,12 +109,23 @@ class _Answerer:
         return {name: {**answer, **found}[name] for name in _with_several(answer)}
 
     def _answers(self, examples: list[Example]) -> list[dict[str, Any]]:
-        pairs = [e.text_pair for e in examples]
+        texts, pairs = [e.text for e in examples], [e.text_pair for e in examples]
         if None in pairs:
-            return self._predict([e.text for e in examples])
+            return self._predict(texts)
         for example in examples:
             self._check_pair(example)
-        return self._predict([e.text for e in examples], pairs)
+        if EMBEDDINGS in self._predict.output_names():
+            return self._compared(texts, pairs)
+        return self._predict(texts, pairs)
+
+    def _compared(self, texts: list, pairs: list) -> list[dict[str, Any]]:
+        """Returns the cosine of the vectors of each two texts."""
+        self._paired = True
+        one, other = (
+            np.stack([answer[EMBEDDINGS] for answer in self._predict(each)])
+            for each in (texts, pairs)
+        )
+        return [{"similarity": x} for x in OF_PAIRS["cosine"](one, other)]
 
     def _check_pair(self, example: Example) -> None:
         listed = not isinstance(example.text_pair, str)
@@ -129,6 +135,25 @@ class _Answerer:
                 f"Expected {expected} as the second text of this model. Received: "
                 f"{str(example.text_pair)[:40]!r} in row {example.row}."
             )
+
+
+class _MaskFiller:
+    """Fills the masks of texts, as a `Predictor` answers."""
+
+    answers_each = takes_lists = False
+
+    def __init__(self, task: MaskedLanguageModel):
+        self._task = task
+
+    def __call__(self, texts: list[str], pairs: Any = None) -> list[dict[str, Any]]:
+        if pairs is not None:
+            raise InputError(
+                "Expected single texts for a masked language model. Received: pairs."
+            )
+        return self._task.predict(texts)
+
+    def output_names(self) -> list[str]:
+        return ["text", "masks"]
 
 
 def _with_several(names: Iterable[str]) -> list[str]:

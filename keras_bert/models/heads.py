@@ -10,7 +10,13 @@ from keras import ops
 from keras_bert import losses
 from keras_bert.config import Config
 from keras_bert.features import ENCODER_INPUTS
-from keras_bert.layers import MaskedLMTransform, OutputBias, Pooler, gather_positions
+from keras_bert.layers import (
+    MaskedLMTransform,
+    OutputBias,
+    Pooler,
+    activations,
+    gather_positions,
+)
 from keras_bert.layers.crf import Transitions
 from keras_bert.layers.embeddings import WordEmbeddings
 from keras_bert.layers.heads import WindowQuery, pool_windows
@@ -391,14 +397,13 @@ class ReplacedTokens(PreTrainedModel):
         return {"logits": Objective(*kinds, "batch seq")}
 
     def make_head(self) -> None:
-        width, activation = self.config.hidden_size, self.config.hidden_act
-        self.replaced_dense = self.add_dense(
-            width, "replaced_dense", width, activation=activation
-        )
+        width = self.config.hidden_size
+        self.replaced_dense = self.add_dense(width, "replaced_dense", width)
+        self.activation = activations.get(self.config.hidden_act)
         self.replaced = self.add_output(1, "replaced")
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
-        hidden = self.replaced_dense(encoded.last_hidden_state)
+        hidden = self.activation(self.replaced_dense(encoded.last_hidden_state))
         return {"logits": self.replaced(hidden)[..., 0]}
 
 

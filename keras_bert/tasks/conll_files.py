@@ -19,6 +19,7 @@ from keras_bert.errors import InputError, choose
 from keras_bert.strings import is_text
 from keras_bert.tasks.alignment import CharacterSpan
 from keras_bert.tasks.tables import DELIMITERS, Column, Row, Table, place_of
+from keras_bert.tasks.tfds_tables import is_tfds
 
 _DOCUMENT = "-DOCSTART-"  # begins the line between documents
 _SPACES = " \t"
@@ -26,7 +27,7 @@ _NAMES = "# global.columns ="  # of CoNLL-U Plus
 # How words and tags are called in JSON lines.
 _KEYS = {
     "tokens": ("tokens", "words"),
-    "tags": ("tags", "ner_tags", "labels"),
+    "tags": ("tags", "ner_tags", "ner", "labels"),
     "text": ("text",),
     "entities": ("entities",),
 }
@@ -86,7 +87,8 @@ def read_sentences(
 
     Args:
         path: the file; "-" is standard input. A name that ends in `.jsonl` has JSON
-            lines, any other columns.
+            lines, any other columns. Or `tfds:` with the name and the split of a data
+            set of `tokens` and `ner` or `tags`.
         text: the column of the words, by number, from 1, or by name; None is the
             first. Of JSON lines, the key.
         label: that of the tags; None is the last.
@@ -112,6 +114,8 @@ def read_sentences(
         >>> next(read_sentences(path))
         Sentence(words=('Ada', 'runs'), tags=('B-PER', 'O'), text=None, marks=None)
     """
+    if is_tfds(path):
+        return _json_sentences(Table(path), text, label, labeled)
     suffix = "jsonl" if Path(path).suffix == ".jsonl" else "conll"
     if choose("format", format or suffix, ("conll", "jsonl")) == "jsonl":
         table = Table(path, "jsonl", encoding=encoding)

@@ -49,28 +49,11 @@ class MultipleChoice(Task):
     # === Data ===
 
     def rows(
-        self,
-        source: Any,
-        labels: Any = None,
-        *,
-        labeled: bool = True,
-        text: Column | None = None,
-        text_pair: Column | None = None,
-        label: Column = "label",
-        id: Column | None = None,
-        **options: Any,
+        self, source: Any, labels: Any = None, *, labeled: bool = True, **reading: Any
     ) -> list[Example]:
         if not is_file(source):
             return _in_memory(source, labels, labeled=labeled)
-        table = Table(source, **options)
-        columns = {"label": label} if labeled else {}
-        columns |= {} if id is None else {"id": id}
-        if text_pair is None and table.kind in ("csv", "tsv"):
-            columns |= SWAG | ({} if text is None else {"text": text})
-            columns |= {name: name for name in ENDINGS}
-        else:
-            columns |= {"text": text or "text", "choices": text_pair or "choices"}
-        return [_example(row, table.name) for row in table.rows(columns)]
+        return read_choices(source, labeled=labeled, **reading)
 
     def filled(self, rows: list, name: str, *, labeled: bool = True) -> list[Example]:
         found = filled(rows, name, labeled=labeled)
@@ -197,13 +180,44 @@ class MultipleChoice(Task):
             {
                 **answer,
                 "answer": choices[answer["choice"]],
-                "score": float(answer["probabilities"].max()),
+                "score": max(answer["probabilities"]),
             }
             for answer, choices in zip(answers, pairs, strict=True)
         ]
 
 
 # === Rows ===
+
+
+def read_choices(
+    path: str | Path,
+    *,
+    labeled: bool = True,
+    text: Column | None = None,
+    text_pair: Column | None = None,
+    label: Column = "label",
+    id: Column | None = None,
+    **options: Any,
+) -> list[Example]:
+    """Reads a file of texts with choices, blank rows too.
+
+    Args:
+        path: the file, see `MultipleChoice`.
+        labeled: whether labels are read.
+        text, text_pair, label, id: columns of the text, the list of its choices, the
+            number of the right one, and an id; None takes the names of SWAG, or `text`
+            and `choices`.
+        **options: see `Table`.
+    """
+    table = Table(path, **options)
+    columns = {"label": label} if labeled else {}
+    columns |= {} if id is None else {"id": id}
+    if text_pair is None and table.kind in ("csv", "tsv"):
+        columns |= SWAG | ({} if text is None else {"text": text})
+        columns |= {name: name for name in ENDINGS}
+    else:
+        columns |= {"text": text or "text", "choices": text_pair or "choices"}
+    return [_example(row, table.name) for row in table.rows(columns)]
 
 
 def _example(row: Row, name: str) -> Example:

@@ -16,6 +16,7 @@ from keras_bert.tasks.questions import (
     value_of,
 )
 from keras_bert.tasks.text_lines import text_lines
+from keras_bert.tasks.tfds_tables import is_tfds, open_split
 
 _ANSWER = ("text", "answer_start")
 
@@ -29,6 +30,7 @@ def read_questions(source: Any, *, labeled: bool = True) -> list[Question]:
             a JSON list, of objects with `question`, `context`, `answers` and, where
             there is one, `id`; or such objects or `Question`s in memory. Answers are a
             list of objects with `text` and `answer_start`, or one object of two lists.
+            Or `tfds:` with the name and the split of a data set of such objects.
         labeled: whether answers are read. A question with an empty list of them is
             unanswerable.
 
@@ -48,7 +50,10 @@ def read_questions(source: Any, *, labeled: bool = True) -> list[Question]:
     is_path = isinstance(source, str | Path)
     name = str(source) if is_path else "the data"
     read = _Reader(labeled)
-    items = _file_items(Path(source)) if is_path else _objects(source)
+    if is_tfds(source):
+        items = _objects(_of_tfds(source))
+    else:
+        items = _file_items(Path(source)) if is_path else _objects(source)
     found = [
         item
         if isinstance(item, Question)
@@ -96,6 +101,12 @@ def _of_cmrc(qa: Any, at: str) -> dict[str, Any]:
     names = {"id": "query_id", "question": "query_text"}
     values = {key: value_of(qa, name, str, at) for key, name in names.items()}
     return {**values, "answers": answers}
+
+
+def _of_tfds(source: str | Path) -> Iterator[dict[str, Any]]:
+    names, rows = open_split(source)
+    known = [name for name in ("id", "question", "context", "answers") if name in names]
+    return (dict(zip(known, row, strict=True)) for row in rows(known))
 
 
 def _parsed(line: str, at: str) -> Any:

@@ -34,7 +34,7 @@ class QuestionAnswering(Task):
         max_answer_length: the most tokens of an answer.
         n_best: starts and ends of a window that are combined, and answers kept.
         may_be_impossible: whether a question may have no answer; None: if a question of
-            the labeled data has none.
+            the data that it is trained or scored on has none.
         null_threshold: no answer is predicted where its odds are above this.
         rules: a name of `keras_bert.tasks.squad_scores.RULES`.
 
@@ -121,6 +121,9 @@ class QuestionAnswering(Task):
     ) -> Any:
         self.max_length = self.length_in(recipe)
         self.options["doc_stride"] = self.overlap  # is kept with the model
+        if self.options["may_be_impossible"] is None:
+            known = any(item.is_impossible for item in items)
+            self.options["may_be_impossible"] = known or None
         return super().run_on(items, dev, recipe, directory, **options)
 
     # === Answers ===

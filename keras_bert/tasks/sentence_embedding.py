@@ -198,7 +198,7 @@ class SentenceEmbedding(EmbeddingTask):
                 "Expected texts alone. Received: text_pairs. Compare two texts by "
                 "similarity(a, b)."
             )
-        return [{"embeddings": vector} for vector in self.encode(texts, **options)]
+        return [{"embeddings": v.tolist()} for v in self.encode(texts, **options)]
 
     def _prompted(self, names: Sequence[str], options: dict) -> dict[str, Any]:
         if {"prompt", "prompt_name"} & options.keys():

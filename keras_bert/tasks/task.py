@@ -1,5 +1,6 @@
 """A task: a model with its tokenizer and labels, trained, scored and asked in one."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from keras_bert.analysis.report import Mistakes, Section
 
 SEED = 12345
+log = logging.getLogger(__name__)
 STORED = "task_specific_params"  # of config.json
 MEMORY = "the data"  # what messages call data that is in no file
 
@@ -490,6 +492,8 @@ class Task(ABC):
     ) -> list[dict[str, Any]]:
         """Returns an answer for every text, as the exported model gives it.
 
+        Answers are of strings, numbers and lists, as `json.dumps` takes them.
+
         Args:
             texts: strings.
             text_pairs: as many second texts, where the task takes two.
@@ -748,9 +752,15 @@ class Task(ABC):
         return found if monitor in found else self.score(items, outputs, [monitor])
 
     def length_in(self, recipe: Any) -> int:
-        """Returns the most tokens of a row in training."""
-        # A recipe's length is for models of usual size.
-        return self.max_length or min(recipe.max_length, self.config.max_length)
+        """Returns the most tokens of a row in training, at most the model's limit."""
+        asked, limit = self.max_length or recipe.max_length, self.config.max_length
+        if self.max_length and asked > limit:
+            log.warning(
+                "max_length=%d is more than the model takes: its rows have at most %d "
+                "tokens",
+                *(asked, limit),
+            )
+        return min(asked, limit)
 
     def learner(self) -> Any:
         """Returns what is trained: the model, or one that shares its layers."""
@@ -860,15 +870,13 @@ def _tokenizer_in(place: Path, checkpoint: Checkpoint) -> Any:
 
 
 def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an answer without NumPy's scalars and bytes."""
+    """Returns an answer as JSON has it: without NumPy's arrays, and bytes."""
     return {name: _value(value) for name, value in answer.items()}
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode()
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            return [_value(item) for item in value]
-        return value if value.ndim else value.item()
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return [_value(item) for item in value] if isinstance(value, list) else value

@@ -273,7 +273,7 @@ class TextClassification(TextTask):
         found = super().predict(texts, text_pairs, **options)
         if self.config.problem_type == LISTS:
             return [with_all_labels(answer, self.labels) for answer in found]
-        return [{**a, "score": float(a["probabilities"].max())} for a in found]
+        return [{**a, "score": max(a["probabilities"])} for a in found]
 
 
 class TextRegression(TextTask):
@@ -337,7 +337,7 @@ def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[st
         answer: with the `probabilities` of all classes, `(classes,)`.
         labels: the classes.
     """
-    shares = answer["probabilities"]
+    shares = np.array(answer["probabilities"])
     order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0.5]
     others = {name: value for name, value in answer.items() if name != "label"}
     return {

@@ -1,7 +1,7 @@
 """Rows of a data set of `tensorflow_datasets`, by its name and split."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,6 +127,9 @@ def _value(feature: Any, value: Any) -> Any:
     """Returns a value as a table has it."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping):  # of a sequence, lists by name
+        inner = getattr(feature, "feature", feature)
+        return {name: _value(inner[name], item) for name, item in value.items()}
     if np.ndim(value):
         return [_value(getattr(feature, "feature", None), item) for item in value]
     if hasattr(feature, "int2str"):

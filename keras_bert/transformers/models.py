@@ -21,7 +21,7 @@ from keras_bert.config import Config
 from keras_bert.errors import UnknownNameError
 from keras_bert.families import FAMILIES
 from keras_bert.features import INPUTS
-from keras_bert.losses import Objective
+from keras_bert.losses import IGNORED, Objective
 from keras_bert.models import MODELS, PreTrainedModel
 from keras_bert.models.labels import NAMES as LABELS
 from keras_bert.models.labels import split
@@ -87,7 +87,15 @@ class TFPreTrainedModel(Called, PreTrainedModel):
     def split_labels(self, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         inputs, labels, _ = split(given, self.objectives(self.config))
         inputs = {k: v for k, v in inputs.items() if k not in LABELS or k in INPUTS}
+        labels = self._without_padding(labels, inputs)
         return inputs, self._checked_labels(labels, self.check(inputs))
+
+    def _without_padding(self, labels: Any, inputs: Mapping[str, Any]) -> Any:
+        """Ignores labels of padding, as the discriminator of `transformers` does."""
+        mask = inputs.get("attention_mask")
+        if self.kind != "replaced_tokens" or labels is None or mask is None:
+            return labels
+        return ops.where(ops.convert_to_tensor(mask) > 0, labels, IGNORED)
 
     def _loss(self, labels: Any, outputs: Mapping[str, Tensor]) -> Tensor:
         objectives = self.objectives(self.config)

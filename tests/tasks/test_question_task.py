@@ -147,7 +147,10 @@ def test_data_of_another_form_is_refused(trained, data, options, message):
 
 def test_null_odds_need_questions_without_answers(trained, tmp_path):
     task, _ = trained
-    found = task.outputs(task.read(ITEMS[:1]))
+    options = {"may_be_impossible": False}
+    certain = QuestionAnswering(task.model, task.tokenizer, **options)
+    found = certain.outputs(certain.read(ITEMS[:1]))
+    assert task.outputs(task.read(ITEMS[:1])).null_odds  # as in training
     with pytest.raises(InputError, match="may have no answer"):
         task.write_predictions(tmp_path / "a", [], found, null_odds=tmp_path / "b")
     assert not list(tmp_path.iterdir())

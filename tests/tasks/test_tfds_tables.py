@@ -1,11 +1,14 @@
 """Data sets of TensorFlow Datasets by name, with texts of their own making."""
 
+import numpy as np
 import pytest
 
 from keras_bert.errors import InputError
 from keras_bert.pretraining.sources.items import prepared
 from keras_bert.tasks import Example, MaskedLanguageModel, read_examples
+from keras_bert.tasks.conll_files import read_sentences
 from keras_bert.tasks.glue_files import read_glue
+from keras_bert.tasks.question_files import read_questions
 from keras_bert.tasks.tables import Table
 from keras_bert.tasks.tfds_tables import Address, with_split
 
@@ -40,6 +43,16 @@ def test_tasks_of_glue(mocked):
     assert len(read_glue("tfds:glue/mnli", "mnli-mm", "dev")) == 5
 
 
+QUESTION = {
+    "question": "Who?",
+    "context": "Ada wrote.",
+    "tokens": ["Ada", "wrote"],
+    "ner": [1, 0],
+    "chunks": [0, 0],
+    "answers": [{"text": t, "answer_start": n} for t, n in (("Ada", 0), ("da", 1))],
+}
+
+
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
     """The directory of a data set, of texts with classes and lists of classes."""
@@ -54,18 +67,27 @@ def on_disk(tmp_path_factory):
         def _info(self):
             features = {"text": tfds.features.Text(), "label": kinds}
             features["all"] = tfds.features.Sequence(kinds)
+            features |= {name: tfds.features.Text() for name in ("question", "context")}
+            for name in ("tokens", "ner", "chunks"):
+                kind = tfds.features.Text() if name == "tokens" else kinds
+                features[name] = tfds.features.Sequence(kind)
+            answer = {"text": tfds.features.Text(), "answer_start": np.int32}
+            features["answers"] = tfds.features.Sequence(answer)
             features = tfds.features.FeaturesDict(features)
             return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, manager):
             return {
                 "train": self._generate_examples(),
-                "held": [(0, {"text": "a", "label": 1, "all": []})],
+                "held": [(0, {"text": "a", "label": 1, "all": [], **QUESTION})],
             }
 
         def _generate_examples(self):
             for n, label in enumerate((1, 0, -1)):
-                yield n, {"text": "é" * n, "label": label, "all": [1, 0][:n]}
+                yield (
+                    n,
+                    {"text": "é" * n, "label": label, "all": [1, 0][:n], **QUESTION},
+                )
 
     folder = tmp_path_factory.mktemp("tfds")
     TinyTexts(data_dir=folder).download_and_prepare()
@@ -90,12 +112,25 @@ def test_values(tiny):
     assert len(list(Table("tfds:tiny_texts:train[:2]").rows(columns))) == 2
 
 
+def test_questions(tiny):
+    (found,) = read_questions("tfds:tiny_texts:held")
+    assert found.text == "Who?" and found.passage.text == "Ada wrote."
+    assert found.answers == (("Ada", 0), ("da", 1))
+
+
+def test_tagged_words(tiny):
+    (found,) = read_sentences("tfds:tiny_texts:held")
+    assert (found.words, found.tags) == (("Ada", "wrote"), ("yes", "no"))
+    (found,) = read_sentences("tfds:tiny_texts:held", label="chunks")
+    assert found.tags == ("no", "no")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("tfds:tiny_texts", "train, held; as in tfds:tiny_texts:train. R.* none"),
         ("tfds:tiny_texts:dev", "Received: dev"),
-        ("tfds:tiny_texts:train", "Received: text, label, all"),
+        ("tfds:tiny_texts:train", "Received: .*text"),
         ("tfds:no_such:train", r"'no_such': Dataset no_such not found\.$"),
         ("tfds:", "tfds:NAME"),
     ],
