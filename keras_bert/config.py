@@ -114,6 +114,12 @@ class Config:
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     # Padding has no position of its own: positions count the tokens that are not.
     counts_tokens: ClassVar[bool] = False
+    # Positions have embeddings, which are added to those of the words.
+    embeds_positions: ClassVar[bool] = True
+    # The encoder has a table of sines and cosines for rotary positions.
+    sinusoid_table: ClassVar[bool] = False
+    # They turn pairs of neighbours; otherwise halves of a head.
+    rotates_neighbours: ClassVar[bool] = False
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -213,6 +219,11 @@ class Config:
     def block_numbers(self) -> list[int]:
         """Which block each layer is, from the input on: layers may share one."""
         return list(range(self.num_blocks))
+
+    @property
+    def rotated(self) -> tuple[str, ...]:
+        """What of "query", "key" and "value" is turned by its position."""
+        return ()
 
     @property
     def transform_act(self) -> str:
@@ -544,7 +555,7 @@ def _check(
 
 FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
 _ABOVE_ZERO = ((int, float), lambda v: 0 < v < FLOAT32, "a number above 0, of float32")
-_FLAG = ((bool,), lambda v: True, "True or False")
+FLAG = ((bool,), lambda v: True, "True or False")
 
 
 SIZE = ((int,), lambda v: 0 < v < 1 << 31, "a positive integer below 2**31")
@@ -580,14 +591,14 @@ _RULES = {
     "embedding_size": _optional(SIZE),
     "masked_lm_act": _optional(_one_of(ACTIVATIONS)),
     "masked_lm_layer_norm_eps": _optional(_ABOVE_ZERO),
-    "tie_word_embeddings": _FLAG,
+    "tie_word_embeddings": FLAG,
     "classifier_dropout": _optional(FRACTION),
-    "is_decoder": _FLAG,
-    "add_cross_attention": _FLAG,
+    "is_decoder": FLAG,
+    "add_cross_attention": FLAG,
     "num_labels": _LABELS,
     "id2label": ((Mapping, type(None)), lambda v: v != {}, "a dict of id to name"),
     "problem_type": _optional(_one_of(PROBLEM_TYPES)),
-    "output_hidden_states": _FLAG,
-    "output_attentions": _FLAG,
+    "output_hidden_states": FLAG,
+    "output_attentions": FLAG,
     "extra": ((Mapping,), lambda v: True, "a dict"),
 }

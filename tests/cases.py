@@ -87,6 +87,11 @@ LAYERS = {
         (HIDDEN, BIAS, SEED),
         (HIDDEN.shape, (BATCH, 4, SEQ, SEQ)),
     ),
+    "SinusoidTable": LayerCase(
+        lambda **k: layers.SinusoidTable(CONFIG.replace(num_attention_heads=2), **k),
+        (_ints(19, BATCH, SEQ),),
+        ((2, BATCH, SEQ, 7),),
+    ),
     "TransformerBlock": LayerCase(
         _layer(layers.TransformerBlock),
         (HIDDEN, BIAS, SEED),

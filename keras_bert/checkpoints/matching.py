@@ -24,8 +24,8 @@ ADAPTER = (
 )
 # What explains a missing or unexpected weight, by a part of its name.
 EXPLANATIONS = {
-    ("Missing", "position_embeddings"): "NEZHA, RoFormer and other models with "
-    "relative or rotary positions have no position embeddings and cannot be read. ",
+    ("Missing", "position_embeddings"): "NEZHA and other models with relative "
+    "positions have no position embeddings and cannot be read. ",
     ("Unexpected", "lora_"): ADAPTER,
 }
 WAY_OUT = (
@@ -100,7 +100,7 @@ def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
     for name in order:
         names = {
             r.placements[format].name
-            for r in family.parts[name]
+            for r in family.parts.get(name, [])
             if format in r.placements
         }
         kept += [name] if name in meant or not names & taken else []

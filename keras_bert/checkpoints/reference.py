@@ -47,7 +47,7 @@ def probe(config: Config, seed: int = 0) -> dict[str, Array]:
         seed: seed of the draw.
 
     Returns:
-        `input_ids`, `attention_mask`, `position_ids` and, where there are any,
+        `input_ids`, `attention_mask` and, where they are embedded, `position_ids` and
         `token_type_ids`; each int32 `(2, seq)`.
     """
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def probe(config: Config, seed: int = 0) -> dict[str, Array]:
     limits = {
         "input_ids": config.vocab_size,
         "token_type_ids": config.type_vocab_size,
-        "position_ids": config.max_position_embeddings,
+        "position_ids": config.max_position_embeddings * config.embeds_positions,
     }
     drawn = {
         k: rng.integers(n, size=shape, dtype="int32") for k, n in limits.items() if n
@@ -121,8 +121,11 @@ class _Reference:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {"embeddings": self.embed(inputs)}
         hidden, bias = found["embeddings"], self.attention_bias(inputs)
+        rotation = self.rotation(self.positions(inputs))
         for i, block in enumerate(self.config.block_numbers):
-            hidden, found[f"attention_{i}"] = self.block(f"layer_{block}", hidden, bias)
+            hidden, found[f"attention_{i}"] = self.block(
+                f"layer_{block}", hidden, bias, rotation
+            )
             found[f"hidden_{i}"] = hidden
         found["sequence_output"] = hidden
         if self.has("pooler/dense/bias"):
@@ -178,7 +181,8 @@ class _Reference:
 
     def embed(self, inputs: Mapping[str, Array]) -> Array:
         total = self.look_up("word", inputs["input_ids"])
-        total = total + self.look_up("position", self.positions(inputs))
+        if self.has("embeddings/position_embeddings/embeddings"):
+            total = total + self.look_up("position", self.positions(inputs))
         if self.has("embeddings/token_type_embeddings/embeddings"):
             types = inputs.get("token_type_ids", np.zeros_like(inputs["input_ids"]))
             total = total + self.look_up("token_type", types)
@@ -204,11 +208,29 @@ class _Reference:
             attended = attended & np.tri(length, dtype=bool)
         return np.where(attended, np.float32(0), np.float32(MASK_VALUE))
 
-    def block(self, name: str, x: Array, bias: Array) -> tuple[Array, Array]:
-        q, k, v = (
-            self.split(self.dense(f"{name}/attention/{n}", x))
+    def rotation(self, positions: Array) -> Array | None:
+        """Returns for every position the turn of each pair, a complex number."""
+        if not self.config.sinusoid_table:
+            return None
+        sin, cos = np.split(self.get("sinusoids/table")[positions], 2, -1)
+        return (cos + 1j * sin)[..., None, :, :]  # (batch) 1 seq head_dim/2
+
+    def rotate(self, x: Array, rotation: Array) -> Array:
+        """Turns pairs of neighbours, as the product of complex numbers does."""
+        turned = (x[..., ::2] + 1j * x[..., 1::2]) * rotation
+        pairs = np.stack([turned.real, turned.imag], -1)
+        return pairs.reshape(x.shape).astype("float32")
+
+    def block(
+        self, name: str, x: Array, bias: Array, rotation: Array | None
+    ) -> tuple[Array, Array]:
+        heads = {
+            n: self.split(self.dense(f"{name}/attention/{n}", x))
             for n in ("query", "key", "value")
-        )
+        }
+        if rotation is not None:
+            heads |= {n: self.rotate(heads[n], rotation) for n in self.config.rotated}
+        q, k, v = heads.values()
         scores = q @ k.swapaxes(-1, -2) / math.sqrt(self.config.head_dim)
         attention = _softmax(scores.astype("float32") + bias)
         mixed = self.dense(f"{name}/attention/output_dense", self.join(attention @ v))

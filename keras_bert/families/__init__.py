@@ -11,6 +11,7 @@ from keras_bert.families.distilbert import DISTILBERT
 from keras_bert.families.electra import ELECTRA
 from keras_bert.families.family import Family
 from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
+from keras_bert.families.roformer import ROFORMER
 
 _REGISTERED = (
     ALBERT,
@@ -18,6 +19,7 @@ _REGISTERED = (
     DISTILBERT,
     ELECTRA,
     ROBERTA,
+    ROFORMER,
     XLM_ROBERTA,
 )
 FAMILIES = {family.model_type: family for family in _REGISTERED}

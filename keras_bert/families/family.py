@@ -80,11 +80,11 @@ class HeadPooler(NamedTuple):
     """A pooler that belongs to a head, where the encoder's is not used.
 
     Attributes:
-        activation: of its dense layer.
+        activation: of its dense layer; None takes `hidden_act`.
         drops: dropout comes before it as well as after it.
     """
 
-    activation: str
+    activation: str | None
     drops: bool
 
 

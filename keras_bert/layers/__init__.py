@@ -11,6 +11,7 @@ from keras_bert.layers.heads import (
     gather_positions,
 )
 from keras_bert.layers.normalization import LayerNorm
+from keras_bert.layers.rotary import SinusoidTable
 from keras_bert.layers.transformer_block import TransformerBlock
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OutputBias",
     "Pooler",
     "SelfAttention",
+    "SinusoidTable",
     "TransformerBlock",
     "attention_bias",
     "gather_positions",

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_bert.features import MASK_VALUE
 from keras_bert.layers.base import Layer
+from keras_bert.layers.rotary import rotate
 
 Tensor = Any
 
@@ -98,6 +99,7 @@ class SelfAttention(Layer):
         hidden: `(batch, seq, hidden)`.
         attention_bias: float32 `(batch, 1, seq, seq)`, see `attention_bias`.
         dropout_seed: see `DropoutSeed`.
+        rotation: of rotary positions, see `keras_bert.layers.rotary.rotate`.
         attend: computes the context of tokens that are not in padded rows.
 
     Returns:
@@ -121,16 +123,29 @@ class SelfAttention(Layer):
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
+        rotation: Tensor | None = None,
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
         drop = {"training": training}
+        projected = {
+            "query": self.query(hidden, dropout_seed, **drop),
+            "key": self.key(hidden, dropout_seed, **drop),
+            "value": self.value(hidden, dropout_seed, **drop),
+        }
+        for name in self.config.rotated:
+            projected[name] = self.rotate(projected[name], rotation)
         context, probabilities = attend(
-            self.query(hidden, dropout_seed, **drop),
-            self.key(hidden, dropout_seed, **drop),
-            self.value(hidden, dropout_seed, **drop),
+            *projected.values(),
             attention_bias,
             self.config.num_attention_heads,
             partial(self.dropout, seed=dropout_seed, **drop),
         )
         return self.output_dense(context, dropout_seed, **drop), probabilities
+
+    def rotate(self, x: Tensor, rotation: Tensor | None) -> Tensor:
+        """Turns queries or keys by their positions."""
+        config = self.config
+        return rotate(
+            x, rotation, config.num_attention_heads, config.rotates_neighbours
+        )

@@ -32,7 +32,8 @@ class Embeddings(Layer):
     """Embeds tokens: word + position + token type, then LayerNorm, then dropout.
 
     `word_embeddings` is reversible: the masked-LM head projects with it. A config
-    without token types (`type_vocab_size=0`) has no table for them.
+    without token types (`type_vocab_size=0`) has no table for them, and one whose
+    positions are not embedded (`embeds_positions`) none for these.
 
     Args:
         config: gives the sizes, `hidden_dropout_prob` and `layer_norm_eps`.
@@ -57,8 +58,10 @@ class Embeddings(Layer):
             WordEmbeddings, "word_embeddings", config.vocab_size
         )
         positions, types = config.max_position_embeddings, config.type_vocab_size
-        self.position_embeddings = self.add_table(
-            Table, "position_embeddings", positions
+        self.position_embeddings = (
+            self.add_table(Table, "position_embeddings", positions)
+            if config.embeds_positions
+            else None
         )
         self.token_type_embeddings = (
             self.add_table(Table, "token_type_embeddings", types) if types else None

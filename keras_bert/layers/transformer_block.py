@@ -33,7 +33,7 @@ class TransformerBlock(Layer):
         hidden: `(batch, seq, hidden)`.
         attention_bias: float32 `(batch, 1, seq, seq)`, see `attention_bias`.
         dropout_seed: see `DropoutSeed`.
-        attend: see `SelfAttention`.
+        rotation, attend: see `SelfAttention`.
 
     Returns:
         The new hidden states `(batch, seq, hidden)`, and the attention probabilities,
@@ -61,6 +61,7 @@ class TransformerBlock(Layer):
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
+        rotation: Tensor | None = None,
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -68,18 +69,21 @@ class TransformerBlock(Layer):
         if training and self.activation_checkpointing:
             # Right with dropout because the seed comes from outside.
             forward = recompute(forward)
-        return forward(hidden, attention_bias, dropout_seed)
+        rotation = () if rotation is None else (rotation,)
+        return forward(hidden, attention_bias, dropout_seed, *rotation)
 
     def _forward(
         self,
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
+        *rotation: Tensor,
         attend: Callable,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
+        how = {"attend": attend, "training": training}
         context, probabilities = self.attention(
-            hidden, attention_bias, dropout_seed, attend=attend, training=training
+            hidden, attention_bias, dropout_seed, *rotation, **how
         )
         context = self.attention_dropout(context, dropout_seed, training=training)
         hidden = self.attention_norm(context + ops.cast(hidden, "float32"))

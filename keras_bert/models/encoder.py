@@ -69,6 +69,9 @@ class Encoder(BaseModel):
             self.embedding_projection = self.add_dense(
                 config.hidden_size, "embedding_projection", config.embedding_width
             )
+        self.sinusoids = None
+        if config.sinusoid_table:
+            self.sinusoids = self.add_layer(layers.SinusoidTable, "sinusoids")
         # By their names, which is where Keras' files then hold their weights.
         for name in self._block_names:
             setattr(self, name, self.add_layer(layers.TransformerBlock, name))
@@ -99,11 +102,12 @@ class Encoder(BaseModel):
         hidden = self.embeddings(*ids, seed, training=training)
         if self.embedding_projection:
             hidden = self.embedding_projection(hidden)  # (batch, seq, hidden)
+        rotation = self.sinusoids and self.sinusoids(inputs["position_ids"])
         hidden_states, attentions = [hidden], []
         for number, block in enumerate(self.layers_run):
             own = layers.seed_at(seed, number) if self.shares_blocks else seed
             hidden, probabilities = block(
-                hidden, bias, own, attend=attend, training=training
+                hidden, bias, own, rotation, attend=attend, training=training
             )
             hidden_states.append(hidden)
             attentions.append(probabilities)

@@ -273,7 +273,7 @@ class SequenceClassification(PreTrainedModel):
         )
         self.pre_classifier, self.pre_dropout = None, None
         if own:
-            options = {"activation": own.activation}
+            options = {"activation": own.activation or self.config.hidden_act}
             self.pre_classifier = self.add_layer(Pooler, "pre_classifier", **options)
         if own and own.drops:
             self.pre_dropout = self.add_dropout(rate, "pre_classifier_dropout")

@@ -54,6 +54,13 @@ _WORDPIECE_CLASSES = {
         *("MegatronBert", "Ernie", "Nezha"),
     )
 }
+# Models whose tokenizer has a vocab.txt too, but divides texts into words by a
+# dictionary first; it is theirs unless the files name another class.
+_OTHER_CLASSES = {
+    family.model_type: f"{family.class_prefix}Tokenizer"
+    for family in FAMILIES.values()
+    if family.tokenizer == "jieba_wordpiece"
+}
 _GENERIC_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 _WORDPIECE_MODELS = {
     *(family.model_type for family in _OURS),
@@ -173,9 +180,11 @@ def _vocabulary_file(folder: Path) -> Path:
 
 def _fast_file_decides(folder: Path, config: Mapping) -> bool:
     model = read_object(folder / MODEL_FILE)
+    model_type = str(model.get("model_type"))
     name = config.get("tokenizer_class") or model.get("tokenizer_class")
+    name = name or _OTHER_CLASSES.get(model_type)
     if name is None:
-        return str(model.get("model_type")) not in _WORDPIECE_MODELS
+        return model_type not in _WORDPIECE_MODELS
     name = str(name)
     if name in _GENERIC_CLASSES:
         return True

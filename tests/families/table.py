@@ -18,6 +18,7 @@ TITLES = {
     "distilbert": "DistilBERT",
     "electra": "ELECTRA",
     "roberta": "RoBERTa",
+    "roformer": "RoFormer",
     "xlm-roberta": "XLM-RoBERTa",
 }
 

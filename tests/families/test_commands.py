@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_bert import BertTokenizer
+from keras_bert.errors import InputError
 from keras_bert.models import MODELS
 from tests.bounds import assert_close
 from tests.cli.calling import call
@@ -28,7 +29,8 @@ SIZES = dict(
     initializer_range=0.5,
 )
 IDS = ("input_ids", "attention_mask", "token_type_ids")
-WITHOUT_TEXT = {"Roberta": "byte_level_bpe", "XLMRoberta": "sentencepiece"}
+WITHOUT_TEXT = {"Roberta": "byte_level_bpe", "RoFormer": "jieba_wordpiece"}
+WITHOUT_TEXT |= {"XLMRoberta": "sentencepiece"}
 
 
 def _model(name: str):
@@ -118,3 +120,14 @@ def test_without_their_tokenizer_others_are_served_on_ids(prefix, tmp_path):
     given = call("export", *arguments, "--output", tmp_path / "no", "--vocab", "x.txt")
     assert given.status == 2 and kind in given.err
     assert not (tmp_path / "no").exists()
+
+
+def test_a_tokenizer_that_divides_words_by_a_dictionary_is_refused(tmp_path):
+    model = _model("RoFormerForSequenceClassification")
+    model.save_pretrained(tmp_path / "it", "huggingface")
+    (tmp_path / "it" / "vocab.txt").write_text("\n".join(VOCAB), "utf-8")
+    with pytest.raises(InputError, match="'RoFormerTokenizer', another algorithm"):
+        BertTokenizer.from_pretrained(tmp_path / "it")
+    settings = tmp_path / "it" / "tokenizer_config.json"
+    settings.write_text('{"tokenizer_class": "BertTokenizer"}')
+    assert BertTokenizer.from_pretrained(tmp_path / "it").vocab_size == len(VOCAB)

@@ -21,7 +21,7 @@ from tests.paths import SHARED, shared
 
 SIZES = dict(
     vocab_size=37,
-    hidden_size=15,
+    hidden_size=18,
     num_attention_heads=3,
     num_hidden_layers=2,
     intermediate_size=22,
@@ -30,7 +30,7 @@ SIZES = dict(
 NAMES = sorted(FAMILIES)
 WRITERS = (
     "hf_distilbert",
-    *("hf_albert", "hf_electra"),
+    *("hf_albert", "hf_electra", "hf_roformer"),
     "hf_roberta",
     "hf_xlm_roberta",
     "hf457_roberta",
@@ -98,6 +98,7 @@ def test_the_commands_convert_describe_and_strip(family, tmp_path, capsys):
 @pytest.mark.parametrize("family", NAMES)
 def test_the_tokenizers_files_go_along(family, tmp_path):
     kinds = {
+        "jieba_wordpiece": ("vocab.txt",),
         "wordpiece": ("vocab.txt", "tokenizer_config.json"),
         "byte_level_bpe": ("vocab.json", "merges.txt"),
         "sentencepiece": ("sentencepiece.bpe.model",),

@@ -28,11 +28,15 @@ FAMILIES = {
         "electra.encoder.layer.1.attention.self.query",
         ["query", "value"],
     ),
+    "RoFormerForSequenceClassification": (
+        "roformer.encoder.layer.1.attention.self.query",
+        ["query", "value"],
+    ),
     "RobertaModel": ("encoder.layer.1.attention.self.query", ["query", "value"]),
 }
 
 
-SIZES = dict(hidden_size=28, num_hidden_layers=2, num_attention_heads=4, num_labels=5)
+SIZES = dict(hidden_size=28, num_hidden_layers=2, num_attention_heads=2, num_labels=5)
 SIZES |= dict(vocab_size=99, intermediate_size=37, max_position_embeddings=19)
 STILL = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 

@@ -34,7 +34,7 @@ GROUPS = {
     "qa_outputs": "dense",
 }
 DENSE = ("dense", "dense_1")
-ENCODER_LAYERS = ("embeddings", PROJECTION, "pooler")
+ENCODER_LAYERS = ("embeddings", PROJECTION, "sinusoids", "pooler")
 BLOCK, LAYER = "transformer_block", "layer_"
 # A layer's variables are numbered in the order of their creation.
 NUMBERS = {
@@ -42,6 +42,7 @@ NUMBERS = {
     "kernel": "0",
     "gamma": "0",
     "scores": "0",
+    "table": "0",
     "query": "0",
     "bias": "1",
     "beta": "1",
