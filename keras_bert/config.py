@@ -226,6 +226,11 @@ class Config:
         return ()
 
     @property
+    def distance_buckets(self) -> int:
+        """Number of biases of attention scores by how far tokens are apart."""
+        return 0
+
+    @property
     def transform_act(self) -> str:
         """Activation of the masked-LM transform."""
         return self.masked_lm_act or self.hidden_act

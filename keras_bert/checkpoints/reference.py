@@ -16,6 +16,7 @@ import numpy as np
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
+from keras_bert.distances import FURTHEST, bucket_of_distance
 from keras_bert.errors import CheckpointError
 from keras_bert.families.family import CLASSIFIERS
 from keras_bert.features import MASK_VALUE
@@ -206,7 +207,17 @@ class _Reference:
         if self.config.is_decoder:
             length = inputs["input_ids"].shape[1]
             attended = attended & np.tri(length, dtype=bool)
-        return np.where(attended, np.float32(0), np.float32(MASK_VALUE))
+        bias = np.where(attended, np.float32(0), np.float32(MASK_VALUE))
+        if not self.has("position_bias/table"):
+            return bias
+        return bias + self.position_bias(inputs["input_ids"].shape[1])
+
+    def position_bias(self, length: int) -> Array:
+        """Returns what scores gain by distance, `(1, heads, seq, seq)`."""
+        table, columns = self.get("position_bias/table"), np.arange(length)
+        distance, half = columns - columns[:, None], len(table) // 2
+        bucket = bucket_of_distance(half)[np.minimum(np.abs(distance), FURTHEST)]
+        return table[bucket + half * (distance > 0)].transpose(2, 0, 1)[None]
 
     def rotation(self, positions: Array) -> Array | None:
         """Returns for every position the turn of each pair, a complex number."""

@@ -57,6 +57,7 @@ FIELDS = {
     "position": "max_position_embeddings",
     "segment": "type_vocab_size",
     "classes": "num_labels",
+    "buckets": "relative_attention_num_buckets",
 }
 
 

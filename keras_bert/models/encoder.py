@@ -10,6 +10,7 @@ from keras_bert import layers
 from keras_bert.config import Config
 from keras_bert.errors import ConfigError
 from keras_bert.layers.attention import attend as attend_in_rows
+from keras_bert.layers.position_bias import PositionBias
 from keras_bert.models.base import BaseModel
 
 Tensor = Any
@@ -72,6 +73,9 @@ class Encoder(BaseModel):
         self.sinusoids = None
         if config.sinusoid_table:
             self.sinusoids = self.add_layer(layers.SinusoidTable, "sinusoids")
+        self.position_bias = None
+        if config.distance_buckets:
+            self.position_bias = self.add_layer(PositionBias, "position_bias")
         # By their names, which is where Keras' files then hold their weights.
         for name in self._block_names:
             setattr(self, name, self.add_layer(layers.TransformerBlock, name))
@@ -98,6 +102,9 @@ class Encoder(BaseModel):
         if attend is None:
             attend, mask = attend_in_rows, inputs["attention_mask"]
             bias = layers.attention_bias(mask, self.config.is_decoder)
+            if self.position_bias:
+                columns = keras.ops.arange(keras.ops.shape(mask)[1], dtype="int32")
+                bias = bias + self.position_bias(columns[None])
         ids = (inputs[k] for k in ("input_ids", "token_type_ids", "position_ids"))
         hidden = self.embeddings(*ids, seed, training=training)
         if self.embedding_projection:

@@ -342,7 +342,7 @@ def with_all_labels(answer: Mapping[str, Any], labels: Sequence[str]) -> dict[st
     others = {name: value for name, value in answer.items() if name != "label"}
     return {
         "labels": [labels[i] for i in order],
-        "scores": shares[order],
+        "scores": shares[order].tolist(),
         **others,
     }
 

@@ -17,6 +17,7 @@ TITLES = {
     "bert": "BERT",
     "distilbert": "DistilBERT",
     "electra": "ELECTRA",
+    "mpnet": "MPNet",
     "roberta": "RoBERTa",
     "roformer": "RoFormer",
     "xlm-roberta": "XLM-RoBERTa",

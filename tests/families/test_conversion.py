@@ -30,7 +30,7 @@ SIZES = dict(
 NAMES = sorted(FAMILIES)
 WRITERS = (
     "hf_distilbert",
-    *("hf_albert", "hf_electra", "hf_roformer"),
+    *("hf_albert", "hf_electra", "hf_mpnet", "hf_roformer"),
     "hf_roberta",
     "hf_xlm_roberta",
     "hf457_roberta",
@@ -102,6 +102,7 @@ def test_the_tokenizers_files_go_along(family, tmp_path):
         "wordpiece": ("vocab.txt", "tokenizer_config.json"),
         "byte_level_bpe": ("vocab.json", "merges.txt"),
         "sentencepiece": ("sentencepiece.bpe.model",),
+        "wordpiece_of_mpnet": ("vocab.txt",),
     }
     source = _directory(tmp_path / "hf", family)
     names = kinds[FAMILIES[family].tokenizer]

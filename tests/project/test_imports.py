@@ -21,6 +21,7 @@ FLOORS = (
     (
         "axes",
         "checksums",
+        "distances",
         "errors",
         "features",
         "protobuf",
@@ -57,6 +58,7 @@ LIMITED = {
     **{part: set() for parts in FLOORS[:2] for part in parts},
     "__init__": set(),
     "checksums": {"numpy", "google_crc32c"},
+    "distances": {"numpy"},
     "protobuf": {"google"},
     "checkpoints": {"numpy", "einops", "google"},
     "families": set(),

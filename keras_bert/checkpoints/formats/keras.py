@@ -34,7 +34,7 @@ GROUPS = {
     "qa_outputs": "dense",
 }
 DENSE = ("dense", "dense_1")
-ENCODER_LAYERS = ("embeddings", PROJECTION, "sinusoids", "pooler")
+ENCODER_LAYERS = ("embeddings", PROJECTION, "sinusoids", "position_bias", "pooler")
 BLOCK, LAYER = "transformer_block", "layer_"
 # A layer's variables are numbered in the order of their creation.
 NUMBERS = {

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_bert.config import Config
 from keras_bert.layers import activations
-from keras_bert.models import PreTrainedModel
+from keras_bert.models import Encoder, PreTrainedModel
 
 Tensor = tf.Tensor
 Tensors = dict[str, Tensor]
@@ -79,7 +78,7 @@ def forward(
     with activations.forms(**_GELU):
         encoded = model.encoder.encode(
             {name: tokens.take(ids) for name, ids in rows.items()},
-            attend=tokens.attention(model.config),
+            attend=tokens.attention(model.encoder),
         )
         hidden = encoded.last_hidden_state  # (tokens, hidden)
         if not model.per_token:
@@ -172,14 +171,13 @@ class Tokens(NamedTuple):
             tf.reshape(padded, shape), [None, None, *values.shape[1:]]
         )
 
-    def attention(self, config: Config) -> Callable:
+    def attention(self, encoder: Encoder) -> Callable:
         """Returns what computes attention within the rows, see `layers.attention`.
 
         Args:
-            config: gives the number of heads, and whether tokens attend to earlier
-                ones only.
+            encoder: gives the number of heads, and which tokens attend to which.
         """
-        groups = self._groups(config.num_attention_heads, config.is_decoder)
+        groups = self._groups(encoder)
 
         def attend(
             query: Tensor, key: Tensor, value: Tensor, bias: None, heads: int, drop: Any
@@ -194,14 +192,19 @@ class Tokens(NamedTuple):
 
         return attend
 
-    def _groups(self, num_heads: int, causal: bool) -> list["Group"]:
+    def _groups(self, encoder: Encoder) -> list["Group"]:
         """Divides the rows into groups for attention."""
+        heads = encoder.config.num_attention_heads
+        columns = self.add_surplus(self.places % self.seq)
         starts = tf.cumsum(self.lengths, exclusive=True)
         inner = [self.batch * i // GROUPS for i in range(1, GROUPS)]
         groups = []
         for begin, end in itertools.pairwise([0, *inner, self.batch]):
             rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
-            groups.append(Group(*rows.of_heads(num_heads), rows.bias(causal)[:, None]))
+            bias = rows.bias(encoder.config.is_decoder)[:, None]
+            if encoder.position_bias:
+                bias += encoder.position_bias(tf.gather(columns, rows.token))
+            groups.append(Group(*rows.of_heads(heads), bias))
         return groups
 
 
@@ -219,7 +222,7 @@ class Group(NamedTuple):
     Attributes:
         rows: index of each position in `(tokens heads)`, `(rows, heads, longest)`.
         tokens: index of each token in `(rows heads longest)`, `(tokens, heads)`.
-        bias: what is added to the scores, `(rows, 1, longest, longest)`.
+        bias: what is added to the scores, `(rows, 1 or heads, longest, longest)`.
     """
 
     rows: Tensor
