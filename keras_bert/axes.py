@@ -20,6 +20,8 @@ AXES = {
     "heads": "attention heads",
     "head_dim": "width of one head",
     "mlp": "width of the feed-forward layer",
+    "gate": "what is activated, and what it is multiplied with",
+    "qkv": "query, key and value",
     "vocab": "tokens of the vocabulary",
     "position": "rows of the position table",
     "segment": "rows of the token-type table",

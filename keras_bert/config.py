@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from keras_bert.errors import (
     ConfigError,
@@ -51,6 +51,18 @@ FLOAT32 = 3.4e38  # its largest number
 MAX_JSON = 1 << 26  # bytes; the largest published files have a few million
 MAX_DEPTH = 50  # levels; published files have five
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+
+
+class Reach(NamedTuple):
+    """How far a layer attends, and how its positions turn queries and keys.
+
+    Attributes:
+        window: tokens to either side that a token attends to; None is all of them.
+        theta: base of the frequencies of rotary positions; None turns nothing.
+    """
+
+    window: int | None = None
+    theta: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +132,13 @@ class Config:
     sinusoid_table: ClassVar[bool] = False
     # They turn pairs of neighbours; otherwise halves of a head.
     rotates_neighbours: ClassVar[bool] = False
+    # Layers normalize what goes into a sublayer, not what comes out of it.
+    pre_norm: ClassVar[bool] = False
+    # Feed-forward layers multiply what is activated with a gate.
+    gated: ClassVar[bool] = False
+    # What is one matrix: query, key and value ("attention"); the gate and what it is
+    # multiplied with ("gate").
+    fused: ClassVar[tuple[str, ...]] = ()
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -221,6 +240,11 @@ class Config:
         return list(range(self.num_blocks))
 
     @property
+    def reaches(self) -> list[Reach]:
+        """How far each layer attends, from the input on."""
+        return [Reach()] * len(self.block_numbers)
+
+    @property
     def rotated(self) -> tuple[str, ...]:
         """What of "query", "key" and "value" is turned by its position."""
         return ()
@@ -246,6 +270,20 @@ class Config:
         if self.classifier_dropout is None:
             return self.hidden_dropout_prob
         return self.classifier_dropout
+
+    @property
+    def mlp_dropout(self) -> float:
+        """Dropout within a gated feed-forward layer."""
+        return 0.0
+
+    @property
+    def classifier_pooling(self) -> str:
+        """Which tokens a head with a transform pools: "cls", the first, or "mean"."""
+        return "cls"
+
+    def has_bias(self, layer: str) -> bool:
+        """Whether "attention", "mlp", "norm", "classifier" or "decoder" has one."""
+        return True
 
     def dropout_of(self, head: str) -> float:
         """Dropout before the output layer of a head, such as "question_answering"."""
@@ -288,6 +326,8 @@ class Config:
             "heads": self.num_attention_heads,
             "head_dim": self.head_dim,
             "mlp": self.intermediate_size,
+            "gate": 2,
+            "qkv": 3,
             "position": self.max_position_embeddings,
             "segment": self.type_vocab_size,
             "classes": self.num_labels,
@@ -559,7 +599,7 @@ def _check(
 
 
 FRACTION = ((int, float), lambda v: 0 <= v < 1, "a number in [0, 1)")
-_ABOVE_ZERO = ((int, float), lambda v: 0 < v < FLOAT32, "a number above 0, of float32")
+ABOVE_ZERO = ((int, float), lambda v: 0 < v < FLOAT32, "a number above 0, of float32")
 FLAG = ((bool,), lambda v: True, "True or False")
 
 
@@ -574,7 +614,7 @@ def _optional(rule: tuple) -> tuple:
     return (kinds, lambda v: v is None or accept(v), f"{expected}, or None")
 
 
-def _one_of(options: Collection[str]) -> tuple:
+def one_of(options: Collection[str]) -> tuple:
     return ((str,), lambda v: v in options, f"one of {', '.join(options)}")
 
 
@@ -584,25 +624,25 @@ _RULES = {
     "num_hidden_layers": SIZE,
     "num_attention_heads": SIZE,
     "intermediate_size": SIZE,
-    "hidden_act": _one_of(ACTIVATIONS),
+    "hidden_act": one_of(ACTIVATIONS),
     "hidden_dropout_prob": FRACTION,
     "attention_probs_dropout_prob": FRACTION,
     "max_position_embeddings": SIZE,
     "type_vocab_size": SIZE,
-    "initializer_range": _ABOVE_ZERO,
-    "layer_norm_eps": _ABOVE_ZERO,
+    "initializer_range": ABOVE_ZERO,
+    "layer_norm_eps": ABOVE_ZERO,
     "pad_token_id": ((int,), lambda v: v >= 0, "an id, 0 or above"),
-    "position_embedding_type": _one_of(POSITION_EMBEDDING_TYPES),
+    "position_embedding_type": one_of(POSITION_EMBEDDING_TYPES),
     "embedding_size": _optional(SIZE),
-    "masked_lm_act": _optional(_one_of(ACTIVATIONS)),
-    "masked_lm_layer_norm_eps": _optional(_ABOVE_ZERO),
+    "masked_lm_act": _optional(one_of(ACTIVATIONS)),
+    "masked_lm_layer_norm_eps": _optional(ABOVE_ZERO),
     "tie_word_embeddings": FLAG,
     "classifier_dropout": _optional(FRACTION),
     "is_decoder": FLAG,
     "add_cross_attention": FLAG,
     "num_labels": _LABELS,
     "id2label": ((Mapping, type(None)), lambda v: v != {}, "a dict of id to name"),
-    "problem_type": _optional(_one_of(PROBLEM_TYPES)),
+    "problem_type": _optional(one_of(PROBLEM_TYPES)),
     "output_hidden_states": FLAG,
     "output_attentions": FLAG,
     "extra": ((Mapping,), lambda v: True, "a dict"),

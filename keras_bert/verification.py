@@ -88,7 +88,9 @@ def run_transformers(
     except ImportError:
         return None
     kind = _kind(result, head)
-    model = getattr(transformers, head).from_pretrained(folder)
+    # Others differ at padding that is too far from tokens to attend to any.
+    how = {"attn_implementation": "eager"}
+    model = getattr(transformers, head).from_pretrained(folder, **how)
     inputs = {k: torch.from_numpy(v).long() for k, v in _inputs(kind, probe).items()}
     with torch.no_grad():
         outputs = model.eval()(**inputs, output_hidden_states=True)

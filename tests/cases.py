@@ -68,6 +68,9 @@ LAYERS = {
         (HIDDEN.shape,),
     ),
     "FeedForward": LayerCase(_layer(layers.FeedForward), (HIDDEN,), (HIDDEN.shape,)),
+    "GatedFeedForward": LayerCase(
+        _layer(layers.GatedFeedForward), (HIDDEN,), (HIDDEN.shape,)
+    ),
     "LayerNorm": LayerCase(_layer(layers.LayerNorm), (HIDDEN,), (HIDDEN.shape,)),
     "MaskedLMTransform": LayerCase(
         _layer(layers.MaskedLMTransform), (HIDDEN,), (HIDDEN.shape,)
@@ -81,6 +84,11 @@ LAYERS = {
         _layer(layers.Pooler, activation="relu"),
         (HIDDEN, _ints(SEQ, BATCH, 2)),
         ((BATCH, 2, 28),),
+    ),
+    "PreNormBlock": LayerCase(
+        _layer(layers.PreNormBlock),
+        (HIDDEN, BIAS, SEED),
+        (HIDDEN.shape, (BATCH, 4, SEQ, SEQ)),
     ),
     "SelfAttention": LayerCase(
         _layer(layers.SelfAttention),

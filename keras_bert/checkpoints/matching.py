@@ -11,7 +11,7 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.checkpoints.files import OPTIMIZER_STATE, equal, is_float
 from keras_bert.config import Config
 from keras_bert.errors import CheckpointError
-from keras_bert.families.family import BODY, CLASSIFIERS, FIELDS, OPTIONS, Family
+from keras_bert.families.family import BODY, FIELDS, OPTIONS, OUTPUTS, Family
 from keras_bert.families.names import STYLES
 from keras_bert.families.rows import Placement, Row
 
@@ -94,7 +94,7 @@ def match_weights(
 
 def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
     """Returns all parts, but only one of the classifiers that share names."""
-    order = sorted(CLASSIFIERS, key=lambda name: name not in meant)
+    order = sorted(OUTPUTS, key=lambda name: name not in meant)
     taken: set[str] = set()
     kept = []
     for name in order:
@@ -105,7 +105,7 @@ def _distinct(family: Family, meant: Collection[str], format: str) -> list[str]:
         }
         kept += [name] if name in meant or not names & taken else []
         taken |= names
-    return [n for n in family.parts if n in kept or n not in CLASSIFIERS]
+    return [n for n in family.parts if n in kept or n not in OUTPUTS]
 
 
 def _part(name: str, checkpoint: Checkpoint, config: Config) -> PartMatch:
@@ -331,7 +331,7 @@ def choose_head(checkpoint: Checkpoint, config: Config) -> str | None:
 
 def _body(family: Family, parts: Iterable[str]) -> set[str]:
     """Returns the parts by which the names in a checkpoint tell model classes apart."""
-    same = dict.fromkeys(CLASSIFIERS, "classifier")
+    same = dict.fromkeys(family.alike, "classifier")
     return {same.get(part, part) for part in parts} - {*BODY}
 
 

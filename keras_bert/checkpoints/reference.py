@@ -18,7 +18,7 @@ from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
 from keras_bert.distances import FURTHEST, bucket_of_distance
 from keras_bert.errors import CheckpointError
-from keras_bert.families.family import CLASSIFIERS
+from keras_bert.families.family import OUTPUTS
 from keras_bert.features import MASK_VALUE
 
 Array = np.ndarray
@@ -106,7 +106,7 @@ class _Reference:
         self.tensors, self.config = checkpoint.tensors, checkpoint.config
         family = families.of(self.config)
         # Classifiers share their names: only the one of this class is meant.
-        others = {*CLASSIFIERS} - {*family.parts_of(head)}
+        others = {*OUTPUTS} - {*family.parts_of(head)}
         self.parts = [part for part in family.parts if part not in others]
         self.family, self.pooler = family, family.poolers.get(family.models[head])
         self.places = {
@@ -117,21 +117,28 @@ class _Reference:
             for row in family.rows_of(self.parts, self.config)
             if checkpoint.format in row.placements
         }
+        self.predicts = not family.transforms or "masked_lm" in family.parts_of(head)
         self.used: set[str] = set()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {"embeddings": self.embed(inputs)}
-        hidden, bias = found["embeddings"], self.attention_bias(inputs)
-        rotation = self.rotation(self.positions(inputs))
-        for i, block in enumerate(self.config.block_numbers):
-            hidden, found[f"attention_{i}"] = self.block(
+        hidden, positions = found["embeddings"], self.positions(inputs)
+        run = self.pre_norm_block if self.config.pre_norm else self.block
+        layers = zip(self.config.block_numbers, self.config.reaches, strict=True)
+        for i, (block, (window, theta)) in enumerate(layers):
+            bias = self.attention_bias(inputs, window)
+            rotation = self.rotation(positions, theta)
+            hidden, found[f"attention_{i}"] = run(
                 f"layer_{block}", hidden, bias, rotation
             )
             found[f"hidden_{i}"] = hidden
+        if self.has("final_norm/gamma"):
+            hidden = found[f"hidden_{i}"] = self.norm("final_norm", hidden)
+        self.mask = inputs["attention_mask"][..., None]
         found["sequence_output"] = hidden
         if self.has("pooler/dense/bias"):
             found["pooled_output"] = np.tanh(self.dense("pooler/dense", hidden[:, 0]))
-        if self.has("masked_lm_bias/bias"):
+        if self.predicts and self.has("masked_lm/dense/kernel"):
             found["mlm_logits"] = self.masked_lm(hidden)
         if self.has("replaced/bias"):
             found["logits"] = self.replaced(hidden)
@@ -166,15 +173,20 @@ class _Reference:
         )
         product = _by_rows if there[0] == ours[0] else _by_columns
         rows = x.reshape(-1, x.shape[-1])  # one product reads the kernel once
-        y = product(rows, self.tensor(f"{name}/kernel"))
-        return (y + self.get(f"{name}/bias").reshape(-1)).reshape(*x.shape[:-1], -1)
+        y = product(rows, self.tensor(f"{name}/kernel")) + self.bias(name)
+        return y.reshape(*x.shape[:-1], -1)
+
+    def bias(self, name: str, of: str = "bias") -> Array:
+        """Returns a layer's bias, or 0 where it has none."""
+        has = self.has(f"{name}/{of}")
+        return self.get(f"{name}/{of}").reshape(-1) if has else np.float32(0)
 
     def norm(self, name: str, x: Array, eps: float | None = None) -> Array:
         centered = x - x.mean(-1, keepdims=True)
         variance = (centered**2).mean(-1, keepdims=True)
         scaled = centered / np.sqrt(variance + (eps or self.config.layer_norm_eps))
-        gamma, beta = self.get(f"{name}/gamma"), self.get(f"{name}/beta")
-        return (scaled * gamma + beta).astype("float32")
+        scaled = scaled * self.get(f"{name}/gamma") + self.bias(name, "beta")
+        return scaled.astype("float32")
 
     def look_up(self, name: str, ids: Array) -> Array:
         table = self.tensor(f"embeddings/{name}_embeddings/embeddings")
@@ -202,11 +214,14 @@ class _Reference:
             real, real.cumsum(1) - 1 + config.first_position, config.pad_token_id
         )
 
-    def attention_bias(self, inputs: Mapping[str, Array]) -> Array:
+    def attention_bias(self, inputs: Mapping[str, Array], window: int | None) -> Array:
         attended = inputs["attention_mask"][:, None, None, :] != 0  # batch 1 1 seq
         if self.config.is_decoder:
             length = inputs["input_ids"].shape[1]
             attended = attended & np.tri(length, dtype=bool)
+        if window is not None:
+            column = np.arange(inputs["input_ids"].shape[1])
+            attended = attended & (abs(column - column[:, None]) <= window)
         bias = np.where(attended, np.float32(0), np.float32(MASK_VALUE))
         if not self.has("position_bias/table"):
             return bias
@@ -219,36 +234,70 @@ class _Reference:
         bucket = bucket_of_distance(half)[np.minimum(np.abs(distance), FURTHEST)]
         return table[bucket + half * (distance > 0)].transpose(2, 0, 1)[None]
 
-    def rotation(self, positions: Array) -> Array | None:
+    def rotation(self, positions: Array, theta: float | None) -> Array | None:
         """Returns for every position the turn of each pair, a complex number."""
-        if not self.config.sinusoid_table:
+        if self.config.sinusoid_table:
+            sin, cos = np.split(self.get("sinusoids/table")[positions], 2, -1)
+            turns = cos + 1j * sin
+        elif theta is not None:
+            steps = np.arange(0, 1, 2 / self.config.head_dim)
+            turns = np.exp(1j * positions[..., None] * theta**-steps)
+        else:
             return None
-        sin, cos = np.split(self.get("sinusoids/table")[positions], 2, -1)
-        return (cos + 1j * sin)[..., None, :, :]  # (batch) 1 seq head_dim/2
+        return turns[..., None, :, :]  # (batch) 1 seq head_dim/2
 
     def rotate(self, x: Array, rotation: Array) -> Array:
-        """Turns pairs of neighbours, as the product of complex numbers does."""
-        turned = (x[..., ::2] + 1j * x[..., 1::2]) * rotation
-        pairs = np.stack([turned.real, turned.imag], -1)
-        return pairs.reshape(x.shape).astype("float32")
+        """Turns pairs, as the product of complex numbers does."""
+        if self.config.rotates_neighbours:
+            pairs = x.reshape(*x.shape[:-1], -1, 2)
+        else:
+            pairs = x.reshape(*x.shape[:-1], 2, -1).swapaxes(-1, -2)
+        turned = (pairs[..., 0] + 1j * pairs[..., 1]) * rotation
+        parts = np.stack([turned.real, turned.imag], -1)
+        parts = parts if self.config.rotates_neighbours else parts.swapaxes(-1, -2)
+        return parts.reshape(x.shape).astype("float32")
 
-    def block(
+    def attend(
         self, name: str, x: Array, bias: Array, rotation: Array | None
     ) -> tuple[Array, Array]:
-        heads = {
-            n: self.split(self.dense(f"{name}/attention/{n}", x))
-            for n in ("query", "key", "value")
-        }
+        names = ("query", "key", "value")
+        if "attention" in self.config.fused:
+            parts = np.split(self.dense(f"{name}/qkv", x), 3, -1)
+        else:
+            parts = [self.dense(f"{name}/{n}", x) for n in names]
+        heads = dict(zip(names, map(self.split, parts), strict=True))
         if rotation is not None:
             heads |= {n: self.rotate(heads[n], rotation) for n in self.config.rotated}
         q, k, v = heads.values()
         scores = q @ k.swapaxes(-1, -2) / math.sqrt(self.config.head_dim)
         attention = _softmax(scores.astype("float32") + bias)
-        mixed = self.dense(f"{name}/attention/output_dense", self.join(attention @ v))
+        mixed = self.join(attention @ v)
+        return self.dense(f"{name}/output_dense", mixed), attention
+
+    def feed_forward(self, name: str, x: Array) -> Array:
+        up = self.dense(f"{name}/intermediate_dense", x)
+        gate: Array | float = 1.0
+        if self.has(f"{name}/gate_dense/kernel"):
+            gate = self.dense(f"{name}/gate_dense", x)
+        elif self.config.gated:
+            up, gate = np.split(up, 2, -1)
+        return self.dense(f"{name}/output_dense", self.activate(up) * gate)
+
+    def block(self, name: str, x: Array, *how: Array | None) -> tuple[Array, Array]:
+        mixed, attention = self.attend(f"{name}/attention", x, *how)
         x = self.norm(f"{name}/attention_norm", x + mixed)
-        up = self.activate(self.dense(f"{name}/feed_forward/intermediate_dense", x))
-        down = self.dense(f"{name}/feed_forward/output_dense", up)
-        return self.norm(f"{name}/feed_forward_norm", x + down), attention
+        change = self.feed_forward(f"{name}/feed_forward", x)
+        return self.norm(f"{name}/feed_forward_norm", x + change), attention
+
+    def pre_norm_block(
+        self, name: str, x: Array, *how: Array | None
+    ) -> tuple[Array, Array]:
+        norm = f"{name}/attention_norm"
+        normed = self.norm(norm, x) if self.has(f"{norm}/gamma") else x
+        mixed, attention = self.attend(f"{name}/attention", normed, *how)
+        x = x + mixed
+        normed = self.norm(f"{name}/feed_forward_norm", x)
+        return x + self.feed_forward(f"{name}/feed_forward", normed), attention
 
     def split(self, x: Array) -> Array:
         x = x.reshape(*x.shape[:2], self.config.num_attention_heads, -1)
@@ -263,14 +312,17 @@ class _Reference:
 
     # === Heads ===
 
-    def masked_lm(self, hidden: Array) -> Array:
+    def transform(self, x: Array) -> Array:
         config = self.config
-        x = self.activate(self.dense("masked_lm/dense", hidden), config.transform_act)
-        x = self.norm("masked_lm/layer_norm", x, config.transform_eps)
+        x = self.activate(self.dense("masked_lm/dense", x), config.transform_act)
+        return self.norm("masked_lm/layer_norm", x, config.transform_eps)
+
+    def masked_lm(self, hidden: Array) -> Array:
+        x = self.transform(hidden)
         own = "masked_lm_decoder/embeddings"
         shared = "embeddings/word_embeddings/embeddings"
         logits = _by_columns(x, self.tensor(own if self.has(own) else shared))
-        return logits + self.get("masked_lm_bias/bias")
+        return logits + self.bias("masked_lm_bias")
 
     def replaced(self, hidden: Array) -> Array:
         x = self.activate(self.dense("replaced_dense", hidden))
@@ -286,15 +338,21 @@ class _Reference:
             if names is None or not self.has(f"{layer}/bias"):
                 continue
             x = found["sequence_output"] if part in PER_TOKEN else self.pooled(found)
+            x = self.transform(x) if self.family.transforms else x
             logits = self.dense(layer, x)
             columns = np.moveaxis(logits, -1, 0) if len(names) > 1 else [logits]
             results |= zip(names, columns, strict=True)
         return results
 
     def pooled(self, found: Mapping[str, Array]) -> Array:
+        hidden = found["sequence_output"]
+        if self.family.transforms and self.config.classifier_pooling == "mean":
+            return (hidden * self.mask).sum(1) / self.mask.sum(1)
+        if self.family.transforms:
+            return hidden[:, 0]
         if self.pooler is None:
             return found["pooled_output"]
-        first = found["sequence_output"][:, 0]
+        first = hidden[:, 0]
         return self.activate(
             self.dense("pre_classifier/dense", first), self.pooler.activation
         )

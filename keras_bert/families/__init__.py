@@ -10,6 +10,7 @@ from keras_bert.families.bert import BERT
 from keras_bert.families.distilbert import DISTILBERT
 from keras_bert.families.electra import ELECTRA
 from keras_bert.families.family import Family
+from keras_bert.families.modernbert import MODERNBERT
 from keras_bert.families.mpnet import MPNET
 from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 from keras_bert.families.roformer import ROFORMER
@@ -19,6 +20,7 @@ _REGISTERED = (
     BERT,
     DISTILBERT,
     ELECTRA,
+    MODERNBERT,
     MPNET,
     ROBERTA,
     ROFORMER,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from keras_bert.config import Config
@@ -28,11 +29,16 @@ CLASS_NAMES = {
 # Heads whose weights have the same names: one is not loaded as another.
 ALIKE = {"sequence_classification", "token_classification", "multiple_choice"}
 CLASSIFIERS = ("sequence_classifier", "token_classifier", "multiple_choice")
+OUTPUTS = (*CLASSIFIERS, "qa")  # and this one, in some families
 # What weights there are that not every model of a part has, and which models have them.
 OPTIONS: Mapping[str, Callable[[Config], bool]] = {
     "untied": lambda config: not config.tie_word_embeddings,
     "crf": lambda config: config.crf,
     "window_query": lambda config: config.learned_windows,
+    **{
+        f"{layer}_bias": partial(lambda layer, config: config.has_bias(layer), layer)
+        for layer in ("attention", "mlp", "norm", "classifier", "decoder")
+    },
 }
 # Weights that this package adds to a part, which only its own format can hold.
 ADDED = {
@@ -147,6 +153,28 @@ class Family:
     def model_type(self) -> str:
         """The family's name in `config.json`."""
         return self.config.model_type
+
+    @property
+    def word_embeddings(self) -> str:
+        """Hugging Face's name of the word embeddings in a model without a head."""
+        name = self.parts["encoder"][0].placements["huggingface"].name
+        return name.removeprefix(self.prefix)
+
+    @property
+    def alike(self) -> list[str]:
+        """The parts that Hugging Face's files do not tell apart."""
+        names = {p: self.parts[p][-1].placements for p in OUTPUTS if p in self.parts}
+        own = names["token_classifier"].get("huggingface")
+        return [
+            p
+            for p, x in names.items()
+            if p in CLASSIFIERS or x.get("huggingface") == own
+        ]
+
+    @property
+    def transforms(self) -> bool:
+        """Whether all heads have the transform of a masked LM."""
+        return "transform" in self.parts
 
     @property
     def models(self) -> dict[str, str]:

@@ -69,22 +69,29 @@ def vector(axes: str, *, option: str | None = None, **names: str) -> Row:
     return Row(places, option)
 
 
-def norm(axes: str, **names: str) -> list[Row]:
-    """A LayerNorm."""
+def norm(axes: str, *, bias: str | None = None, **names: str) -> list[Row]:
+    """A LayerNorm; `bias` is the option of models where it has one."""
     return [
-        vector(axes, **{f: n + getattr(STYLES[f], w) for f, n in names.items()})
-        for w in ("gamma", "beta")
+        vector(
+            axes, option=o, **{f: n + getattr(STYLES[f], w) for f, n in names.items()}
+        )
+        for w, o in (("gamma", None), ("beta", bias))
     ]
 
 
-def dense(inputs: str, outputs: str, **names: str) -> list[Row]:
-    """A projection: `[in, out]` in TensorFlow, `[out, in]` in PyTorch."""
+def dense(
+    inputs: str, outputs: str, *, bias: str | None = None, **names: str
+) -> list[Row]:
+    """A projection: `[in, out]` in TensorFlow, `[out, in]` in PyTorch.
+
+    `bias` is the option of models where it has one.
+    """
     kernel = {
         f: Placement(name + STYLES[f].kernel, STYLES[f].matrix(inputs, outputs))
         for f, name in names.items()
     }
-    bias = {f: name + STYLES[f].bias for f, name in names.items()}
-    return [Row(kernel), vector(outputs, **bias)]
+    biases = {f: name + STYLES[f].bias for f, name in names.items()}
+    return [Row(kernel), vector(outputs, option=bias, **biases)]
 
 
 def output(outputs: str, google: str | None = None, **names: str) -> list[Row]:

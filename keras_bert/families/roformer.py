@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from keras_bert.config import FLAG, Config
-from keras_bert.errors import ConfigError
 from keras_bert.families.bert import huggingface_block
 from keras_bert.families.family import Family, HeadPooler
 from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
+from keras_bert.families.rope import even_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,7 @@ class RoFormerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.head_dim % 2:
-            raise ConfigError(
-                "Expected heads of an even width, hidden_size / num_attention_heads. "
-                f"Received: {self.hidden_size} / {self.num_attention_heads} = "
-                f"{self.head_dim}. Change one of them."
-            )
+        even_heads(self)
 
     @property
     def rotated(self) -> tuple[str, ...]:

@@ -28,10 +28,12 @@ class Row(NamedTuple):
         placements: by format name; a format that is missing has no place for it.
         option: what a model has such a weight for, if not every one has it: a name in
             `keras_bert.families.family.OPTIONS`.
+        first: number of the first block that has it.
     """
 
     placements: dict[str, Placement]
     option: str | None = None
+    first: int = 0
 
 
 def expand(
@@ -70,7 +72,9 @@ def expand(
             continue
         repeated = any("{i}" in place.name for place in row.placements.values())
         count = blocks if repeated else 1
-        expanded += [_numbered(row, i, *divmod(i, inner)) for i in range(count)]
+        expanded += [
+            _numbered(row, i, *divmod(i, inner)) for i in range(row.first, count)
+        ]
     return expanded
 
 

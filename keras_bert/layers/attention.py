@@ -14,7 +14,9 @@ from keras_bert.layers.rotary import rotate
 Tensor = Any
 
 
-def attention_bias(attention_mask: Tensor, causal: bool = False) -> Tensor:
+def attention_bias(
+    attention_mask: Tensor, causal: bool = False, window: int | None = None
+) -> Tensor:
     """Turns an attention mask into what is added to the scores.
 
     A mask numbers the pieces packed into a row from 1; 0 is padding. Tokens attend to
@@ -24,6 +26,7 @@ def attention_bias(attention_mask: Tensor, causal: bool = False) -> Tensor:
     Args:
         attention_mask: integers `(batch, seq)`.
         causal: attend to earlier positions only.
+        window: attend to so many positions to either side, and no further.
 
     Returns:
         float32 `(batch, 1, seq, seq)`: 0 where attention may go, -1e9 elsewhere.
@@ -37,10 +40,17 @@ def attention_bias(attention_mask: Tensor, causal: bool = False) -> Tensor:
     to = attention_mask[:, None, None, :]  # (batch, 1, 1, seq)
     origin = attention_mask[:, None, :, None]  # (batch, 1, seq, 1)
     visible = (to > 0) & ((origin == to) | (origin == 0))
-    if causal:
+    if causal or window is not None:
         order = ops.cumsum(ops.ones_like(attention_mask), axis=1)
-        visible &= order[:, None, None, :] <= order[:, None, :, None]
+        ahead = order[:, None, None, :] - order[:, None, :, None]
+        visible &= _within(ahead, causal, window)
     return (1.0 - ops.cast(visible, "float32")) * MASK_VALUE
+
+
+def _within(ahead: Tensor, causal: bool, window: int | None) -> Tensor:
+    """Returns whether attention may go to positions so far ahead."""
+    within = ahead <= 0 if causal else ahead == ahead
+    return within if window is None else within & (ops.abs(ahead) <= window)
 
 
 def attend(
@@ -87,8 +97,9 @@ class SelfAttention(Layer):
     """Multi-head scaled dot-product self-attention.
 
     Query, key, value and output are plain `(hidden, hidden)` kernels: the form of
-    Google's checkpoints, and as fast as a fused kernel. Softmax is float32 under every
-    dtype policy.
+    Google's checkpoints, and as fast as a fused kernel. Those of a config that fuses
+    them are one, `(hidden, 3 hidden)`, as in its checkpoints. Softmax is float32 under
+    every dtype policy.
 
     Args:
         config: gives `hidden_size`, `num_attention_heads` and
@@ -110,11 +121,15 @@ class SelfAttention(Layer):
     """
 
     def build(self, input_shape: Any = None) -> None:
-        width = self.config.hidden_size
-        self.query = self.add_dense(width, "query", width)
-        self.key = self.add_dense(width, "key", width)
-        self.value = self.add_dense(width, "value", width)
-        self.output_dense = self.add_dense(width, "output_dense", width)
+        width, bias = self.config.hidden_size, self.config.has_bias("attention")
+        dense = partial(self.add_dense, inputs=width, use_bias=bias)
+        if "attention" in self.config.fused:
+            self.qkv = dense(3 * width, "qkv")
+        else:
+            self.query = dense(width, "query")
+            self.key = dense(width, "key")
+            self.value = dense(width, "value")
+        self.output_dense = dense(width, "output_dense")
         rate = self.config.attention_probs_dropout_prob
         self.dropout = self.add_dropout(rate, "dropout", dtype="float32")
 
@@ -128,11 +143,7 @@ class SelfAttention(Layer):
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
         drop = {"training": training}
-        projected = {
-            "query": self.query(hidden, dropout_seed, **drop),
-            "key": self.key(hidden, dropout_seed, **drop),
-            "value": self.value(hidden, dropout_seed, **drop),
-        }
+        projected = self.project(hidden, dropout_seed, **drop)
         for name in self.config.rotated:
             projected[name] = self.rotate(projected[name], rotation)
         context, probabilities = attend(
@@ -142,6 +153,19 @@ class SelfAttention(Layer):
             partial(self.dropout, seed=dropout_seed, **drop),
         )
         return self.output_dense(context, dropout_seed, **drop), probabilities
+
+    def project(
+        self, hidden: Tensor, dropout_seed: Tensor, training: bool
+    ) -> dict[str, Tensor]:
+        """Returns "query", "key" and "value", each `(batch, seq, hidden)`."""
+        names = ("query", "key", "value")
+        if "attention" in self.config.fused:
+            fused = self.qkv(hidden, dropout_seed, training=training)
+            return dict(zip(names, ops.split(fused, 3, axis=-1), strict=True))
+        return {
+            name: getattr(self, name)(hidden, dropout_seed, training=training)
+            for name in names
+        }
 
     def rotate(self, x: Tensor, rotation: Tensor | None) -> Tensor:
         """Turns queries or keys by their positions."""

@@ -1,8 +1,10 @@
 """The position-wise feed-forward layer."""
 
+from functools import partial
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_bert.layers import activations
 from keras_bert.layers.base import Layer
@@ -39,3 +41,50 @@ class FeedForward(Layer):
     ) -> Tensor:
         wide = self.intermediate_dense(hidden, dropout_seed, training=training)
         return self.output_dense(self.activation(wide), dropout_seed, training=training)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class GatedFeedForward(Layer):
+    """Dense layers of which one is activated and multiplied with the other.
+
+    Args:
+        config: gives `hidden_size`, `intermediate_size`, `hidden_act`, `mlp_dropout`
+            and whether both are one matrix.
+        **kwargs: see `Layer`.
+
+    Call arguments:
+        hidden, dropout_seed: see `FeedForward`.
+
+    Returns:
+        `(batch, seq, hidden)`.
+
+    Source: Shazeer 2020 (arXiv:2002.05202) section 2.
+    """
+
+    def build(self, input_shape: Any = None) -> None:
+        config, bias = self.config, self.config.has_bias("mlp")
+        hidden, mlp = config.hidden_size, config.intermediate_size
+        dense = partial(self.add_dense, use_bias=bias)
+        if "gate" in config.fused:
+            self.intermediate_dense = dense(2 * mlp, "intermediate_dense", hidden)
+            self.gate_dense = None
+        else:
+            self.intermediate_dense = dense(mlp, "intermediate_dense", hidden)
+            self.gate_dense = dense(mlp, "gate_dense", hidden)
+        self.output_dense = dense(hidden, "output_dense", mlp)
+        self.dropout = self.add_dropout(config.mlp_dropout, "dropout")
+        self.activation = activations.get(config.hidden_act)
+
+    def call(
+        self, hidden: Tensor, dropout_seed: Tensor | None = None, training: bool = False
+    ) -> Tensor:
+        drop = {"training": training}
+        wide = self.intermediate_dense(hidden, dropout_seed, **drop)
+        if self.gate_dense is None:
+            wide, gate = ops.split(wide, 2, axis=-1)
+        else:
+            gate = self.gate_dense(hidden, dropout_seed, **drop)
+        wide = self.activation(wide) * gate
+        if dropout_seed is not None:
+            wide = self.dropout(wide, dropout_seed, **drop)
+        return self.output_dense(wide, dropout_seed, **drop)

@@ -38,6 +38,41 @@ def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
     return nan_unless(inside(positions, seq), taken)
 
 
+def pool_tokens(
+    hidden: Tensor, mask: Tensor, pooling: str, cls_positions: Tensor | None = None
+) -> Tensor:
+    """Pools the tokens of rows, or of the pieces packed into them.
+
+    Args:
+        hidden: `(batch, seq, hidden)`.
+        mask: numbers of the pieces from 1, 0 for padding, `(batch, seq)`.
+        pooling: "cls", the first token, be it padding; "first", the first that is not;
+            or "mean".
+        cls_positions: integers `(batch, pieces)`, where the pieces begin; None means
+            one piece, at the start.
+
+    Returns:
+        `(batch, hidden)`, or `(batch, pieces, hidden)` with `cls_positions`.
+    """
+    if pooling == "cls":
+        if cls_positions is None:
+            return hidden[:, 0]
+        return gather_positions(hidden, cls_positions)
+    real = mask > 0
+    if pooling == "first":
+        own = (real & (ops.cumsum(ops.cast(real, "int32"), axis=1) == 1))[:, None]
+    elif cls_positions is None:
+        own = real[:, None]  # (batch, 1, seq)
+    else:
+        inner = kept_inside(cls_positions, ops.shape(mask)[1])
+        own = ops.take_along_axis(mask, inner, axis=1)[..., None] == mask[:, None]
+        own &= real[:, None]  # (batch, pieces, seq)
+    weights = ops.cast(own, "float32")
+    total = ops.matmul(weights, ops.cast(hidden, "float32"))
+    mean = total / ops.maximum(ops.sum(weights, -1, keepdims=True), 1.0)
+    return mean[:, 0] if cls_positions is None else mean
+
+
 def _mean(logits: Tensor, real: Tensor, scores: Tensor) -> Tensor:
     weights = ops.cast(real, logits.dtype)
     return ops.sum(logits * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
@@ -174,7 +209,8 @@ class MaskedLMTransform(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         hidden, embedding = self.config.hidden_size, self.config.embedding_width
-        self.dense = self.add_dense(embedding, "dense", hidden)
+        bias = self.config.has_bias("classifier")
+        self.dense = self.add_dense(embedding, "dense", hidden, use_bias=bias)
         self.activation = activations.get(self.config.transform_act)
         self.layer_norm = self.add_layer(
             LayerNorm, "layer_norm", width="embedding_width", epsilon="transform_eps"
@@ -186,7 +222,7 @@ class MaskedLMTransform(Layer):
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class OutputBias(Layer):
-    """Adds a bias to logits and makes them float32.
+    """Adds a bias to logits, if the config has one, and makes them float32.
 
     Call arguments:
         logits: `(..., vocab)`.
@@ -196,8 +232,11 @@ class OutputBias(Layer):
     """
 
     def build(self, input_shape: Any = None) -> None:
-        shape = (self.config.vocab_size,)
-        self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
+        self.bias = None
+        if self.config.has_bias("decoder"):
+            shape = (self.config.vocab_size,)
+            self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
 
     def call(self, logits: Tensor) -> Tensor:
-        return ops.cast(logits, "float32") + ops.cast(self.bias, "float32")
+        logits = ops.cast(logits, "float32")
+        return logits if self.bias is None else logits + ops.cast(self.bias, "float32")

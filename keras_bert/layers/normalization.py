@@ -47,7 +47,9 @@ class LayerNorm(Layer):
     def build(self, input_shape: Any = None) -> None:
         width = (getattr(self.config, self.width),)
         self.gamma = self.add_weight(shape=width, initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=width, initializer="zeros", name="beta")
+        self.beta = None
+        if self.config.has_bias("norm"):
+            self.beta = self.add_weight(shape=width, initializer="zeros", name="beta")
 
     def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, "float32")
@@ -55,7 +57,9 @@ class LayerNorm(Layer):
         variance = ops.mean(ops.square(centered), axis=-1, keepdims=True)
         epsilon = getattr(self.config, self.epsilon)
         scale = ops.rsqrt(variance + epsilon) * ops.cast(self.gamma, "float32")
-        outputs = centered * scale + ops.cast(self.beta, "float32")
+        outputs = centered * scale
+        if self.beta is not None:
+            outputs = outputs + ops.cast(self.beta, "float32")
         return ops.cast(outputs, self.compute_dtype)
 
     def get_config(self) -> dict:

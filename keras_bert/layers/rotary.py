@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_bert.config import Config
 from keras_bert.layers.base import Layer
 from keras_bert.layers.lookup import inside, kept_inside, nan_unless, rows_of
 
@@ -41,6 +42,30 @@ def rotate(
     cos, sin = (ops.expand_dims(ops.cast(rotation[i], "float32"), -2) for i in (0, 1))
     turned = ops.stack([one * cos - other * sin, other * cos + one * sin], axis)
     return ops.cast(ops.reshape(turned, shape), x.dtype)
+
+
+def rotation(position_ids: Tensor, config: Config, theta: float) -> Tensor:
+    """Returns the turns of positions.
+
+    Args:
+        position_ids: integers `(...)`.
+        config: gives `head_dim` and `max_position_embeddings`.
+        theta: base of the frequencies.
+
+    Returns:
+        Cosines and sines, float32 `(2, ..., head_dim / 2)`; NaN for a position out of
+        range.
+
+    Source: Su et al. 2021 (arXiv:2104.09864) equation 15.
+    """
+    size, width = config.max_position_embeddings, config.head_dim
+    # In float32, as the originals: positions far along a row depend on its rounding.
+    steps = np.arange(0, width, 2, dtype="float32") / np.float32(width)
+    frequencies = np.float32(1.0) / np.float32(theta) ** steps
+    positions = ops.cast(kept_inside(position_ids, size), "float32")
+    angles = positions[..., None] * frequencies  # (..., head_dim / 2)
+    angles = nan_unless(inside(position_ids, size), angles)
+    return ops.stack([ops.cos(angles), ops.sin(angles)])
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

@@ -10,7 +10,7 @@ from keras import ops
 from keras_bert.layers.attention import SelfAttention, attend
 from keras_bert.layers.base import Layer
 from keras_bert.layers.custom_gradient import recompute
-from keras_bert.layers.feed_forward import FeedForward
+from keras_bert.layers.feed_forward import FeedForward, GatedFeedForward
 from keras_bert.layers.normalization import LayerNorm
 
 Tensor = Any
@@ -51,7 +51,8 @@ class TransformerBlock(Layer):
         # Residual sums are float32 under every dtype policy.
         dropout = partial(self.add_dropout, rate, dtype="float32")
         self.attention_dropout = dropout("attention_output")
-        self.feed_forward = self.add_layer(FeedForward, "feed_forward")
+        kind = GatedFeedForward if self.config.gated else FeedForward
+        self.feed_forward = self.add_layer(kind, "feed_forward")
         self.feed_forward_dropout = dropout("feed_forward_output")
         self.attention_norm = self.add_layer(LayerNorm, "attention_norm")
         self.feed_forward_norm = self.add_layer(LayerNorm, "feed_forward_norm")
@@ -91,3 +92,63 @@ class TransformerBlock(Layer):
         change = self.feed_forward_dropout(change, dropout_seed, training=training)
         hidden = self.feed_forward_norm(change + ops.cast(hidden, "float32"))
         return hidden, probabilities
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class PreNormBlock(TransformerBlock):
+    """A pre-norm transformer block: `x + sublayer(norm(x))`, twice.
+
+    Args:
+        config: the hyper-parameters.
+        normalized: what comes in is normalized, so there is no norm before attention.
+        **kwargs: see `Layer`.
+
+    Call arguments:
+        As those of `TransformerBlock`.
+
+    Returns:
+        The new hidden states, float32 `(batch, seq, hidden)`, and the attention
+        probabilities, float32 `(batch, heads, seq, seq)`.
+
+    Source: Xiong et al. 2020 (arXiv:2002.04745) figure 1.
+    """
+
+    def __init__(self, config: Any, *, normalized: bool = False, **kwargs: Any):
+        super().__init__(config, **kwargs)
+        self.normalized = normalized
+
+    def build(self, input_shape: Any = None) -> None:
+        self.attention = self.add_layer(SelfAttention, "attention")
+        kind = GatedFeedForward if self.config.gated else FeedForward
+        self.feed_forward = self.add_layer(kind, "feed_forward")
+        rate = self.config.attention_probs_dropout_prob
+        self.attention_dropout = self.add_dropout(
+            rate, "attention_output", dtype="float32"
+        )
+        self.attention_norm = None
+        if not self.normalized:
+            self.attention_norm = self.add_layer(LayerNorm, "attention_norm")
+        self.feed_forward_norm = self.add_layer(LayerNorm, "feed_forward_norm")
+
+    def _forward(
+        self,
+        hidden: Tensor,
+        attention_bias: Tensor,
+        dropout_seed: Tensor,
+        *rotation: Tensor,
+        attend: Callable,
+        training: bool,
+    ) -> tuple[Tensor, Tensor]:
+        how = {"attend": attend, "training": training}
+        normed = self.attention_norm(hidden) if self.attention_norm else hidden
+        change, probabilities = self.attention(
+            normed, attention_bias, dropout_seed, *rotation, **how
+        )
+        change = self.attention_dropout(change, dropout_seed, training=training)
+        hidden = ops.cast(hidden, "float32") + change
+        normed = self.feed_forward_norm(hidden)
+        change = self.feed_forward(normed, dropout_seed, training=training)
+        return hidden + ops.cast(change, "float32"), probabilities
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "normalized": self.normalized}

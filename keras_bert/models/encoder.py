@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_bert import layers
-from keras_bert.config import Config
+from keras_bert.config import Config, Reach
 from keras_bert.errors import ConfigError
 from keras_bert.layers.attention import attend as attend_in_rows
 from keras_bert.layers.position_bias import PositionBias
@@ -77,10 +77,18 @@ class Encoder(BaseModel):
         if config.distance_buckets:
             self.position_bias = self.add_layer(PositionBias, "position_bias")
         # By their names, which is where Keras' files then hold their weights.
-        for name in self._block_names:
-            setattr(self, name, self.add_layer(layers.TransformerBlock, name))
+        for number, name in enumerate(self._block_names):
+            setattr(self, name, self._make_block(name, first=number == 0))
+        self.final_norm = None
+        if config.pre_norm:
+            self.final_norm = self.add_layer(layers.LayerNorm, "final_norm")
         self.pooler: Any = self.add_layer(layers.Pooler, "pooler") if pooler else None
         self.built = True
+
+    def _make_block(self, name: str, first: bool) -> Any:
+        if self.config.pre_norm:
+            return self.add_layer(layers.PreNormBlock, name, normalized=first)
+        return self.add_layer(layers.TransformerBlock, name)
 
     def encode(
         self,
@@ -93,32 +101,49 @@ class Encoder(BaseModel):
         Args:
             inputs: `input_ids`, `attention_mask`, `token_type_ids`, `position_ids`,
                 each `(batch, seq)`.
-            attend: attention of tokens that are not in padded rows, see
-                `keras_bert.layers.attention.attend`; their shape may then be another.
+            attend: returns, given the window of a layer, the attention of tokens that
+                are not in padded rows, see `keras_bert.layers.attention.attend`; their
+                shape may then be another.
             training: with dropout.
         """
         seed = self.dropout_seed(inputs["input_ids"], training=training)
-        bias = None
-        if attend is None:
-            attend, mask = attend_in_rows, inputs["attention_mask"]
-            bias = layers.attention_bias(mask, self.config.is_decoder)
-            if self.position_bias:
-                columns = keras.ops.arange(keras.ops.shape(mask)[1], dtype="int32")
-                bias = bias + self.position_bias(columns[None])
         ids = (inputs[k] for k in ("input_ids", "token_type_ids", "position_ids"))
         hidden = self.embeddings(*ids, seed, training=training)
         if self.embedding_projection:
             hidden = self.embedding_projection(hidden)  # (batch, seq, hidden)
-        rotation = self.sinusoids and self.sinusoids(inputs["position_ids"])
+        reaches = self.config.reaches
+        ways = {r: self._attention(r, inputs, attend) for r in dict.fromkeys(reaches)}
         hidden_states, attentions = [hidden], []
         for number, block in enumerate(self.layers_run):
             own = layers.seed_at(seed, number) if self.shares_blocks else seed
+            bias, rotation, how = ways[reaches[number]]
             hidden, probabilities = block(
-                hidden, bias, own, rotation, attend=attend, training=training
+                hidden, bias, own, rotation, attend=how, training=training
             )
             hidden_states.append(hidden)
             attentions.append(probabilities)
+        if self.final_norm:
+            hidden = hidden_states[-1] = self.final_norm(hidden)
         return Encoded(hidden, tuple(hidden_states), tuple(attentions), seed)
+
+    def _attention(
+        self, reach: Reach, inputs: Mapping[str, Tensor], attend: Callable | None
+    ) -> tuple[Tensor | None, Tensor | None, Callable]:
+        """Returns attention bias, rotation and attention of layers of one kind."""
+        rotation = self._rotation(inputs["position_ids"], reach.theta)
+        if attend is not None:
+            return None, rotation, attend(reach.window)
+        mask, causal = inputs["attention_mask"], self.config.is_decoder
+        bias = layers.attention_bias(mask, causal, reach.window)
+        if self.position_bias:
+            columns = keras.ops.arange(keras.ops.shape(mask)[1], dtype="int32")
+            bias = bias + self.position_bias(columns[None])
+        return bias, rotation, attend_in_rows
+
+    def _rotation(self, position_ids: Tensor, theta: float | None) -> Tensor | None:
+        if self.sinusoids:
+            return self.sinusoids(position_ids)
+        return theta and layers.rotation(position_ids, self.config, theta)
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
         inputs = self.complete(inputs)

@@ -19,7 +19,7 @@ from keras_bert.layers import (
 )
 from keras_bert.layers.crf import Transitions
 from keras_bert.layers.embeddings import WordEmbeddings
-from keras_bert.layers.heads import WindowQuery, pool_windows
+from keras_bert.layers.heads import WindowQuery, pool_tokens, pool_windows
 from keras_bert.losses import Objective
 from keras_bert.models.encoder import Encoded
 from keras_bert.models.pretrained import PreTrainedModel
@@ -266,12 +266,18 @@ class SequenceClassification(PreTrainedModel):
         """Width of the last layer."""
         return self.config.num_labels
 
+    @property
+    def token_pooling(self) -> str:
+        """How a head with a transform pools tokens."""
+        return self.config.classifier_pooling
+
     def make_head(self) -> None:
         own, rate = (
             self.family.poolers.get(self.kind),
             self.config.dropout_of(self.kind),
         )
         self.pre_classifier, self.pre_dropout = None, None
+        self.masked_lm = self.add_transform()
         if own:
             options = {"activation": own.activation or self.config.hidden_act}
             self.pre_classifier = self.add_layer(Pooler, "pre_classifier", **options)
@@ -286,12 +292,16 @@ class SequenceClassification(PreTrainedModel):
     def vectors(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
         """Returns what the last layer takes, for each row."""
         drop = {"seed": encoded.dropout_seed, "training": training}
-        if self.pre_classifier is None:
-            pooled = self.pooled(encoded, inputs)
-        else:
+        hidden, positions = encoded.last_hidden_state, inputs.get("cls_positions")
+        if self.masked_lm:
+            mask = inputs["attention_mask"]
+            pooled = pool_tokens(hidden, mask, self.token_pooling, positions)
+            pooled = self.masked_lm(pooled)
+        elif self.pre_classifier:
             before = self.pre_dropout and partial(self.pre_dropout, **drop)
-            hidden, positions = encoded.last_hidden_state, inputs.get("cls_positions")
             pooled = self.pre_classifier(hidden, positions, drop=before)
+        else:
+            pooled = self.pooled(encoded, inputs)
         return self.dropout(pooled, **drop)
 
     def classify(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensor:
@@ -312,7 +322,7 @@ class SequenceClassification(PreTrainedModel):
         return {k: ops.reshape(x, (-1, ops.shape(x)[-1])) for k, x in inputs.items()}
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
-        vectors = self.vectors(encoded, inputs, training)
+        vectors = self.vectors(encoded, self.rows(inputs), training)
         logits, mask = self.classifier(vectors), inputs["attention_mask"]
         scores = self.window_query and self.window_query(vectors)
         if self.window_pooling is not None and len(mask.shape) == 3:
@@ -332,12 +342,19 @@ class MultipleChoice(SequenceClassification):
     num_outputs = 1
     input_names = ENCODER_INPUTS  # a row of choices is not packed
 
+    @property
+    def token_pooling(self) -> str:
+        # As in Hugging Face: choices may be padded on the left, rows not.
+        pooling = self.config.classifier_pooling
+        return "first" if pooling == "cls" else pooling
+
     @classmethod
     def objectives(cls, config: Config) -> Mapping[str, Objective]:
         return {"logits": _classes("batch choices")}
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
-        scores = self.classify(encoded, {}, training)  # (batch choices, 1)
+        scores = self.classify(encoded, self.rows(inputs), training)
+        # (batch choices, 1)
         choices = ops.shape(inputs["input_ids"])[1]
         return {"logits": ops.reshape(scores, (-1, choices))}
 
@@ -365,6 +382,7 @@ class TokenClassification(PreTrainedModel):
 
     def make_head(self) -> None:
         rate = self.config.dropout_of(self.kind)
+        self.masked_lm = self.add_transform()
         self.dropout = self.add_dropout(rate, "classifier_dropout")
         self.classifier = self.add_output(self.config.num_labels, "classifier")
         self.transitions = None
@@ -373,6 +391,7 @@ class TokenClassification(PreTrainedModel):
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         hidden, seed = encoded.last_hidden_state, encoded.dropout_seed
+        hidden = self.masked_lm(hidden) if self.masked_lm else hidden
         logits = self.classifier(self.dropout(hidden, seed, training=training))
         return {"logits": self.transitions(logits) if self.transitions else logits}
 
@@ -427,11 +446,13 @@ class QuestionAnswering(PreTrainedModel):
 
     def make_head(self) -> None:
         rate = self.config.dropout_of(self.kind)
+        self.masked_lm = self.add_transform()
         self.dropout = self.add_dropout(rate, "qa_dropout")
         self.qa_outputs = self.add_output(2, "qa_outputs")
 
     def outputs(self, encoded: Encoded, inputs: Tensors, training: bool) -> Tensors:
         hidden, seed = encoded.last_hidden_state, encoded.dropout_seed
+        hidden = self.masked_lm(hidden) if self.masked_lm else hidden
         dropped = self.dropout(hidden, seed, training=training)
         logits = self.qa_outputs(dropped)  # (batch, seq, 2)
         return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}

@@ -31,7 +31,7 @@ def add_lora(
     *,
     alpha: float | None = None,
     dropout: float = 0.0,
-    targets: Sequence[str] = TARGETS,
+    targets: Sequence[str] | None = None,
     seed: int | None = None,
 ) -> None:
     """Adds adapters to dense layers of the encoder, and freezes everything else in it.
@@ -46,7 +46,8 @@ def add_lora(
         alpha: the adapter is scaled by `alpha / rank`; None is twice the rank.
         dropout: of the inputs of the adapters, in [0, 1).
         targets: regular expressions of the paths of layers, such as "query" or
-            "attention/"; "." takes all dense layers of the blocks.
+            "attention/"; "." takes all dense layers of the blocks, and None "query" and
+            "value", or "qkv" where these are one matrix.
         seed: of the initial values; None takes the model's.
 
     Raises:
@@ -61,6 +62,8 @@ def add_lora(
         >>> sum(int(np.prod(v.shape)) for v in model.trainable_variables)
         8579
     """
+    if targets is None:
+        targets = ("qkv",) if "attention" in model.config.fused else TARGETS
     layers = _targeted(model, targets)
     _check(model, rank, alpha, dropout)
     seed = model.seed if seed is None else seed

@@ -11,6 +11,7 @@ import keras
 from keras_bert.config import Config
 from keras_bert.families.family import Family
 from keras_bert.features import SERVED_INPUTS
+from keras_bert.layers import MaskedLMTransform
 from keras_bert.models import keras_hub, lora, quantization, resizing
 from keras_bert.models.encoder import Encoded, Encoder
 from keras_bert.models.flat_files import flat_layers, is_flat, refuse_other_layers
@@ -142,6 +143,12 @@ class PreTrainedModel(TakesTexts, Trainable):
         """Pools the first token, or the first of every piece of a packed row."""
         hidden, positions = encoded.last_hidden_state, inputs.get("cls_positions")
         return self.encoder.pooler(hidden, positions)
+
+    def add_transform(self) -> Any:
+        """Makes the transform of a masked LM, in families where all heads have it."""
+        if not self.family.transforms:
+            return None
+        return self.add_layer(MaskedLMTransform, "masked_lm")
 
     def add_output(self, units: int, name: str) -> keras.layers.Dense:
         """Makes a dense layer whose outputs are float32 under every dtype policy."""

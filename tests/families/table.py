@@ -17,6 +17,7 @@ TITLES = {
     "bert": "BERT",
     "distilbert": "DistilBERT",
     "electra": "ELECTRA",
+    "modernbert": "ModernBERT",
     "mpnet": "MPNet",
     "roberta": "RoBERTa",
     "roformer": "RoFormer",

@@ -25,6 +25,7 @@ SIZES = dict(
     num_attention_heads=3,
     intermediate_size=14,
     max_position_embeddings=23,
+    pad_token_id=1,
     num_labels=3,
     initializer_range=0.5,
 )

@@ -26,11 +26,12 @@ SIZES = dict(
     num_hidden_layers=2,
     intermediate_size=22,
     max_position_embeddings=11,
+    pad_token_id=1,
 )
 NAMES = sorted(FAMILIES)
 WRITERS = (
     "hf_distilbert",
-    *("hf_albert", "hf_electra", "hf_mpnet", "hf_roformer"),
+    *("hf_albert", "hf_electra", "hf_modernbert", "hf_mpnet", "hf_roformer"),
     "hf_roberta",
     "hf_xlm_roberta",
     "hf457_roberta",

@@ -21,6 +21,7 @@ SIZES = dict(
     num_attention_heads=5,
     intermediate_size=33,
     max_position_embeddings=17,
+    pad_token_id=1,
     num_labels=3,
 )
 FAMILY_NAMES = sorted(FAMILIES)
@@ -77,7 +78,7 @@ def _assert_same(one, other) -> None:
 def test_the_table_has_every_variable(model):
     family, config = model.family, model.config
     parts = dict.fromkeys((*family.body(config), *model.parts_held))
-    rows = family.rows(parts, config)
+    rows = family.rows_of(parts, config)
     assert {row.placements["keras"].name for row in rows} == {
         v.path for v in model.weights
     }
@@ -171,30 +172,6 @@ def test_configs_survive_json(family):
     assert values["model_type"] == family
     assert not {*config.absent} & {*values}
     assert read_config(values) == config
-
-
-@pytest.mark.parametrize("rotated", [False, True])
-def test_rotary_positions_are_relative(rotated):
-    config = _config("RoFormerModel", rotary_value=rotated)
-    model = MODELS["RoFormerModel"](config.replace(initializer_range=0.5), seed=2)
-    ids = np.random.default_rng(0).integers(1, 97, (1, 6)).astype("int32")
-    places = np.arange(6, dtype="int32")[None]
-    start, later, twice = (
-        _outputs(model, {"input_ids": ids, "position_ids": p})["last_hidden_state"]
-        for p in (places, places + 7, places * 2)
-    )
-    assert np.abs(start - twice).max() > 0.1
-    if rotated:  # by their own positions, not by distances
-        assert np.abs(start - later).max() > 0.1
-    else:
-        assert_close(later, start)
-    with pytest.raises(ValueError, match="position_ids from 0 to 16"):
-        model({"input_ids": ids, "position_ids": places + 12})
-
-
-def test_rotary_positions_need_heads_of_an_even_width():
-    with pytest.raises(ConfigError, match=r"even width.*20 / 4 = 5"):
-        _config("RoFormerModel", num_attention_heads=4)
 
 
 def test_names_of_fields_are_the_familys_own():

@@ -12,7 +12,24 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 NAMES = sorted(name for name, model in MODELS.items() if not name.startswith("Bert"))
 # Fields that change what a model computes, and that no golden case has.
-VARIANTS = [("RoFormerModel", {"rotary_value": True})]
+_BIASES = ("attention", "mlp", "norm", "classifier")
+_MODERN = {
+    **{f"{layer}_bias": True for layer in _BIASES},
+    "decoder_bias": False,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "local_attention": 5,
+    "classifier_pooling": "mean",
+    "classifier_activation": "silu",
+    "hidden_act": "relu",
+    "global_rope_theta": 300.0,
+    "local_rope_theta": 20.0,
+}
+_MODERN_NAMES = [name for name in NAMES if name.startswith("ModernBert")]
+VARIANTS = [
+    *((name, _MODERN) for name in _MODERN_NAMES),
+    ("ModernBertForMaskedLM", {"tie_word_embeddings": False, "decoder_bias": False}),
+    ("RoFormerModel", {"rotary_value": True}),
+]
 
 
 @pytest.mark.parametrize("name, fields", [*((name, {}) for name in NAMES), *VARIANTS])

@@ -21,7 +21,9 @@ SIZES = dict(
     max_position_embeddings=8,
     hidden_dropout_prob=0.5,
     attention_probs_dropout_prob=0.5,
+    pad_token_id=1,
 )
+OWN = {"modernbert": dict(mlp_dropout=0.5, classifier_dropout=0.5)}
 IDS = np.array([[3, 4, 5, 6]], "int32")
 
 
@@ -54,7 +56,8 @@ def _differ(one, other) -> bool:
 @pytest.mark.parametrize("kind", ["sequence_classification", "token_classification"])
 def test_every_place_draws_a_mask_of_its_own(name, kind, masks):
     family = families.FAMILIES[name]
-    model = MODELS[family.class_name(kind)](family.config(**SIZES), seed=3)
+    config = family.config(**SIZES, **OWN.get(name, {}))
+    model = MODELS[family.class_name(kind)](config, seed=3)
     for _ in range(2):
         model(IDS, training=True)
     # The embeddings; of a block the attention, its output, the feed-forward; a head.

@@ -28,6 +28,7 @@ FAMILIES = {
         "electra.encoder.layer.1.attention.self.query",
         ["query", "value"],
     ),
+    "ModernBertForSequenceClassification": ("model.layers.1.attn.Wqkv", ["Wqkv"]),
     "RoFormerForSequenceClassification": (
         "roformer.encoder.layer.1.attention.self.query",
         ["query", "value"],
@@ -38,6 +39,7 @@ FAMILIES = {
 
 SIZES = dict(hidden_size=28, num_hidden_layers=2, num_attention_heads=2, num_labels=5)
 SIZES |= dict(vocab_size=99, intermediate_size=37, max_position_embeddings=19)
+SIZES |= dict(pad_token_id=1)
 STILL = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
@@ -71,8 +73,8 @@ def test_adapters_are_added_trained_kept_and_merged(name, tmp_path):
     model.add_lora(3, alpha=7)
     assert_close(_outputs(model), before)
     encoder = [v.path for v in model.encoder.trainable_variables]
-    ends = ("query/lora_kernel_a", "query/lora_kernel_b")
-    ends += ("value/lora_kernel_a", "value/lora_kernel_b")
+    layers = ["qkv"] if model.config.fused else ["query", "value"]
+    ends = [f"{x}/lora_kernel_{end}" for x in layers for end in "ab"]
     blocks = range(len(model.encoder.blocks))
     assert encoder == [f"layer_{i}/attention/{end}" for i in blocks for end in ends]
     _moved(model)
@@ -88,16 +90,16 @@ def test_adapters_are_added_trained_kept_and_merged(name, tmp_path):
     assert (settings["r"], settings["lora_alpha"]) == (3, 7)
     tensors = load_file(folder / "adapter_model.safetensors")
     a, b = (tensors[f"base_model.model.{module}.lora_{x}.weight"] for x in "AB")
-    query = model.encoder.blocks[-1].attention.query
+    query = getattr(model.encoder.blocks[-1].attention, layers[0])
     np.testing.assert_array_equal(a, ops.convert_to_numpy(query.lora_kernel_a).T)
-    expected = frozen[f"layer_{blocks[-1]}/attention/query/kernel"] + 7 / 3 * (b @ a).T
+    kernel = f"layer_{blocks[-1]}/attention/{layers[0]}/kernel"
+    expected = frozen[kernel] + 7 / 3 * (b @ a).T
 
     base.load_adapter(folder)
     assert_close(_outputs(base), after)
     model.merge_lora()
     assert_close(_outputs(model), after)
-    merged = _values(model.weights)[f"layer_{blocks[-1]}/attention/query/kernel"]
-    assert_close(merged, expected)
+    assert_close(_values(model.weights)[kernel], expected)
     assert len(model.trainable_variables) == len(_model(name).trainable_variables)
     assert not [v.path for v in model.weights if "lora" in v.path]
 

@@ -4,7 +4,7 @@ Source: `modeling_bert.py` and `configuration_utils.py` of transformers.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ BOOKKEEPING = re.compile(
     "training_args|optimizer|scheduler|scaler|rng_state|random_states|sampler"
 )
 FORMAT = "huggingface"
-WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LEGACY = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorm, until 2019
 BUFFERS = (".position_ids", ".token_type_ids")
 FUSED, DENSE = ".dense_act", ".dense"  # NVIDIA's name of a layer with an activation
@@ -171,19 +170,20 @@ def _current_names(
     tensors: Mapping[str, Tensor], family: Family, path: Path
 ) -> dict[str, Tensor]:
     """Renames weights as transformers now names them in a model with a head."""
-    found = files.prefix_of(tensors, WORD_EMBEDDINGS, family.prefix, path)
+    words = family.word_embeddings
+    found = files.prefix_of(tensors, words, family.prefix, path)
     if found is None:
         adapter = any("lora_" in name for name in tensors)
         advice = f" {matching.ADAPTER.rstrip()}" if adapter else ""
         raise CheckpointError(
             f"Expected the state dict of a {family.model_type} model in {path}, with "
-            f"{family.prefix}{WORD_EMBEDDINGS} or {WORD_EMBEDDINGS}. "
+            f"{family.prefix}{words} or {words}. "
             f"Received: {matching.listing([*tensors]) or 'nothing'}.{advice}"
         )
     wrapper, body = found, _body(family)
     if f".{found}".endswith(f".{family.prefix}"):
         wrapper, body = found.removesuffix(family.prefix), ()
-    _refuse_other_family(wrapper, family, path)
+    _refuse_other_family(wrapper, tensors, family, path)
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         mine = body if name.startswith(wrapper) else ()
@@ -197,9 +197,12 @@ def _current_names(
     return renamed
 
 
-def _refuse_other_family(wrapper: str, family: Family, path: Path) -> None:
+def _refuse_other_family(
+    wrapper: str, names: Container[str], family: Family, path: Path
+) -> None:
     """Raises if what is before the names is the prefix of another family."""
     known = [f for f in families.FAMILIES.values() if f.prefix != family.prefix]
+    known = [f for f in known if f"{wrapper}{f.word_embeddings}" in names]
     others = [f for f in known if f".{wrapper}".endswith(f".{f.prefix}")]
     if others:
         types = " or ".join(repr(f.model_type) for f in others)

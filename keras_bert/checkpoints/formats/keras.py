@@ -34,7 +34,10 @@ GROUPS = {
     "qa_outputs": "dense",
 }
 DENSE = ("dense", "dense_1")
-ENCODER_LAYERS = ("embeddings", PROJECTION, "sinusoids", "position_bias", "pooler")
+ENCODER_LAYERS = (
+    *("embeddings", PROJECTION, "sinusoids", "position_bias"),
+    *("final_norm", "pooler"),
+)
 BLOCK, LAYER = "transformer_block", "layer_"
 # A layer's variables are numbered in the order of their creation.
 NUMBERS = {

@@ -13,7 +13,7 @@ mask, as one operation each on CPUs.
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -171,14 +171,28 @@ class Tokens(NamedTuple):
             tf.reshape(padded, shape), [None, None, *values.shape[1:]]
         )
 
-    def attention(self, encoder: Encoder) -> Callable:
-        """Returns what computes attention within the rows, see `layers.attention`.
+    def attention(self, encoder: Encoder) -> Callable[[int | None], Callable]:
+        """Returns, given a layer's window, what computes attention within the rows.
+
+        See `Encoder.encode` and `layers.attention`.
 
         Args:
             encoder: gives the number of heads, and which tokens attend to which.
         """
-        groups = self._groups(encoder)
+        config, rows = encoder.config, self._rows()
+        index = [r.of_heads(config.num_attention_heads) for r in rows]
 
+        def within(window: int | None) -> Callable:
+            biases = [r.bias(config.is_decoder, window)[:, None] for r in rows]
+            if encoder.position_bias:
+                gained = [encoder.position_bias(r.columns) for r in rows]
+                biases = [b + g for b, g in zip(biases, gained, strict=True)]
+            groups = [Group(*i, b) for i, b in zip(index, biases, strict=True)]
+            return self._attend(groups)
+
+        return within
+
+    def _attend(self, groups: Sequence["Group"]) -> Callable:
         def attend(
             query: Tensor, key: Tensor, value: Tensor, bias: None, heads: int, drop: Any
         ) -> tuple[Tensor, None]:
@@ -192,20 +206,15 @@ class Tokens(NamedTuple):
 
         return attend
 
-    def _groups(self, encoder: Encoder) -> list["Group"]:
+    def _rows(self) -> list["_Rows"]:
         """Divides the rows into groups for attention."""
-        heads = encoder.config.num_attention_heads
         columns = self.add_surplus(self.places % self.seq)
         starts = tf.cumsum(self.lengths, exclusive=True)
         inner = [self.batch * i // GROUPS for i in range(1, GROUPS)]
-        groups = []
-        for begin, end in itertools.pairwise([0, *inner, self.batch]):
-            rows = _Rows.of(self.lengths[begin:end], starts[begin:end], self.pieces)
-            bias = rows.bias(encoder.config.is_decoder)[:, None]
-            if encoder.position_bias:
-                bias += encoder.position_bias(tf.gather(columns, rows.token))
-            groups.append(Group(*rows.of_heads(heads), bias))
-        return groups
+        return [
+            _Rows.of(self.lengths[a:b], starts[a:b], self.pieces, columns)
+            for a, b in itertools.pairwise([0, *inner, self.batch])
+        ]
 
 
 def _surplus(count: Tensor, multiple: int) -> Tensor:
@@ -238,28 +247,36 @@ class _Rows(NamedTuple):
         inside: whether the position is one of the row's own.
         pieces: what the mask says of it.
         longest: tokens of the longest row, 0 if there are no rows.
+        columns: in the padded batch.
     """
 
     token: Tensor
     inside: Tensor
     pieces: Tensor
     longest: Tensor
+    columns: Tensor
 
     @classmethod
-    def of(cls, lengths: Tensor, starts: Tensor, pieces: Tensor) -> "_Rows":
+    def of(
+        cls, lengths: Tensor, starts: Tensor, pieces: Tensor, columns: Tensor
+    ) -> "_Rows":
         longest = tf.reduce_sum(lengths[:1])
         column = tf.range(longest)
         token = tf.minimum(starts[:, None] + column, tf.size(pieces) - 1)
         inside = column < lengths[:, None]
-        return cls(token, inside, tf.gather(pieces, token), longest)
+        pieces, columns = tf.gather(pieces, token), tf.gather(columns, token)
+        return cls(token, inside, pieces, longest, columns)
 
-    def bias(self, causal: bool) -> Tensor:
+    def bias(self, causal: bool, window: int | None) -> Tensor:
         """Returns what `attention_bias` does, `(rows, longest, longest)`."""
         to, origin = self.pieces[:, None, :], self.pieces[:, :, None]
         visible = (to > 0) & ((origin == to) | (origin == 0))
         if causal:
             column = tf.range(self.longest)
             visible &= column <= column[:, None]
+        if window is not None:
+            apart = self.columns[:, None, :] - self.columns[:, :, None]
+            visible &= tf.abs(apart) <= window
         shown = tf.where(visible, 0.0, HIDDEN)
         return tf.where(self.inside[:, None, :], shown, OUTSIDE)
 
