@@ -87,8 +87,9 @@ class Config:
         initializer_range: standard deviation of the truncated normal initializer.
         layer_norm_eps: added to the variance in every LayerNorm.
         pad_token_id: the id whose positions a missing `attention_mask` hides.
-        position_embedding_type: `"absolute"`; the relative kinds are read from
-            files but not built.
+        position_embedding_type: `"absolute"`; or scores of attention gain by how far
+            tokens are apart, `"relative_key"` for queries, `"relative_key_query"` for
+            keys too, and positions are not embedded.
         embedding_size: width of the embedding tables, projected to `hidden_size`;
             None, or the same width, is no projection. Model Garden's
             `embedding_width`.
@@ -245,6 +246,11 @@ class Config:
         return [Reach()] * len(self.block_numbers)
 
     @property
+    def relative_positions(self) -> bool:
+        """Whether attention scores gain products with vectors of distances."""
+        return self.position_embedding_type != "absolute"
+
+    @property
     def rotated(self) -> tuple[str, ...]:
         """What of "query", "key" and "value" is turned by its position."""
         return ()
@@ -329,6 +335,7 @@ class Config:
             "gate": 2,
             "qkv": 3,
             "position": self.max_position_embeddings,
+            "distances": 2 * self.max_position_embeddings - 1,
             "segment": self.type_vocab_size,
             "classes": self.num_labels,
         }

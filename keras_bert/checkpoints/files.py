@@ -195,11 +195,12 @@ def pop_class(config: Config, path: Path) -> tuple[Config, str | None]:
 
 
 def _refuse_unsupported(config: Config, path: Path) -> None:
-    if config.position_embedding_type != "absolute":
+    built = families.of(config).has_relative_positions
+    if config.relative_positions and not built:
         raise ConfigError(
             "Expected position_embedding_type='absolute'. Received in "
-            f"{path}: {config.position_embedding_type!r}. Relative positions cannot be "
-            "converted."
+            f"{path}: {config.position_embedding_type!r}. Relative positions of "
+            f"{config.model_type} cannot be converted."
         )
     if config.add_cross_attention:
         raise ConfigError(

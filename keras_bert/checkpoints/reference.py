@@ -195,7 +195,9 @@ class _Reference:
     def embed(self, inputs: Mapping[str, Array]) -> Array:
         total = self.look_up("word", inputs["input_ids"])
         if self.has("embeddings/position_embeddings/embeddings"):
-            total = total + self.look_up("position", self.positions(inputs))
+            rows = self.look_up("position", self.positions(inputs))
+            # Models with relative positions have a table that they do not use.
+            total = total if self.config.relative_positions else total + rows
         if self.has("embeddings/token_type_embeddings/embeddings"):
             types = inputs.get("token_type_ids", np.zeros_like(inputs["input_ids"]))
             total = total + self.look_up("token_type", types)
@@ -269,7 +271,10 @@ class _Reference:
         if rotation is not None:
             heads |= {n: self.rotate(heads[n], rotation) for n in self.config.rotated}
         q, k, v = heads.values()
-        scores = q @ k.swapaxes(-1, -2) / math.sqrt(self.config.head_dim)
+        scores = q @ k.swapaxes(-1, -2)
+        if self.config.relative_positions:
+            scores = scores + self.by_distance(name, q, k)
+        scores = scores / math.sqrt(self.config.head_dim)
         attention = _softmax(scores.astype("float32") + bias)
         mixed = self.join(attention @ v)
         return self.dense(f"{name}/output_dense", mixed), attention
@@ -298,6 +303,18 @@ class _Reference:
         x = x + mixed
         normed = self.norm(f"{name}/feed_forward_norm", x)
         return x + self.feed_forward(f"{name}/feed_forward", normed), attention
+
+    def by_distance(self, name: str, q: Array, k: Array) -> Array:
+        """Returns products with vectors of distances, `(batch, heads, seq, seq)`."""
+        table, columns = (
+            self.get(f"{name}/attention/relative/table"),
+            np.arange(q.shape[2]),
+        )
+        vectors = table[columns[:, None] - columns + (len(table) - 1) // 2]
+        scores = np.einsum("bhld,lrd->bhlr", q, vectors)
+        if self.config.position_embedding_type == "relative_key":
+            return scores
+        return scores + np.einsum("bhrd,lrd->bhlr", k, vectors)
 
     def split(self, x: Array) -> Array:
         x = x.reshape(*x.shape[:2], self.config.num_attention_heads, -1)

@@ -49,7 +49,7 @@ def of(model: Config | str) -> Family:
 
 
 def with_place_in(format: str) -> list[Family]:
-    """Returns the families whose encoders a format of checkpoints can hold.
+    """Returns the families whose usual encoders a format of checkpoints can hold.
 
     Example:
         >>> [family.class_prefix for family in with_place_in("google")]
@@ -58,7 +58,11 @@ def with_place_in(format: str) -> list[Family]:
     return [
         family
         for family in FAMILIES.values()
-        if all(format in row.placements for row in family.parts["encoder"])
+        if all(
+            format in row.placements
+            for row in family.parts["encoder"]
+            if row.option is None
+        )
     ]
 
 

@@ -127,6 +127,17 @@ def huggingface_block(prefix: str) -> tuple[str, list[str]]:
     return f"{prefix}encoder.layer.{{i}}.", [n.replace("/", ".") for n in BLOCK]
 
 
+def distances(prefix: str) -> Row:
+    """The vectors of distances of models with relative positions."""
+    return vector(
+        "distances head_dim",
+        option="relative",
+        keras="layer_{i}/attention/relative/table",
+        huggingface=f"{prefix}encoder.layer.{{i}}.attention.self."
+        "distance_embedding.weight",
+    )
+
+
 def _embeddings() -> list[Row]:
     rows = [
         table(
@@ -167,6 +178,7 @@ _PARTS: Mapping[str, list[Row]] = {
             model_garden=("encoder/_transformer_layers/{i}/", _MODEL_GARDEN_BLOCK),
             keras_hub=("transformer_layer_{i}/", _KERAS_HUB_BLOCK),
         ),
+        distances("bert."),
     ],
     "embedding_projection": dense(
         "embedding",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from keras_bert.config import FRACTION, Config
-from keras_bert.families.bert import huggingface_block
+from keras_bert.families.bert import distances, huggingface_block
 from keras_bert.families.family import Family, HeadPooler
 from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
 
@@ -70,6 +70,7 @@ _PARTS = {
             huggingface=f"{_EMBEDDINGS}.LayerNorm",
         ),
         *block(huggingface=huggingface_block("electra.")),
+        distances("electra."),
     ],
     "embedding_projection": dense(
         "embedding",

@@ -34,6 +34,7 @@ OUTPUTS = (*CLASSIFIERS, "qa")  # and this one, in some families
 OPTIONS: Mapping[str, Callable[[Config], bool]] = {
     "untied": lambda config: not config.tie_word_embeddings,
     "crf": lambda config: config.crf,
+    "relative": lambda config: config.relative_positions,
     "window_query": lambda config: config.learned_windows,
     **{
         f"{layer}_bias": partial(lambda layer, config: config.has_bias(layer), layer)
@@ -61,6 +62,7 @@ FIELDS = {
     "heads": "num_attention_heads",
     "mlp": "intermediate_size",
     "position": "max_position_embeddings",
+    "distances": "max_position_embeddings",
     "segment": "type_vocab_size",
     "classes": "num_labels",
     "buckets": "relative_attention_num_buckets",
@@ -253,6 +255,11 @@ class Family:
         """
         rows = [row for part in parts for row in self.parts[part]]
         return expand(rows, config.num_blocks, options, config.inner_blocks)
+
+    @property
+    def has_relative_positions(self) -> bool:
+        """Whether there are models of the family with relative positions."""
+        return any(row.option == "relative" for row in self.parts["encoder"])
 
     @property
     def untied_rows(self) -> list[Row]:

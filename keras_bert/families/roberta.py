@@ -10,7 +10,7 @@ state dict keys of Hugging Face's `modeling_roberta.py`.
 from dataclasses import dataclass, replace
 
 from keras_bert.config import Config
-from keras_bert.families.bert import huggingface_block
+from keras_bert.families.bert import distances, huggingface_block
 from keras_bert.families.family import Family, HeadPooler
 from keras_bert.families.names import (
     block,
@@ -80,6 +80,7 @@ _PARTS = {
             huggingface=f"{_HEAD}.LayerNorm",
         ),
         *block(huggingface=huggingface_block("roberta.")),
+        distances("roberta."),
     ],
     "pooler": dense(
         "hidden_in",

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_bert.features import MASK_VALUE
 from keras_bert.layers.base import Layer
+from keras_bert.layers.relative_positions import RelativePositions
 from keras_bert.layers.rotary import rotate
 
 Tensor = Any
@@ -60,6 +61,7 @@ def attend(
     bias: Tensor,
     num_heads: int,
     drop: Callable[[Tensor], Tensor],
+    relative: Callable | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention within the rows of a padded batch.
 
@@ -68,6 +70,7 @@ def attend(
         bias: added to the scores, float32 `(batch, 1, seq, seq)`.
         num_heads: heads; divides hidden.
         drop: applied to the probabilities.
+        relative: what scores gain by distance, see `RelativePositions`.
 
     Returns:
         The context `(batch, seq, hidden)`, and the probabilities before dropout,
@@ -84,6 +87,9 @@ def attend(
     # Scaling the query is cheaper than scaling the scores, and keeps them inside
     # float16's range.
     query = heads(query * head_dim**-0.5, (0, 2, 1, 3))  # batch heads seq head_dim
+    if relative is not None:
+        columns = ops.arange(shape[1], dtype="int32")[None]
+        bias = bias + relative(query, heads(key, (0, 2, 1, 3)), columns, span=shape[1])
     key, value = heads(key, (0, 2, 3, 1)), heads(value, (0, 2, 1, 3))
     scores = ops.cast(ops.matmul(query, key), "float32")  # batch heads seq seq
     probabilities = ops.softmax(scores + bias, axis=-1)
@@ -132,6 +138,9 @@ class SelfAttention(Layer):
         self.output_dense = dense(width, "output_dense")
         rate = self.config.attention_probs_dropout_prob
         self.dropout = self.add_dropout(rate, "dropout", dtype="float32")
+        self.relative = None
+        if self.config.relative_positions:
+            self.relative = self.add_layer(RelativePositions, "relative")
 
     def call(
         self,
@@ -151,6 +160,7 @@ class SelfAttention(Layer):
             attention_bias,
             self.config.num_attention_heads,
             partial(self.dropout, seed=dropout_seed, **drop),
+            **({"relative": self.relative} if self.relative else {}),
         )
         return self.output_dense(context, dropout_seed, **drop), probabilities
 

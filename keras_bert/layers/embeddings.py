@@ -71,6 +71,11 @@ class Embeddings(Layer):
         )
         self.dropout = self.add_dropout(config.hidden_dropout_prob, "dropout")
 
+    @property
+    def _added_positions(self) -> Any:
+        # Models with relative positions have a table that they do not use.
+        return None if self.config.relative_positions else self.position_embeddings
+
     def call(
         self,
         input_ids: Tensor,
@@ -82,6 +87,6 @@ class Embeddings(Layer):
         hidden = sum_of_rows(  # (batch, seq, embedding)
             (self.word_embeddings, input_ids),
             (self.token_type_embeddings, token_type_ids),
-            (self.position_embeddings, position_ids),
+            (self._added_positions, position_ids),
         )
         return self.dropout(self.layer_norm(hidden), dropout_seed, training=training)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_bert import layers
+from keras_bert import families, layers
 from keras_bert.config import Config, Reach
 from keras_bert.errors import ConfigError
 from keras_bert.layers.attention import attend as attend_in_rows
@@ -196,8 +196,9 @@ class Encoder(BaseModel):
 
 
 def _refuse_unbuilt(config: Config) -> None:
+    relative = families.of(config).has_relative_positions
     for name, built in (
-        ("position_embedding_type", "absolute"),
+        *([] if relative else [("position_embedding_type", "absolute")]),
         ("add_cross_attention", False),
     ):
         if getattr(config, name) != built:

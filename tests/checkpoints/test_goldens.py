@@ -17,7 +17,7 @@ from tests.checkpoints.fakes import assert_same_bits, values
 from tests.paths import SHARED, shared
 
 # What no converter takes: relative positions, cross-attention, decoding.
-OTHERS = ("relative_key", "lmhead_cross", "generate")
+OTHERS = ("lmhead_cross", "generate")
 WRITERS = (
     *("google_tf1_", "hf_bert", "hf457_bert", "hf457_tf_", "mg_", "kh_"),
     *("hf_distilbert", "hf_roberta", "hf_xlm_roberta", "hf457_roberta"),
@@ -181,7 +181,7 @@ def test_a_missing_data_file_is_one_sentence():
         checkpoint.tensors["bert/pooler/dense/bias"].load()
 
 
-@pytest.mark.parametrize("case", ["hf457_bert_relative_key", "hf_bert_lmhead_cross"])
+@pytest.mark.parametrize("case", ["hf_bert_lmhead_cross"])
 def test_what_cannot_be_converted_is_refused_by_name(case):
     with pytest.raises(ConfigError, match="cannot be converted"):
         formats.read(shared("goldens", case))

@@ -40,13 +40,18 @@ def rows() -> dict[str, Callable[[Family], str]]:
         for name, ks in kinds.items()
     }
     places = {f"checkpoints: `{name}`": _holds(name) for name in formats.ALL}
+    relative = {
+        "`position_embedding_type`: relative kinds": lambda f: (
+            "yes" if f.has_relative_positions else "–"
+        )
+    }
     text = {
         "tokenizer": lambda f: f.tokenizer.replace("_", " "),
         "texts into exported graphs": lambda f: (
             "yes" if f.tokenizer == "wordpiece" else "ids alone"
         ),
     }
-    return heads | places | text
+    return heads | places | relative | text
 
 
 def table() -> str:

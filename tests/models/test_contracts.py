@@ -332,13 +332,9 @@ def test_arrays_given_to_fit_and_predict_are_looked_at(classifier):
         classifier.fit({"input_ids": wrong}, np.zeros(2), verbose=0)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"position_embedding_type": "relative_key"}, {"add_cross_attention": True}],
-)
-def test_what_would_be_computed_wrongly_is_refused(changes):
-    with pytest.raises(ConfigError, match=next(iter(changes))):
-        BertModel(CONFIG.replace(**changes))
+def test_what_would_be_computed_wrongly_is_refused():
+    with pytest.raises(ConfigError, match="add_cross_attention"):
+        BertModel(CONFIG.replace(add_cross_attention=True))
 
 
 # === Packed rows ===

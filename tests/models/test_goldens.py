@@ -26,7 +26,7 @@ CLASSES = {
     "optimizer_trace_classifier": "BertForSequenceClassification",
 }
 SKIPPED = (
-    *("relative_key", "lmhead_cross", "_h5", "_trace", "_optimizer"),
+    *("lmhead_cross", "_h5", "_trace", "_optimizer"),
     "generate",  # decoding
 )
 

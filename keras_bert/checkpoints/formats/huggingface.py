@@ -273,6 +273,12 @@ def _fold(tensors: dict[str, Tensor], config: Config) -> tuple[Config, dict[str,
 # === Writing ===
 
 
+LEFT_OUT = (
+    "transformers 5 reads a model with relative positions without them, silently; "
+    "version 4 computes them."
+)
+
+
 def write(
     folder: Path,
     config: Config,
@@ -323,7 +329,8 @@ def write(
         save(path, {name: named[name] for name in names} | copies)
     if len(shards) > 1:
         _write_index(main, sizes, dict(zip(paths, shards, strict=True)))
-    return _unused(head, config, tensors)
+    left_out = [LEFT_OUT] if config.relative_positions else []
+    return [*left_out, *_unused(head, config, tensors)]
 
 
 def _shard_paths(main: Path, count: int) -> list[Path]:

@@ -187,20 +187,28 @@ class Tokens(NamedTuple):
             if encoder.position_bias:
                 gained = [encoder.position_bias(r.columns) for r in rows]
                 biases = [b + g for b, g in zip(biases, gained, strict=True)]
-            groups = [Group(*i, b) for i, b in zip(index, biases, strict=True)]
+            found = zip(index, biases, rows, strict=True)
+            groups = [Group(*i, bias, r.columns) for i, bias, r in found]
             return self._attend(groups)
 
         return within
 
     def _attend(self, groups: Sequence["Group"]) -> Callable:
         def attend(
-            query: Tensor, key: Tensor, value: Tensor, bias: None, heads: int, drop: Any
+            query: Tensor,
+            key: Tensor,
+            value: Tensor,
+            bias: None,
+            heads: int,
+            drop: Any,
+            relative: Callable | None = None,
         ) -> tuple[Tensor, None]:
             width = query.shape[-1]
             query, key, value = (  # (tokens heads) head_dim
                 tf.reshape(x, [-1, width // heads]) for x in (query, key, value)
             )
-            context = [_context(query, key, value, group) for group in groups]
+            gains = relative and functools.partial(relative, span=self.seq)
+            context = [_context(query, key, value, group, gains) for group in groups]
             context = tf.reshape(tf.concat(context, 0), [-1, width])
             return self.add_surplus(context), None
 
@@ -232,11 +240,13 @@ class Group(NamedTuple):
         rows: index of each position in `(tokens heads)`, `(rows, heads, longest)`.
         tokens: index of each token in `(rows heads longest)`, `(tokens, heads)`.
         bias: what is added to the scores, `(rows, 1 or heads, longest, longest)`.
+        columns: of the padded batch, `(rows, longest)`.
     """
 
     rows: Tensor
     tokens: Tensor
     bias: Tensor
+    columns: Tensor
 
 
 class _Rows(NamedTuple):
@@ -288,11 +298,16 @@ class _Rows(NamedTuple):
         return rows, (found[:, :1] * num_heads + head) * self.longest + found[:, 1:]
 
 
-def _context(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
+def _context(
+    query: Tensor, key: Tensor, value: Tensor, group: Group, relative: Callable | None
+) -> Tensor:
     """Attends within the rows of a group: `(tokens, heads, head_dim)`."""
     query, key, value = (tf.gather(x, group.rows) for x in (query, key, value))
     scale = tf.cast(query.shape[-1] ** -0.5, query.dtype)
     bias = tf.cast(group.bias, query.dtype)
+    if relative:
+        gains = relative(query * scale, key, group.columns)
+        bias += tf.cast(gains, bias.dtype)
     scores = tf.matmul(query, key, transpose_b=True) * scale + bias
     probabilities = tf.nn.softmax(tf.cast(scores, tf.float32))
     context = tf.matmul(tf.cast(probabilities, value.dtype), value)
