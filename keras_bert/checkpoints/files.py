@@ -554,7 +554,7 @@ def copy_tokenizer(
             "model_max_length": min(
                 config.max_length, found.settings.get("model_max_length", NO_LIMIT)
             ),
-            "tokenizer_class": f"{families.of(config).class_prefix}Tokenizer",
+            "tokenizer_class": families.of(config).tokenizer_class,
         }
         write_json(folder / SETTINGS, settings)
     if describe and not _is_same(read_folder(folder), found):

@@ -12,6 +12,7 @@ from keras_bert.families.electra import ELECTRA
 from keras_bert.families.family import Family
 from keras_bert.families.modernbert import MODERNBERT
 from keras_bert.families.mpnet import MPNET
+from keras_bert.families.nomic_bert import NOMIC_BERT
 from keras_bert.families.roberta import ROBERTA, XLM_ROBERTA
 from keras_bert.families.roformer import ROFORMER
 
@@ -22,6 +23,7 @@ _REGISTERED = (
     ELECTRA,
     MODERNBERT,
     MPNET,
+    NOMIC_BERT,
     ROBERTA,
     ROFORMER,
     XLM_ROBERTA,

@@ -126,6 +126,7 @@ class Family:
         prefix: what Hugging Face puts before the names of the encoder's weights.
         ties: names of Hugging Face's that repeat another one's weights.
         tokenizer: kind of its tokenizer, such as "wordpiece".
+        tokenizer_class: Hugging Face's name of it; the family's own where it is empty.
         keras_hub: KerasHub's code of it, where it has some that can be read.
         read_as: prefixes of the model classes of other families that are read as this
             one, by their `model_type`.
@@ -140,6 +141,7 @@ class Family:
     prefix: str
     ties: Mapping[str, str] = field(default_factory=dict)
     tokenizer: str = "wordpiece"
+    tokenizer_class: str = ""
     keras_hub: KerasHub | None = None
     read_as: Mapping[str, str] = field(default_factory=dict)
     added_row: AddedRow | None = None
@@ -150,6 +152,8 @@ class Family:
             for name, rows in self.parts.items()
         }
         object.__setattr__(self, "parts", parts)
+        named = self.tokenizer_class or f"{self.class_prefix}Tokenizer"
+        object.__setattr__(self, "tokenizer_class", named)
 
     @property
     def model_type(self) -> str:

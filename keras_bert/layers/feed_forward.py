@@ -72,7 +72,8 @@ class GatedFeedForward(Layer):
             self.intermediate_dense = dense(mlp, "intermediate_dense", hidden)
             self.gate_dense = dense(mlp, "gate_dense", hidden)
         self.output_dense = dense(hidden, "output_dense", mlp)
-        self.dropout = self.add_dropout(config.mlp_dropout, "dropout")
+        rate = config.mlp_dropout
+        self.dropout = self.add_dropout(rate, "dropout") if rate else None
         self.activation = activations.get(config.hidden_act)
 
     def call(
@@ -85,6 +86,6 @@ class GatedFeedForward(Layer):
         else:
             gate = self.gate_dense(hidden, dropout_seed, **drop)
         wide = self.activation(wide) * gate
-        if dropout_seed is not None:
+        if self.dropout and dropout_seed is not None:
             wide = self.dropout(wide, dropout_seed, **drop)
         return self.output_dense(wide, dropout_seed, **drop)

@@ -47,17 +47,19 @@ _OURS = [family for family in FAMILIES.values() if family.tokenizer == "wordpiec
 # And further classes and models of transformers with this tokenizer. With a generic
 # class tokenizer.json decides.
 _WORDPIECE_CLASSES = {
-    f"{name}Tokenizer"
-    for name in (
-        *(family.class_prefix for family in _OURS),
-        *("ConvBert", "MobileBert", "SqueezeBert", "LayoutLM", "Lxmert"),
-        *("MegatronBert", "Ernie", "Nezha"),
-    )
+    *(family.tokenizer_class for family in _OURS),
+    *(
+        f"{name}Tokenizer"
+        for name in (
+            *("ConvBert", "MobileBert", "SqueezeBert", "LayoutLM", "Lxmert"),
+            *("MegatronBert", "Ernie", "Nezha"),
+        )
+    ),
 }
 # Models whose tokenizer has a vocab.txt too, but divides texts into words by a
 # dictionary first; it is theirs unless the files name another class.
 _OTHER_CLASSES = {
-    family.model_type: f"{family.class_prefix}Tokenizer"
+    family.model_type: family.tokenizer_class
     for family in FAMILIES.values()
     if family.tokenizer == "jieba_wordpiece"
 }
@@ -65,7 +67,7 @@ _GENERIC_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 _WORDPIECE_MODELS = {
     *(family.model_type for family in _OURS),
     *("convbert", "mobilebert", "squeezebert", "layoutlm", "megatron-bert"),
-    *("ernie", "nezha", "visual_bert", "nomic_bert"),
+    *("ernie", "nezha", "visual_bert"),
 }
 _SWITCHES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 _OWN_SWITCHES = ("split_special_tokens", "google_rules")

@@ -138,7 +138,7 @@ class MainLayer(Called, Encoder):
         **kwargs: Any,
     ):
         asked = pooler if add_pooling_layer is None else add_pooling_layer
-        has_one = "pooler" in FAMILIES[config.model_type].heads["encoder"]
+        has_one = "pooler" in FAMILIES[config.model_type].parts
         super().__init__(config, asked and has_one, **kwargs)
 
     def get_input_embeddings(self) -> keras.layers.Layer:

@@ -143,7 +143,7 @@ def _class_of(folder: Path, end: str) -> type[PreTrainedTokenizerBase]:
     """Returns the class that files name, or that belongs to the model or algorithm."""
     config = read_object(folder / MODEL_FILE)
     family = FAMILIES.get(str(config.get("model_type")))
-    own = f"{family.class_prefix}Tokenizer" if family else ""
+    own = family.tokenizer_class if family else ""
     stored = read_object(folder / CONFIG_FILE).get("tokenizer_class")
     named = str(stored or config.get("tokenizer_class") or own).removesuffix("Fast")
     # DistilBERT's tokenizer may be called BERT's, but its model takes no types.

@@ -19,6 +19,7 @@ TITLES = {
     "electra": "ELECTRA",
     "modernbert": "ModernBERT",
     "mpnet": "MPNet",
+    "nomic_bert": "NomicBERT",
     "roberta": "RoBERTa",
     "roformer": "RoFormer",
     "xlm-roberta": "XLM-RoBERTa",

@@ -18,6 +18,7 @@ MODERN = {"local_attention": 4, "global_attn_every_n_layers": 2}
 ROTARY = {
     "RoFormerModel": {},
     "ModernBertModel": MODERN,
+    "NomicBertModel": {},
     "ModernBertForSequenceClassification": {**MODERN, "classifier_pooling": "mean"},
 }
 IDS = np.random.default_rng(0).integers(2, 97, (1, 6)).astype("int32")
@@ -209,6 +210,89 @@ def test_both_spellings_of_reaches_are_one():
 def test_what_is_not_built_is_refused(values, words):
     with pytest.raises(ConfigError, match=words):
         _modern(**values)
+
+
+# As published, in the names of its authors' code.
+NOMIC = {
+    "activation_function": "swiglu",
+    "architectures": ["NomicBertModel"],
+    "attn_pdrop": 0.1,
+    "auto_map": {"AutoModel": "org/code--modeling.NomicBertModel"},
+    "causal": False,
+    "embd_pdrop": 0.2,
+    "fused_bias_fc": True,
+    "layer_norm_epsilon": 1e-11,
+    "max_trained_positions": 2048,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "model_type": "nomic_bert",
+    "n_embd": 36,
+    "n_head": 3,
+    "n_inner": 40,
+    "n_layer": 4,
+    "n_positions": 8192,
+    "parallel_block": False,
+    "prenorm": False,
+    "qkv_proj_bias": False,
+    "resid_pdrop": 0.2,
+    "rotary_emb_base": 500,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_emb_scale_base": None,
+    "rotary_scaling_factor": None,
+    "scale_attn_weights": True,
+    "type_vocab_size": 2,
+    "use_rms_norm": False,
+    "vocab_size": 30528,
+}
+
+
+def test_the_published_names_of_nomics_config_are_those_of_transformers():
+    config = read_config(NOMIC)
+    same = read_config(
+        {
+            "model_type": "nomic_bert",
+            "hidden_size": 36,
+            "num_attention_heads": 3,
+            "intermediate_size": 40,
+            "num_hidden_layers": 4,
+            "hidden_act": "silu",
+            "hidden_dropout_prob": 0.2,
+            "attention_probs_dropout_prob": 0.1,
+            "layer_norm_eps": 1e-11,
+            "max_position_embeddings": 8192,
+            "head_dim": 12,
+            "rope_parameters": {"rope_theta": 500, "rope_type": "default"},
+        }
+    )
+    assert config.replace(extra={}) == same.replace(extra={})
+    assert {tuple(reach) for reach in config.reaches} == {(None, 500)}
+    written = json.loads(config.to_json_string())
+    assert read_config(written) == config
+    assert not {"n_embd", "rotary_emb_base", "auto_map", "rope_theta"} & {*written}
+    both = read_config({**NOMIC, "max_position_embeddings": 2048, "hidden_act": "silu"})
+    assert both.max_length == 2048
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"rotary_emb_fraction": 0.5}, "rotary_emb_fraction=1, the only kind"),
+        ({"rotary_scaling_factor": 2}, "rotary_scaling_factor=None, the only kind"),
+        ({"qkv_proj_bias": True}, "qkv_proj_bias=False, the only kind"),
+        ({"moe_every_n_layers": 2}, "moe_every_n_layers=0, the only kind"),
+        ({"activation_function": "gelu"}, "one of swiglu, geglu. Received: 'gelu'"),
+        ({"resid_pdrop": 0.3}, "hidden_dropout_prob once. Received: 0.2, and 0.3"),
+        ({"hidden_size": 48}, r"hidden_size once. Received: 36, and 48|48, and 36"),
+        ({"head_dim": 8}, "= 12. Received: head_dim=8"),
+        ({"rope_parameters": {"rope_theta": 3}}, "rope_theta once"),
+        ({"rope_parameters": {"rope_type": "dynamic"}}, "rope_type 'default'"),
+        ({"n_head": 4}, r"even width.*36 / 4 = 9"),
+    ],
+)
+def test_a_nomic_model_that_is_not_built_is_refused(values, words):
+    with pytest.raises(ConfigError, match=words):
+        read_config({**NOMIC, **values})
 
 
 def test_weights_of_another_family_are_refused(tmp_path):

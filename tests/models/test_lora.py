@@ -29,6 +29,10 @@ FAMILIES = {
         ["query", "value"],
     ),
     "ModernBertForSequenceClassification": ("model.layers.1.attn.Wqkv", ["Wqkv"]),
+    "NomicBertForTokenClassification": (
+        "nomic_bert.encoder.layers.1.attn.Wqkv",
+        ["Wqkv"],
+    ),
     "RoFormerForSequenceClassification": (
         "roformer.encoder.layer.1.attention.self.query",
         ["query", "value"],
