@@ -307,7 +307,7 @@ class _Reference:
     def by_distance(self, name: str, q: Array, k: Array) -> Array:
         """Returns products with vectors of distances, `(batch, heads, seq, seq)`."""
         table, columns = (
-            self.get(f"{name}/attention/relative/table"),
+            self.get(f"{name}/relative/table"),
             np.arange(q.shape[2]),
         )
         vectors = table[columns[:, None] - columns + (len(table) - 1) // 2]
