@@ -18,6 +18,7 @@ from keras_bert.pretraining.masking import UNITS
 from keras_bert.pretraining.pairs import OBJECTIVES
 from keras_bert.pretraining.settings import FORMS, DataSettings
 from keras_bert.pretraining.sources import SOURCES, Source, describe_irregularities
+from keras_bert.pretraining.words import WORDS
 from keras_bert.tokenization import BertTokenizer
 
 _HELP = {
@@ -30,7 +31,9 @@ _HELP = {
     "objective": "next sentence (nsp), sentence order (sop), or full sentences (none)",
     "masking": "unit that is masked together",
     "max_ngram_size": "longest n-gram in words, with --masking=ngram",
-    "chinese_whole_words": "segment Chinese text into words with jieba (extra chinese)",
+    "words": "where Chinese words come from: every ideograph is one (tokenizer), jieba "
+    "(extra chinese), or spaces in the text",
+    "user_dict": "dictionary for jieba, `word [frequency [tag]]` a line",
     "pieces_per_row": "maximum number of short texts packed into one row",
     "form": "mask now (static), or each time the records are read (compact)",
     "naming": "field names of the records",
@@ -38,6 +41,7 @@ _HELP = {
 _CHOICES = {
     "objective": tuple(OBJECTIVES),
     "masking": UNITS,
+    "words": WORDS,
     "form": FORMS,
     "naming": NAMINGS,
 }
@@ -45,6 +49,7 @@ _CHOICES = {
 _ALIASES = {
     "do_whole_word_mask": ("masking", "word"),
     "use_v2_feature_names": ("naming", "model_garden"),
+    "chinese_whole_words": ("words", "jieba"),
 }
 _BEAM = ("--default_sdk_harness_log_level=WARNING",)
 _SOURCE_OPTIONS = ("field", "split", "per_file", "wrapped")
@@ -109,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("Expected --input-file and --output-file, or --inspect.")
     counts = (_on_beam if args.runner else _here)(args, tokenizer)
     print(f"Wrote {counts['records']:,} records to {args.output_file}.")
-    for line in _report(counts):
+    for line in _report(counts, _settings(args)):
         print(line)
 
 
@@ -212,9 +217,10 @@ def _source(args: argparse.Namespace) -> Source:
 
 
 MOST_RANDOM = 0.65  # of the second texts; half are meant to be
+MANY_IDEOGRAPHS = 0.05  # of the tokens; a text with fewer is not Chinese
 
 
-def _report(counts: Counter[str]) -> list[str]:
+def _report(counts: Counter[str], settings: DataSettings) -> list[str]:
     lines = []
     if counts["documents"]:
         lines.append(
@@ -222,6 +228,7 @@ def _report(counts: Counter[str]) -> list[str]:
             f"sentences, {counts['tokens']:,} tokens "
             f"({counts['unknown_tokens'] / counts['tokens']:.3%} unknown)."
         )
+        lines += _describe_ideographs(counts["ideographs"] / counts["tokens"], settings)
     if counts["predictions"]:
         shares = (counts[k] / counts["predictions"] for k in ("masked", "kept"))
         masked, kept = shares
@@ -232,6 +239,17 @@ def _report(counts: Counter[str]) -> list[str]:
     if counts["random_or_swapped"]:
         lines += _describe_second_texts(counts["random_or_swapped"] / counts["pieces"])
     return lines + describe_irregularities(counts)
+
+
+def _describe_ideographs(share: float, settings: DataSettings) -> list[str]:
+    whole = settings.masking == "token" or settings.words != "tokenizer"
+    if whole or share < MANY_IDEOGRAPHS:
+        return []
+    return [
+        f"Chinese: {share:.1%} of the tokens are ideographs, and each was masked as a "
+        "word of its own. For whole words use --words=jieba, or --words=spaces if the "
+        "text has spaces between words."
+    ]
 
 
 def _describe_second_texts(share: float) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_bert.atomic_files import new_file
-from keras_bert.extras import require
 from keras_bert.pretraining.hashed_random import text_key
+from keras_bert.pretraining.words import Words
 from keras_bert.tokenization import BertTokenizer
 from keras_bert.tokenization.rules import is_chinese
 
 Document = list[str]  # its sentences
-Words = Callable[[str], Iterator[str]]
 
 
 class TokenizedBlock(NamedTuple):
@@ -48,8 +47,8 @@ def tokenize_documents(
     Args:
         documents: lists of sentences.
         tokenizer: the tokenizer.
-        words: splits Chinese text into words, whose characters then count as pieces of
-            one word; None makes every character a word.
+        words: tells which characters of a line go on in a Chinese word; None makes
+            every ideograph a word.
     """
     lines = list(chain.from_iterable(documents))
     tokens, splits = tokenizer.texts_to_ids(lines)
@@ -70,20 +69,14 @@ def tokenize_documents(
         sentences=len(block.sentences) - 1,
         tokens=len(tokens),
         unknown_tokens=int((tokens == tokenizer.unk_token_id).sum()),
+        ideographs=int(_is_ideograph(tokenizer)[tokens].sum()),
         documents_without_tokens=int(len(kept) - kept.sum()),
         sentences_without_tokens=len(lines) - int(filled[-1]),
     )
 
 
-def chinese_words() -> Words:
-    """Returns jieba's word segmentation of Chinese text.
-
-    Raises:
-        MissingExtraError: jieba is not installed.
-    """
-    jieba = require("jieba")
-    jieba.setLogLevel("ERROR")
-    return jieba.cut
+def _is_ideograph(tokenizer: BertTokenizer) -> np.ndarray:
+    return np.array([is_chinese(token) for token in tokenizer.tokens])
 
 
 def _continues(
@@ -101,11 +94,11 @@ def _continues(
 
 
 def _inside_words(line: str, tokenizer: BertTokenizer, words: Words) -> Iterator[bool]:
-    """Tells for each token whether it is a Chinese character inside a word."""
+    """Tells for each token whether it goes on in a Chinese word."""
     row = tokenizer.encode_batch(line, truncation=False, return_offsets_mapping=True)
-    begins = set(np.cumsum([0, *map(len, words(line))]).tolist())
+    inside = words(line)
     for begin, _ in row["offset_mapping"][0, 1:-1].tolist():  # without [CLS] and [SEP]
-        yield is_chinese(line[begin]) and begin not in begins
+        yield begin in inside
 
 
 class BlockStore:

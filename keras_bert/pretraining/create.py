@@ -129,7 +129,7 @@ def _google(
 def _google_flags(settings: DataSettings) -> google.GoogleSettings:
     """Returns the original's flags, or raises if it has no such option."""
     plain = DataSettings()
-    only_default = ("objective", "pieces_per_row", "form", "chinese_whole_words")
+    only_default = ("objective", "pieces_per_row", "form", "words")
     changed = [n for n in only_default if getattr(settings, n) != getattr(plain, n)]
     if changed or settings.masking not in ("token", "word"):
         raise ConfigError(

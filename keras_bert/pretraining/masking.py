@@ -68,7 +68,8 @@ class Vocabulary(NamedTuple):
         mask_id: the id of [MASK].
         continues: bool `(vocab,)`: the token continues a word (`##`).
         maskable: bool `(vocab,)`: the token is not special.
-        replacements: the ids that random words are drawn from.
+        replacements: the ids that random words are drawn from: those of tokens that
+            text can become.
     """
 
     mask_id: int
@@ -86,14 +87,27 @@ class Vocabulary(NamedTuple):
         tokens = tokenizer.tokens
         maskable = np.ones(len(tokens), bool)
         maskable[sorted(tokenizer.all_special_ids)] = False
-        unused = [not t or t.startswith("[unused") for t in tokens]
-        words = (maskable & ~np.array(unused, bool)).nonzero()[0].astype(np.int32)
+        words = (maskable & _producible(tokenizer)).nonzero()[0].astype(np.int32)
         return cls(
             tokenizer.mask_token_id,
             np.array([token.startswith("##") for token in tokens]),
             maskable,
             words if len(words) else np.array([tokenizer.mask_token_id], np.int32),
         )
+
+
+def _producible(tokenizer: BertTokenizer) -> np.ndarray:
+    """Tells which tokens text can become: not `##汉`, and no capitals if lowercased."""
+    words = tokenizer.rules.words
+    whole = [t.removeprefix("##") for t in tokenizer.tokens]
+    # After a letter a piece is only a piece if both are one word.
+    texts = [
+        token if token == text else f"a{text}"
+        for token, text in zip(tokenizer.tokens, whole, strict=True)
+    ]
+    found = np.array([words(text) == [text] for text in texts])
+    found[sorted(tokenizer.tokens_in_text.values())] = True
+    return found
 
 
 class MaskedRows(NamedTuple):

@@ -25,7 +25,6 @@ from keras_bert.output_locks import writer_lock
 from keras_bert.pretraining.corpus import (
     BlockStore,
     TokenizedBlock,
-    chinese_words,
     tokenize_documents,
 )
 from keras_bert.pretraining.hashed_random import mix
@@ -34,9 +33,10 @@ from keras_bert.pretraining.record_maker import RecordMaker
 from keras_bert.pretraining.settings import DataSettings
 from keras_bert.pretraining.sources import RawBlock, Source
 from keras_bert.pretraining.tfrecords import RecordWriter
+from keras_bert.pretraining.words import dictionary_key, word_finder
 from keras_bert.tokenization import BertTokenizer
 
-_LAYOUT = 1  # of the work folder and the random draws; a change discards old work
+_LAYOUT = 2  # of the work folder and the random draws; a change discards old work
 _UNITS_PER_SHARD = 2  # at least, so that shards have similar lengths
 
 
@@ -118,6 +118,7 @@ class RecordPipeline:
         plan = {
             "layout": _LAYOUT,
             "settings": asdict(self.settings),
+            "user_dict": dictionary_key(self.settings.user_dict),
             "tokenizer": hashlib.sha256(rules.encode()).hexdigest(),
             "source": self.source.fingerprint(),
             "outputs": [path.name for path in self.outputs],
@@ -180,7 +181,7 @@ def tokenize_block(
     source: Source, raw: RawBlock, tokenizer: BertTokenizer, settings: DataSettings
 ) -> tuple[TokenizedBlock, Counter[str]]:
     """Decodes and tokenizes a block of text, and counts what is in it."""
-    words = chinese_words() if settings.chinese_whole_words else None
+    words = word_finder(settings.words, settings.user_dict)
     documents, irregularities = source.documents(raw)
     block, counts = tokenize_documents(documents, tokenizer, words)
     return block, irregularities + counts + Counter(blocks=1, bytes=raw.size)

@@ -89,7 +89,7 @@ class RecordMaker:
         return Batch(records, Counter(counts))
 
     def _compact(self, block: TokenizedBlock, pieces: Pieces, places: Places) -> Batch:
-        continues = block.continues if self.settings.chinese_whole_words else None
+        continues = None if self.settings.words == "tokenizer" else block.continues
         records = encode_compact(
             block.tokens,
             continues,

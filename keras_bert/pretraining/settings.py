@@ -8,6 +8,7 @@ from keras_bert.errors import ConfigError, choose
 from keras_bert.features import NAMINGS
 from keras_bert.pretraining.masking import UNITS, MaskingSettings
 from keras_bert.pretraining.pairs import OBJECTIVES, SentenceObjective
+from keras_bert.pretraining.words import WORDS
 
 FORMS = ("static", "compact")
 
@@ -27,7 +28,10 @@ class DataSettings:
             order) or "none" (full sentences, masked tokens only).
         masking: what is masked together: "token", "word", "ngram" or "span".
         max_ngram_size: the most words of an n-gram.
-        chinese_whole_words: take words of Chinese text from jieba, not characters.
+        words: where words of Chinese text come from: "tokenizer", every ideograph is
+            one; "jieba", which segments the text; "spaces", the text has them between
+            words.
+        user_dict: a file of words for jieba to know, `word [frequency [tag]]` a line.
         pieces_per_row: above 1, up to this many short texts share a row.
         form: "static" records are masked when they are made; "compact" ones, a third
             of the size, each time they are read.
@@ -47,7 +51,8 @@ class DataSettings:
     objective: str = "nsp"
     masking: str = "token"
     max_ngram_size: int = 3
-    chinese_whole_words: bool = False
+    words: str = "tokenizer"
+    user_dict: str = ""
     pieces_per_row: int = 1
     form: str = "static"
     naming: str = "google"
@@ -61,10 +66,15 @@ class DataSettings:
                 )
         for name, known in _NAMES.items():
             choose(name, getattr(self, name), known)
-        if self.chinese_whole_words and self.masking == "token":
+        if self.words != "tokenizer" and self.masking == "token":
             raise ConfigError(
-                "chinese_whole_words has no effect when single tokens are masked; "
+                f"words={self.words!r} has no effect when single tokens are masked; "
                 'choose masking="word", "ngram" or "span".'
+            )
+        if self.user_dict and self.words != "jieba":
+            raise ConfigError(
+                f'Expected words="jieba" (--words jieba) with user_dict, received '
+                f"{self.words!r}."
             )
 
     @property
@@ -101,6 +111,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _NAMES: dict[str, Any] = {
     "objective": OBJECTIVES,
     "masking": UNITS,
+    "words": WORDS,
     "form": FORMS,
     "naming": NAMINGS,
 }

@@ -234,7 +234,7 @@ def test_chinese_words_are_masked_whole(tmp_path):
     text = "\n".join(line + "\n" * (i % 5 == 4) for i, line in enumerate(lines))
     (tmp_path / "zh.txt").write_text(text, "utf-8")
     tokenizer = BertTokenizer([*SPECIAL, *sorted(set("".join(words)))])
-    settings = replace(SMALL, masking="word", chinese_whole_words=True)
+    settings = replace(SMALL, masking="word", words="jieba")
     out = tmp_path / "o"
     create_pretraining_data(
         tmp_path / "zh.txt", out, tokenizer, settings, progress=False

@@ -18,6 +18,7 @@ from keras_bert.pretraining.hashed_random import mix, text_key, uniform
 from keras_bert.pretraining.packing import Places, pack
 from keras_bert.pretraining.pairs import OBJECTIVES, joined, pieces_of, truncate
 from keras_bert.pretraining.rows import Pieces, SpecialIds, lay_out, piece_lengths
+from keras_bert.pretraining.words import word_finder
 
 SPECIAL = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"w{i}" for i in range(300)]
@@ -71,6 +72,7 @@ def test_sentences_without_tokens_are_left_out_and_counted():
         "sentences": 4,
         "tokens": 5,
         "unknown_tokens": 1,
+        "ideographs": 0,
         "documents_without_tokens": 2,
         "sentences_without_tokens": 2,
     }
@@ -85,11 +87,9 @@ def test_pieces_continue_words():
 def test_chinese_words_continue_by_segmentation():
     tokenizer = BertTokenizer([*SPECIAL, *"我爱北京天安门", "o", "##k", "##á"])
 
-    def words(line: str) -> list[str]:
-        assert line == "我 ok爱北京天安门"
-        return ["我", " ", "ok", "爱", "北京", "天安门"]
-
-    block, _ = tokenize_documents([["我 ok爱北京天安门"]], tokenizer, words)
+    words = word_finder("spaces")
+    block, counts = tokenize_documents([["我 ok 爱 北京 天安门"]], tokenizer, words)
+    assert counts["ideographs"] == 7
     tokens = tokenizer.convert_ids_to_tokens(block.tokens)
     inside = [t for t, inside in zip(tokens, block.continues, strict=True) if inside]
     assert inside == ["##k", "京", "安", "门"]
