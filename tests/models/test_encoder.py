@@ -38,7 +38,7 @@ def test_a_frozen_encoder_stays_as_it_is():
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_encoder_comes_first_among_the_layers(name):
     family = MODELS[name].family
-    sizes = dict(vocab_size=17, hidden_size=8, num_hidden_layers=1)
+    sizes = dict(vocab_size=17, pad_token_id=0, hidden_size=8, num_hidden_layers=1)
     sizes |= dict(num_attention_heads=2, intermediate_size=9)
     model = MODELS[name](family.config(**sizes))
     assert model.layers[0] is model.encoder
