@@ -293,4 +293,5 @@ MODERNBERT = Family(
     prefix="model.",
     ties={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
     tokenizer="byte_level_bpe",
+    tokenizer_class="PreTrainedTokenizerFast",
 )
