@@ -8,12 +8,24 @@ from itertools import pairwise
 # Japanese, Devanagari and related scripts, Arabic and Urdu, Ethiopic, Burmese, Khmer,
 # Tibetan, Armenian.
 _PLAIN_STOPS = "。！？｡．।॥؟۔።፧။។៕།༎։"
+_PLAIN_STOP = frozenset(_PLAIN_STOPS)
 _STOPS = re.compile(f"[.!?…{_PLAIN_STOPS}]+")
 # What may follow a stop before its sentence ends: closing quotes and brackets,
 # emphasis, footnote marks. “ opens a quote in Chinese and closes one in German.
 _CLOSING = "\"'”’»›)\\]}」』）］】》〉"
 _AFTER_STOP = re.compile(rf"(?:[{_CLOSING}“‘_*]|\s»(?!\w)|\[\d+\])*")
 _AFTER_PLAIN_STOP = re.compile(rf"(?:[{_CLOSING}]|\[\d+\])*")
+# What says that a sentence goes on after a stop and its closing marks; of several stops
+# the last one ends it.
+_GOES_ON = f"，、；：,;:—…{_PLAIN_STOPS}"
+_OPENING = "“‘「『（《【〈［"
+# A quote in another one, which is still open, does not end a sentence.
+_OUTER = {"’": "“”", "』": "「」", "」": "『』"}
+_LONGEST_QUOTE = 400
+_KANA_AND_IDEOGRAPHS = "\u3005\u3007\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_EAST_RANGE = f"{_KANA_AND_IDEOGRAPHS}\U00020000-\U0002fa1f"
+_EAST = re.compile(f"[{_EAST_RANGE}]")
+_BEGINS_EAST = re.compile(f"[{_OPENING}{_EAST_RANGE}]")
 # The next word, after a few opening quotes, brackets or dashes.
 _NEXT = re.compile(r"\s+(?:(?:[^\w\s]|_){1,3}\s?){0,2}(\w*)")
 _DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_]{1,2}")
@@ -59,8 +71,11 @@ def split_sentences(text: str, wrapped: bool = False) -> list[str]:
     A sentence ends after one or more stops and the closing quotes, brackets and
     footnote marks that immediately follow,
 
-    - if the stop has no other use in its script (`。`, `।`, `؟` and so on), unless a
-      digit follows;
+    - if the stop has no other use in its script (`。`, `।`, `؟` and so on), unless it
+      stands between digits (`3。5`), a comma, dash or the like follows (`“快跑！”，`),
+      or a quote ends within another one;
+    - at `!`, `?` and `……` between ideographs or kana, by the same rules, unless the
+      ellipsis stands between equal ones, as in stammering (`我……我`);
     - at `.`, `!`, `?`, `…` if whitespace follows, and then no lower-case letter unless
       the text has no capitals at all.
 
@@ -109,9 +124,8 @@ def _ends(text: str) -> Iterator[int]:
 def _end_at(text: str, stops: re.Match, begin: int, has_capitals: bool) -> int | None:
     """Returns the end of the sentence from `begin` if these stops end it."""
     mark = stops.group()
-    if mark[-1] in _PLAIN_STOPS:
-        end = _AFTER_PLAIN_STOP.match(text, stops.end()).end()
-        return None if text[end : end + 1].isdecimal() else end
+    if not _PLAIN_STOP.isdisjoint(mark) or _is_eastern(text, stops):
+        return _plain_end(text, stops)
     end = _AFTER_STOP.match(text, stops.end()).end()
     following = _NEXT.match(text, end)
     if following is None:
@@ -121,6 +135,32 @@ def _end_at(text: str, stops: re.Match, begin: int, has_capitals: bool) -> int |
         return None
     if mark == "." and not _period_ends(text, begin, stops.start(), word):
         return None
+    return end
+
+
+def _is_eastern(text: str, stops: re.Match) -> bool:
+    """Whether `!`, `?` or `……` stand in Chinese or Japanese text without spaces."""
+    mark, before = stops.group(), text[stops.start() - 1 : stops.start()]
+    end = _AFTER_PLAIN_STOP.match(text, stops.end()).end()
+    after = text[end : end + 1]
+    if "." in mark or mark == "…" or not _EAST.match(before):
+        return False
+    stammers = mark.startswith("…") and before == after
+    return not stammers and _BEGINS_EAST.match(after) is not None
+
+
+def _plain_end(text: str, stops: re.Match) -> int | None:
+    """Returns the end of a sentence at stops after which no space has to follow."""
+    end = _AFTER_PLAIN_STOP.match(text, stops.end()).end()
+    before, after = text[stops.start() - 1 : stops.start()], text[end : end + 1]
+    if before.isdecimal() and after.isdecimal() and end == stops.end():
+        return None
+    if after and after in _GOES_ON:
+        return None
+    if end > stops.end() and (outer := _OUTER.get(text[end - 1])):
+        near = text[max(0, end - _LONGEST_QUOTE) : end]
+        if near.rfind(outer[0]) > near.rfind(outer[1]):
+            return None
     return end
 
 

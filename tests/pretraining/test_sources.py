@@ -552,6 +552,11 @@ SENTENCES = [
     "Il est venu.|« Oui. »|Puis M. Durand partit.",
     "今天天气很好。|我们去公园吧！|“好的。”|他说。|你呢？！|“走。”",
     "私は学生です。|「はい。」|と言った。|値は3．14です。",
+    "第一次世界大战结束。|1919年签订和约。|2000人到场。|价格是3。5元。",
+    "他喊：“快跑！”，然后逃走。|他问：“走吗？”——没人回答。|（他走了！）。|好。",
+    "真好!|下次再来?|好的!|“走吧。”|比分3!5说OK!好",
+    "他走了……|我很难过。|我……我不知道。|他说“好……”，就走了。|真的?!|真的。",
+    "他说：“我听见‘快跑！’了。”|我走了。|「『はい。』と言った。」|彼は笑った。",
     "यह एक वाक्य है।|यह दूसरा है॥|क्या?",
     "هل هذا؟|نعم.|هذا جيد۔|اچھا",
     "ሰላም።|እንዴት ነህ፧|ደህና",
@@ -600,6 +605,15 @@ def test_hostile_text_takes_no_longer_than_its_length():
         text = unit * (400_000 // len(unit))
         joined = "".join(split_sentences(text, wrapped=True)).split()
         assert "".join(joined) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("cmn_hans", 60 + 40), ("cmn_hant", 59 + 42), ("jpn", 65 + 40)]
+)
+def test_sentences_of_declarations(name, count):
+    """Counted: the `。`, and the lines that end otherwise; each ends a sentence."""
+    text = shared("data", "corpora", "udhr", f"{name}.txt").read_text("utf-8")
+    assert len(split_sentences(text)) == count
 
 
 def test_sentences_of_a_novel():
