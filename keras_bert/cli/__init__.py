@@ -7,6 +7,7 @@ runs is imported.
 
 import argparse
 import importlib
+import io
 import os
 import shlex
 import sys
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["inspect", "ckpt/"])  # doctest: +SKIP
         0
     """
+    _escape_what_the_console_lacks()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
@@ -97,6 +99,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return execute(args, on_tensorflow=on_tensorflow)
 
 
+def _escape_what_the_console_lacks() -> None:
+    """Lets characters that an output's encoding has not be written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:
     """Runs parsed arguments.
 
@@ -107,6 +116,7 @@ def execute(args: argparse.Namespace, *, on_tensorflow: bool) -> int:
     Returns:
         The exit status, see `main`.
     """
+    _escape_what_the_console_lacks()
     # Hides TensorFlow's startup messages, unless the user set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if on_tensorflow and _starts_alone():

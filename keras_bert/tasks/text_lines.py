@@ -2,20 +2,13 @@
 
 import codecs
 import io
-import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from keras_bert.errors import InputError
 from keras_bert.strings import is_text
+from keras_bert.tokenization.encodings import likely_encoding
 
-# What a file begins with that is no text in UTF-8: its encoding, or what it is.
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _BINARY = {
     b"\x1f\x8b": "compressed by gzip",
     b"BZh": "compressed by bzip2",
@@ -86,7 +79,7 @@ def _not_text(name: str, encoding: str, number: int, line: str) -> InputError:
             f"Expected text in {name}. Received: a file that is {binary[0]}. Unpack it "
             "or save it as text first."
         )
-    likely = _likely_encoding(raw)
+    likely = likely_encoding(raw)
     advice = f"It may be {likely}: pass" if likely else "Pass its encoding, for example"
     other = likely or ("gb18030" if utf8 else "utf-8")
     found = "a NUL character" if "\0" in line else "other bytes"
@@ -94,24 +87,3 @@ def _not_text(name: str, encoding: str, number: int, line: str) -> InputError:
         f"Expected text encoded as {encoding} in {name}. Received: {found} in line "
         f'{number}. {advice} encoding="{other}" (--encoding {other}).'
     )
-
-
-def _likely_encoding(raw: bytes) -> str | None:
-    """Returns the encoding of bytes that are not text in UTF-8, if it shows."""
-    marked = [name for mark, name in _MARKS.items() if raw.startswith(mark)]
-    if marked:
-        return marked[0]
-    zeros = raw[0::2].count(0), raw[1::2].count(0)
-    if 4 * max(zeros) > len(raw):
-        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
-    high = [len(run) for run in re.findall(rb"[\x80-\xff]+", raw)]
-    if not high:
-        return None
-    # Letters with accents mostly stand alone; Chinese characters have two bytes.
-    if max(high) == 1:
-        return "cp1252"
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return None
-    return "gb18030"

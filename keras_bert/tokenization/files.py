@@ -4,9 +4,10 @@ import glob
 import gzip
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from keras_bert.errors import MissingFileError
+from keras_bert.tokenization.encodings import SAMPLE, check_utf8
 
 
 def is_list_of_files(source: Any) -> bool:
@@ -69,9 +70,20 @@ def open_text(file: Path) -> TextIO:
     return opener(file, "rt", encoding="utf-8", errors="replace", newline="\n")
 
 
+def _open_bytes(file: Path) -> BinaryIO:
+    opener: Callable[..., Any] = gzip.open if file.suffix == ".gz" else open
+    return opener(file, "rb")
+
+
 def read_lines(source: str | Path | Iterable[str | Path]) -> Iterator[str]:
-    """Yields the lines of files with their line ends."""
+    """Yields the lines of files with their line ends.
+
+    Raises:
+        InputError: a file is in another encoding than UTF-8.
+    """
     for file in expand(source):
+        with _open_bytes(file) as data:
+            check_utf8(data.read(SAMPLE), str(file))
         with open_text(file) as lines:
             yield from lines
 

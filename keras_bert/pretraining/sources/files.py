@@ -35,6 +35,7 @@ from keras_bert.pretraining.sources.text import (
 )
 from keras_bert.pretraining.storage import find, open_bytes
 from keras_bert.strings import each_key_once
+from keras_bert.tokenization.encodings import SAMPLE, check_utf8
 
 
 class Files(Source):
@@ -101,6 +102,8 @@ class Files(Source):
         line, done, filled = 1, 0, False
         with _opened(file) as (stream, raw):
             for segment in segments(stream, self._boundary, self.block_bytes):
+                if line == 1:
+                    check_utf8(segment.data[:SAMPLE], file)
                 size, done = raw.tell() - done, raw.tell()
                 part = RawFragment(
                     file, line, segment.data, segment.begins, segment.ends
