@@ -12,6 +12,7 @@ from keras_bert.errors import InputError
 from keras_bert.pretraining.masking import MaskingSettings
 from keras_bert.pretraining.reading import dataset
 from keras_bert.tokenization import BertTokenizer
+from keras_bert.tokenization.rules import is_chinese
 
 _BATCH = 512
 
@@ -46,6 +47,8 @@ class Statistics(NamedTuple):
         kept: tokens to predict that are unchanged.
         broken_words: words of several tokens of which only some are predicted.
         whole_words: words of several tokens that are predicted completely.
+        ideographs: tokens that are Chinese characters, each counted as a word, since
+            records do not tell where words of several begin.
         labels: int `(2,)`: number of pieces by label; zeros without labels.
         row_lengths: int `(width + 1,)`: number of rows by length in tokens.
         piece_lengths: int `(width + 1,)`: number of pieces by length in tokens.
@@ -58,6 +61,7 @@ class Statistics(NamedTuple):
     kept: int
     broken_words: int
     whole_words: int
+    ideographs: int
     labels: np.ndarray
     row_lengths: np.ndarray
     piece_lengths: np.ndarray
@@ -209,6 +213,7 @@ class _RecordBatch:
         self.is_text = (self.pieces > 0) & ~special
         follows = np.pad(self.is_text, ((0, 0), (1, 0)))[:, :-1] & self.is_text
         marked = np.array([token.startswith("##") for token in self.tokens])
+        self.ideograph = np.array([is_chinese(token) for token in self.tokens])
         # A piece whose word was cut off counts as a word.
         self.continues = follows & marked[self.original]
 
@@ -277,6 +282,7 @@ class _RecordBatch:
             kept=kept,
             broken_words=int(several.sum()) - whole,
             whole_words=whole,
+            ideographs=int((self.ideograph[self.original] & self.is_text).sum()),
             labels=self._labels(counts > 0),
             row_lengths=self._histogram(counts.sum(1)),
             piece_lengths=self._histogram(counts[counts > 0]),

@@ -82,10 +82,20 @@ def format_statistics(statistics: Statistics) -> str:
         "to predict": f"{s.predictions:,}, {s.mask_rate:.1%} of the tokens",
         **_kinds(s),
         "whole words": f"{_percent(s.whole_word_share)} of words of several tokens",
+        **_unseen_words(s),
         **_label_rows(s),
     }
     table = "\n".join(f"{name:<12} {value}" for name, value in rows.items())
     return f"{table}\n\n{_bars(s.piece_lengths, 'tokens')}"
+
+
+def _unseen_words(s: Statistics) -> dict[str, str]:
+    if not s.ideographs:
+        return {}
+    return {
+        "  Chinese": f"{s.ideographs:,} ideographs, each counted as a word: records do "
+        "not tell where longer words begin"
+    }
 
 
 def _kinds(s: Statistics) -> dict[str, str]:

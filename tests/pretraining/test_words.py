@@ -14,6 +14,8 @@ from keras_bert.errors import (
     UnknownNameError,
 )
 from keras_bert.pretraining import DataSettings, create_pretraining_data
+from keras_bert.pretraining.inspection import inspect_records
+from keras_bert.pretraining.inspection_report import format_inspection
 from keras_bert.pretraining.masking import Vocabulary
 from keras_bert.pretraining.pipeline import RecordPipeline
 from keras_bert.pretraining.sources import TextFiles
@@ -170,3 +172,13 @@ def test_the_command_says_that_ideographs_were_masked_alone(
     assert main([str(each) for each in arguments]) in (0, None)
     out = capsys.readouterr().out
     assert ("each was masked as a word of its own" in out) == said
+
+
+@pytest.mark.parametrize("form", ["static", "compact"])
+def test_inspection_says_that_it_cannot_see_chinese_words(corpus, form):
+    make(corpus, "a", words="spaces", form=form)
+    found = inspect_records(corpus / "a" / "records", tokenizer())
+    specials = found.statistics.pieces.sum() * 3
+    assert found.statistics.ideographs == found.statistics.tokens - specials
+    text = format_inspection(found)
+    assert f"{found.statistics.ideographs:,} ideographs, each counted as a word" in text
