@@ -20,9 +20,17 @@ from tests.serving.cases import at_tokens
 
 # BERT's own are exported in `tests/serving`.
 NAMES = sorted(name for name in MODELS if not name.startswith("Bert"))
+# A head of rows and one of tokens; the pass without padding is that of all heads in
+# `test_models.py`, not yet in a file.
+FIRST = ("sequence_classification", "token_classification")
 
 
-@pytest.mark.parametrize("name", NAMES)
+def _case(name: str):
+    marks = [] if MODELS[name].kind in FIRST else [pytest.mark.slow]
+    return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", map(_case, NAMES))
 def test_saved_models_equal_keras_without_padding(name, tmp_path):
     model = MODELS[name](MODELS[name].family.config(**SIZES), seed=3)
     assert unpadded.supports(model)
