@@ -47,8 +47,9 @@ class Statistics(NamedTuple):
         kept: tokens to predict that are unchanged.
         broken_words: words of several tokens of which only some are predicted.
         whole_words: words of several tokens that are predicted completely.
-        ideographs: tokens that are Chinese characters, each counted as a word, since
-            records do not tell where words of several begin.
+        ideographs: tokens that are Chinese characters, each counted as a word: static
+            records do not tell where words of several begin, and those of compact ones
+            are not read here.
         labels: int `(2,)`: number of pieces by label; zeros without labels.
         row_lengths: int `(width + 1,)`: number of rows by length in tokens.
         piece_lengths: int `(width + 1,)`: number of pieces by length in tokens.

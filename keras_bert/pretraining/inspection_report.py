@@ -93,8 +93,8 @@ def _unseen_words(s: Statistics) -> dict[str, str]:
     if not s.ideographs:
         return {}
     return {
-        "  Chinese": f"{s.ideographs:,} ideographs, each counted as a word: records do "
-        "not tell where longer words begin"
+        "  Chinese": f"{s.ideographs:,} ideographs, each counted as a word: words of "
+        "several are not seen here"
     }
 
 
