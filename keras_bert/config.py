@@ -65,6 +65,36 @@ class Reach(NamedTuple):
     theta: float | None = None
 
 
+class Disentangled(NamedTuple):
+    """Attention with products of words with vectors of distances.
+
+    Attributes:
+        terms: of "c2p", words that ask with distances of the others, and "p2c",
+            distances that ask with words.
+        rows: of the table of vectors in one direction; 0 is no table, and no terms.
+        furthest: distances from it on are alike.
+        buckets: whether far distances share rows.
+        shares: queries and keys of distances are made by the matrices of words.
+        norm: the vectors are normalized.
+    """
+
+    terms: tuple[str, ...] = ()
+    rows: int = 0
+    furthest: int = 0
+    buckets: bool = False
+    shares: bool = False
+    norm: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What scores are scaled by, next to the width of a head."""
+        return (1 + len(self.terms)) ** -0.5
+
+    def projects(self, term: str) -> bool:
+        """Whether distances have a matrix of their own for a term."""
+        return bool(self.rows) and not self.shares and term in self.terms
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The hyper-parameters of an encoder and its head; each family subclasses it.
@@ -127,8 +157,6 @@ class Config:
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     # Padding has no position of its own: positions count the tokens that are not.
     counts_tokens: ClassVar[bool] = False
-    # Positions have embeddings, which are added to those of the words.
-    embeds_positions: ClassVar[bool] = True
     # The encoder has a table of sines and cosines for rotary positions.
     sinusoid_table: ClassVar[bool] = False
     # They turn pairs of neighbours; otherwise halves of a head.
@@ -140,6 +168,12 @@ class Config:
     # What is one matrix: query, key and value ("attention"); the gate and what it is
     # multiplied with ("gate").
     fused: ClassVar[tuple[str, ...]] = ()
+    # Of these, query and value alone have biases, apart from the matrix.
+    splits_biases: ClassVar[bool] = False
+    # Attention is disentangled.
+    disentangles: ClassVar[bool] = False
+    # Padding is 0 behind the embeddings, and attends to nothing.
+    zeroes_padding: ClassVar[bool] = False
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -246,6 +280,21 @@ class Config:
         return [Reach()] * len(self.block_numbers)
 
     @property
+    def embeds_positions(self) -> bool:
+        """Whether positions have embeddings, added to those of the words."""
+        return True
+
+    @property
+    def disentangled(self) -> Disentangled:
+        """How attention scores gain products of words with distances."""
+        return Disentangled()
+
+    @property
+    def convolution(self) -> tuple[int, str] | None:
+        """Tokens under a convolution after the first layer, and its activation."""
+        return None
+
+    @property
     def relative_positions(self) -> bool:
         """Whether attention scores gain products with vectors of distances."""
         return self.position_embedding_type != "absolute"
@@ -335,6 +384,8 @@ class Config:
             "gate": 2,
             "qkv": 3,
             "position": self.max_position_embeddings,
+            "vectors": 2 * self.disentangled.rows,
+            "taps": self.convolution[0] if self.convolution else 0,
             "distances": 2 * self.max_position_embeddings - 1,
             "segment": self.type_vocab_size,
             "classes": self.num_labels,

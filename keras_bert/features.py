@@ -73,6 +73,8 @@ SERVED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Added to a float32 score, or put in its place, where the attention mask is 0: far
 # below any real score, so that its exponential is 0, and finite, so that sums are too.
 MASK_VALUE = -1e9
+# So low that nothing added to it counts: where all are hidden, all are equal.
+LOWEST = -1e38
 
 
 class RecordField(NamedTuple):

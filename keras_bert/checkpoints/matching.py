@@ -395,7 +395,8 @@ def _inside(
     at = checkpoint.format
     places = [r.placements[at] for p in parts for r in p.rows if at in r.placements]
     scopes = {_scope(place.name) for place in places} | {*STYLES[at].groups}
-    encoder = families.of(config).parts["encoder"]
+    family = families.of(config)
+    encoder = family.parts["encoder"]
     names = (row.placements[at].name for row in encoder if at in row.placements)
     before = {re.escape(n.split("{i}")[0]) for n in names if "{i}" in n}
     layer = re.compile(rf"(?:{'|'.join(sorted(before))})(\d{{1,9}})")
@@ -404,7 +405,8 @@ def _inside(
         found = layer.match(name)
         # Layers beyond the model's are left behind, as transformers does.
         further = found is not None and int(found[1]) >= config.num_blocks
-        return _scope(name) in scopes and not further
+        left = further or name in family.left_behind
+        return _scope(name) in scopes and not left
 
     return inside
 

@@ -16,10 +16,10 @@ import numpy as np
 from keras_bert import axes, families
 from keras_bert.checkpoints.checkpoint import Checkpoint, Tensor
 from keras_bert.config import ACTIVATIONS, Config
-from keras_bert.distances import FURTHEST, bucket_of_distance
+from keras_bert.distances import FURTHEST, bucket_of_distance, rows_of_distances
 from keras_bert.errors import CheckpointError
 from keras_bert.families.family import OUTPUTS
-from keras_bert.features import MASK_VALUE
+from keras_bert.features import LOWEST, MASK_VALUE
 
 Array = np.ndarray
 
@@ -131,6 +131,8 @@ class _Reference:
             hidden, found[f"attention_{i}"] = run(
                 f"layer_{block}", hidden, bias, rotation
             )
+            if i == 0 and self.has("convolution/kernel"):
+                hidden = self.convolve(found["embeddings"], hidden, inputs)
             found[f"hidden_{i}"] = hidden
         if self.has("final_norm/gamma"):
             hidden = found[f"hidden_{i}"] = self.norm("final_norm", hidden)
@@ -202,6 +204,8 @@ class _Reference:
             types = inputs.get("token_type_ids", np.zeros_like(inputs["input_ids"]))
             total = total + self.look_up("token_type", types)
         normed = self.norm("embeddings/layer_norm", total)
+        if self.config.zeroes_padding:
+            normed = normed * (inputs["attention_mask"] != 0)[..., None]
         projected = self.config.projects_embeddings
         return self.dense("embedding_projection", normed) if projected else normed
 
@@ -218,13 +222,16 @@ class _Reference:
 
     def attention_bias(self, inputs: Mapping[str, Array], window: int | None) -> Array:
         attended = inputs["attention_mask"][:, None, None, :] != 0  # batch 1 1 seq
+        hidden = MASK_VALUE
+        if self.config.zeroes_padding:
+            attended, hidden = attended & attended.swapaxes(-1, -2), LOWEST
         if self.config.is_decoder:
             length = inputs["input_ids"].shape[1]
             attended = attended & np.tri(length, dtype=bool)
         if window is not None:
             column = np.arange(inputs["input_ids"].shape[1])
             attended = attended & (abs(column - column[:, None]) <= window)
-        bias = np.where(attended, np.float32(0), np.float32(MASK_VALUE))
+        bias = np.where(attended, np.float32(0), np.float32(hidden))
         if not self.has("position_bias/table"):
             return bias
         return bias + self.position_bias(inputs["input_ids"].shape[1])
@@ -264,20 +271,74 @@ class _Reference:
     ) -> tuple[Array, Array]:
         names = ("query", "key", "value")
         if "attention" in self.config.fused:
-            parts = np.split(self.dense(f"{name}/qkv", x), 3, -1)
+            parts = self.fused(f"{name}/qkv", x)
         else:
             parts = [self.dense(f"{name}/{n}", x) for n in names]
+        parts = [
+            p + self.bias(name, f"{n}_bias") for p, n in zip(parts, names, strict=True)
+        ]
         heads = dict(zip(names, map(self.split, parts), strict=True))
         if rotation is not None:
             heads |= {n: self.rotate(heads[n], rotation) for n in self.config.rotated}
         q, k, v = heads.values()
+        how = self.config.disentangled
+        q = q * np.float32(how.scale)
         scores = q @ k.swapaxes(-1, -2)
         if self.config.relative_positions:
             scores = scores + self.by_distance(name, q, k)
+        if self.has("distances/table"):
+            scores = scores + self.disentangled(name, q, k)
         scores = scores / math.sqrt(self.config.head_dim)
         attention = _softmax(scores.astype("float32") + bias)
         mixed = self.join(attention @ v)
         return self.dense(f"{name}/output_dense", mixed), attention
+
+    def fused(self, name: str, x: Array) -> list[Array]:
+        """Returns queries, keys and values of one matrix."""
+        product, there = self.dense(name, x), self.places[f"{name}/kernel"][0]
+        order = axes.names(there.axes)
+        if order.index("heads") < order.index("qkv"):  # those of a head are neighbours
+            heads = self.config.num_attention_heads
+            parts = product.reshape(*x.shape[:-1], heads, 3, -1).swapaxes(-2, -3)
+            product = parts.reshape(product.shape)
+        return np.split(product, 3, -1)
+
+    def disentangled(self, name: str, q: Array, k: Array) -> Array:
+        """Returns products with vectors of distances, `(batch, heads, seq, seq)`."""
+        how, vectors = self.config.disentangled, self.get("distances/table")
+        if how.norm:
+            vectors = self.norm("distances/layer_norm", vectors)
+        length = q.shape[2]
+        columns = np.arange(length)
+        rows = rows_of_distances(length, how.furthest, how.rows * how.buckets)
+        place = rows[columns[:, None] - columns + length - 1]
+        scores = np.float32(0)
+        for term, x, form in (
+            ("c2p", "key", "bhld,hlrd->bhlr"),
+            ("p2c", "query", "bhrd,hlrd->bhlr"),
+        ):
+            if term not in how.terms:
+                continue
+            own = f"{name}/distance_{x}" if how.projects(term) else f"{name}/{x}"
+            projected = self.split(self.dense(own, vectors[None]))[0]
+            of = q if term == "c2p" else k * np.float32(how.scale)
+            scores = scores + np.einsum(form, of, projected[:, place])
+        return scores
+
+    def convolve(self, x: Array, hidden: Array, inputs: Mapping[str, Array]) -> Array:
+        """Adds the convolution of the embeddings to the first layer's states."""
+        taps, activation = self.config.convolution or (0, "linear")
+        there, ours = (axes.names(p.axes) for p in self.places["convolution/kernel"])
+        order = [there.index(axis) for axis in ours]
+        kernel = self.get("convolution/kernel").transpose(order)
+        around, length = (taps - 1) // 2, x.shape[1]
+        padded = np.pad(x, ((0, 0), (around, around), (0, 0)))
+        total = self.bias("convolution") + sum(
+            padded[:, tap : tap + length] @ kernel[tap] for tap in range(taps)
+        )
+        changed = hidden + self.activate(total, activation)
+        mask = (inputs["attention_mask"] != 0)[..., None]
+        return self.norm("convolution/layer_norm", changed) * mask
 
     def feed_forward(self, name: str, x: Array) -> Array:
         up = self.dense(f"{name}/intermediate_dense", x)

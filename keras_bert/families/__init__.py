@@ -7,6 +7,7 @@ from keras_bert.config import Config
 from keras_bert.errors import ConfigError, choose
 from keras_bert.families.albert import ALBERT
 from keras_bert.families.bert import BERT
+from keras_bert.families.deberta import DEBERTA, DEBERTA_V2
 from keras_bert.families.distilbert import DISTILBERT
 from keras_bert.families.electra import ELECTRA
 from keras_bert.families.family import Family
@@ -19,6 +20,8 @@ from keras_bert.families.roformer import ROFORMER
 _REGISTERED = (
     ALBERT,
     BERT,
+    DEBERTA,
+    DEBERTA_V2,
     DISTILBERT,
     ELECTRA,
     MODERNBERT,

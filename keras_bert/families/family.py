@@ -35,6 +35,18 @@ OPTIONS: Mapping[str, Callable[[Config], bool]] = {
     "untied": lambda config: not config.tie_word_embeddings,
     "crf": lambda config: config.crf,
     "relative": lambda config: config.relative_positions,
+    "positions": lambda config: config.embeds_positions,
+    "types": lambda config: config.type_vocab_size > 0,
+    "convolution": lambda config: config.convolution is not None,
+    **{
+        name: partial(lambda has, config: has(config.disentangled), has)
+        for name, has in {
+            "vectors": lambda how: how.rows,
+            "vectors_norm": lambda how: how.rows and how.norm,
+            "c2p": lambda how: how.projects("c2p"),
+            "p2c": lambda how: how.projects("p2c"),
+        }.items()
+    },
     "window_query": lambda config: config.learned_windows,
     **{
         f"{layer}_bias": partial(lambda layer, config: config.has_bias(layer), layer)
@@ -63,6 +75,8 @@ FIELDS = {
     "mlp": "intermediate_size",
     "position": "max_position_embeddings",
     "distances": "max_position_embeddings",
+    "vectors": "max_relative_positions",
+    "taps": "conv_kernel_size",
     "segment": "type_vocab_size",
     "classes": "num_labels",
     "buckets": "relative_attention_num_buckets",
@@ -131,6 +145,8 @@ class Family:
         read_as: prefixes of the model classes of other families that are read as this
             one, by their `model_type`.
         added_row: what such a family adds to the token types.
+        left_behind: names of Hugging Face's of weights that published files hold though
+            their models do not have them.
     """
 
     class_prefix: str
@@ -145,6 +161,7 @@ class Family:
     keras_hub: KerasHub | None = None
     read_as: Mapping[str, str] = field(default_factory=dict)
     added_row: AddedRow | None = None
+    left_behind: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parts = {

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_bert.features import MASK_VALUE
+from keras_bert.features import LOWEST, MASK_VALUE
 from keras_bert.layers.base import Layer
 from keras_bert.layers.relative_positions import RelativePositions
 from keras_bert.layers.rotary import rotate
@@ -16,7 +16,10 @@ Tensor = Any
 
 
 def attention_bias(
-    attention_mask: Tensor, causal: bool = False, window: int | None = None
+    attention_mask: Tensor,
+    causal: bool = False,
+    window: int | None = None,
+    padding: bool = True,
 ) -> Tensor:
     """Turns an attention mask into what is added to the scores.
 
@@ -28,9 +31,12 @@ def attention_bias(
         attention_mask: integers `(batch, seq)`.
         causal: attend to earlier positions only.
         window: attend to so many positions to either side, and no further.
+        padding: it attends to real tokens; otherwise to nothing, so that its
+            probabilities are all equal.
 
     Returns:
-        float32 `(batch, 1, seq, seq)`: 0 where attention may go, -1e9 elsewhere.
+        float32 `(batch, 1, seq, seq)`: 0 where attention may go, -1e9 elsewhere, or
+        with `padding=False` -1e38.
 
     Example:
         >>> attention_bias(np.array([[1, 0]]))[0, 0, 0].numpy().tolist()
@@ -40,12 +46,14 @@ def attention_bias(
     """
     to = attention_mask[:, None, None, :]  # (batch, 1, 1, seq)
     origin = attention_mask[:, None, :, None]  # (batch, 1, seq, 1)
-    visible = (to > 0) & ((origin == to) | (origin == 0))
+    within = (origin == to) | (origin == 0) if padding else origin == to
+    visible = (to > 0) & within
     if causal or window is not None:
         order = ops.cumsum(ops.ones_like(attention_mask), axis=1)
         ahead = order[:, None, None, :] - order[:, None, :, None]
         visible &= _within(ahead, causal, window)
-    return (1.0 - ops.cast(visible, "float32")) * MASK_VALUE
+    hidden = MASK_VALUE if padding else LOWEST
+    return (1.0 - ops.cast(visible, "float32")) * hidden
 
 
 def _within(ahead: Tensor, causal: bool, window: int | None) -> Tensor:
@@ -116,7 +124,8 @@ class SelfAttention(Layer):
         hidden: `(batch, seq, hidden)`.
         attention_bias: float32 `(batch, 1, seq, seq)`, see `attention_bias`.
         dropout_seed: see `DropoutSeed`.
-        rotation: of rotary positions, see `keras_bert.layers.rotary.rotate`.
+        positions: what attention takes of positions: the rotation of rotary ones, see
+            `keras_bert.layers.rotary.rotate`, or vectors of distances.
         attend: computes the context of tokens that are not in padded rows.
 
     Returns:
@@ -130,7 +139,8 @@ class SelfAttention(Layer):
         width, bias = self.config.hidden_size, self.config.has_bias("attention")
         dense = partial(self.add_dense, inputs=width, use_bias=bias)
         if "attention" in self.config.fused:
-            self.qkv = dense(3 * width, "qkv")
+            biased = bias and not self.config.splits_biases
+            self.qkv = dense(3 * width, "qkv", use_bias=biased)
         else:
             self.query = dense(width, "query")
             self.key = dense(width, "key")
@@ -147,22 +157,29 @@ class SelfAttention(Layer):
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
-        rotation: Tensor | None = None,
+        positions: Tensor | None = None,
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
         drop = {"training": training}
         projected = self.project(hidden, dropout_seed, **drop)
         for name in self.config.rotated:
-            projected[name] = self.rotate(projected[name], rotation)
+            projected[name] = self.rotate(projected[name], positions)
+        relative = self.gains(positions, dropout_seed, **drop)
         context, probabilities = attend(
             *projected.values(),
             attention_bias,
             self.config.num_attention_heads,
             partial(self.dropout, seed=dropout_seed, **drop),
-            **({"relative": self.relative} if self.relative else {}),
+            **({"relative": relative} if relative else {}),
         )
         return self.output_dense(context, dropout_seed, **drop), probabilities
+
+    def gains(
+        self, positions: Tensor | None, dropout_seed: Tensor, training: bool
+    ) -> Callable | None:
+        """Returns what computes what scores gain by distance, see `attend`."""
+        return self.relative
 
     def project(
         self, hidden: Tensor, dropout_seed: Tensor, training: bool

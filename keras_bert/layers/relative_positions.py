@@ -48,15 +48,15 @@ class RelativePositions(Layer):
         table = ops.transpose(ops.cast(table, query.dtype))  # head_dim distances
         distance = columns[:, :, None] - columns[:, None, :]  # (rows, from, to)
         place = (distance + span - 1)[:, None]
-        scores = _at(ops.matmul(query, table), place)
+        scores = at_places(ops.matmul(query, table), place)
         if self.config.position_embedding_type == "relative_key_query":
             scaled = key * self.config.head_dim**-0.5
-            by_key = _at(ops.matmul(scaled, table), ops.swapaxes(place, -1, -2))
+            by_key = at_places(ops.matmul(scaled, table), ops.swapaxes(place, -1, -2))
             scores = scores + ops.swapaxes(by_key, -1, -2)
         return scores
 
 
-def _at(scores: Tensor, places: Tensor) -> Tensor:
+def at_places(scores: Tensor, places: Tensor) -> Tensor:
     """Picks the scores at places, `(batch or 1, 1, seq, others)`, in float32."""
     shape = (*ops.shape(scores)[:-1], ops.shape(places)[-1])
     places = ops.broadcast_to(places, shape)

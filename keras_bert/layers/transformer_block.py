@@ -10,6 +10,7 @@ from keras import ops
 from keras_bert.layers.attention import SelfAttention, attend
 from keras_bert.layers.base import Layer
 from keras_bert.layers.custom_gradient import recompute
+from keras_bert.layers.disentangled import DisentangledAttention
 from keras_bert.layers.feed_forward import FeedForward, GatedFeedForward
 from keras_bert.layers.normalization import LayerNorm
 
@@ -33,7 +34,7 @@ class TransformerBlock(Layer):
         hidden: `(batch, seq, hidden)`.
         attention_bias: float32 `(batch, 1, seq, seq)`, see `attention_bias`.
         dropout_seed: see `DropoutSeed`.
-        rotation, attend: see `SelfAttention`.
+        positions, attend: see `SelfAttention`.
 
     Returns:
         The new hidden states `(batch, seq, hidden)`, and the attention probabilities,
@@ -46,7 +47,9 @@ class TransformerBlock(Layer):
     activation_checkpointing = False
 
     def build(self, input_shape: Any = None) -> None:
-        self.attention = self.add_layer(SelfAttention, "attention")
+        disentangles = self.config.disentangles
+        attention = DisentangledAttention if disentangles else SelfAttention
+        self.attention = self.add_layer(attention, "attention")
         rate = self.config.hidden_dropout_prob
         # Residual sums are float32 under every dtype policy.
         dropout = partial(self.add_dropout, rate, dtype="float32")
@@ -62,7 +65,7 @@ class TransformerBlock(Layer):
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
-        rotation: Tensor | None = None,
+        positions: Tensor | None = None,
         attend: Callable = attend,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -70,21 +73,21 @@ class TransformerBlock(Layer):
         if training and self.activation_checkpointing:
             # Right with dropout because the seed comes from outside.
             forward = recompute(forward)
-        rotation = () if rotation is None else (rotation,)
-        return forward(hidden, attention_bias, dropout_seed, *rotation)
+        positions = () if positions is None else (positions,)
+        return forward(hidden, attention_bias, dropout_seed, *positions)
 
     def _forward(
         self,
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
-        *rotation: Tensor,
+        *positions: Tensor,
         attend: Callable,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
         how = {"attend": attend, "training": training}
         context, probabilities = self.attention(
-            hidden, attention_bias, dropout_seed, *rotation, **how
+            hidden, attention_bias, dropout_seed, *positions, **how
         )
         context = self.attention_dropout(context, dropout_seed, training=training)
         hidden = self.attention_norm(context + ops.cast(hidden, "float32"))
@@ -135,14 +138,14 @@ class PreNormBlock(TransformerBlock):
         hidden: Tensor,
         attention_bias: Tensor,
         dropout_seed: Tensor,
-        *rotation: Tensor,
+        *positions: Tensor,
         attend: Callable,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
         how = {"attend": attend, "training": training}
         normed = self.attention_norm(hidden) if self.attention_norm else hidden
         change, probabilities = self.attention(
-            normed, attention_bias, dropout_seed, *rotation, **how
+            normed, attention_bias, dropout_seed, *positions, **how
         )
         change = self.attention_dropout(change, dropout_seed, training=training)
         hidden = ops.cast(hidden, "float32") + change

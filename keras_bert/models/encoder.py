@@ -10,6 +10,8 @@ from keras_bert import families, layers
 from keras_bert.config import Config, Reach
 from keras_bert.errors import ConfigError
 from keras_bert.layers.attention import attend as attend_in_rows
+from keras_bert.layers.convolution import Convolution, shift_columns
+from keras_bert.layers.disentangled import DistanceVectors
 from keras_bert.layers.position_bias import PositionBias
 from keras_bert.models.base import BaseModel
 
@@ -76,6 +78,12 @@ class Encoder(BaseModel):
         self.position_bias = None
         if config.distance_buckets:
             self.position_bias = self.add_layer(PositionBias, "position_bias")
+        self.distances = None
+        if config.disentangled.rows:
+            self.distances = self.add_layer(DistanceVectors, "distances")
+        self.convolution = None
+        if config.convolution:
+            self.convolution = self.add_layer(Convolution, "convolution")
         # By their names, which is where Keras' files then hold their weights.
         for number, name in enumerate(self._block_names):
             setattr(self, name, self._make_block(name, first=number == 0))
@@ -94,6 +102,7 @@ class Encoder(BaseModel):
         self,
         inputs: Mapping[str, Tensor],
         attend: Callable | None = None,
+        shift: Callable = shift_columns,
         training: bool = False,
     ) -> Encoded:
         """Takes complete inputs through embeddings and blocks.
@@ -104,6 +113,8 @@ class Encoder(BaseModel):
             attend: returns, given the window of a layer, the attention of tokens that
                 are not in padded rows, see `keras_bert.layers.attention.attend`; their
                 shape may then be another.
+            shift: returns what tokens a number of columns on have, 0 where there are
+                none, see `keras_bert.layers.convolution.shift_columns`.
             training: with dropout.
         """
         seed = self.dropout_seed(inputs["input_ids"], training=training)
@@ -111,15 +122,22 @@ class Encoder(BaseModel):
         hidden = self.embeddings(*ids, seed, training=training)
         if self.embedding_projection:
             hidden = self.embedding_projection(hidden)  # (batch, seq, hidden)
+        mask = inputs["attention_mask"]
+        if self.config.zeroes_padding:
+            hidden = hidden * keras.ops.cast(mask > 0, hidden.dtype)[..., None]
         reaches = self.config.reaches
         ways = {r: self._attention(r, inputs, attend) for r in dict.fromkeys(reaches)}
         hidden_states, attentions = [hidden], []
         for number, block in enumerate(self.layers_run):
             own = layers.seed_at(seed, number) if self.shares_blocks else seed
-            bias, rotation, how = ways[reaches[number]]
+            bias, positions, how = ways[reaches[number]]
             hidden, probabilities = block(
-                hidden, bias, own, rotation, attend=how, training=training
+                hidden, bias, own, positions, attend=how, training=training
             )
+            if self.convolution and number == 0:
+                hidden = self.convolution(
+                    hidden_states[0], hidden, mask, seed, shift=shift, training=training
+                )
             hidden_states.append(hidden)
             attentions.append(probabilities)
         if self.final_norm:
@@ -129,20 +147,24 @@ class Encoder(BaseModel):
     def _attention(
         self, reach: Reach, inputs: Mapping[str, Tensor], attend: Callable | None
     ) -> tuple[Tensor | None, Tensor | None, Callable]:
-        """Returns attention bias, rotation and attention of layers of one kind."""
-        rotation = self._rotation(inputs["position_ids"], reach.theta)
+        """Returns attention bias, positions and attention of layers of one kind."""
+        positions = self._positions(inputs["position_ids"], reach.theta)
         if attend is not None:
-            return None, rotation, attend(reach.window)
+            return None, positions, attend(reach.window)
         mask, causal = inputs["attention_mask"], self.config.is_decoder
-        bias = layers.attention_bias(mask, causal, reach.window)
+        bias = layers.attention_bias(
+            mask, causal, reach.window, padding=not self.config.zeroes_padding
+        )
         if self.position_bias:
             columns = keras.ops.arange(keras.ops.shape(mask)[1], dtype="int32")
             bias = bias + self.position_bias(columns[None])
-        return bias, rotation, attend_in_rows
+        return bias, positions, attend_in_rows
 
-    def _rotation(self, position_ids: Tensor, theta: float | None) -> Tensor | None:
+    def _positions(self, position_ids: Tensor, theta: float | None) -> Tensor | None:
         if self.sinusoids:
             return self.sinusoids(position_ids)
+        if self.distances:
+            return self.distances.vectors()
         return theta and layers.rotation(position_ids, self.config, theta)
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:

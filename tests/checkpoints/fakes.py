@@ -60,7 +60,7 @@ def fake_tensors(
     rows = [
         row
         for part in dict.fromkeys((*family.body(config), *family.parts_of(head)))
-        for row in family.rows([part], config)
+        for row in family.rows_of([part], config)
     ]
     sizes = family.sizes(config)
     return {

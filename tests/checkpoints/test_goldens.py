@@ -21,8 +21,8 @@ OTHERS = ("lmhead_cross", "generate")
 WRITERS = (
     *("google_tf1_", "hf_bert", "hf457_bert", "hf457_tf_", "mg_", "kh_"),
     *("hf_distilbert", "hf_roberta", "hf_xlm_roberta", "hf457_roberta"),
-    *("hf_albert", "hf_electra", "hf_modernbert", "hf_mpnet"),
-    *("hf_nomic_bert", "hf_roformer"),
+    *("hf_albert", "hf_deberta", "hf_electra", "hf_modernbert"),
+    *("hf_mpnet", "hf_nomic_bert", "hf_roformer"),
 )
 # Training traces: `start` and `end` directories below the config.
 TRACES = (

@@ -15,6 +15,8 @@ BEGIN = "<!-- written by tests/families/table.py -->\n\n"
 TITLES = {
     "albert": "ALBERT",
     "bert": "BERT",
+    "deberta": "DeBERTa",
+    "deberta-v2": "DeBERTa 2, 3",
     "distilbert": "DistilBERT",
     "electra": "ELECTRA",
     "modernbert": "ModernBERT",

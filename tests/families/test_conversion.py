@@ -31,8 +31,8 @@ SIZES = dict(
 NAMES = sorted(FAMILIES)
 WRITERS = (
     "hf_distilbert",
-    *("hf_albert", "hf_electra", "hf_modernbert", "hf_mpnet"),
-    *("hf_nomic_bert", "hf_roformer"),
+    *("hf_albert", "hf_deberta", "hf_electra", "hf_modernbert"),
+    *("hf_mpnet", "hf_nomic_bert", "hf_roformer"),
     "hf_roberta",
     "hf_xlm_roberta",
     "hf457_roberta",

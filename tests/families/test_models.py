@@ -24,6 +24,16 @@ SIZES = dict(
     pad_token_id=1,
     num_labels=3,
 )
+# What a family has beyond what its config asks for by itself.
+_RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+FIELDS = {
+    "deberta": _RELATIVE,
+    "deberta-v2": {
+        **_RELATIVE,
+        **{"position_buckets": 4, "norm_rel_ebd": "layer_norm"},
+        **{"conv_kernel_size": 3, "type_vocab_size": 2},
+    },
+}
 FAMILY_NAMES = sorted(FAMILIES)
 NAMES = sorted(MODELS)
 tensorflow_only = pytest.mark.skipif(
@@ -32,7 +42,9 @@ tensorflow_only = pytest.mark.skipif(
 
 
 def _config(name: str, **changes):
-    return MODELS[name].family.config(**{**SIZES, **changes})
+    family = MODELS[name].family
+    own = FIELDS.get(family.model_type, {})
+    return family.config(**{**SIZES, **own, **changes})
 
 
 def features_of(name: str, config) -> dict[str, np.ndarray]:
@@ -41,7 +53,9 @@ def features_of(name: str, config) -> dict[str, np.ndarray]:
     for row, length in enumerate(LENGTHS):
         ids[row, length:] = config.pad_token_id
     if MODELS[name].choices:
-        ids = np.stack([ids, ids[:, ::-1]], 1)
+        # Where padding attends to nothing, what it pools in front depends on the row.
+        second = ids[::-1] if config.zeroes_padding else ids[:, ::-1]
+        ids = np.stack([ids, second], 1)
     return {
         "input_ids": ids,
         "attention_mask": (ids != config.pad_token_id).astype("int32"),
@@ -124,6 +138,9 @@ def test_padding_changes_nothing(model, name):
     for key, value in expected.items():
         if value.shape[1:2] == (SEQ,):
             actual[key] = actual[key][:, :SEQ]
+            if model.config.zeroes_padding:  # it attends to nothing: rows differ
+                real = features["attention_mask"] > 0
+                actual[key], expected[key] = actual[key][real], value[real]
     assert_close(actual, expected)
 
 

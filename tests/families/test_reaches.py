@@ -63,7 +63,7 @@ def test_positions_out_of_range_are_nan_in_graphs(name):
     call = keras.Function(inputs := keras.Input((6,), dtype="int32"), model(inputs))
     assert np.isfinite(ops.convert_to_numpy(next(iter(_leaves(call(IDS)))))).all()
     beyond = ops.convert_to_tensor(np.full_like(PLACES, 17))
-    rotation = model.encoder._rotation(beyond, model.config.reaches[0].theta)
+    rotation = model.encoder._positions(beyond, model.config.reaches[0].theta)
     assert np.isnan(ops.convert_to_numpy(rotation)).all()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from keras_bert.models import MODELS
 from tests.bounds import assert_close
-from tests.families.test_models import SIZES
+from tests.families.test_models import FIELDS, SIZES
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -25,7 +25,18 @@ _MODERN = {
     "local_rope_theta": 20.0,
 }
 _MODERN_NAMES = [name for name in NAMES if name.startswith("ModernBert")]
+_DEBERTA = FIELDS["deberta-v2"]
 VARIANTS = [
+    *(
+        (name, FIELDS[MODELS[name].family.model_type])
+        for name in NAMES
+        if name.startswith("Deberta")
+    ),
+    ("DebertaModel", {**FIELDS["deberta"], "position_biased_input": False}),
+    ("DebertaV2Model", {**_DEBERTA, "share_att_key": True, "norm_rel_ebd": "none"}),
+    ("DebertaV2Model", {**_DEBERTA, "pos_att_type": ["p2c"], "conv_kernel_size": 0}),
+    ("DebertaV2Model", {**_DEBERTA, "pos_att_type": ["c2p"], "position_buckets": -1}),
+    ("DebertaV2Model", {**_DEBERTA, "max_relative_positions": 5}),
     *((name, _MODERN) for name in _MODERN_NAMES),
     ("ModernBertForMaskedLM", {"tie_word_embeddings": False, "decoder_bias": False}),
     ("RoFormerModel", {"rotary_value": True}),

@@ -23,7 +23,10 @@ SIZES = dict(
     attention_probs_dropout_prob=0.5,
     pad_token_id=1,
 )
-OWN = {"modernbert": dict(mlp_dropout=0.5, classifier_dropout=0.5)}
+OWN = {
+    "deberta": dict(relative_attention=True, pos_att_type=["c2p"]),
+    "modernbert": dict(mlp_dropout=0.5, classifier_dropout=0.5),
+}
 IDS = np.array([[3, 4, 5, 6]], "int32")
 
 

@@ -20,6 +20,14 @@ FAMILIES = {
         "albert.encoder.albert_layer_groups.0.albert_layers.0.attention.query",
         ["query", "value"],
     ),
+    "DebertaForSequenceClassification": (
+        "deberta.encoder.layer.1.attention.self.in_proj",
+        ["in_proj"],
+    ),
+    "DebertaV2ForSequenceClassification": (
+        "deberta.encoder.layer.1.attention.self.query_proj",
+        ["query_proj", "value_proj"],
+    ),
     "DistilBertForTokenClassification": (
         "distilbert.transformer.layer.1.attention.q_lin",
         ["q_lin", "v_lin"],

@@ -36,7 +36,7 @@ GROUPS = {
 DENSE = ("dense", "dense_1")
 ENCODER_LAYERS = (
     *("embeddings", PROJECTION, "sinusoids", "position_bias"),
-    *("final_norm", "pooler"),
+    *("distances", "convolution", "final_norm", "pooler"),
 )
 BLOCK, LAYER = "transformer_block", "layer_"
 # A layer's variables are numbered in the order of their creation.
@@ -47,6 +47,8 @@ NUMBERS = {
     "scores": "0",
     "table": "0",
     "query": "0",
+    "query_bias": "0",
+    "value_bias": "1",
     "bias": "1",
     "beta": "1",
 }

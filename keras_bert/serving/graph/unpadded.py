@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_bert.layers import activations
+from keras_bert.layers.convolution import shift_columns
 from keras_bert.models import Encoder, PreTrainedModel
 
 Tensor = tf.Tensor
@@ -79,6 +80,7 @@ def forward(
         encoded = model.encoder.encode(
             {name: tokens.take(ids) for name, ids in rows.items()},
             attend=tokens.attention(model.encoder),
+            shift=tokens.shift,
         )
         hidden = encoded.last_hidden_state  # (tokens, hidden)
         if not model.per_token:
@@ -142,9 +144,13 @@ class Tokens(NamedTuple):
         return tokens._replace(pieces=tokens.take(attention_mask))
 
     def take(self, values: Tensor) -> Tensor:
-        """Takes the tokens of a padded batch: `(batch, seq)` -> `(tokens,)`."""
-        taken = tf.gather(tf.reshape(values, [-1]), self.places)
-        return self.add_surplus(taken)
+        """Takes the tokens of a padded batch: `(batch, seq, …)` -> `(tokens, …)`."""
+        flat = tf.reshape(values, [-1, *values.shape[2:]])
+        return self.add_surplus(tf.gather(flat, self.places))
+
+    def shift(self, values: Tensor, by: int) -> Tensor:
+        """Returns what tokens so many columns on have, see `Encoder.encode`."""
+        return self.take(shift_columns(self.put_back(values), by))
 
     def add_surplus(self, values: Tensor) -> Tensor:
         """Adds zeros to make a round number of tokens."""
