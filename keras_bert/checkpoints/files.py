@@ -166,9 +166,18 @@ def read_config(
             f"Expected {' or '.join(names)} in {places[0]}. Received: no such file. "
             f"Put one next to the weights, or name it: {CONFIG_OPTION}."
         )
-    config = families.read_config(read_json_file(path))
+    config = families.read_config(_of_file(path))
     _refuse_unsupported(config, path)
     return pop_class(config, path)
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """Returns a config's values; the file's name says the family if they do not."""
+    values = read_json_file(path)
+    if "model_type" in values or "architectures" in values:
+        return values
+    named = [t for t, f in families.FAMILIES.items() if f.config_file == path.name]
+    return {**values, "model_type": named[0]} if named else values
 
 
 def pop_class(config: Config, path: Path) -> tuple[Config, str | None]:

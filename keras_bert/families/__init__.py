@@ -58,7 +58,7 @@ def with_place_in(format: str) -> list[Family]:
 
     Example:
         >>> [family.class_prefix for family in with_place_in("google")]
-        ['Bert']
+        ['Albert', 'Bert']
     """
     return [
         family

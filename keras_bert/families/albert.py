@@ -1,7 +1,8 @@
 """ALBERT: layers that share one block, narrow embeddings, sentence order.
 
 Source: Lan et al. 2019 (arXiv:1909.11942); state dict keys of Hugging Face's
-`modeling_albert.py`.
+`modeling_albert.py`; variable names of google-research/albert's `modeling.py`,
+`run_pretraining.py`, `classifier_utils.py`, `race_utils.py` and `squad_utils.py`.
 """
 
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ _PARTS = {
             table(
                 axis,
                 keras=f"embeddings/{name}_embeddings",
+                google=f"bert/embeddings/{name}_embeddings",
                 huggingface=f"{_EMBEDDINGS}.{name}_embeddings",
             )
             for name, axis in (
@@ -90,9 +92,23 @@ _PARTS = {
         *norm(
             "embedding",
             keras="embeddings/layer_norm",
+            google="bert/embeddings/LayerNorm",
             huggingface=f"{_EMBEDDINGS}.LayerNorm",
         ),
         *block(
+            google=(
+                "bert/encoder/transformer/group_{group}/inner_group_{inner}/",
+                (
+                    "attention_1/self/query",
+                    "attention_1/self/key",
+                    "attention_1/self/value",
+                    "attention_1/output/dense",
+                    "LayerNorm",
+                    "ffn_1/intermediate/dense",
+                    "ffn_1/intermediate/output/dense",
+                    "LayerNorm_1",
+                ),
+            ),
             huggingface=(
                 "albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}.",
                 (
@@ -105,42 +121,63 @@ _PARTS = {
                     "ffn_output",
                     "full_layer_layer_norm",
                 ),
-            )
+            ),
         ),
     ],
     "embedding_projection": dense(
         "embedding",
         "hidden",
         keras="embedding_projection",
+        google="bert/encoder/embedding_hidden_mapping_in",
         huggingface="albert.encoder.embedding_hidden_mapping_in",
     ),
     "pooler": dense(
-        "hidden_in", "hidden", keras="pooler/dense", huggingface="albert.pooler"
+        "hidden_in",
+        "hidden",
+        keras="pooler/dense",
+        google="bert/pooler/dense",
+        huggingface="albert.pooler",
     ),
     "masked_lm": [
         *dense(
             "hidden",
             "embedding",
             keras="masked_lm/dense",
+            google="cls/predictions/transform/dense",
             huggingface="predictions.dense",
         ),
         *norm(
             "embedding",
             keras="masked_lm/layer_norm",
+            google="cls/predictions/transform/LayerNorm",
             huggingface="predictions.LayerNorm",
         ),
-        vector("vocab", keras="masked_lm_bias/bias", huggingface="predictions.bias"),
+        vector(
+            "vocab",
+            keras="masked_lm_bias/bias",
+            google="cls/predictions/output_bias",
+            huggingface="predictions.bias",
+        ),
         decoder(keras="masked_lm_decoder", huggingface="predictions.decoder"),
     ],
     "sentence_order": output(
-        "two", keras="sentence_order", huggingface="sop_classifier.classifier"
+        "two",
+        google="cls/seq_relationship/",
+        keras="sentence_order",
+        huggingface="sop_classifier.classifier",
     ),
     "sequence_classifier": output(
-        "classes", keras="classifier", huggingface="classifier"
+        "classes", google="", keras="classifier", huggingface="classifier"
     ),
-    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
-    "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
-    "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
+    "token_classifier": output(
+        "classes", google="", keras="classifier", huggingface="classifier"
+    ),
+    "multiple_choice": output(
+        "one", google="", keras="classifier", huggingface="classifier"
+    ),
+    "qa": output(
+        "two", google="cls/squad/", keras="qa_outputs", huggingface="qa_outputs"
+    ),
 }
 
 ALBERT = Family(

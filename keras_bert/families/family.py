@@ -178,6 +178,11 @@ class Family:
         return self.config.model_type
 
     @property
+    def config_file(self) -> str:
+        """Name of the config in Google's repositories, without `model_type` in it."""
+        return f"{self.model_type}_config.json"
+
+    @property
     def word_embeddings(self) -> str:
         """Hugging Face's name of the word embeddings in a model without a head."""
         name = self.parts["encoder"][0].placements["huggingface"].name

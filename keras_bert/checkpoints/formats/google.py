@@ -1,6 +1,7 @@
 """Google's TF1 checkpoints: `bert_model.ckpt.*` and `bert_config.json`.
 
-Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`.
+Source: google-research/bert `modeling.py`, `optimization.py`, `run_*.py`, and the
+repositories that took them over, with their own `<family>_config.json`.
 """
 
 import re
@@ -18,6 +19,7 @@ from keras_bert.errors import CheckpointError, choose
 FORMAT = "google"
 PREFIX = "bert_model.ckpt"
 STEP_PREFIX = "model.ckpt-{}"  # of a checkpoint of a training run
+CONFIG_FILE = "bert_config.json"
 NOTE = "checkpoint"
 WORD_EMBEDDINGS = "embeddings/word_embeddings"
 # An optimizer's slot is named after its variable.
@@ -124,7 +126,7 @@ def read(
     prefix = find_prefix(path)
     # Training writes to the directory of the config or below it.
     places = (prefix.parent, prefix.parent.absolute().parent)
-    config, head = files.read_config(("bert_config.json",), places, config_file)
+    config, head = files.read_config(_config_files(), places, config_file)
     tensors = _tensors(prefix)
     tensors = _without_wrapper(tensors, config, prefix)
     config = _with_classes(with_gelu(config, gelu), tensors)
@@ -144,6 +146,12 @@ def read(
         ],
         tokenizer_files=files.tokenizer_files(*places),
     )
+
+
+def _config_files() -> list[str]:
+    """Returns the names of config files; each of Google's families has its own."""
+    known = families.with_place_in(FORMAT)
+    return [*dict.fromkeys([CONFIG_FILE, *(f.config_file for f in known)])]
 
 
 def _tensors(prefix: Path) -> dict[str, Tensor]:
@@ -245,10 +253,11 @@ def write(
         Warnings about what Google's own code ignores.
 
     Raises:
-        CheckpointError: Google's code has no such activation.
+        CheckpointError: Google's code has no such activation, or would not project the
+            embeddings.
     """
     values, warnings = to_google_config(config, head)
-    files.write_json(folder / "bert_config.json", values)
+    files.write_json(folder / CONFIG_FILE, values)
     everything = {**tensors, **(optimizer or {})}
     bundle.write(folder / PREFIX, everything, max_shard_size)
     write_note(folder)
@@ -303,6 +312,12 @@ def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[st
             f"Expected an activation of Google's code: {', '.join(ACTIVATION_NAMES)}. "
             f"Received: {config.hidden_act!r}. Convert to another format."
         )
+    if config.projects_embeddings and config.embedding_width == config.hidden_size:
+        raise CheckpointError(
+            "Expected embeddings of another width than hidden_size: Google's code "
+            "projects no others. Received: embedding_size=hidden_size="
+            f"{config.hidden_size}. Convert to another format."
+        )
     values = config.to_dict()
     family = families.of(config)
     plain = family.config().to_dict()
@@ -311,6 +326,8 @@ def to_google_config(config: Config, head: str) -> tuple[dict[str, Any], list[st
     kept["hidden_act"] = ACTIVATION_NAMES[hidden_act]
     if hidden_act == "gelu":
         kept["gelu_form"] = "erf"
+    if family != families.of(families.read_config({})):
+        kept["model_type"] = family.model_type
     if family.models.get(head) != "encoder":
         kept["architectures"] = [head]
     return kept, _ignored_settings(config, hidden_act)
