@@ -51,9 +51,9 @@ def test_each_layer_drops_other_units():
     block = type(model.encoder.blocks[0])
     call = block.call
 
-    def spy(self, hidden, bias, seed, **kwargs):
+    def spy(self, hidden, bias, seed, *positions, **kwargs):
         seeds.append(np.array(seed).tolist())
-        return call(self, hidden, bias, seed, **kwargs)
+        return call(self, hidden, bias, seed, *positions, **kwargs)
 
     block.call = spy
     try:
