@@ -143,4 +143,5 @@ XLM_ROBERTA = replace(
     class_prefix="XLMRoberta",
     config=XLMRobertaConfig,
     tokenizer="sentencepiece",
+    tokenizer_class="",  # by its own prefix
 )

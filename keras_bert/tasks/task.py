@@ -752,15 +752,15 @@ class Task(ABC):
         return found if monitor in found else self.score(items, outputs, [monitor])
 
     def length_in(self, recipe: Any) -> int:
-        """Returns the most tokens of a row in training, at most the model's limit."""
+        """Returns the most tokens of a row in training."""
         asked, limit = self.max_length or recipe.max_length, self.config.max_length
         if self.max_length and asked > limit:
             log.warning(
-                "max_length=%d is more than the model takes: its rows have at most %d "
-                "tokens",
+                "max_length=%d is more than the model takes: rows of more than %d tokens "
+                "are refused",
                 *(asked, limit),
             )
-        return min(asked, limit)
+        return self.max_length or min(asked, limit)
 
     def learner(self) -> Any:
         """Returns what is trained: the model, or one that shares its layers."""

@@ -32,8 +32,10 @@ def likely_encoding(raw: bytes) -> str | None:
         raw: from the beginning of a file or of a line; may end within a character.
 
     Example:
-        >>> likely_encoding("我们的国家".encode("gbk")), likely_encoding(b"caf\xe9")
-        ('gb18030', 'cp1252')
+        >>> likely_encoding("我们的国家".encode("gbk"))
+        'gb18030'
+        >>> likely_encoding("café".encode("latin-1"))
+        'cp1252'
     """
     marked = [name for mark, name in _MARKS.items() if raw.startswith(mark)]
     if marked:

@@ -134,7 +134,7 @@ def test_outputs_are_read_by_name_attribute_and_number(model):
 
 
 def test_a_missing_mask_attends_to_padding_and_says_so(model, caplog):
-    padded = np.where(MASK, IDS, 0)
+    padded = np.where(MASK, IDS, model.config.pad_token_id)
     everything = model(padded, attention_mask=np.ones_like(IDS))
     caplog.clear()
     assert_close(model(padded).logits, everything.logits)
