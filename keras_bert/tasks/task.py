@@ -756,8 +756,8 @@ class Task(ABC):
         asked, limit = self.max_length or recipe.max_length, self.config.max_length
         if self.max_length and asked > limit:
             log.warning(
-                "max_length=%d is more than the model takes: rows of more than %d tokens "
-                "are refused",
+                "max_length=%d is more than the model takes: rows of more than %d "
+                "tokens are refused",
                 *(asked, limit),
             )
         return self.max_length or min(asked, limit)
