@@ -69,8 +69,8 @@ class Disentangled(NamedTuple):
     """Attention with products of words with vectors of distances.
 
     Attributes:
-        terms: of "c2p", words that ask with distances of the others, and "p2c",
-            distances that ask with words.
+        terms: of "c2p", content to position: queries of tokens with keys of distances;
+            and "p2c", position to content: queries of distances with keys of tokens.
         rows: of the table of vectors in one direction; 0 is no table, and no terms.
         furthest: distances from it on are alike.
         buckets: whether far distances share rows.

@@ -16,14 +16,14 @@ SUFFIXES = {
     **dict.fromkeys((".conll", ".conllu", ".conllup", ".bmes", ".bio"), WORDS),
     **dict.fromkeys((".bioes", ".iob", ".iob2"), WORDS),
 }
-# Tables by the columns or keys that tell them from a table of texts.
-COLUMNS = {
-    QUESTIONS: ("question", "context"),
-    CHOICES: ("choices",),
-    "choices of SWAG": ("sent1", "ending0"),
-    WORDS: ("tokens",),
-    "words by another key": ("words",),
-}
+# Tables that do not hold texts: their kinds, and the columns or keys that tell them.
+TABLES = (
+    (QUESTIONS, ("jsonl",), ("question", "context")),
+    (WORDS, ("jsonl",), ("tokens",)),
+    (WORDS, ("jsonl",), ("words",)),
+    (CHOICES, ("jsonl", "parquet"), ("text", "choices")),
+    (CHOICES, ("csv", "tsv"), ("sent1", "ending0")),
+)
 
 
 def form_of(args: argparse.Namespace) -> str:
@@ -46,16 +46,17 @@ def form_of(args: argparse.Namespace) -> str:
 
 
 def _form_of_table(table: Table) -> str:
-    if table.kind == "txt":
-        return TEXTS
-    keys = {key: key for keys in COLUMNS.values() for key in keys}
+    known = [(form, columns) for form, kinds, columns in TABLES if table.kind in kinds]
+    keys = {key: key for _, columns in known for key in columns} | {"text": "text"}
     try:
-        row = next(table.rows(keys, keys), None)
+        row = next(table.rows(keys, keys), None) if known else None
     except InputError:  # said again when texts are read, with what these need
         return TEXTS
     held = {k for k, value in row.cells.items() if value is not None} if row else set()
-    found = (name for name, columns in COLUMNS.items() if held.issuperset(columns))
-    return next(found, TEXTS).split()[0]
+    for form, columns in known:
+        if held.issuperset(columns) and ("text" in columns) == ("text" in held):
+            return form
+    return TEXTS
 
 
 def examples_in(args: argparse.Namespace, form: str) -> Iterator[Example]:

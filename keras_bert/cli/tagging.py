@@ -1,7 +1,9 @@
 """Whole files in, whole files out, for `keras-bert predict`: words, questions."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_bert.cli.beam_answers import refuse_runner
 from keras_bert.cli.models import load_model, load_tokenizer
@@ -15,45 +17,37 @@ def tag_file(args: argparse.Namespace) -> None:
     Raises:
         InputError: there is no `--output`, or an argument does not apply.
     """
-    from keras_bert.atomic_files import refuse_existing
-    from keras_bert.tasks import TokenClassification
-
     if not args.output:
         raise InputError("Expected --output FILE for the tagged words. Received: none.")
-    refuse_runner(args, "tagged words")
-    check_outputs(args, args.input)
-    refuse_existing([Path(args.output)], args.overwrite)
-    model = load_model(args, TokenClassification.head)
-    task = TokenClassification(
-        model,
-        load_tokenizer(args, model.config),
-        labels=args.labels,
-        max_length=args.max_length,
-        doc_stride=args.doc_stride,
-    )
-    items = task.read(args.input, labeled=False, **reading_of(args))
-    outputs = task.outputs(items, batch_size=args.batch_size)
-    task.write_predictions(args.output, items, outputs, overwrite=args.overwrite)
-    print(f"Wrote {args.output}")
+    options = {"labels": args.labels, "doc_stride": args.doc_stride}
+    _write(args, "ner", "tagged words", reading_of(args), options)
 
 
 def answer_file(args: argparse.Namespace) -> None:
     """Writes answers to the questions of `--input` in SQuAD's form to `--output`."""
-    from keras_bert.atomic_files import refuse_existing
-    from keras_bert.tasks import QuestionAnswering
+    names = ("doc_stride", "max_answer_length")
+    options = {name: getattr(args, name) for name in names}
+    _write(args, "qa", "predictions in SQuAD's form", {}, options)
 
-    refuse_runner(args, "predictions in SQuAD's form")
+
+def _write(
+    args: argparse.Namespace,
+    name: str,
+    what: str,
+    reading: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> None:
+    from keras_bert.atomic_files import refuse_existing
+    from keras_bert.tasks import TASKS
+
+    refuse_runner(args, what)
     check_outputs(args, args.input)
     refuse_existing([Path(args.output)], args.overwrite)
-    model = load_model(args, QuestionAnswering.head)
-    task = QuestionAnswering(
-        model,
-        load_tokenizer(args, model.config),
-        max_length=args.max_length,
-        doc_stride=args.doc_stride,
-        max_answer_length=args.max_answer_length,
-    )
-    items = task.read(args.input, labeled=False)
+    kind = TASKS[name]
+    model = load_model(args, kind.head)
+    tokenizer = load_tokenizer(args, model.config)
+    task: Any = kind(model, tokenizer, max_length=args.max_length, **options)
+    items = task.read(args.input, labeled=False, **reading)
     outputs = task.outputs(items, batch_size=args.batch_size)
     task.write_predictions(args.output, items, outputs, overwrite=args.overwrite)
     print(f"Wrote {args.output}")

@@ -41,8 +41,8 @@ class DebertaConfig(Config):
         max_relative_positions: distances from it on are alike; below 1, those from
             `max_position_embeddings` on.
         position_biased_input: positions have embeddings too.
-        pos_att_type: of "c2p", words that ask with distances, and "p2c", distances that
-            ask with words.
+        pos_att_type: of "c2p", content to position, and "p2c", position to content: the
+            scores that are added to those of the content.
         pooler_hidden_act, pooler_dropout: "gelu" and 0, in the heads that pool.
         legacy: the masked LM has the weights of BERT's, which is all that is built.
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from keras_bert.config import Config
 from keras_bert.families.family import Family, HeadPooler
-from keras_bert.families.names import block, decoder, dense, norm, output, table, vector
+from keras_bert.families.names import block, dense, norm, table, vector
+from keras_bert.families.roberta import HEADS
 
 BUCKETS = 32  # transformers computes with these, whatever a config says
 
@@ -101,28 +102,7 @@ _PARTS = {
     "pooler": dense(
         "hidden_in", "hidden", keras="pooler/dense", huggingface="mpnet.pooler.dense"
     ),
-    "masked_lm": [
-        *dense(
-            "hidden", "embedding", keras="masked_lm/dense", huggingface="lm_head.dense"
-        ),
-        *norm(
-            "embedding", keras="masked_lm/layer_norm", huggingface="lm_head.layer_norm"
-        ),
-        vector("vocab", keras="masked_lm_bias/bias", huggingface="lm_head.bias"),
-        decoder(keras="masked_lm_decoder", huggingface="lm_head.decoder"),
-    ],
-    "sequence_classifier": [
-        *dense(
-            "hidden_in",
-            "hidden",
-            keras="pre_classifier/dense",
-            huggingface="classifier.dense",
-        ),
-        *output("classes", keras="classifier", huggingface="classifier.out_proj"),
-    ],
-    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
-    "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
-    "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
+    **HEADS,
 }
 
 MPNET = Family(

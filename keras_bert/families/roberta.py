@@ -60,6 +60,36 @@ class XLMRobertaConfig(RobertaConfig):
 
 
 _HEAD = "roberta.embeddings"
+# The parts that stand on the encoder.
+HEADS = {
+    "masked_lm": [
+        *dense(
+            "hidden",
+            "embedding",
+            keras="masked_lm/dense",
+            huggingface="lm_head.dense",
+        ),
+        *norm(
+            "embedding",
+            keras="masked_lm/layer_norm",
+            huggingface="lm_head.layer_norm",
+        ),
+        vector("vocab", keras="masked_lm_bias/bias", huggingface="lm_head.bias"),
+        decoder(keras="masked_lm_decoder", huggingface="lm_head.decoder"),
+    ],
+    "sequence_classifier": [
+        *dense(
+            "hidden_in",
+            "hidden",
+            keras="pre_classifier/dense",
+            huggingface="classifier.dense",
+        ),
+        *output("classes", keras="classifier", huggingface="classifier.out_proj"),
+    ],
+    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
+    "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
+    "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
+}
 _PARTS = {
     "encoder": [
         *(
@@ -88,33 +118,7 @@ _PARTS = {
         keras="pooler/dense",
         huggingface="roberta.pooler.dense",
     ),
-    "masked_lm": [
-        *dense(
-            "hidden",
-            "embedding",
-            keras="masked_lm/dense",
-            huggingface="lm_head.dense",
-        ),
-        *norm(
-            "embedding",
-            keras="masked_lm/layer_norm",
-            huggingface="lm_head.layer_norm",
-        ),
-        vector("vocab", keras="masked_lm_bias/bias", huggingface="lm_head.bias"),
-        decoder(keras="masked_lm_decoder", huggingface="lm_head.decoder"),
-    ],
-    "sequence_classifier": [
-        *dense(
-            "hidden_in",
-            "hidden",
-            keras="pre_classifier/dense",
-            huggingface="classifier.dense",
-        ),
-        *output("classes", keras="classifier", huggingface="classifier.out_proj"),
-    ],
-    "token_classifier": output("classes", keras="classifier", huggingface="classifier"),
-    "multiple_choice": output("one", keras="classifier", huggingface="classifier"),
-    "qa": output("two", keras="qa_outputs", huggingface="qa_outputs"),
+    **HEADS,
 }
 
 ROBERTA = Family(

@@ -51,15 +51,12 @@ def attention_bias(
     if causal or window is not None:
         order = ops.cumsum(ops.ones_like(attention_mask), axis=1)
         ahead = order[:, None, None, :] - order[:, None, :, None]
-        visible &= _within(ahead, causal, window)
+        if causal:
+            visible &= ahead <= 0
+        if window is not None:
+            visible &= ops.abs(ahead) <= window
     hidden = MASK_VALUE if padding else LOWEST
     return (1.0 - ops.cast(visible, "float32")) * hidden
-
-
-def _within(ahead: Tensor, causal: bool, window: int | None) -> Tensor:
-    """Returns whether attention may go to positions so far ahead."""
-    within = ahead <= 0 if causal else ahead == ahead
-    return within if window is None else within & (ops.abs(ahead) <= window)
 
 
 def attend(
@@ -78,7 +75,7 @@ def attend(
         bias: added to the scores, float32 `(batch, 1, seq, seq)`.
         num_heads: heads; divides hidden.
         drop: applied to the probabilities.
-        relative: what scores gain by distance, see `RelativePositions`.
+        relative: computes what distances add to the scores, see `RelativePositions`.
 
     Returns:
         The context `(batch, seq, hidden)`, and the probabilities before dropout,
@@ -171,14 +168,14 @@ class SelfAttention(Layer):
             attention_bias,
             self.config.num_attention_heads,
             partial(self.dropout, seed=dropout_seed, **drop),
-            **({"relative": relative} if relative else {}),
+            relative=relative,
         )
         return self.output_dense(context, dropout_seed, **drop), probabilities
 
     def gains(
         self, positions: Tensor | None, dropout_seed: Tensor, training: bool
     ) -> Callable | None:
-        """Returns what computes what scores gain by distance, see `attend`."""
+        """Returns what computes the scores of distances, for `attend`, or None."""
         return self.relative
 
     def project(

@@ -1,4 +1,4 @@
-"""A convolution over neighbouring tokens, after the first block."""
+"""A convolution over the tokens of a row, after the first block."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ Tensor = Any
 
 
 def shift_columns(values: Tensor, by: int) -> Tensor:
-    """Returns what tokens `by` columns on have, 0 beyond the row.
+    """Shifts values along their rows; 0 where there is no such column.
 
     Args:
         values: `(batch, seq, ...)`.
-        by: columns; below 0 they come before.
+        by: token `i` gets the value of token `i + by`.
 
     Example:
         >>> shift_columns(ops.array([[1, 2, 3]]), -1).numpy().tolist()

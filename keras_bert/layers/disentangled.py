@@ -1,4 +1,4 @@
-"""Disentangled attention: tokens attend to words, and to how far away these are."""
+"""Disentangled attention: scores of content, and of content with distances."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +10,7 @@ from keras import ops
 from keras_bert.distances import rows_of_distances
 from keras_bert.layers.attention import SelfAttention
 from keras_bert.layers.base import Layer
+from keras_bert.layers.lookup import inside, kept_inside
 from keras_bert.layers.normalization import LayerNorm
 from keras_bert.layers.relative_positions import at_places
 
@@ -126,9 +127,10 @@ class DisentangledAttention(SelfAttention):
     ) -> Tensor:
         distance = columns[:, :, None] - columns[:, None, :]  # (rows, from, to)
         known = ops.convert_to_tensor(self.rows)
-        place = ops.take(known, distance + self.config.max_position_embeddings - 1)
-        place = place[:, None]
-        scores: Tensor = 0.0
+        at = distance + self.config.max_position_embeddings - 1
+        place = ops.take(known, kept_inside(at, len(self.rows)))[:, None]
+        # NaN for tokens that are further apart than the model has positions.
+        scores = ops.where(inside(at, len(self.rows)), 0.0, float("nan"))[:, None]
         if keys is not None:
             scores = scores + at_places(ops.matmul(query, keys), place)
         if queries is not None:

@@ -1,4 +1,4 @@
-"""What attention scores gain by how far two tokens are apart."""
+"""A learned bias of attention scores by the distance of two tokens."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class PositionBias(Layer):
-    """A number for each head and bucket of distances, added to scores in all layers.
+    """A bias for each head and bucket of distances, the same in all layers.
 
     Args:
         config: gives `distance_buckets`, for both directions, and
@@ -22,7 +22,7 @@ class PositionBias(Layer):
         **kwargs: see `Layer`.
 
     Call arguments:
-        columns: where tokens are in their rows, integers `(rows, seq)`.
+        columns: the columns of the tokens in their rows, integers `(rows, seq)`.
 
     Returns:
         float32 `(rows, heads, seq, seq)`.

@@ -1,4 +1,4 @@
-"""Scores of queries and keys for how far apart their tokens are."""
+"""Relative position embeddings: attention scores that depend on distances."""
 
 from typing import Any
 
@@ -6,17 +6,18 @@ import keras
 from keras import ops
 
 from keras_bert.layers.base import Layer
+from keras_bert.layers.lookup import inside, kept_inside, nan_unless, rows_of
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class RelativePositions(Layer):
-    """A vector for every distance of two tokens, which their scores gain a product of.
+    """An embedding of every distance; its product with queries is added to the scores.
 
     Args:
-        config: gives `max_position_embeddings`, `head_dim`, and whether keys have a
-            product too (`position_embedding_type="relative_key_query"`).
+        config: gives `max_position_embeddings`, `head_dim`, and whether the product
+            with keys is added too (`position_embedding_type="relative_key_query"`).
         **kwargs: see `Layer`.
 
     Call arguments:
@@ -27,7 +28,8 @@ class RelativePositions(Layer):
         span: columns are below it.
 
     Returns:
-        What the scores gain, float32 `(batch, heads, seq, seq)`.
+        What is added to the scores, float32 `(batch, heads, seq, seq)`; NaN for tokens
+        that are further apart than the model has positions.
 
     Source: Shaw et al. 2018 (arXiv:1803.02155) equation 4; Huang et al. 2020
     (arXiv:2009.13658) section 3.2.3; `BertSelfAttention` in Hugging Face's
@@ -43,8 +45,10 @@ class RelativePositions(Layer):
         )
 
     def call(self, query: Tensor, key: Tensor, columns: Tensor, span: Any) -> Tensor:
-        first = self.config.max_position_embeddings - span
-        table = ops.convert_to_tensor(self.table)[first : first + 2 * span - 1]
+        size = 2 * self.config.max_position_embeddings - 1
+        rows = ops.arange(2 * span - 1) + self.config.max_position_embeddings - span
+        table = rows_of(self.table, kept_inside(rows, size))
+        table = nan_unless(inside(rows, size), table)
         table = ops.transpose(ops.cast(table, query.dtype))  # head_dim distances
         distance = columns[:, :, None] - columns[:, None, :]  # (rows, from, to)
         place = (distance + span - 1)[:, None]

@@ -113,8 +113,8 @@ class Encoder(BaseModel):
             attend: returns, given the window of a layer, the attention of tokens that
                 are not in padded rows, see `keras_bert.layers.attention.attend`; their
                 shape may then be another.
-            shift: returns what tokens a number of columns on have, 0 where there are
-                none, see `keras_bert.layers.convolution.shift_columns`.
+            shift: shifts values along the rows, see
+                `keras_bert.layers.convolution.shift_columns`.
             training: with dropout.
         """
         seed = self.dropout_seed(inputs["input_ids"], training=training)

@@ -3,7 +3,7 @@
 from keras_bert.config import Config
 
 # By kind, not by rank: biases that are stored per head have two axes.
-NOT_DECAYED = ("bias", "gamma", "beta")
+NOT_DECAYED = ("bias", "query_bias", "value_bias", "gamma", "beta")
 
 
 def kind_of(path: str) -> str:
@@ -29,8 +29,8 @@ def block_of(path: str) -> str:
 def depths(config: Config) -> dict[str, int]:
     """Returns the distance of each block of an encoder from the input.
 
-    The embeddings are at 0, the layers at 1 and up. The pooler and the head, which
-    are not listed, lie above all of these.
+    The embeddings are at 0, and with them what all layers share; the layers are at 1
+    and up. The pooler and the head, which are not listed, lie above all of these.
 
     Example:
         >>> from keras_bert import BertConfig
@@ -38,7 +38,15 @@ def depths(config: Config) -> dict[str, int]:
         {'embeddings': 0, 'embedding_projection': 0, 'layer_0': 1, 'layer_1': 2}
     """
     layers = {f"layer_{i}": i + 1 for i in range(config.num_blocks)}
-    return {"embeddings": 0, "embedding_projection": 0, **layers}
+    # Outside of the blocks: what all of them share, and what follows one of them.
+    others = {
+        "position_bias": 0 if config.distance_buckets else None,
+        "distances": 0 if config.disentangled.rows else None,
+        "convolution": 1 if config.convolution else None,
+        "final_norm": config.num_blocks if config.pre_norm else None,
+    }
+    present = {name: depth for name, depth in others.items() if depth is not None}
+    return {"embeddings": 0, "embedding_projection": 0, **layers, **present}
 
 
 def layer_rates(config: Config, decay: float) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """How pretraining records are made."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from keras_bert.errors import ConfigError, choose
@@ -57,7 +57,16 @@ class DataSettings:
     form: str = "static"
     naming: str = "google"
 
-    def __post_init__(self) -> None:
+    chinese_whole_words: InitVar[bool] = False  # the former name of words="jieba"
+
+    def __post_init__(self, chinese_whole_words: bool) -> None:
+        if chinese_whole_words and self.words == "spaces":
+            raise ConfigError(
+                'Expected words="jieba", or chinese_whole_words=True, which are the same.'
+                ' Received: chinese_whole_words=True with words="spaces".'
+            )
+        if chinese_whole_words:
+            object.__setattr__(self, "words", "jieba")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:

@@ -23,8 +23,8 @@ _GAP = re.compile(r"\s+")
 def word_finder(words: str, user_dict: str | Path = "") -> Words | None:
     """Returns the function that finds the Chinese words of a line.
 
-    Its answer are the indices of characters that continue a word with an ideograph in
-    it, so `T恤` and `阿Q` are words too.
+    It returns the indices of characters that continue a word with an ideograph in it,
+    so `T恤` and `阿Q` are words too.
 
     Args:
         words: "tokenizer", every ideograph is a word; "jieba", those of jieba;

@@ -206,8 +206,9 @@ def training_operations(
 ) -> float:
     """Counts the floating-point operations of a training step's matrix products.
 
-    Padding counts, as it is computed; recomputed activations do not. The backward pass
-    takes twice the operations of the forward pass.
+    Padding counts, as it is computed; recomputed activations, convolutions and products
+    with vectors of distances do not. The backward pass takes twice the operations of
+    the forward pass.
 
     Args:
         model: the model.
@@ -225,7 +226,8 @@ def training_operations(
     c = model.config
     *rows, seq = shapes["input_ids"]
     tokens = float(np.prod(rows)) * seq
-    layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    layer = 4 * c.hidden_size**2
+    layer += (3 if c.gated else 2) * c.hidden_size * c.intermediate_size
     attention = 2 * seq * c.hidden_size
     products = tokens * len(c.block_numbers) * (layer + attention)
     if "masked_lm" in model.parts_held:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from keras_bert.cli import parser_of
+from keras_bert.cli.input_forms import form_of
 from keras_bert.tasks import TASKS, SentenceSimilarity
 from tests.cli.calling import call
 from tests.serving.cases import TEXTS, make_model
@@ -131,3 +133,25 @@ def test_lengths_past_the_limit_are_said(models, caplog):
     task = TASKS["classification"].from_pretrained(models / "encoder")
     task.fit(["a", "b"] * 3, ["x", "y"] * 3, epochs=1, max_length=99, batch_size=2)
     assert "max_length=99 is more than the model takes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("a.jsonl", '{"text": "a", "tokens": ["a"]}', "texts"),
+        ("b.jsonl", '{"text": "a", "question": "b", "context": "c"}', "texts"),
+        ("c.csv", "question,context\nwas it,a film\n", "texts"),
+        ("d.csv", "text,choices\na,b\n", "texts"),
+        ("e.jsonl", '{"question": "b", "context": "c"}', "questions"),
+        ("f.jsonl", '{"words": ["a"]}', "words"),
+        ("g.jsonl", '{"text": "a", "choices": ["b"]}', "choices"),
+        ("h.tsv", SWAG.replace(",", "\t"), "choices"),
+        ("i.jsonl", "", "texts"),
+    ],
+)
+def test_what_a_file_holds_shows_in_its_first_row(tmp_path, name, content, form):
+    (tmp_path / name).write_text(content)
+    args = parser_of("predict").parse_args(
+        ["--model", "any", "--input", str(tmp_path / name)]
+    )
+    assert form_of(args) == form

@@ -182,3 +182,11 @@ def test_inspection_says_that_it_cannot_see_chinese_words(corpus, form):
     assert found.statistics.ideographs == found.statistics.tokens - specials
     text = format_inspection(found)
     assert f"{found.statistics.ideographs:,} ideographs, each counted as a word" in text
+
+
+def test_the_former_name_of_jieba_is_taken():
+    former = replace(SETTINGS, chinese_whole_words=True)
+    assert former == replace(SETTINGS, words="jieba")
+    assert replace(former, dupe_factor=2).words == "jieba"
+    with pytest.raises(ConfigError, match="which are the same"):
+        replace(SETTINGS, chinese_whole_words=True, words="spaces")

@@ -149,7 +149,7 @@ class Tokens(NamedTuple):
         return self.add_surplus(tf.gather(flat, self.places))
 
     def shift(self, values: Tensor, by: int) -> Tensor:
-        """Returns what tokens so many columns on have, see `Encoder.encode`."""
+        """Shifts values along the rows of the padded batch, see `Encoder.encode`."""
         return self.take(shift_columns(self.put_back(values), by))
 
     def add_surplus(self, values: Tensor) -> Tensor:
