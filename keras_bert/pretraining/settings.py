@@ -62,8 +62,9 @@ class DataSettings:
     def __post_init__(self, chinese_whole_words: bool) -> None:
         if chinese_whole_words and self.words == "spaces":
             raise ConfigError(
-                'Expected words="jieba" or chinese_whole_words=True, its former name.'
-                ' Received: chinese_whole_words=True with words="spaces".'
+                'Expected words="jieba", or chinese_whole_words=True, '
+                "which are the same. Received: chinese_whole_words=True with "
+                'words="spaces".'
             )
         if chinese_whole_words:
             object.__setattr__(self, "words", "jieba")
