@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_bert.cli import tables
 from keras_bert.cli.beam_answers import rows_of
-from keras_bert.cli.partial_files import partial_file
+from keras_bert.cli.partial_files import PartialFile, partial_file
 from keras_bert.cli.tables import Answerer
 from keras_bert.errors import InputError
 from keras_bert.tasks import Example
@@ -49,9 +49,8 @@ def write_answers(
         for window in _windows(rows, args, change):
             sys.stdout.write(lines(window, True))
         return
-    with partial_file(args.output, _job(args), overwrite=args.overwrite) as file:
-        if file.rows:
-            print(f"Going on after the {file.rows:,} rows in {file.folder}.")
+    with partial_file(args.output, job_of(args), overwrite=args.overwrite) as file:
+        going_on(file)
         rows = rows_of(args, examples, load, done=file.rows)
         for window in _windows(rows, args, change, file.rows):
             file.append(lines(window, file.rows == 0), len(window))
@@ -75,13 +74,19 @@ _NOT_IN_JOB = {"run", "debug", "output", "overwrite", "command_line"}
 _FILES = ("input", "model", "vocab", "data")
 
 
-def _job(args: argparse.Namespace) -> dict[str, Any]:
+def job_of(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the arguments, and the state of the files they name."""
     given = {k: v for k, v in vars(args).items() if k not in _NOT_IN_JOB}
     files = {f"file of {k}": _stamps(given[k]) for k in _FILES if given.get(k)}
     # What came from a pipe cannot be known to come again.
     piped = {"standard input": os.getpid()} if given.get("input") == STDIN else {}
     return given | files | piped
+
+
+def going_on(file: PartialFile) -> None:
+    """Says which rows are there already, if any are."""
+    if file.rows:
+        print(f"Going on after the {file.rows:,} rows in {file.folder}.")
 
 
 def _stamps(name: str) -> list[tuple[str, int, int]]:

@@ -8,7 +8,7 @@ if there is one in the first line, otherwise by spaces. JSON lines have
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
@@ -320,9 +320,13 @@ def write_sentences(
         InputError: a word holds a space, and columns are separated by these.
         ExistingOutputError: the file exists and `overwrite` is False.
     """
-    written = _json_line if Path(path).suffix == ".jsonl" else _column_lines
     with new_file(path, overwrite) as partial, partial.open("w", encoding="utf-8") as f:
-        f.writelines(map(written, sentences))
+        f.writelines(map(writer_of(path), sentences))
+
+
+def writer_of(path: str | Path) -> Callable[[Sentence], str]:
+    """Returns what makes the lines of a sentence, see `write_sentences`."""
+    return _json_line if Path(path).suffix == ".jsonl" else _column_lines
 
 
 def _json_line(sentence: Sentence) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from keras_bert.cli import parser_of
 from keras_bert.cli.input_forms import form_of
+from keras_bert.cli.partial_files import PartialFile
 from keras_bert.tasks import TASKS, SentenceSimilarity
 from tests.cli.calling import call
 from tests.serving.cases import TEXTS, make_model
@@ -88,6 +89,39 @@ def test_words(models, tmp_path, name, content):
     ]
     beam = call(*given, "--output", tmp_path / "b.conll", "--runner", "DirectRunner")
     assert beam.status == 2 and "no --runner with tagged words" in beam.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "task", "output"),
+    [
+        ("in.conll", "a X\n\nfilm X\n\nseen X\n", "tokens", "out.conll"),
+        ("in.jsonl", f"{json.dumps(STORY)}\n" * 3, "answers", "out.json"),
+    ],
+)
+def test_whole_files_go_on(models, tmp_path, monkeypatch, name, content, task, output):
+    """An interrupted run goes on, to the bytes of one that was not."""
+    monkeypatch.setattr("keras_bert.cli.tagging.WINDOW", 1)
+    (tmp_path / name).write_text(content)
+    given = ("predict", "--model", models / task, "--input", tmp_path / name)
+    given += ("--batch-size", 1, "--output")
+    assert call(*given, tmp_path / "whole" / output).status == 0
+    append, rows = PartialFile.append, []
+
+    def stop_after_two(self, text, count):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+        rows.append(count)
+        append(self, text, count)
+
+    monkeypatch.setattr(PartialFile, "append", stop_after_two)
+    assert "after 2 rows" in call(*given, tmp_path / output).err
+    monkeypatch.setattr(PartialFile, "append", append)
+    resumed = call(*given, tmp_path / output)
+    assert resumed.status == 0 and "Going on after the 2 rows" in resumed.out
+    whole = (tmp_path / "whole" / output).read_text()
+    assert (tmp_path / output).read_text() == whole
+    if output == "out.json":
+        assert len(json.loads(whole)) == 3
 
 
 def test_masks_are_filled(models):
