@@ -47,6 +47,19 @@ DEFAULTS = {"batch_size": 32, "learning_rate": 5e-5}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_recipe_arguments(parser, _listing)
+    _add_data_arguments(parser)
+    add_table_arguments(parser, ids=False)
+    _add_head_arguments(parser.add_argument_group("the head"))
+    _add_course_arguments(parser.add_argument_group("training"))
+    _add_loss_arguments(parser.add_argument_group("loss"))
+    _add_lora_arguments(parser.add_argument_group("adapters (LoRA)"))
+    _add_embedding_arguments(parser)
+    add_report_texts(parser)
+    add_sweep_arguments(parser)
+    add_run_arguments(parser, **DEFAULTS)
+
+
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="PATH", help="a checkpoint of any format")
     add(
@@ -73,7 +86,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="instead of --dev, the fraction of --train to hold out, of every label",
     )
     add("--data", metavar="DIR", help="instead of both, the files of a task of GLUE")
-    add_table_arguments(parser, ids=False)
+
+
+def _add_head_arguments(group: Any) -> None:
+    add = group.add_argument
     add(
         "--labels",
         nargs="+",
@@ -92,7 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="split texts that are too long into windows that overlap by N tokens",
     )
-    add_window_pooling(parser)
+    add_window_pooling(group)
     add(
         "--crf",
         action="store_true",
@@ -100,8 +116,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="--task ner: learn which tags follow each other, and answer with the best "
         "sequence of tags (a conditional random field)",
     )
-    add = partial(add, **FROM_RECIPE)
-    add("--regression", action="store_true", help="the labels are numbers")
+    recipe_flag = partial(add, **FROM_RECIPE)
+    recipe_flag("--regression", action="store_true", help="the labels are numbers")
+
+
+def _add_course_arguments(group: Any) -> None:
+    add = partial(group.add_argument, **FROM_RECIPE)
     add("--epochs", type=float, help="passes over the data (3)")
     add("--warmup", type=float, help="fraction of the steps that warm up (0.1)")
     add("--max-length", type=positive, help="longest row, in tokens (128)")
@@ -116,21 +136,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make batches of rows of like lengths, which take less time",
     )
-    add(
-        "--lora",
-        type=positive,
-        metavar="RANK",
-        help="train adapters of this rank and the head, the encoder frozen; the model "
-        "is written with the adapters merged, and these in adapter/",
-    )
-    add("--lora-alpha", type=float, help="they are scaled by alpha / rank (2 rank)")
-    add("--lora-dropout", type=float, help="of the inputs of the adapters (0)")
-    add(
-        "--lora-targets",
-        nargs="+",
-        metavar="NAME",
-        help="dense layers that have adapters, by name or pattern (query value)",
-    )
+
+
+def _add_loss_arguments(group: Any) -> None:
+    add = partial(group.add_argument, **FROM_RECIPE)
     add(
         "--class-weight",
         nargs="+",
@@ -149,7 +158,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="focal loss: power of 1 - p that the loss of a label is multiplied by (0)",
     )
-    add_report_texts(parser)
     add(
         "--r-drop",
         type=float,
@@ -161,9 +169,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="adversarial training: distance that the word embeddings are moved "
         "against the model, for a second gradient (0)",
     )
-    add_sweep_arguments(parser)
-    add_run_arguments(parser, **DEFAULTS)
-    _add_embedding_arguments(parser)
+
+
+def _add_lora_arguments(group: Any) -> None:
+    add = partial(group.add_argument, **FROM_RECIPE)
+    add(
+        "--lora",
+        type=positive,
+        metavar="RANK",
+        help="train adapters of this rank and the head, the encoder frozen; the model "
+        "is written with the adapters merged, and these in adapter/",
+    )
+    add("--lora-alpha", type=float, help="they are scaled by alpha / rank (2 rank)")
+    add("--lora-dropout", type=float, help="of the inputs of the adapters (0)")
+    add(
+        "--lora-targets",
+        nargs="+",
+        metavar="NAME",
+        help="dense layers that have adapters, by name or pattern (query value)",
+    )
 
 
 def _add_embedding_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of an argument that has one, and N or X for numbers."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or action.default == []:
+        default = action.default
+        if default is None or default is False or default in ([], ()):
             return action.help
         return super()._get_help_string(action)
 
