@@ -36,6 +36,19 @@ FIELDS = {
 }
 FAMILY_NAMES = sorted(FAMILIES)
 NAMES = sorted(MODELS)
+# All heads of BERT, and of every family one that pools and one for every token: the
+# layers below the heads differ by family, those of the heads hardly do.
+_KINDS = ("sequence_classification", "token_classification")
+CHOSEN = [
+    name
+    if model.kind in _KINDS or model.family.model_type == "bert"
+    # The others take a minute.
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name, model in sorted(MODELS.items())
+]
+of_chosen_models = pytest.mark.parametrize(
+    "model", CHOSEN, indirect=True, scope="module"
+)
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a TensorFlow feature"
 )
@@ -110,6 +123,7 @@ def test_directories_keep_every_bit(model, format, tmp_path):
     _assert_same(model, again)
 
 
+@of_chosen_models
 def test_keras_files_keep_every_bit(model, name, tmp_path):
     model.save(tmp_path / "it.keras")
     again = keras.saving.load_model(tmp_path / "it.keras")
@@ -160,6 +174,7 @@ def test_the_forward_pass_without_padding_gives_the_same(model, name):
 
 
 @tensorflow_only
+@of_chosen_models
 def test_onnx_gives_the_same(model, name, tmp_path):
     needs("onnx", "onnxruntime")
     from keras_bert.serving.runtimes import export, load
