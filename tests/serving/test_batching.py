@@ -233,7 +233,11 @@ def test_parameters_are_checked(name):
 # === Real models ===
 
 
-@pytest.fixture(scope="module", params=["classes", "tokens", "states"])
+@pytest.fixture(
+    scope="module",
+    params=["tokens"]
+    + [pytest.param(case, marks=pytest.mark.slow) for case in ("classes", "states")],
+)
 def path(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp(request.param)
     export(make_model(request.param), directory, BertTokenizer(VOCAB), max_length=13)

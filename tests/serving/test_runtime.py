@@ -221,7 +221,13 @@ def op_libraries():
     return [str(path) for path in sorted(folder.glob("*.so"))]
 
 
-@pytest.mark.parametrize("case", ["classes", "answers", "tokens"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "answers",
+        *(pytest.param(c, marks=pytest.mark.slow) for c in ("classes", "tokens")),
+    ],
+)
 def test_the_cpp_runtime_answers_without_python(case, program, servables, paths):
     from tensorflow.python.saved_model import loader_impl
 

@@ -346,7 +346,13 @@ def corpora() -> list[str]:
     return [line for file in files for line in file.read_text("utf-8").split("\n")]
 
 
-@pytest.mark.parametrize("name", ["uncased", "cased", "multilingual-cased", "chinese"])
+@pytest.mark.parametrize(
+    "name",
+    ["uncased", "chinese"]
+    + [
+        pytest.param(n, marks=pytest.mark.slow) for n in ("cased", "multilingual-cased")
+    ],
+)
 def test_published_vocabularies_on_all_corpora(name):
     both, lines = published(name), corpora()
     assert len(lines) > 50_000
@@ -415,7 +421,7 @@ def test_layer_in_a_pipeline(layer):
     same(first, layer.tokenizer(HOSTILE[:5], HOSTILE[:-6:-1], max_length=13))
 
 
-@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("pair", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_layer_in_a_model_saved_and_exported(tmp_path, layer, pair):
     config = BertConfig.preset("tiny", vocab_size=len(VOCAB), num_hidden_layers=1)
     bert = BertForSequenceClassification(config)

@@ -150,12 +150,15 @@ def test_two_devices_take_the_steps_of_one(
     _assert_agree(actual, one_device[kind])
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(
+    "kind", ["adamw", pytest.param("lamb", marks=pytest.mark.slow)]
+)
 def test_four_parts_take_the_steps_of_the_whole(kind, one_device, tmp_path):
     actual = _trained(_by_run, tmp_path / "four", kind, parts=4)
     _assert_agree(actual, one_device[kind])
 
 
+@pytest.mark.slow
 def test_two_parts_on_each_of_two_devices(two_devices, one_device, tmp_path):
     actual = _trained(_by_run, tmp_path / "both", "adamw", two_devices, parts=2)
     _assert_agree(actual, one_device["adamw"])
